@@ -1,0 +1,41 @@
+"""Every error this library raises on purpose. Each message gives the value, the limit and the remedy."""
+
+
+class HomunculusError(Exception):
+    """Base of all errors below, so that a caller can catch the library's own refusals and nothing else."""
+
+
+class PlanError(HomunculusError, ValueError):
+    """A sample plan, a layout's arguments, a fixation or a budget that cannot be honoured."""
+
+
+class ImageError(HomunculusError, ValueError):
+    """An image that cannot be sampled: wrong shape or type, empty, or with values that are not finite."""
+
+
+class ImageReadError(ImageError):
+    """A file that is missing, unreadable, truncated or not an image."""
+
+
+class ImageTooLargeError(ImageError):
+    """An image beyond what the device or the reader allows."""
+
+
+class BackendUnavailableError(HomunculusError, RuntimeError):
+    """A backend was asked for that does not work on this machine."""
+
+
+class GLError(HomunculusError, RuntimeError):
+    """OpenGL reported an error; the message names the call."""
+
+
+class ShaderError(HomunculusError, RuntimeError):
+    """A shader does not compile; the message names the author's file and line."""
+
+
+class ClosedError(HomunculusError, RuntimeError):
+    """A unit, pyramid or buffer was used after it was closed."""
+
+
+class ForkedContextError(HomunculusError, RuntimeError):
+    """An OpenGL context was used in a forked child of the process that opened it."""

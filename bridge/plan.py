@@ -1,0 +1,171 @@
+"""What to look at: a list of footprints, the same bytes that the shader reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from bridge import law
+from bridge.errors import PlanError
+
+FIELDS = ("center_x", "center_y", "right_x", "right_y", "down_x", "down_y", "layer", "lod_bias")
+
+
+@dataclass(frozen=True, eq=False)
+class SamplePlan:
+    """N footprints, each an affine patch of `patch_size` x `patch_size` texels, in level-0 pixels.
+
+    footprints: float32 (or float64, for the twin) [N, 8]: center_x, center_y, right_x, right_y, down_x, down_y, layer, lod_bias.
+        `right` and `down` are the image-pixel displacement of one patch column and one patch row; texel (row i, column j) has
+        its centre at center + (j + 0.5 - P/2) * right + (i + 0.5 - P/2) * down.
+    texels: [N, P, P, 8] or None. A patch that is warped rather than affine has one footprint per texel; its row in `footprints`
+        then is the affine summary. A texel's own footprint is sampled at its centre.
+    note: what the layout did that the caller might not expect, empty if nothing.
+
+    Raises PlanError for a wrong shape or type, no footprint, or values that are not finite.
+    """
+
+    footprints: Tensor
+    patch_size: int = 16
+    texels: Tensor | None = None
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if self.patch_size < 1:
+            raise PlanError(f"patch_size is {self.patch_size}; it must be at least 1 (models commonly use 14 or 16)")
+        self._check("footprints", self.footprints, 2)
+        if self.texels is not None:
+            self._check("texels", self.texels, 4)
+            expected = (len(self.footprints), self.patch_size, self.patch_size, 8)
+            if tuple(self.texels.shape) != expected:
+                raise PlanError(f"texels have shape {tuple(self.texels.shape)}; this plan needs {expected}")
+
+    @staticmethod
+    def _check(name: str, rows: Tensor, dimensions: int) -> None:
+        if rows.ndim != dimensions or rows.shape[-1] != 8 or rows.shape[0] < 1:
+            raise PlanError(f"{name} have shape {tuple(rows.shape)}; expected at least one row of 8: {', '.join(FIELDS)}")
+        if rows.dtype not in (torch.float32, torch.float64):
+            raise PlanError(f"{name} are {rows.dtype}; expected torch.float32, or torch.float64 for the torch backend")
+        if rows.device.type == "cpu" and not bool(torch.isfinite(rows).all()):
+            bad = int((~torch.isfinite(rows)).reshape(-1, 8).any(-1).nonzero()[0])
+            raise PlanError(f"{name} row {bad} holds a value that is not finite: {rows.reshape(-1, 8)[bad].tolist()}")
+
+    @classmethod
+    def squares(
+        cls,
+        centers: Tensor,
+        side_px: Tensor,
+        patch_size: int = 16,
+        *,
+        angle: Tensor | None = None,
+        layer: int = 0,
+        note: str = "",
+    ) -> SamplePlan:
+        """Square patches: centers [N, 2] (x, y), side_px [N], angle [N] in radians from `right` towards `down`."""
+        step = side_px / patch_size
+        angle = torch.zeros_like(step) if angle is None else angle
+        right = torch.stack([step * angle.cos(), step * angle.sin()], -1)
+        down = torch.stack([-right[:, 1], right[:, 0]], -1)
+        return cls.affine(centers, right, down, patch_size, layer=layer, note=note)
+
+    @classmethod
+    def boxes(cls, boxes: Tensor, patch_size: int = 16, *, layer: int = 0, note: str = "") -> SamplePlan:
+        """Upright rectangular patches [N, 4]: left, top, right, bottom."""
+        centers = (boxes[:, :2] + boxes[:, 2:]) / 2
+        step = (boxes[:, 2:] - boxes[:, :2]) / patch_size
+        zero = torch.zeros_like(step[:, 0])
+        return cls.affine(
+            centers,
+            torch.stack([step[:, 0], zero], -1),
+            torch.stack([zero, step[:, 1]], -1),
+            patch_size,
+            layer=layer,
+            note=note,
+        )
+
+    @classmethod
+    def affine(
+        cls, centers: Tensor, right: Tensor, down: Tensor, patch_size: int = 16, *, layer: int = 0, note: str = ""
+    ) -> SamplePlan:
+        """Patches from centres and texel axes, each [N, 2]. The rows keep float64 only if `centers` has it."""
+        tail = torch.zeros_like(centers)
+        tail[:, 0] = layer
+        return cls(torch.cat([centers, right, down, tail], -1), patch_size, note=note)
+
+    @classmethod
+    def concatenate(cls, plans: Sequence[SamplePlan]) -> SamplePlan:
+        """One plan from several of the same patch size, in order. All or none of them warped."""
+        sizes = {plan.patch_size for plan in plans}
+        warped = {plan.texels is not None for plan in plans}
+        if len(sizes) != 1 or len(warped) != 1:
+            raise PlanError(f"plans differ: patch sizes {sorted(sizes)}, warped {sorted(warped)}; concatenate like with like")
+        texels = [plan.texels for plan in plans if plan.texels is not None]
+        return cls(
+            torch.cat([plan.footprints for plan in plans]),
+            sizes.pop(),
+            torch.cat(texels) if texels else None,
+            "; ".join(dict.fromkeys(plan.note for plan in plans if plan.note)),
+        )
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SamplePlan:
+        texels = None if self.texels is None else self.texels.to(device=device, dtype=dtype)
+        return replace(self, footprints=self.footprints.to(device=device, dtype=dtype), texels=texels)
+
+    def __len__(self) -> int:
+        return len(self.footprints)
+
+    def __repr__(self) -> str:
+        kind = "affine" if self.texels is None else "warped"
+        return f"SamplePlan({len(self)} {kind} footprints of {self.patch_size} x {self.patch_size} texels on {self.footprints.device})"
+
+    @property
+    def centers(self) -> Tensor:
+        """[N, 2] (x, y) in level-0 pixels."""
+        return self.footprints[:, 0:2]
+
+    @property
+    def right(self) -> Tensor:
+        """[N, 2] image-pixel displacement of one patch column."""
+        return self.footprints[:, 2:4]
+
+    @property
+    def down(self) -> Tensor:
+        """[N, 2] image-pixel displacement of one patch row."""
+        return self.footprints[:, 4:6]
+
+    @property
+    def layers(self) -> Tensor:
+        """[N] which image of the batch each footprint reads."""
+        return self.footprints[:, 6].round().long()
+
+    @property
+    def area_px(self) -> Tensor:
+        """[N] area of each patch in square level-0 pixels."""
+        cross = self.right[:, 0] * self.down[:, 1] - self.right[:, 1] * self.down[:, 0]
+        return cross.abs() * self.patch_size**2
+
+    @property
+    def side_px(self) -> Tensor:
+        """[N] side of the square of equal area."""
+        return self.area_px.sqrt()
+
+    @property
+    def lod(self) -> Tensor:
+        """[N] level of detail of one tap by the law of sampling, bias included."""
+        return law.lod(law.taps(self.right, self.down).step_px, self.footprints[:, 7])
+
+    @property
+    def corners(self) -> Tensor:
+        """[N, 4, 2] corners in level-0 pixels: top left, top right, bottom right, bottom left of the patch."""
+        half = self.patch_size / 2
+        signs = torch.tensor([[-1, -1], [1, -1], [1, 1], [-1, 1]], device=self.footprints.device, dtype=self.footprints.dtype)
+        offsets = signs[None, :, :1] * self.right[:, None] + signs[None, :, 1:] * self.down[:, None]
+        return self.centers[:, None] + half * offsets
+
+    def eccentricity_px(self, fixation: Sequence[float] | Tensor) -> Tensor:
+        """[N] distance of each centre from the fixation (x, y), or from the nearest of several [K, 2]."""
+        points = torch.as_tensor(fixation, dtype=self.centers.dtype, device=self.centers.device).reshape(-1, 2)
+        return torch.cdist(self.centers, points).amin(1)

@@ -1,0 +1,153 @@
+"""What every backend offers: an image becomes a pyramid, a plan becomes patches."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bridge.errors import PlanError
+from bridge.law import Quality
+from bridge.plan import SamplePlan
+
+Format = Literal["rgba8", "rgba16f", "rgba32f", "rgba64f"]
+Builder = Literal["exact", "driver", "simd", "auto"]
+Images = np.ndarray[Any, Any] | Tensor
+
+
+@dataclass(frozen=True)
+class Patches:
+    """What was seen. pixels: [N, 3, P, P], normalised if mean and std were given; inside: float32 [N], the share of each footprint inside the image."""
+
+    pixels: Tensor
+    inside: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+
+@dataclass
+class Stats:
+    """Counts since the unit was opened."""
+
+    bytes_to_device: int = 0
+    bytes_to_host: int = 0
+    dispatches: int = 0
+
+
+@dataclass(frozen=True)
+class PlanProgram:
+    """A plan computed where it is used: a compute shader that turns fixations into footprints, and its torch twin.
+
+    The shader reads fixations from a std430 buffer at binding 0 (vec2 each), is told their number by the uniform `fixation_count`,
+    and writes `count` rows of two vec4 to binding 1. It runs as `groups` work groups.
+    """
+
+    shader: str
+    count: int
+    patch_size: int
+    twin: Callable[[Tensor], SamplePlan]
+    defines: Mapping[str, int | float | str] = field(default_factory=dict)
+    uniforms: Mapping[str, int | float | tuple[float, ...]] = field(default_factory=dict)
+    groups: int = 1
+    warped: bool = False
+
+
+class Pyramid(ABC):
+    """One image or a batch as a stack of levels, each half the size of the one before. Made by `TextureUnit.pyramid`.
+
+    Level l's texel (i, j) is the mean of the 2^l x 2^l block of level-0 pixels at (i * 2^l, j * 2^l); values are averaged as stored.
+    Levels are premultiplied RGBA, alpha 1 inside the image and 0 in the padding, so a tap's alpha is the share of it that lies inside.
+    """
+
+    size: tuple[int, int]  # (height, width) of the image
+    padded_size: tuple[int, int]  # (height, width) of level 0
+    layers: int
+    max_level: int
+    format: Format
+    builder: Builder
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """The point (x, y) in level-0 pixels at fractions 0..1 of the width and height. Raises PlanError outside."""
+        if not (0 <= x <= 1 and 0 <= y <= 1):
+            raise PlanError(f"point ({x}, {y}) lies outside the image; fractions run from 0 to 1, left to right and top to bottom")
+        return x * self.size[1], y * self.size[0]
+
+    @abstractmethod
+    def level(self, level: int) -> Tensor:
+        """[layers, height, width, 4] of one level as stored, premultiplied, 0..1, float32 or wider."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees the levels. Idempotent."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return (
+            f"Pyramid({self.layers} x {height} x {width} px, levels 0..{self.max_level}, {self.format}, built by {self.builder})"
+        )
+
+
+class TextureUnit(ABC):
+    """One open device that builds pyramids and samples plans. Made by `open_unit`; close it, or use it in a `with` block."""
+
+    backend: str
+    renderer: str
+    reason: str  # why this backend was chosen
+    stats: Stats
+
+    @abstractmethod
+    def pyramid(
+        self, images: Images, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
+    ) -> Pyramid:
+        """Builds the pyramid of one image [H, W, 3] or a batch [B, H, W, 3], uint8 or float in 0..1, numpy or torch.
+
+        format: how levels are stored; by default `rgba8` for uint8 and the float format of the images' own width otherwise.
+        builder: `exact`, `driver`, `simd`, or `auto` (the driver's filter where its fingerprint is an exact box); by default the
+            fastest that keeps its row of the tolerance table on this device.
+        max_level: coarsest level; each side is padded with zeros to a multiple of 2**max_level.
+        Raises ImageError, ImageTooLargeError or GLError; nothing is kept then.
+        """
+
+    @abstractmethod
+    def sample(
+        self,
+        pyramid: Pyramid,
+        plan: SamplePlan,
+        *,
+        quality: Quality = "high",
+        dtype: torch.dtype = torch.float32,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+    ) -> Patches:
+        """Filters every footprint of the plan. A texel partly outside the image is the mean of the part inside; one wholly outside is 0
+        after normalisation. Raises PlanError for a layer the pyramid lacks, or a footprint that quality `exact` cannot honour."""
+
+    @abstractmethod
+    def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
+        """Runs a plan program for fixations [K, 2] (x, y) in level-0 pixels, on the device where it has a shader for it."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees everything this unit made. Idempotent; later calls raise ClosedError."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"TextureUnit({self.backend} on {self.renderer})"
