@@ -1,8 +1,9 @@
-"""How finely the cortex samples at each eccentricity: the law of token density, and the constant that fits a budget to an image.
+"""How finely the cortex samples at each eccentricity, and the constant that fits a budget of tokens to an image.
 
-The linear cortical magnification is M(e) = M0 / (e + e2) (millimetres per degree: Daniel & Whitteridge 1961; Horton & Hoyt 1991).
-Tokens per area follow M squared, so a patch's side follows 1 / M: S(e) = S(0) (1 + e / a). Every law below is a function of
-u = e / a, the eccentricity over the law's constant. The same functions, under the same names, stand in `shaders/cortex.glsl`.
+The linear cortical magnification is M(e) = M0 / (e + e2) (millimetres per degree: Daniel & Whitteridge 1961; Horton &
+Hoyt 1991). Tokens per area follow M squared, so a patch's side follows 1 / M: S(e) = S(0) (1 + e / a). Every law below
+is a function of u = e / a, the eccentricity over the law's constant. The same functions, under the same names, stand in
+`shaders/cortex.glsl`.
 """
 
 from __future__ import annotations
@@ -19,17 +20,17 @@ from bridge.errors import PlanError
 NEWTON_STEPS = 3
 DIRECTIONS = 512
 A_HALVINGS = 32
-# a / side0 at the ends of the bisection: below the least that one token asks of a 32768 px image (law `linear`, patches of 1 px),
-# and so flat that a larger constant moves no token by a thousandth of a pixel.
+# a / side0 at the ends of the bisection: below the least that one token asks of a 32768 px image (law `linear`, patches
+# of 1 px), and so flat that a larger constant moves no token by a thousandth of a pixel.
 A_OVER_SIDE0 = (2.0**-20, 2.0**20)
 
 
 @dataclass(frozen=True)
 class Law:
-    """A token density over eccentricity, in closed form; each function maps a tensor to one of its shape, any float type.
+    """A token density over eccentricity, in closed form. Each function maps a tensor to one of its shape.
 
-    density: rho(e) / rho(0) of u. integral: G(u), the integral of density(u) u du from 0, so that a disc of radius e holds
-    2 pi a^2 rho(0) G(e / a) tokens. inverse: u of G(u). side: S(e) / S(0) = 1 / sqrt(density).
+    density: rho(e) / rho(0) of u. integral: G(u), the integral of density(u) u du from 0, so that a disc of radius e
+    holds 2 pi a^2 rho(0) G(e / a) tokens. inverse: u of G(u). side: S(e) / S(0) = 1 / sqrt(density).
     """
 
     name: str
@@ -46,7 +47,7 @@ def areal_integral(u: Tensor) -> Tensor:
 
 
 def areal_inverse(y: Tensor) -> Tensor:
-    """Solves v - 1 + exp(-v) = y by Newton; u = exp(v) - 1. In closed form u = -1 / W0(-exp(-1 - y)) - 1, W0 of Lambert."""
+    """Solves v - 1 + exp(-v) = y by Newton; u = exp(v) - 1. With Lambert's W, u = -1 / W0(-exp(-1 - y)) - 1."""
     v = (2 * y + y * y).sqrt()
     for _ in range(NEWTON_STEPS):
         slope = -torch.expm1(-v)
@@ -60,7 +61,7 @@ def linear_integral(u: Tensor) -> Tensor:
 
 
 def linear_inverse(y: Tensor) -> Tensor:
-    """Solves u - ln(1 + u) = y by Newton. In closed form u = -W-1(-exp(-1 - y)) - 1, the other branch of Lambert's W."""
+    """Solves u - ln(1 + u) = y by Newton. With Lambert's W, u = -W-1(-exp(-1 - y)) - 1: its other branch."""
     u = y + (2 * y).sqrt()
     for _ in range(NEWTON_STEPS):
         u = u - (u - torch.log1p(u) - y) * (1 + u) / u.clamp(min=torch.finfo(y.dtype).tiny)
@@ -95,11 +96,14 @@ def get_law(name: str) -> Law:
 def reach_px(size: tuple[int, int], fixations: Tensor) -> Tensor:
     """[K, 512]: how far the part of the image nearest to each fixation [K, 2] extends, along 512 directions.
 
-    The first of the four image sides (height, width) and of the bisectors with the other fixations. Directions stand half a step off
-    the axes, so that a fixation on the border has no ray along it. Of equal fixations the first owns everything.
+    The first of the four image sides (height, width) and of the bisectors with the other fixations. Directions stand
+    half a step off the axes, so that a fixation on the border has no ray along it. Of equal fixations the first owns
+    everything.
     """
     height, width = size
-    angle = (torch.arange(DIRECTIONS, dtype=fixations.dtype, device=fixations.device) + 0.5) * (2 * math.pi / DIRECTIONS)
+    angle = (torch.arange(DIRECTIONS, dtype=fixations.dtype, device=fixations.device) + 0.5) * (
+        2 * math.pi / DIRECTIONS
+    )
     direction = torch.stack([angle.cos(), angle.sin()], -1)
     far = torch.tensor([width, height], dtype=fixations.dtype, device=fixations.device)
     room = torch.where(direction > 0, far - fixations[:, None], fixations[:, None])
@@ -117,17 +121,22 @@ def reach_px(size: tuple[int, int], fixations: Tensor) -> Tensor:
 
 
 def mass(reach: Tensor, a_px: float, law: Law) -> float:
-    """I(a): the integral over the image of density(e / a) / a^2, e the distance to the nearest fixation, by the midpoint rule."""
+    """I(a), the integral of density(e / a) / a^2 over the image, from `reach_px` by the midpoint rule."""
     return float(law.integral(reach / a_px).sum()) * (2 * math.pi / DIRECTIONS)
 
 
 def calibrate(
-    size: tuple[int, int], fixations: Tensor | Sequence[Sequence[float]], budget: int, side0_px: float, law: str = "areal"
+    size: tuple[int, int],
+    fixations: Tensor | Sequence[Sequence[float]],
+    budget: int,
+    side0_px: float,
+    law: str = "areal",
 ) -> float | None:
-    """The constant a (pixels) for which `budget` tokens of side side0_px (1 + e / a), ... tile the image of (height, width).
+    """The law's constant a (pixels) at which `budget` tokens, of side side0_px at the fixations, tile the image.
 
-    Solves budget = (a / side0)^2 I(a), which grows with a, by bisection in log(a). None where no law can: under `uniform`, and where
-    the image holds no more patches of side0_px than the budget, so that even a density that is nowhere lower does not need them all.
+    Solves budget = (a / side0)^2 I(a), which grows with a, by bisection in log(a). None where no law can: under
+    `uniform`, and where the image holds no more patches of side0_px than the budget, so that even a density that is
+    nowhere lower does not need them all.
     """
     chosen = get_law(law)
     if law == "uniform" or size[0] * size[1] <= budget * side0_px**2:
@@ -145,7 +154,7 @@ def calibrate(
 
 @dataclass(frozen=True)
 class Magnification:
-    """A published fit of the linear magnification of human (or, for Cowey & Rolls, phosphene-mapped) V1: M(e) = scale_mm / (e + e2)."""
+    """A published fit of the linear magnification of human V1: M(e) = scale_mm / (e + e2)."""
 
     scale_mm: float
     e2_deg: float
@@ -156,7 +165,7 @@ class Magnification:
         return self.scale_mm / (eccentricity_deg + self.e2_deg)
 
     def hemifield_mm2(self, eccentricity_deg: Tensor) -> Tensor:
-        """Cortical area of half the visual field out to an eccentricity: pi scale^2 (ln(1 + u) - u / (1 + u)), u = e / e2."""
+        """Cortical area of half the visual field out to an eccentricity: pi scale^2 G(e / e2), G of `areal`."""
         return math.pi * self.scale_mm**2 * areal_integral(eccentricity_deg / self.e2_deg)
 
     def a_px(self, pixels_per_degree: float) -> float:
@@ -168,7 +177,9 @@ class Magnification:
 MAGNIFICATIONS: dict[str, Magnification] = {
     "horton_hoyt": Magnification(17.3, 0.75, "Horton & Hoyt 1991, Archives of Ophthalmology 109:816"),
     "cowey_rolls": Magnification(14.9, 1.746, "Cowey & Rolls 1974, Experimental Brain Research 21:447"),
-    "rovamo_virsu": Magnification(24.0, 3.0, "Rovamo & Virsu 1979, Experimental Brain Research 37:495 (without the cubic terms)"),
+    "rovamo_virsu": Magnification(
+        24.0, 3.0, "Rovamo & Virsu 1979, Experimental Brain Research 37:495 (without the cubic terms)"
+    ),
     "duncan_boynton": Magnification(15.4, 0.831, "Duncan & Boynton 2003, Neuron 38:659"),
     "larsson_heeger": Magnification(17.7, 0.785, "Larsson & Heeger 2006, Journal of Neuroscience 26:13128"),
 }

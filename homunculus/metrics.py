@@ -1,4 +1,6 @@
-"""How well a plan's footprints spend their budget on an image: coverage, resolution, shape and density, by rasterising them."""
+"""How well a plan's footprints spend their budget on an image: coverage, resolution, shape and density, by rasterising
+them.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +27,17 @@ DENSITY_BINS = 4096
 
 @dataclass(frozen=True)
 class PlanMetrics:
-    """coverage: share of the image inside at least one footprint. overlap: footprints' area inside the image over the area covered.
-    waste: share of the footprints' area outside the image. resolution_coverage: mean over the image of min(1, 1 / s^2), s the
-    finest texel side (px) there, 0 where nothing looks; a thumbnail covers everything and resolves nothing.
+    """What `measure` finds.
+
+    tokens, tokens_inside: patches, and those whose centre lies in the image.
+    coverage: share of the image inside at least one footprint. overlap: their area in the image over the area covered.
+    waste: share of the footprints' area outside the image.
+    resolution_coverage: mean over the image of min(1, 1 / s^2), s the finest texel side (px) there and infinite where
+        nothing looks. A thumbnail covers everything and resolves nothing.
     largest_gap: diameter of the largest hole, over the side of the footprint next to it.
-    density_ks: largest difference between the cumulative distributions of the patches' eccentricity and of the law inside the image.
-    anisotropy_p50, _p95: long over short axis of the second moments of the patches' Voronoi cells, clipped to the image.
-    within_5, _10, _25: share of the patches within that percentage of half the image's diagonal around the nearest fixation.
+    density_ks: largest difference between the cumulative eccentricity of the patches and of the law over the image.
+    anisotropy_p50, _p95: long over short axis of the patches' Voronoi cells, by second moments, clipped to the image.
+    within_5, _10, _25: share of the patches within that percentage of half the image's diagonal of a fixation.
     """
 
     tokens: int
@@ -66,9 +72,10 @@ def measure(
 ) -> PlanMetrics:
     """Measures a plan on an image of (height, width), whose centre is the fixation by default.
 
-    The image is rasterised with at most 1024 samples on its long side; a footprint holds the samples inside its parallelogram, or
-    those that a warped plan locates in it. The density is compared with `law` at a_px, by default the constant that makes the
-    plan's number of patches tile the image with one texel a pixel at the fixation. Raises PlanError for a fixation outside.
+    The image is rasterised with at most 1024 samples on its long side; a footprint holds the samples inside its
+    parallelogram, or those that a warped plan locates in it. The density is compared with `law` at a_px, by default the
+    constant that makes the plan's number of patches tile the image with one texel a pixel at the fixation. Raises
+    PlanError for a fixation outside.
     """
     height, width = size
     fixations = check_fixations(fixation, height, width)
@@ -104,7 +111,9 @@ def measure(
 
 
 class Raster:
-    """Sample points at the middles of equal cells over the image, one a pixel unless that is more than `limit` on the long side."""
+    """Sample points at the middles of equal cells over the image, one a pixel unless that is more than `limit` on the
+    long side.
+    """
 
     def __init__(self, size: tuple[int, int], limit: int) -> None:
         scale = min(1.0, limit / max(size))
@@ -125,7 +134,9 @@ class Raster:
 
 
 def affine(plan: SamplePlan, raster: Raster) -> tuple[Array, Array, Array]:
-    """Per sample: how many footprints hold it, the finest texel side (infinite where none), and the token that has it (-1)."""
+    """Per sample: how many footprints hold it, the finest texel side (infinite where none), and the token that has it
+    (-1).
+    """
     counts = np.zeros(raster.shape, np.int32)
     finest = np.full(raster.shape, np.inf)
     owner = np.full(raster.shape, -1)
@@ -160,7 +171,9 @@ def warped(plan: WarpedPlan, raster: Raster) -> tuple[Array, Array, Array]:
 
 
 def largest_gap(covered: Array, owner: Array, sides: Array, raster: Raster) -> float:
-    """Twice the largest distance to a covered sample, over the side of the footprint there; infinite where nothing is covered."""
+    """Twice the largest distance to a covered sample, over the side of the footprint there; infinite where nothing is
+    covered.
+    """
     if covered.all():
         return 0.0
     if not covered.any():
@@ -172,7 +185,12 @@ def largest_gap(covered: Array, owner: Array, sides: Array, raster: Raster) -> f
 
 
 def density_ks(
-    eccentricity_px: Array, size: tuple[int, int], fixations: torch.Tensor, law: str, a_px: float | None, patch_size: int
+    eccentricity_px: Array,
+    size: tuple[int, int],
+    fixations: torch.Tensor,
+    law: str,
+    a_px: float | None,
+    patch_size: int,
 ) -> float:
     """Kolmogorov-Smirnov distance between the patches' eccentricities and the law's density over the image."""
     chosen = cortex.get_law(law)
@@ -182,9 +200,7 @@ def density_ks(
     points = torch.from_numpy(Raster(size, RASTER).points())
     e = torch.cdist(points, fixations).amin(1)
     farthest = float(e.max())
-    weight, edges = np.histogram(
-        e.numpy(), DENSITY_BINS, (0, farthest), weights=chosen.density(e / a_px).numpy()
-    )
+    weight, edges = np.histogram(e.numpy(), DENSITY_BINS, (0, farthest), weights=chosen.density(e / a_px).numpy())
     target = np.concatenate([[0.0], weight.cumsum() / weight.sum()])
     ordered = np.sort(eccentricity_px)
     expected = np.interp(ordered, edges, target)
@@ -193,7 +209,9 @@ def density_ks(
 
 
 def voronoi_anisotropy(centers: Array, raster: Raster) -> Array:
-    """Long over short axis of every non-empty Voronoi cell, from its samples' second moments and that of a sample itself."""
+    """Long over short axis of every non-empty Voronoi cell, from its samples' second moments and that of a sample
+    itself.
+    """
     points = raster.points()
     nearest = spatial.cKDTree(centers).query(points)[1]
     count = np.bincount(nearest, minlength=len(centers)).astype(float)
@@ -207,4 +225,4 @@ def voronoi_anisotropy(centers: Array, raster: Raster) -> Array:
 
     xx, yy, xy = moment(0, 0), moment(1, 1), moment(0, 1)
     spread = np.hypot(xx - yy, 2 * xy)
-    return np.sqrt((xx + yy + spread) / np.maximum(xx + yy - spread, 1e-12))
+    return np.asarray(np.sqrt((xx + yy + spread) / np.maximum(xx + yy - spread, 1e-12)))

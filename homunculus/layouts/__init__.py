@@ -1,7 +1,7 @@
 """Where to look, by geometry alone: every layout turns an image size and a fixation into exactly `budget` footprints.
 
-All share one signature, layout(size, fixation, budget, patch_size, *, law, a_px, magnify, layer, ...) -> SamplePlan, are deterministic,
-and raise PlanError for arguments out of range.
+All share one signature, layout(size, fixation, budget, patch_size, *, law, a_px, magnify, layer, ...) -> SamplePlan,
+are deterministic, and raise PlanError for arguments out of range.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Nested square windows around the fixation, each twice as wide and coarse as the one inside it (clipmap: Tanner et al. 1998)."""
+"""Nested windows around the fixation, each twice as wide and coarse as the one inside (clipmap: Tanner et al. 1998)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def clipmap(
     layer: int = 0,
     across: int = 8,
 ) -> SamplePlan:
-    """across x across native patches around one fixation, then shells of patches twice as large, each around the one before.
+    """across x across native patches around one fixation, in shells of patches each twice as large as the last.
 
-    With across = 8 that is 64 + 48 k patches, until a shell reaches all borders or the budget is spent; a budget too small for the
-    innermost window halves `across`, a power of two. Windows stand on multiples of two of their patches, so that all are mip-aligned,
-    and are moved inside the image; patches wholly outside it are left out. What remains of the budget becomes one coarse `grid` over
-    the whole image. Fine to coarse, row-major in each shell. law and a_px are checked and have no effect.
-    Raises PlanError for arguments out of range.
+    With across = 8 that is 64 + 48 k patches, until a shell reaches all borders or the budget is spent; a budget too
+    small for the innermost window halves `across`, a power of two. Windows stand on multiples of two of their patches,
+    so that all are mip-aligned, and are moved inside the image; patches wholly outside it are left out. What remains of
+    the budget becomes one coarse `grid` over the whole image. Fine to coarse, row-major in each shell. law and a_px are
+    checked and have no effect. Raises PlanError for arguments out of range.
     """
     frame = Frame.of(size, fixation, budget, patch_size, law, a_px, magnify, layer, single="clipmap")
     if across < 2 or across & (across - 1):
@@ -77,7 +77,7 @@ def shells(frame: Frame, across: int) -> tuple[Tensor, Tensor]:
 
 
 def window(frame: Frame, width_px: int, unit_px: int, inner: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Upper left corner [2] of a window: a multiple of unit_px, around the fixation, inside the image if it can, around `inner` always."""
+    """Upper left corner [2] of a window, a multiple of unit_px: about the fixation, in the image, always around `inner`."""
     origin = ((frame.fixations[0] - width_px / 2) / unit_px).round()
     last = (frame.extent / unit_px).ceil() - width_px / unit_px
     origin = torch.minimum(origin, last).clamp(min=0)

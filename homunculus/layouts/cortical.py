@@ -1,4 +1,4 @@
-"""The log-polar image itself: rings and wedges that partition the disc around the fixation, cut into polar-warped patches."""
+"""The log-polar image itself: rings and wedges that partition the disc around the fixation, as warped patches."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from homunculus.layouts.warped import CorticalChart, WarpedPlan
 
 # Wedges over rings at which the outer cells are square for R / a = 48, where 273 = 13 x 21 (2 pi / ln(1 + 48) = 1.61).
 WEDGES_PER_RING = 2 * math.pi / math.log1p(48)
-# Each group of the shader fits the constant for itself: enough groups to fill a GPU, few enough that fitting costs little.
+# Each group of the shader fits the constant for itself: enough groups to use a GPU, few enough to fit it seldom.
 GROUPS = 16
 
 
@@ -28,12 +28,13 @@ def cortical(
     magnify: bool = False,
     layer: int = 0,
 ) -> WarpedPlan:
-    """`budget` = rings x wedges patches of the cortical image, 13 x 21 = 273 by default; ring by ring, from the fixation outwards.
+    """`budget` = rings x wedges patches of the cortical image, 13 x 21 = 273 by default, ring by ring outwards.
 
-    rings x wedges is the factorisation nearest to 13 : 21 in ratio; a prime budget becomes one ring of wedges. a_px: the constant of the
-    complex logarithm; by default the one that a law's calibration gives, whatever the law. One fixation only.
-    The cells must partition the disc, so none is resized: near the fixation texels are smaller than a pixel (filtered at LOD 0), whatever
-    `magnify` says, and towards a corner many patches may lie outside the image. Raises PlanError for arguments out of range.
+    rings x wedges is the factorisation nearest to 13 : 21 in ratio; a prime budget becomes one ring of wedges. a_px:
+    the constant of the complex logarithm; by default the one that a law's calibration gives, whatever the law. One
+    fixation only. The cells must partition the disc, so none is resized: near the fixation texels are smaller than a
+    pixel (filtered at LOD 0), whatever `magnify` says, and towards a corner many patches may lie outside the image.
+    Raises PlanError for arguments out of range.
     """
     frame = Frame.of(size, fixation, budget, patch_size, law, a_px, magnify, layer, single="cortical")
     x, y = frame.fixations[0].tolist()
@@ -55,7 +56,7 @@ def cortical(
 
 
 def factors(budget: int) -> tuple[int, int]:
-    """Rings and wedges whose product is the budget, as near as can be to the ratio of 13 : 21; the more wedges of two as near."""
+    """Rings and wedges whose product is the budget, as near as can be to the ratio of 13 : 21."""
     rings = [r for r in range(1, budget + 1) if budget % r == 0]
     best = min(rings, key=lambda r: abs(math.log(budget / r / r / WEDGES_PER_RING)))
     return best, budget // best
@@ -70,7 +71,7 @@ def cortical_program(
     *,
     layer: int = 0,
 ) -> PlanProgram:
-    """`cortical` as a compute shader that reads the fixation where it is and writes the texels; its twin is `cortical` itself."""
+    """`cortical` as a compute shader that reads the fixation where it is and writes texels; its twin is `cortical`."""
     frame = Frame.of(size, None, budget, patch_size, law, a_px, False, layer)
     rings, wedges = factors(frame.budget)
 

@@ -1,4 +1,4 @@
-"""What every layout is asked: an image, where the eye stands in it, and how many patches may be spent. Checked here, once."""
+"""What every layout is asked: an image, where the eye stands in it, how many patches it may spend. Checked once, here."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Fixation = Sequence[float] | Sequence[Sequence[float]] | Tensor
 
 @dataclass(frozen=True)
 class Frame:
-    """A checked request. fixations: float64 [K, 2] (x, y) in level-0 pixels, on the CPU; `a_px` as the caller gave it."""
+    """A checked request. fixations: float64 [K, 2] (x, y) in level-0 pixels, on the CPU; a_px: as the caller gave it."""
 
     height: int
     width: int
@@ -53,9 +53,20 @@ class Frame:
             raise PlanError(f"layer is {layer}; layers of a batch count from 0")
         fixations = check_fixations(fixation, height, width)
         if single and len(fixations) > 1:
-            raise PlanError(f"{single} was given {len(fixations)} fixations and takes 1; use log_polar or quadtree, which take several")
+            raise PlanError(
+                f"{single} was given {len(fixations)} fixations and takes 1; "
+                "log_polar and quadtree take several, or lay out one plan for each"
+            )
         return cls(
-            height, width, fixations, whole("budget", budget), whole("patch_size", patch_size), law, a_px, magnify, layer
+            height,
+            width,
+            fixations,
+            whole("budget", budget),
+            whole("patch_size", patch_size),
+            law,
+            a_px,
+            magnify,
+            layer,
         )
 
     @property
@@ -78,7 +89,7 @@ class Frame:
         return 0.0 if self.magnify else float(self.patch_size)
 
     def constant_px(self, side0_px: float | None = None) -> float:
-        """a: the caller's, or the one whose cells are side0_px (by default a patch of one texel a pixel) at the fixation.
+        """a: the caller's, or the one whose cells are side0_px (by default patch_size) at the fixation.
 
         Where the image holds too few such cells for any law, its diagonal: nearly uniform.
         """
@@ -99,7 +110,7 @@ class Frame:
         return plan.to(dtype=torch.float32)
 
     def boxes(self, centers: Tensor, sides: Tensor, note: str = "") -> SamplePlan:
-        """Upright patches, centers and sides [N, 2] in pixels. Grown to the least side, and kept inside the image where they fit."""
+        """Upright patches, centers and sides [N, 2] in pixels: grown to the least side, moved inside where they fit."""
         sides = sides.clamp(min=self.least_side_px)
         centers = clamp_centers(centers, sides, self.extent)
         step = sides / self.patch_size
@@ -112,13 +123,13 @@ class Frame:
             return ""
         means = "patches magnify" if self.magnify else "patches overlap (magnify=True would enlarge them instead)"
         return (
-            f"the image of {self.height} x {self.width} px holds {self.native_count:.4g} patches of {self.patch_size} px, "
-            f"fewer than the budget of {self.budget}: {means}"
+            f"the image of {self.height} x {self.width} px holds {self.native_count:.4g} patches of "
+            f"{self.patch_size} px, fewer than the budget of {self.budget}: {means}"
         )
 
 
 def clamp_centers(centers: Tensor, sides: Tensor, extent: Tensor) -> Tensor:
-    """Moves centres [N, 2] so that patches of sides [N, 2] lie inside; a patch larger than the image goes to its middle."""
+    """Moves centres [N, 2] so that patches of sides [N, 2] lie inside, or in the middle if larger than the image."""
     half = torch.minimum(sides, extent) / 2
     return torch.minimum(torch.maximum(centers, half), extent - half)
 
@@ -140,6 +151,7 @@ def check_fixations(fixation: Fixation | None, height: int, width: int) -> Tenso
     for x, y in points.tolist():
         if not (0 <= x <= width and 0 <= y <= height):
             raise PlanError(
-                f"fixation ({x:g}, {y:g}) lies outside the image; x runs from 0 to {width} px and y from 0 to {height} px"
+                f"fixation ({x:g}, {y:g}) lies outside the image; "
+                f"x runs from 0 to {width} px and y from 0 to {height} px"
             )
     return points

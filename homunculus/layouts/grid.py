@@ -24,9 +24,9 @@ def grid(
 ) -> SamplePlan:
     """`budget` upright cells in rows of nearly equal column counts: coverage 1, overlap 1, row-major order.
 
-    Every row is as high as its share of the cells, so all cells have the same area and none is far from square. Fixation, law and a_px
-    are checked and have no effect. Cells smaller than patch_size pixels grow to it, and overlap, unless `magnify`.
-    Raises PlanError for arguments out of range.
+    Every row is as high as its share of the cells, so all cells have the same area and none is far from square.
+    Fixation, law and a_px are checked and have no effect. Cells smaller than patch_size pixels grow to it, and overlap,
+    unless `magnify`. Raises PlanError for arguments out of range.
     """
     frame = Frame.of(size, fixation, budget, patch_size, law, a_px, magnify, layer)
     return frame.boxes(*cells(frame.width, frame.height, frame.budget), note=frame.small_image_note())

@@ -20,16 +20,17 @@ def pyramid(
     magnify: bool = False,
     layer: int = 0,
 ) -> SamplePlan:
-    """Grids over the whole image, each with a sixteenth of the cells of the one before: 256 + 16 + 1 = 273. Fine to coarse.
+    """Grids over the whole image, each with a sixteenth of the cells of the one before: 256 + 16 + 1 = 273.
 
-    The finest has the largest power of four that fits the budget (16 x 16 on a square image); what no further grid takes becomes one
-    last `grid`. Every grid covers the image, so the overlap is their number. Fixation, law and a_px are checked and have no
-    effect. Cells smaller than patch_size pixels grow to it, and overlap, unless `magnify`. Raises PlanError for arguments out of range.
+    Fine to coarse. The finest has the largest power of four that fits the budget (16 x 16 on a square image); what no further grid
+    takes becomes one last `grid`. Every grid covers the image, so the overlap is their number. Fixation, law and a_px
+    are checked and have no effect. Cells smaller than patch_size pixels grow to it, and overlap, unless `magnify`.
+    Raises PlanError for arguments out of range.
     """
     frame = Frame.of(size, fixation, budget, patch_size, law, a_px, magnify, layer)
-    counts = level_counts(frame.budget)
-    centers, sides = zip(*(cells(frame.width, frame.height, count) for count in level_counts(frame.budget)), strict=True)
-    return frame.boxes(torch.cat(centers), torch.cat(sides), note=frame.small_image_note())
+    grids = [cells(frame.width, frame.height, count) for count in level_counts(frame.budget)]
+    centers, sides = (torch.cat(parts) for parts in zip(*grids, strict=True))
+    return frame.boxes(centers, sides, note=frame.small_image_note())
 
 
 def level_counts(budget: int) -> list[int]:

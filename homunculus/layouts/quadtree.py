@@ -1,4 +1,4 @@
-"""Leaves of a quadtree whose sides follow the cortical law: each one patch, mip-aligned, so that each texel is an exact box mean."""
+"""Leaves of a quadtree whose sides follow the cortical law: mip-aligned, so that every texel is an exact box mean."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from homunculus import cortex
 from homunculus.layouts.frame import Fixation, Frame
 from homunculus.layouts.log_polar import GOLDEN_TURN
 
-
 # Upper left corner and side, in pixels.
 Square = tuple[tuple[float, float], float]
 
 
 class Node(NamedTuple):
-    """A square of side patch_size * 2^level pixels; column and row count such squares from the image's upper left corner."""
+    """A square of side patch_size * 2^level pixels; column and row count such squares from the image's corner."""
 
     level: int
     column: int
@@ -39,12 +38,13 @@ def quadtree(
 ) -> SamplePlan:
     """Leaves that cover the image once, then the few patches left over: 271 + 2 of 273 on a square image.
 
-    One root at the origin covers the image. The node whose side is largest relative to the law's S(e), e the distance of its centre
-    from the nearest of one or more fixations, is split into four (quarters wholly outside the image are dropped) while the budget
-    holds; ties go to the coarser, then to the first in Morton order. Leaves come in Morton order. What is left over becomes the root,
-    as an overview; then a native patch at the fixation; then, on images smaller than the budget, more of them on a golden spiral around
-    it. No patch is finer than one texel a pixel unless `magnify`. Everything is aligned to whole pixels, so quality `exact` applies.
-    a_px: the law's constant, by default from the calibration. Raises PlanError for arguments out of range.
+    One root at the origin covers the image. The node whose side is largest relative to the law's S(e), e the distance
+    of its centre from the nearest of one or more fixations, is split into four (quarters wholly outside the image are
+    dropped) while the budget holds; ties go to the coarser, then to the first in Morton order. Leaves come in Morton
+    order. What is left over becomes the root, as an overview; then a native patch at the fixation; then, on images
+    smaller than the budget, more of them on a golden spiral around it. No patch is finer than one texel a pixel unless
+    `magnify`. Everything is aligned to whole pixels, so quality `exact` applies. a_px: the law's constant, by default
+    from the calibration. Raises PlanError for arguments out of range.
     """
     leaves, extras = leaves_and_extras(
         size, fixation, budget, patch_size, law=law, a_px=a_px, magnify=magnify, layer=layer
@@ -63,7 +63,9 @@ def leaves_and_extras(
     magnify: bool = False,
     layer: int = 0,
 ) -> tuple[SamplePlan, SamplePlan | None]:
-    """The two parts of `quadtree`, in its order: the leaves, which partition the image, and what is left over, None if nothing is."""
+    """The two parts of `quadtree`, in its order: the leaves, which partition the image, and what is left over, None if
+    nothing is.
+    """
     frame = Frame.of(size, fixation, budget, patch_size, law, a_px, magnify, layer)
     root = Node(max(0, math.ceil(math.log2(max(frame.size) / frame.patch_size))), 0, 0)
     leaves = grow(frame, root)
@@ -118,7 +120,9 @@ def quarters(frame: Frame, node: Node) -> list[Node]:
 
 
 def native_patches(frame: Frame, count: int) -> list[Square]:
-    """Patches of one texel a pixel, on whole pixels inside the image: at each fixation, then on a golden spiral around it."""
+    """Patches of one texel a pixel, on whole pixels inside the image: at each fixation, then on a golden spiral around
+    it.
+    """
     side, fixations = frame.patch_size, frame.fixations.tolist()
     spacing = min(side, math.sqrt(frame.height * frame.width / max(count, 1)))
     patches = []
@@ -128,7 +132,10 @@ def native_patches(frame: Frame, count: int) -> list[Square]:
         angle = turn * GOLDEN_TURN * (2 * math.pi / 2**32)
         corner = [
             float(min(max(0, round(point - side / 2)), max(0, limit - side)))
-            for point, limit in ((x + radius * math.cos(angle), frame.width), (y + radius * math.sin(angle), frame.height))
+            for point, limit in (
+                (x + radius * math.cos(angle), frame.width),
+                (y + radius * math.sin(angle), frame.height),
+            )
         ]
         patches.append(((corner[0], corner[1]), float(side)))
     return patches

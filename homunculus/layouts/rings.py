@@ -1,4 +1,6 @@
-"""The textbook log-polar lattice, for comparison: rings at equal steps of ln(1 + e / a), the same number of wedges in each."""
+"""The textbook log-polar lattice, for comparison: rings at equal steps of ln(1 + e / a), the same number of wedges in
+each.
+"""
 
 from __future__ import annotations
 
@@ -22,13 +24,13 @@ def rings(
     layer: int = 0,
     staggered: bool = False,
 ) -> SamplePlan:
-    """`budget` upright squares of their cell's area on rings around one fixation, out to the farthest corner; from the fixation outwards.
+    """`budget` upright squares, each as large as its cell, on rings around one fixation out to the farthest corner.
 
-    273 patches stand on 13 rings of 21; any other budget on about sqrt(2 pi N / ln(1 + R / a)) wedges, R the distance to the
-    farthest corner, spread over the rings as evenly as whole numbers allow. staggered: turns every other ring by half a wedge.
-    The lattice is not fitted to the border: patches beyond it stay where they fall and are wasted, most of them for a fixation in a
-    corner. Cells smaller than patch_size pixels, as near the fixation, grow to it unless `magnify`. Raises PlanError for arguments out
-    of range.
+    273 patches stand on 13 rings of 21; any other budget on about sqrt(2 pi N / ln(1 + R / a)) wedges, R the distance
+    to the farthest corner, spread over the rings as evenly as whole numbers allow. staggered: turns every other ring by
+    half a wedge. The lattice is not fitted to the border: patches beyond it stay where they fall and are wasted, most
+    of them for a fixation in a corner. Cells smaller than patch_size pixels, as near the fixation, grow to it unless
+    `magnify`. Raises PlanError for arguments out of range.
     """
     frame = Frame.of(size, fixation, budget, patch_size, law, a_px, magnify, layer, single="rings")
     a, extent = frame.constant_px(), math.log1p(frame.farthest_px() / frame.constant_px())

@@ -1,4 +1,4 @@
-"""Patches that are warped rather than affine: the chart that maps image points to their texels, and a plan that holds it."""
+"""Patches that are warped rather than affine: the chart that maps image points to texels, and a plan that holds it."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from bridge.plan import SamplePlan
 
 @dataclass(frozen=True)
 class CorticalChart:
-    """The log-polar image of one fixation: `rows` rings by `columns` wedges of texels, cut into token_rings x token_wedges patches.
+    """The log-polar image of one fixation: `rows` rings by `columns` wedges of texels, cut into patches.
 
-    Row i reaches from e = a (exp(t ln(1 + R / a)) - 1) at t = i / rows to t = (i + 1) / rows, R the distance to the farthest corner
-    (complex logarithm: Schwartz 1977, 1980, with the linear magnification of Horton & Hoyt 1991 along every ray). Column j's middle
-    stands at the angle 2 pi (j + 1/2) / columns, counted anticlockwise as seen, so that patches are turned but never mirrored.
-    The texels partition the disc of radius R, and so the image.
+    Row i reaches from e = a (exp(t ln(1 + R / a)) - 1) at t = i / rows to t = (i + 1) / rows, R the distance to the
+    farthest corner (complex logarithm: Schwartz 1977, 1980, with the linear magnification of Horton & Hoyt 1991 along
+    every ray). Column j's middle stands at the angle 2 pi (j + 1/2) / columns, counted anticlockwise as seen, so that
+    patches are turned but never mirrored. The texels partition the disc of radius R, and so the image.
     """
 
     size: tuple[int, int]
@@ -43,7 +43,7 @@ class CorticalChart:
         return math.hypot(max(x, self.size[1] - x), max(y, self.size[0] - y))
 
     def footprints(self, rings: int, wedges: int) -> Tensor:
-        """float64 [rings, wedges, 6]: centre, right (tangential) and down (outwards) of the disc's cells when cut this finely."""
+        """float64 [rings, wedges, 6]: centre, right (tangential) and down (outwards) of cells when cut this finely."""
         t = torch.arange(rings + 1, dtype=torch.float64) / rings
         edge = self.a_px * torch.expm1(t * math.log1p(self.radius_px / self.a_px))
         middle, width = (edge[1:] + edge[:-1]) / 2, edge.diff()
@@ -55,14 +55,14 @@ class CorticalChart:
         return torch.cat([center, right, width[:, None, None] * outwards], -1)
 
     def place(self, points: Tensor) -> tuple[Tensor, Tensor]:
-        """Row and column [M] of points [M, 2] in level-0 pixels, continuous from 0 at the first texel's edge; rows end at the radius."""
+        """Row and column [M], continuous from 0 at the first texel's edge, of points [M, 2] in level-0 pixels."""
         offset = points - torch.tensor(self.fixation, dtype=points.dtype, device=points.device)
         t = torch.log1p(offset.norm(dim=-1) / self.a_px) / math.log1p(self.radius_px / self.a_px)
         turn = torch.atan2(-offset[:, 1], offset[:, 0]) / (2 * math.pi)
         return t * self.rows, (turn - turn.floor()) * self.columns
 
     def locate(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """For points [M, 2] in level-0 pixels: token [M], -1 outside the disc; column [M] and row [M] in its patch, continuous, 0..P."""
+        """For points [M, 2]: token [M], -1 outside the disc; column [M] and row [M] in its patch, continuous, 0..P."""
         row, column = self.place(points)
         ring = (row / self.patch_size).floor().long().clamp(max=self.token_rings - 1)
         wedge = (column / self.patch_size).floor().long() % self.token_wedges
@@ -86,7 +86,7 @@ class CorticalChart:
         return grid.permute(1, 3, 0, 2, 4).reshape(-1, 3, self.patch_size, self.patch_size)
 
     def inverse(self, picture: Tensor) -> Tensor:
-        """The image [3, height, width] back from its cortical image: bilinear between texel centres; angles wrap, rings clamp."""
+        """The image [3, height, width] of a cortical image: bilinear between texels; angles wrap, rings clamp."""
         self._check(picture)
         height, width = self.size
         y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
@@ -99,21 +99,26 @@ class CorticalChart:
         columns = [left.long() % self.columns, (left.long() + 1) % self.columns]
         flat = picture.reshape(3, -1)
         upper, lower = (
-            torch.lerp(flat[:, i * self.columns + columns[0]], flat[:, i * self.columns + columns[1]], beside) for i in rows
+            torch.lerp(flat[:, i * self.columns + columns[0]], flat[:, i * self.columns + columns[1]], beside)
+            for i in rows
         )
         return torch.lerp(upper, lower, below).reshape(3, height, width)
 
     def _check(self, picture: Tensor) -> None:
         if tuple(picture.shape) != (3, self.rows, self.columns):
-            raise PlanError(f"picture has shape {tuple(picture.shape)}; this chart's has {(3, self.rows, self.columns)}")
+            raise PlanError(
+                f"picture has shape {tuple(picture.shape)}; this chart's has {(3, self.rows, self.columns)}"
+            )
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class WarpedPlan(SamplePlan):
-    """A plan whose patches follow a chart. `footprints` are their affine summaries, `texels` [N, P, P, 8] what is sampled."""
+    """A plan whose patches follow a chart: `texels` are what is sampled, `footprints` their affine summaries."""
 
     chart: CorticalChart = field(kw_only=True)
 
     def locate(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """For points [M, 2] in level-0 pixels: token [M] long, -1 where none; column [M] and row [M] in its patch, continuous, 0..P."""
+        """For points [M, 2] in level-0 pixels: token [M] (long), -1 where there is none; column [M] and row [M] in its
+        patch, continuous, 0..P.
+        """
         return self.chart.locate(points)
