@@ -125,9 +125,7 @@ class Spiral:
         return self.overlap * self.a_px * math.sqrt(2 * math.pi * delta)
 
     def candidates(self, delta: float) -> int:
-        """How many points of each fixation can possibly be kept: no centre lies further out than its margin past a
-        corner.
-        """
+        """How many points of each fixation can possibly be kept: a centre lies at most its margin past a corner."""
         corner = torch.maximum(self.frame.fixations, self.frame.extent - self.frame.fixations).norm(dim=-1).max()
         farthest = corner + INSET * math.sqrt(2) * max(*self.frame.size, self.frame.least_side_px)
         return int(self.law.integral(farthest / self.a_px) / delta) + 1
