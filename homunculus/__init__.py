@@ -1,1 +1,41 @@
+"""An eye for a PyTorch vision model. Users write `import homunculus as hm`."""
 
+from bridge import (
+    BackendUnavailableError,
+    ClosedError,
+    ForkedContextError,
+    GLError,
+    HomunculusError,
+    ImageError,
+    ImageReadError,
+    ImageTooLargeError,
+    Patches,
+    PlanError,
+    PlanProgram,
+    Pyramid,
+    SamplePlan,
+    ShaderError,
+    Stats,
+    TextureUnit,
+    open_unit,
+)
+
+__all__ = [
+    "BackendUnavailableError",
+    "ClosedError",
+    "ForkedContextError",
+    "GLError",
+    "HomunculusError",
+    "ImageError",
+    "ImageReadError",
+    "ImageTooLargeError",
+    "Patches",
+    "PlanError",
+    "PlanProgram",
+    "Pyramid",
+    "SamplePlan",
+    "ShaderError",
+    "Stats",
+    "TextureUnit",
+    "open_unit",
+]
