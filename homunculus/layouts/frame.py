@@ -93,6 +93,11 @@ class Frame:
         """No patch is smaller unless it may magnify."""
         return 0.0 if self.magnify else float(self.patch_size)
 
+    def calibrates(self, side0_px: float | None = None) -> bool:
+        """Whether the fixations decide the law's constant: it was not given, and the image is large enough for one."""
+        side0_px = self.patch_size if side0_px is None else side0_px
+        return self.a_px is None and self.law != "uniform" and self.height * self.width > self.budget * side0_px**2
+
     def constant_px(self, side0_px: float | None = None) -> float:
         """a: the caller's, or the one whose cells are side0_px (by default patch_size) at the fixation.
 
