@@ -1,8 +1,8 @@
 """What a page is to a model: 2480 x 3508 pixels, of which a few words matter.
 
-Sets two public-domain texts as an A4 page at 300 dpi: body text of 10 pt, a passage of 8.5 pt, and at the foot a table of
-5.5 pt that can only be read near native resolution. You should see one full page, `page.png`; scaled to the 448 pixels
-that many models take, the table is grey mist. The other examples look at this page.
+Sets two public-domain texts as an A4 page at 300 dpi: body text of 10 pt, a passage of 8.5 pt, and at the foot a table
+of 5.5 pt that can only be read near native resolution. You should see one full page, `page.png`; scaled to the 448
+pixels that many models take, the table is grey mist. The other examples look at this page.
 """
 
 import sys
