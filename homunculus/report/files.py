@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -68,24 +67,22 @@ def to_picture(pixels: Tensor) -> Image.Image:
 
 @contextmanager
 def replaced_together(out_dir: Path) -> Iterator[Path]:
-    """Gives an empty folder beside `out_dir`; its files move there at the end, all of them or, on any failure, none."""
-    out_dir = out_dir.resolve()
+    """Gives an empty folder whose files move to `out_dir` at the end, all of them or, on any failure, none."""
     created = [folder for folder in (out_dir, *out_dir.parents) if not folder.exists()]
-    out_dir.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{out_dir.name}-", dir=out_dir.parent))
     try:
-        new, old = staging / "new", staging / "old"
-        new.mkdir()
-        old.mkdir()
-        yield new
-        _exchange(new, old, out_dir)
+        out_dir.mkdir(parents=True, exist_ok=True)
+        # Inside `out_dir`, since a folder beside it may lie on another file system.
+        with tempfile.TemporaryDirectory(prefix=".look-", dir=out_dir) as staging:
+            new, old = Path(staging, "new"), Path(staging, "old")
+            new.mkdir()
+            old.mkdir()
+            yield new
+            _exchange(new, old, out_dir)
     except BaseException:
         for folder in created:
             with suppress(OSError):  # someone else has put something there meanwhile
                 folder.rmdir()
         raise
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _exchange(new: Path, old: Path, target: Path) -> None:

@@ -56,9 +56,7 @@ def reconstruct(pixels: Tensor, plan: SamplePlan, size: tuple[int, int], *, laye
     elif isinstance(plan, Locates):
         _unwarp(sums, pixels, plan.texels, plan)
     else:
-        raise PlanError(
-            "this warped plan has no `locate`, so its patches cannot be put back; use the layout's own plan"
-        )
+        raise PlanError("a warped plan without `locate` cannot be put back; use the plan that its layout returned")
     covered = sums[3] > 0
     return Reconstruction(torch.where(covered, sums[:3] / sums[3].clamp(min=torch.finfo().tiny), UNSEEN), covered)
 
