@@ -1,1 +1,37 @@
+"""Texture units: images become pyramids, sample plans become patches. Knows nothing of vision science."""
 
+from bridge.errors import (
+    BackendUnavailableError,
+    ClosedError,
+    ForkedContextError,
+    GLError,
+    HomunculusError,
+    ImageError,
+    ImageReadError,
+    ImageTooLargeError,
+    PlanError,
+    ShaderError,
+)
+from bridge.open import open_unit
+from bridge.plan import SamplePlan
+from bridge.unit import Patches, PlanProgram, Pyramid, Stats, TextureUnit
+
+__all__ = [
+    "BackendUnavailableError",
+    "ClosedError",
+    "ForkedContextError",
+    "GLError",
+    "HomunculusError",
+    "ImageError",
+    "ImageReadError",
+    "ImageTooLargeError",
+    "Patches",
+    "PlanError",
+    "PlanProgram",
+    "Pyramid",
+    "SamplePlan",
+    "ShaderError",
+    "Stats",
+    "TextureUnit",
+    "open_unit",
+]

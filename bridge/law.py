@@ -55,14 +55,46 @@ def lod(step_px: Tensor, lod_bias: Tensor | float = 0.0) -> Tensor:
     return torch.log2(step_px.clamp(min=1.0)) + lod_bias
 
 
-def high_offset(step_px: Tensor, axis_px: Tensor) -> Tensor:
-    """How far the two taps of quality `high` stand from the middle of a step, as a share of the step along one axis.
+def quality_lod(step_px: Tensor, lod_bias: Tensor | float, quality: Quality) -> Tensor:
+    """The level that the taps of a quality read: `sharp` half a level finer, `high` one, `exact` the nearest whole level."""
+    if quality == "exact":
+        return torch.round(lod(step_px, lod_bias))
+    return lod(step_px, lod_bias) - {"fast": 0.0, "sharp": 0.5, "high": 1.0}[quality]
 
-    A quarter of a step where the tap's own width (a texel of the level below) is half of it; less between 1 and 2 pixels, where level 0
-    cannot get finer; nothing at 1 pixel, where a single bilinear tap already is the exact box.
+
+def is_mip_aligned(rows: Tensor, patch_size: int, max_level: int) -> Tensor:
+    """[N] whether each footprint row [N, 8] is an exact box mean by quality `exact`.
+
+    That is: upright, its taps in whole levels, tiling the texel without gap, and each on the centre of a level's texel.
+    """
+    right, down = rows[:, 2:4].double(), rows[:, 4:6].double()
+    cut = taps(right, down, max_level)
+    level = torch.round(lod(cut.step_px, rows[:, 7].double()))
+    width_px = 2.0**level
+    upright = (right[:, 1] == 0) & (down[:, 0] == 0)
+    tiling = (length(cut.major) == width_px * cut.major_count) & (length(cut.minor) == width_px * cut.minor_count)
+    first = (
+        rows[:, 0:2].double()
+        + (right + down) * (0.5 - patch_size / 2)
+        + cut.major * (0.5 / cut.major_count - 0.5)[:, None]
+        + cut.minor * (0.5 / cut.minor_count - 0.5)[:, None]
+    )
+    texel = first / width_px[:, None] - 0.5
+    centered = ((texel - texel.round()).abs() < 1e-3).all(-1)
+    return upright & tiling & centered & (level >= 0) & (level <= max_level)
+
+
+def high_offset(step_px: Tensor, axis_px: Tensor) -> Tensor:
+    """How far the two taps of quality `high` stand from the middle of a step along one axis, as a share of that axis.
+
+    The pair gets the variance of the box it stands for: offset^2 = axis^2 / 12 - variance of one tap. On level 0 a bilinear tap is
+    the exact box of one pixel, variance 1/12; above, the blend between texels widens it to w^2 / 12 + (w^2 - 1) / 12, w the texel in
+    pixels (between no widening and the phase average w^2 / 4: least error on 1/f noise and dead leaves at equal stop band). So
+    one pixel is read exactly (offset 0), two pixels are the exact box (offset 1/4), and coarser steps close in to about 0.2.
     """
     width_px = (step_px / 2).clamp(min=1.0)
-    return ((axis_px - width_px) / (2 * axis_px.clamp(min=torch.finfo(axis_px.dtype).tiny))).clamp(min=0.0)
+    excess = ((axis_px**2 - 2 * width_px**2 + 1) / 12).clamp(min=0.0)
+    return torch.where(excess > 0, excess, 1).sqrt() * (excess > 0) / axis_px.clamp(min=torch.finfo(axis_px.dtype).tiny)
 
 
 def length(vector: Tensor) -> Tensor:

@@ -46,7 +46,9 @@ class SamplePlan:
     @staticmethod
     def _check(name: str, rows: Tensor, dimensions: int) -> None:
         if rows.ndim != dimensions or rows.shape[-1] != 8 or rows.shape[0] < 1:
-            raise PlanError(f"{name} have shape {tuple(rows.shape)}; expected at least one row of 8: {', '.join(FIELDS)}")
+            raise PlanError(
+                f"{name} have shape {tuple(rows.shape)}; expected at least one row of 8: {', '.join(FIELDS)}"
+            )
         if rows.dtype not in (torch.float32, torch.float64):
             raise PlanError(f"{name} are {rows.dtype}; expected torch.float32, or torch.float64 for the torch backend")
         if rows.device.type == "cpu" and not bool(torch.isfinite(rows).all()):
@@ -101,7 +103,9 @@ class SamplePlan:
         sizes = {plan.patch_size for plan in plans}
         warped = {plan.texels is not None for plan in plans}
         if len(sizes) != 1 or len(warped) != 1:
-            raise PlanError(f"plans differ: patch sizes {sorted(sizes)}, warped {sorted(warped)}; concatenate like with like")
+            raise PlanError(
+                f"plans differ: patch sizes {sorted(sizes)}, warped {sorted(warped)}; concatenate like with like"
+            )
         texels = [plan.texels for plan in plans if plan.texels is not None]
         return cls(
             torch.cat([plan.footprints for plan in plans]),
@@ -161,7 +165,9 @@ class SamplePlan:
     def corners(self) -> Tensor:
         """[N, 4, 2] corners in level-0 pixels: top left, top right, bottom right, bottom left of the patch."""
         half = self.patch_size / 2
-        signs = torch.tensor([[-1, -1], [1, -1], [1, 1], [-1, 1]], device=self.footprints.device, dtype=self.footprints.dtype)
+        signs = torch.tensor(
+            [[-1, -1], [1, -1], [1, 1], [-1, 1]], device=self.footprints.device, dtype=self.footprints.dtype
+        )
         offsets = signs[None, :, :1] * self.right[:, None] + signs[None, :, 1:] * self.down[:, None]
         return self.centers[:, None] + half * offsets
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from bridge.errors import PlanError
 from bridge.law import Quality
 from bridge.plan import SamplePlan
+from interop import Transfers
 
 Format = Literal["rgba8", "rgba16f", "rgba32f", "rgba64f"]
 Builder = Literal["exact", "driver", "simd", "auto"]
@@ -23,7 +24,11 @@ Images = np.ndarray[Any, Any] | Tensor
 
 @dataclass(frozen=True)
 class Patches:
-    """What was seen. pixels: [N, 3, P, P], normalised if mean and std were given; inside: float32 [N], the share of each footprint inside the image."""
+    """What was seen.
+
+    pixels: [N, 3, P, P] in 0..1, or normalised if mean and std were given.
+    inside: float32 [N], the share of each footprint that lies inside the image.
+    """
 
     pixels: Tensor
     inside: Tensor
@@ -33,11 +38,9 @@ class Patches:
 
 
 @dataclass
-class Stats:
-    """Counts since the unit was opened."""
+class Stats(Transfers):
+    """Counts since the unit was opened: bytes over the host, and compute dispatches."""
 
-    bytes_to_device: int = 0
-    bytes_to_host: int = 0
     dispatches: int = 0
 
 
@@ -76,7 +79,9 @@ class Pyramid(ABC):
     def at(self, x: float, y: float) -> tuple[float, float]:
         """The point (x, y) in level-0 pixels at fractions 0..1 of the width and height. Raises PlanError outside."""
         if not (0 <= x <= 1 and 0 <= y <= 1):
-            raise PlanError(f"point ({x}, {y}) lies outside the image; fractions run from 0 to 1, left to right and top to bottom")
+            raise PlanError(
+                f"point ({x}, {y}) lies outside the image; fractions run from 0 to 1, left to right and top to bottom"
+            )
         return x * self.size[1], y * self.size[0]
 
     @abstractmethod
@@ -90,14 +95,14 @@ class Pyramid(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:
         height, width = self.size
-        return (
-            f"Pyramid({self.layers} x {height} x {width} px, levels 0..{self.max_level}, {self.format}, built by {self.builder})"
-        )
+        return f"Pyramid({self.layers} x {height} x {width} px, levels 0..{self.max_level}, {self.format}, built by {self.builder})"
 
 
 class TextureUnit(ABC):
@@ -146,7 +151,9 @@ class TextureUnit(ABC):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def __repr__(self) -> str:

@@ -1,0 +1,197 @@
+"""The only place where a headless GL context is made: lazily, once per process and EGL device."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+
+from bridge.errors import BackendUnavailableError, ForkedContextError, GLError, ShaderError
+from bridge.gl import functions as gl
+from bridge.gl.thread import GLThread
+from shaders import Source, explain
+
+try:
+    import glcontext
+    import moderngl
+except ImportError as error:  # macOS, or an installation without the wheel
+    moderngl = None  # type: ignore[assignment]
+    IMPORT_ERROR: str | None = str(error)
+else:
+    IMPORT_ERROR = None
+
+REQUIRED_VERSION = 430
+SOFTWARE_RENDERERS = ("llvmpipe", "softpipe", "swrast", "SwiftShader")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the driver allows, read once."""
+
+    texture_px: int
+    layers: int
+    storage_bytes: int
+    image_units: int
+    work_groups: int
+
+    def as_dict(self) -> dict[str, int]:
+        return asdict(self)
+
+
+class Context:
+    """An open context with its thread, limits, compiled shaders and a count of its live objects.
+
+    Methods other than `thread` run on that thread only.
+    """
+
+    def __init__(self, device_index: int) -> None:
+        self.device_index = device_index
+        self.thread = GLThread(f"homunculus-gl-{device_index}")
+        self.live: Counter[str] = Counter()
+        self._programs: dict[tuple[str, tuple[tuple[str, object], ...]], moderngl.ComputeShader] = {}
+        try:
+            self.thread.call(self._open)
+        except BaseException:
+            self.thread.stop()
+            raise
+
+    def _open(self) -> None:
+        window = glcontext.get_backend_by_name("egl")(
+            mode="standalone", glversion=REQUIRED_VERSION, device_index=self.device_index
+        )
+        self.moderngl = moderngl.create_context(standalone=True, require=REQUIRED_VERSION, context=window)
+        self.gl = gl.Functions(window.load_opengl_function)
+        self.renderer: str = self.moderngl.info["GL_RENDERER"]
+        self.version: str = self.moderngl.info["GL_VERSION"]
+        self.software = any(name in self.renderer for name in SOFTWARE_RENDERERS)
+        self.limits = Limits(
+            texture_px=self.gl.integer(gl.MAX_TEXTURE_SIZE),
+            layers=self.gl.integer(gl.MAX_ARRAY_TEXTURE_LAYERS),
+            storage_bytes=self.gl.integer(gl.MAX_SHADER_STORAGE_BLOCK_SIZE),
+            image_units=min(self.gl.integer(gl.MAX_IMAGE_UNITS), self.gl.integer(gl.MAX_COMPUTE_IMAGE_UNIFORMS)),
+            work_groups=self.gl.integer(gl.MAX_COMPUTE_WORK_GROUP_COUNT, 0),
+        )
+        self.gl.glPixelStorei(gl.UNPACK_ALIGNMENT, 1)
+        self.gl.glPixelStorei(gl.PACK_ALIGNMENT, 1)
+        self.check("opening the context")
+
+    def check(self, what: str) -> None:
+        """Raises GLError if OpenGL reports an error since the last check."""
+        error = self.moderngl.error
+        if error != "GL_NO_ERROR":
+            raise GLError(
+                f"{error} after {what} on {self.renderer}. "
+                + (
+                    "The device is out of memory: close pyramids that are no longer needed, or use a smaller image, batch or format"
+                    if error == "GL_OUT_OF_MEMORY"
+                    else "This is a fault in this library or the driver; `homunculus doctor` prints what a report needs"
+                )
+            )
+
+    def program(self, source: Source, key: Mapping[str, object]) -> moderngl.ComputeShader:
+        """The compiled compute shader, kept for the context's life. Raises ShaderError with the author's file and line."""
+        identity = (source.name, tuple(sorted(key.items())))
+        if identity not in self._programs:
+            try:
+                self._programs[identity] = self.moderngl.compute_shader(source.text)
+            except moderngl.Error as error:
+                self.moderngl.clear_errors()
+                raise ShaderError(f"{source.name} does not compile: {explain(str(error), source.files)}") from None
+        return self._programs[identity]
+
+    def close(self) -> None:
+        def release() -> None:
+            for program in self._programs.values():
+                program.release()
+            self._programs.clear()
+            self.moderngl.release()
+
+        self.thread.call(release)
+        self.thread.stop()
+
+
+_contexts: dict[int, Context] = {}
+_lock = threading.Lock()
+_forked_from: int | None = None
+
+
+def open_context(device_index: int | None = None) -> Context:
+    """The context on that EGL device, or on the first that works; `HOMUNCULUS_EGL_DEVICE` chooses one.
+
+    Raises BackendUnavailableError with what each device answered, or ForkedContextError where opening one would hang.
+    """
+    if IMPORT_ERROR is not None:
+        raise BackendUnavailableError(f"OpenGL needs moderngl ({IMPORT_ERROR}); run: pip install moderngl")
+    if _forked_from is not None:
+        raise ForkedContextError(
+            f"process {_forked_from} held an OpenGL context when it forked this one ({os.getpid()}); opening another here can hang. "
+            "Start workers with multiprocessing_context='spawn', open no unit before the fork, or use backend='torch'"
+        )
+    if device_index is None and os.environ.get("HOMUNCULUS_EGL_DEVICE"):
+        device_index = _device_from_environment()
+    answers = []
+    with _lock:
+        candidates = [device_index] if device_index is not None else range(_device_count())
+        for index in candidates:
+            if index in _contexts:
+                return _contexts[index]
+            try:
+                _contexts[index] = Context(index)
+            except Exception as error:  # glcontext and moderngl raise bare Exception
+                answers.append(f"EGL device {index}: {error}")
+            else:
+                return _contexts[index]
+    raise BackendUnavailableError(
+        "no OpenGL 4.3 context could be opened through EGL"
+        + (f" ({'; '.join(answers)})" if answers else ": libEGL finds no device, so no vendor driver is installed")
+        + ". Install Mesa (Debian, Ubuntu: apt install libegl1 libgl1 libgl1-mesa-dri) or the vendor's EGL driver; "
+        "`homunculus doctor` tells which part is missing"
+    )
+
+
+def _device_from_environment() -> int:
+    text = os.environ["HOMUNCULUS_EGL_DEVICE"]
+    if not text.isdigit():
+        raise BackendUnavailableError(
+            f"HOMUNCULUS_EGL_DEVICE is {text!r}; set it to a device number that `homunculus doctor` lists"
+        )
+    return int(text)
+
+
+def _device_count() -> int:
+    from interop import egl_devices
+
+    try:
+        return len(egl_devices())
+    except OSError as error:
+        raise BackendUnavailableError(
+            f"libEGL cannot be loaded ({error}). Debian, Ubuntu: apt install libegl1 libgl1 libgl1-mesa-dri"
+        ) from None
+
+
+def _after_fork_in_child() -> None:
+    global _forked_from, _lock
+    if _contexts or _forked_from is not None:
+        _forked_from = os.getppid()
+    _lock = threading.Lock()
+
+
+def close_all() -> None:
+    """Closes every context of this process; the next open_context opens a new one."""
+    with _lock:
+        while _contexts:
+            _, context = _contexts.popitem()
+            context.close()
+
+
+def _at_exit() -> None:
+    if _forked_from is None:
+        close_all()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork_in_child)
+atexit.register(_at_exit)

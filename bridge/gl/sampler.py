@@ -1,0 +1,180 @@
+"""The compute dispatches: a plan becomes patches, fixations become a plan."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Mapping
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from bridge.errors import PlanError
+from bridge.gl.context import Context
+from bridge.gl.pyramid import GLPyramid
+from bridge.law import QUALITIES, Quality
+from bridge.plan import SamplePlan
+from bridge.unit import Patches, PlanProgram, Stats
+from interop import HostBuffer, SharedBuffer
+from shaders import source
+
+ROW_BYTES = 32
+ELEMENTS: Mapping[torch.dtype, int] = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
+PLAN, PIXELS, INSIDE = 0, 1, 2  # bindings of sample.comp
+FIXATIONS, ROWS = 0, 1  # bindings of a plan program
+
+
+class ResidentPlan(SamplePlan):
+    """A plan whose rows live in a GL buffer; `footprints` and `texels` are fetched when somebody asks for them."""
+
+    buffer: SharedBuffer
+    context: Context
+    program: PlanProgram
+    fixations: Tensor
+
+    def __init__(self, context: Context, buffer: SharedBuffer, program: PlanProgram, fixations: Tensor) -> None:
+        self.__dict__.update(
+            context=context, buffer=buffer, program=program, fixations=fixations, patch_size=program.patch_size
+        )
+        weakref.finalize(self, context.thread.defer, lambda: _release(context, buffer)).atexit = False
+
+    def __len__(self) -> int:
+        return self.program.count
+
+    @cached_property
+    def _rows(self) -> Tensor:
+        size = self.patch_size
+        shape = (len(self), size, size, 8) if self.program.warped else (len(self), 8)
+        return self.context.thread.call(self.buffer.read, shape, torch.float32)
+
+    @cached_property
+    def _twin(self) -> SamplePlan:
+        return self.program.twin(self.fixations.double())
+
+    @property
+    def footprints(self) -> Tensor:  # type: ignore[override]
+        return self._twin.footprints if self.program.warped else self._rows
+
+    @property
+    def texels(self) -> Tensor | None:  # type: ignore[override]
+        return self._rows if self.program.warped else None
+
+    @property
+    def note(self) -> str:  # type: ignore[override]
+        return self._twin.note
+
+
+def _release(context: Context, buffer: SharedBuffer) -> None:
+    buffer.release()
+    context.live["buffer"] -= 1
+
+
+class Sampler:
+    """Owns the buffers that every call reuses; they grow to the largest plan seen. Used on the context's thread."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self.stats = Stats()
+        self._buffers: dict[int | str, SharedBuffer] = {}
+        self._group = 16 if context.software else 64  # a CPU rasteriser runs a group's threads one after another
+
+    def sample(
+        self,
+        pyramid: GLPyramid,
+        plan: SamplePlan,
+        quality: Quality,
+        dtype: torch.dtype,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+    ) -> Patches:
+        size = plan.patch_size
+        warped = plan.program.warped if isinstance(plan, ResidentPlan) else plan.texels is not None
+        per_word = 1 if dtype == torch.float32 else 2
+        words = -(-size * size // per_word)
+        row_bytes = ROW_BYTES * (size * size if warped else 1)
+        limit = self._context.limits.storage_bytes
+        most = limit // max(3 * words * 4, row_bytes)
+        if most < 1:
+            raise PlanError(
+                f"one patch of {size} x {size} texels needs more than the {limit} bytes this device allows; use a smaller patch_size"
+            )
+        defines = {
+            "QUALITY": QUALITIES.index(quality),
+            "ELEMENT": ELEMENTS[dtype],
+            "WARPED": int(warped),
+            "GROUP": self._group,
+        }
+        program = self._context.program(source("sample.comp", **defines), defines)
+        height, width = pyramid.padded_size
+        program["patch_size"] = size
+        program["scale"] = (1 / width, 1 / height)
+        program["max_level"] = pyramid.max_level
+        program["mean"] = mean
+        program["inverse_std"] = tuple(1 / value for value in std)
+        pixels, inside = [], []
+        for first in range(0, len(plan), most):
+            count = min(most, len(plan) - first)
+            program["first_patch"] = self._bind_plan(plan, first, count, warped)
+            program["patch_count"] = count
+            pixel_buffer = self._buffer(PIXELS, count * 3 * words * 4)
+            inside_buffer = self._buffer(INSIDE, count * 4)
+            pyramid.texture.use()
+            columns = min(count, self._context.limits.work_groups)
+            program.run(columns, -(-count // columns))
+            self._context.moderngl.memory_barrier()
+            self._context.check(f"sampling {plan!r}")
+            planes = pixel_buffer.read((count, 3, words * per_word), dtype)[..., : size * size]
+            pixels.append(planes.reshape(count, 3, size, size))
+            inside.append(inside_buffer.read((count,), torch.float32))
+            self.stats.dispatches += 1
+        if len(pixels) == 1:
+            return Patches(pixels[0], inside[0])
+        return Patches(torch.cat(pixels), torch.cat(inside))
+
+    def _bind_plan(self, plan: SamplePlan, first: int, count: int, warped: bool) -> int:
+        """Binds the rows and returns the index of the first patch in the bound buffer."""
+        if isinstance(plan, ResidentPlan) and plan.context is self._context:
+            plan.buffer.bind(PLAN)
+            return first
+        rows = plan.texels if warped and plan.texels is not None else plan.footprints
+        rows = rows[first : first + count].to(torch.float32)
+        self._buffer(PLAN, rows.numel() * 4).write(rows)
+        return 0
+
+    def write_plan(self, program: PlanProgram, fixations: Tensor) -> SamplePlan:
+        compiled = self._context.program(source(program.shader, **program.defines), dict(program.defines))
+        for name, value in program.uniforms.items():
+            compiled[name] = value
+        compiled["fixation_count"] = len(fixations)
+        self._buffer("fixations", fixations.numel() * 4, FIXATIONS).write(fixations)
+        rows = program.count * (program.patch_size**2 if program.warped else 1)
+        if rows * ROW_BYTES > self._context.limits.storage_bytes:
+            raise PlanError(
+                f"the plan needs {rows * ROW_BYTES} bytes; this device allows {self._context.limits.storage_bytes}. Use fewer tokens"
+            )
+        buffer = HostBuffer(self._context.moderngl, rows * ROW_BYTES, self.stats)
+        self._context.live["buffer"] += 1
+        buffer.bind(ROWS)
+        compiled.run(program.groups)
+        self._context.moderngl.memory_barrier()
+        self._context.check(f"writing a plan with {program.shader}")
+        self.stats.dispatches += 1
+        return ResidentPlan(self._context, buffer, program, fixations)
+
+    def _buffer(self, name: int | str, size_bytes: int, binding: int | None = None) -> SharedBuffer:
+        buffer = self._buffers.get(name)
+        if buffer is None or buffer.size_bytes < size_bytes:
+            if buffer is not None:
+                _release(self._context, buffer)
+                del self._buffers[name]
+            buffer = HostBuffer(self._context.moderngl, size_bytes, self.stats)
+            self._context.check(f"allocating a buffer of {size_bytes} bytes")
+            self._context.live["buffer"] += 1
+            self._buffers[name] = buffer
+        buffer.bind(binding if binding is not None else int(name))
+        return buffer
+
+    def release(self) -> None:
+        for buffer in self._buffers.values():
+            _release(self._context, buffer)
+        self._buffers.clear()

@@ -1,0 +1,142 @@
+"""The texture unit of an OpenGL device."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bridge.checks import check_exact, check_layers, check_normalisation, check_open, check_quality
+from bridge.errors import ImageError, PlanError
+from bridge.gl import builders
+from bridge.gl.context import Context, open_context
+from bridge.gl.pyramid import GLPyramid, TexturePool
+from bridge.gl.sampler import ResidentPlan, Sampler
+from bridge.images import as_batch
+from bridge.law import Quality
+from bridge.plan import SamplePlan
+from bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
+
+
+class GLUnit(TextureUnit):
+    """Pyramids as GL textures, plans filtered by a compute shader, patches read back once and counted.
+
+    May be shared by threads; pickles by configuration, so that a spawned worker opens its own.
+    """
+
+    backend = "gl"
+
+    def __init__(self, device_index: int | None = None, reason: str = "asked for") -> None:
+        self._device_index = device_index
+        self._context: Context = open_context(device_index)
+        self.renderer = self._context.renderer
+        self.reason = reason
+        self._pool = TexturePool(self._context)
+        self._sampler = Sampler(self._context)
+        self._closed = False
+        self._driver_is_exact: dict[Format, bool] = {}
+
+    def __reduce__(self) -> tuple[type[GLUnit], tuple[int | None, str]]:
+        return type(self), (self._device_index, self.reason)
+
+    @property
+    def stats(self) -> Stats:  # type: ignore[override]
+        return self._sampler.stats
+
+    @property
+    def software(self) -> bool:
+        """Whether the renderer runs on the CPU."""
+        return self._context.software
+
+    @property
+    def default_builder(self) -> Builder:
+        """`simd` on software GL where OpenCV is installed and bytes are stored, else `exact`."""
+        return "simd" if self._context.software and builders.HAS_OPENCV else "exact"
+
+    def pyramid(
+        self, images: Images, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
+    ) -> Pyramid:
+        check_open(self, self._closed)
+        batch, stored = as_batch(images, format)
+        if format is None and stored == "rgba64f":
+            stored = "rgba32f"
+        if builder is None:
+            builder = self.default_builder if stored == "rgba8" else "exact"
+        elif builder == "auto":
+            builder = (
+                "driver" if self.driver_is_exact(stored) else self.default_builder if stored == "rgba8" else "exact"
+            )
+        if builder not in builders.BUILDERS:
+            raise ImageError(f"builder is {builder!r}; choose one of {', '.join([*builders.BUILDERS, 'auto'])}")
+        size = (batch.shape[1], batch.shape[2])
+        pyramid = GLPyramid(self._context, self._pool, size, batch.shape[0], stored, builder, max_level)
+        try:
+            self._context.thread.call(self._build, pyramid, builders.as_upload(batch, stored))
+        except BaseException:
+            pyramid.close()
+            raise
+        return pyramid
+
+    def _build(self, pyramid: GLPyramid, batch: Tensor) -> None:
+        builders.BUILDERS[pyramid.builder](self._context, pyramid.texture, batch, pyramid.max_level)
+        self._context.check(f"building {pyramid!r}")
+        self.stats.bytes_to_device += batch.numel() * batch.element_size()
+
+    def driver_is_exact(self, format: Format = "rgba8") -> bool:
+        """Whether glGenerateMipmap is an exact box on this device: compared once with `exact` on noise, even and padded sizes."""
+        if format not in self._driver_is_exact:
+            noise = torch.randint(
+                0, 256, (1, 200, 328, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+            )
+            with (
+                self.pyramid(noise, format=format, builder="driver") as driver,
+                self.pyramid(noise, format=format, builder="exact") as exact,
+            ):
+                tolerance = 0.02 / 255 if format == "rgba8" else 1e-5
+                self._driver_is_exact[format] = all(
+                    abs(float((driver.level(level) - exact.level(level)).mean())) <= tolerance
+                    and float((driver.level(level) - exact.level(level)).abs().max())
+                    <= (1.01 / 255 if format == "rgba8" else 1e-3)
+                    for level in range(1, 7)
+                )
+        return self._driver_is_exact[format]
+
+    def sample(
+        self,
+        pyramid: Pyramid,
+        plan: SamplePlan,
+        *,
+        quality: Quality = "high",
+        dtype: torch.dtype = torch.float32,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+    ) -> Patches:
+        check_open(self, self._closed)
+        if not isinstance(pyramid, GLPyramid) or not pyramid.belongs_to(self._context):
+            raise ImageError(f"{pyramid!r} belongs to another backend; build it with this unit's pyramid()")
+        check_quality(quality)
+        check_normalisation(mean, std, dtype)
+        if dtype == torch.float64:
+            raise ImageError("dtype is torch.float64; OpenGL filters in float32. Use torch.float32, or backend='torch'")
+        if not isinstance(plan, ResidentPlan):
+            check_layers(plan, pyramid.layers)
+        if quality == "exact":
+            check_exact(plan, pyramid.max_level)
+        return self._context.thread.call(self._sampler.sample, pyramid, plan, quality, dtype, tuple(mean), tuple(std))
+
+    def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
+        check_open(self, self._closed)
+        points = torch.as_tensor(fixations, dtype=torch.float32).reshape(-1, 2)
+        if not len(points) or not bool(torch.isfinite(points).all()):
+            raise PlanError(f"fixations are {points.tolist()}; expected at least one finite point (x, y)")
+        return self._context.thread.call(self._sampler.write_plan, program, points)
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._context.thread.call(self._release)
+
+    def _release(self) -> None:
+        self._pool.clear()
+        self._sampler.release()

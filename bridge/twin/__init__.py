@@ -1,0 +1,1 @@
+"""The torch twin of the texture unit."""

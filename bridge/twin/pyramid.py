@@ -1,0 +1,69 @@
+"""The pyramid as tensors."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bridge.errors import ClosedError, ImageError
+from bridge.images import padded_size
+from bridge.unit import Builder, Format, Pyramid
+
+
+class TwinPyramid(Pyramid):
+    """Levels [B, h, w, 4] flattened one behind the other, so that a tap is one gather whatever its level."""
+
+    def __init__(self, batch: Tensor, format: Format, max_level: int, dtype: torch.dtype) -> None:
+        self.size = (batch.shape[1], batch.shape[2])
+        self.layers = batch.shape[0]
+        self.max_level = max_level
+        self.format = format
+        self.builder: Builder = "exact"
+        self.padded_size = padded_size(self.size, max_level)
+        self._levels: list[Tensor] | None = [
+            store(level, format) for level in box_levels(batch, self.padded_size, max_level, dtype)
+        ]
+        self.texels = torch.cat([level.reshape(-1, 4) for level in self._levels])  # [sum of B * h * w, 4]
+        counts = torch.tensor([level[..., 0].numel() for level in self._levels], device=batch.device)
+        self.offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)[:-1]])
+
+    def level(self, level: int) -> Tensor:
+        if self._levels is None:
+            raise ClosedError(f"{self!r} is closed; build it again from the image")
+        if not 0 <= level <= self.max_level:
+            raise ImageError(f"level {level} does not exist; this pyramid has levels 0 to {self.max_level}")
+        return self._levels[level]
+
+    @property
+    def closed(self) -> bool:
+        return self._levels is None
+
+    def close(self) -> None:
+        self._levels = None
+        self.texels = self.texels[:0]
+
+
+def box_levels(batch: Tensor, padded: tuple[int, int], max_level: int, dtype: torch.dtype) -> list[Tensor]:
+    """Premultiplied RGBA levels [B, h, w, 4] of images [B, H, W, 3], each texel the exact mean of its block of level 0.
+
+    Values are carried in units of 1/255 for byte images, where every mean is a dyadic number that float32 holds exactly.
+    """
+    height, width = batch.shape[1:3]
+    rgb = batch.to(dtype)
+    unit = 255.0 if batch.dtype == torch.uint8 else 1.0
+    rgba = F.pad(rgb, (0, 1), value=unit)
+    rgba = F.pad(rgba, (0, 0, 0, padded[1] - width, 0, padded[0] - height)).permute(0, 3, 1, 2)
+    levels = [rgba]
+    for _ in range(max_level):
+        levels.append(F.avg_pool2d(levels[-1], 2))
+    return [level.permute(0, 2, 3, 1).contiguous() / unit for level in levels]
+
+
+def store(level: Tensor, format: Format) -> Tensor:
+    """The level as a texture of that format would hold it, rounded to nearest, ties to even."""
+    if format == "rgba8":
+        return torch.round(level * 255) / 255
+    if format == "rgba16f":
+        return level.half().to(level.dtype)
+    return level

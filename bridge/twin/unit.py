@@ -1,0 +1,107 @@
+"""The torch backend: the readable twin of the texture unit, its oracle, its fallback and its path for gradients."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from bridge import law
+from bridge.checks import check_exact, check_layers, check_normalisation, check_open, check_quality
+from bridge.errors import ImageError
+from bridge.images import as_batch
+from bridge.law import Quality
+from bridge.plan import SamplePlan
+from bridge.twin.pyramid import TwinPyramid
+from bridge.twin.sampler import sample_texels
+from bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
+
+
+class TwinUnit(TextureUnit):
+    """Samples with torch operations on `device`, in `dtype` (float32, or float64 to serve as an oracle).
+
+    Gradients flow to the image (in a float format; rgba8 rounds) and to the footprints.
+    """
+
+    backend = "torch"
+
+    def __init__(
+        self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, reason: str = "asked for"
+    ) -> None:
+        if dtype not in (torch.float32, torch.float64):
+            raise ImageError(f"dtype is {dtype}; the torch backend computes in torch.float32 or torch.float64")
+        self.device = torch.device(device)
+        self.dtype = dtype
+        self.renderer = f"torch {torch.__version__} ({self.device}, {str(dtype).removeprefix('torch.')})"
+        self.reason = reason
+        self.stats = Stats()
+        self._closed = False
+
+    def pyramid(
+        self, images: Images, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
+    ) -> Pyramid:
+        check_open(self, self._closed)
+        if builder not in (None, "exact", "auto"):
+            raise ImageError(f"builder is {builder!r}; the torch backend has only 'exact'")
+        batch, format = as_batch(images, format)
+        return TwinPyramid(batch.to(self.device), format, max_level, self.dtype)
+
+    def sample(
+        self,
+        pyramid: Pyramid,
+        plan: SamplePlan,
+        *,
+        quality: Quality = "high",
+        dtype: torch.dtype = torch.float32,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+    ) -> Patches:
+        check_open(self, self._closed)
+        if not isinstance(pyramid, TwinPyramid) or pyramid.closed:
+            raise ImageError(
+                f"{pyramid!r} is closed or belongs to another backend; build it with this unit's pyramid()"
+            )
+        check_quality(quality)
+        check_normalisation(mean, std, dtype)
+        check_layers(plan, pyramid.layers)
+        plan = plan.to(self.device, self.dtype)
+        if quality == "exact":
+            check_exact(plan, pyramid.max_level)
+        rgba = self._rgba(pyramid, plan, quality)
+        alpha = rgba[:, 3:]
+        mean_, std_ = (
+            torch.tensor(value, device=self.device, dtype=self.dtype)[:, None, None] for value in (mean, std)
+        )
+        pixels = (rgba[:, :3] - alpha * mean_) / (alpha.clamp(min=law.MIN_ALPHA) * std_)
+        self.stats.dispatches += 1
+        return Patches(pixels.to(dtype), alpha.mean((1, 2, 3)).float())
+
+    @staticmethod
+    def _rgba(pyramid: TwinPyramid, plan: SamplePlan, quality: Quality) -> Tensor:
+        size = plan.patch_size
+        if plan.texels is None:
+            rgba = sample_texels(pyramid, texel_centers(plan), plan.footprints, quality)
+        else:
+            rows = plan.texels.reshape(-1, 8)
+            rgba = sample_texels(pyramid, rows[:, None, 0:2], rows, quality)
+        return rgba.reshape(len(plan), size, size, 4).permute(0, 3, 1, 2)
+
+    def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
+        check_open(self, self._closed)
+        return program.twin(torch.as_tensor(fixations, dtype=torch.float64).reshape(-1, 2)).to(self.device)
+
+    def close(self) -> None:
+        self._closed = True
+
+
+def texel_centers(plan: SamplePlan) -> Tensor:
+    """[N, P * P, 2] centres of an affine plan's texels in level-0 pixels, row by row."""
+    steps = (
+        torch.arange(plan.patch_size, device=plan.footprints.device, dtype=plan.footprints.dtype)
+        + 0.5
+        - plan.patch_size / 2
+    )
+    rows = steps[None, :, None, None] * plan.down[:, None, None]
+    columns = steps[None, None, :, None] * plan.right[:, None, None]
+    return (plan.centers[:, None, None] + rows + columns).reshape(len(plan), -1, 2)

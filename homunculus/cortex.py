@@ -1,0 +1,200 @@
+"""How finely the cortex samples at each eccentricity, and the constant that fits a budget of tokens to an image.
+
+The linear cortical magnification is M(e) = M0 / (e + e2) (millimetres per degree: Daniel & Whitteridge 1961; Horton &
+Hoyt 1991). Tokens per area follow M squared, so a patch's side follows 1 / M: S(e) = S(0) (1 + e / a). Every law below
+is a function of u = e / a, the eccentricity over the law's constant. The same functions, under the same names, stand in
+`shaders/cortex.glsl`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bridge.errors import PlanError
+
+NEWTON_STEPS = 3
+DIRECTIONS = 512
+A_HALVINGS = 32
+# a / side0 at the ends of the bisection: below the least that one token asks of a 32768 px image (law `linear`, patches
+# of 1 px), and so flat that a larger constant moves no token by a thousandth of a pixel.
+A_OVER_SIDE0 = (2.0**-20, 2.0**20)
+
+
+@dataclass(frozen=True)
+class Law:
+    """A token density over eccentricity, in closed form. Each function maps a tensor to one of its shape.
+
+    density: rho(e) / rho(0) of u. integral: G(u), the integral of density(u) u du from 0, so that a disc of radius e
+    holds 2 pi a^2 rho(0) G(e / a) tokens. inverse: u of G(u). side: S(e) / S(0) = 1 / sqrt(density).
+    """
+
+    name: str
+    density: Callable[[Tensor], Tensor]
+    integral: Callable[[Tensor], Tensor]
+    inverse: Callable[[Tensor], Tensor]
+    side: Callable[[Tensor], Tensor]
+
+
+def areal_integral(u: Tensor) -> Tensor:
+    """G(u) = ln(1 + u) - u / (1 + u), as v - 1 + exp(-v) of v = ln(1 + u)."""
+    v = torch.log1p(u)
+    return v + torch.expm1(-v)
+
+
+def areal_inverse(y: Tensor) -> Tensor:
+    """Solves v - 1 + exp(-v) = y by Newton; u = exp(v) - 1. With Lambert's W, u = -1 / W0(-exp(-1 - y)) - 1."""
+    v = (2 * y + y * y).sqrt()
+    for _ in range(NEWTON_STEPS):
+        slope = -torch.expm1(-v)
+        v = v - (v - slope - y) / slope.clamp(min=torch.finfo(y.dtype).tiny)
+    return torch.expm1(v)
+
+
+def linear_integral(u: Tensor) -> Tensor:
+    """G(u) = u - ln(1 + u)."""
+    return u - torch.log1p(u)
+
+
+def linear_inverse(y: Tensor) -> Tensor:
+    """Solves u - ln(1 + u) = y by Newton. With Lambert's W, u = -W-1(-exp(-1 - y)) - 1: its other branch."""
+    u = y + (2 * y).sqrt()
+    for _ in range(NEWTON_STEPS):
+        u = u - (u - torch.log1p(u) - y) * (1 + u) / u.clamp(min=torch.finfo(y.dtype).tiny)
+    return u
+
+
+LAWS: dict[str, Law] = {
+    # Tokens per area follow M(e) squared (Horton & Hoyt 1991).
+    "areal": Law("areal", lambda u: (1 + u) ** -2, areal_integral, areal_inverse, lambda u: 1 + u),
+    # Tokens per area follow M(e) itself: a milder fovea than the cortex has.
+    "linear": Law("linear", lambda u: 1 / (1 + u), linear_integral, linear_inverse, lambda u: (1 + u).sqrt()),
+    # Smooth at the fixation (Florack 2014).
+    "cap": Law(
+        "cap",
+        lambda u: 1 / (1 + u * u),
+        lambda u: torch.log1p(u * u) / 2,
+        lambda y: torch.expm1(2 * y).sqrt(),
+        lambda u: (1 + u * u).sqrt(),
+    ),
+    # No fovea at all: the limit of every law above as a grows.
+    "uniform": Law("uniform", torch.ones_like, lambda u: u * u / 2, lambda y: (2 * y).sqrt(), torch.ones_like),
+}
+
+
+def get_law(name: str) -> Law:
+    """The law of this name. Raises PlanError for an unknown one."""
+    if name not in LAWS:
+        raise PlanError(f"law {name!r} is unknown; choose one of {', '.join(LAWS)}")
+    return LAWS[name]
+
+
+def reach_px(size: tuple[int, int], fixations: Tensor) -> Tensor:
+    """[K, 512]: how far the part of the image nearest to each fixation [K, 2] extends, along 512 directions.
+
+    The first of the four image sides (height, width) and of the bisectors with the other fixations. Directions stand
+    half a step off the axes, so that a fixation on the border has no ray along it. Of equal fixations the first owns
+    everything.
+    """
+    height, width = size
+    angle = (torch.arange(DIRECTIONS, dtype=fixations.dtype, device=fixations.device) + 0.5) * (
+        2 * math.pi / DIRECTIONS
+    )
+    direction = torch.stack([angle.cos(), angle.sin()], -1)
+    far = torch.tensor([width, height], dtype=fixations.dtype, device=fixations.device)
+    room = torch.where(direction > 0, far - fixations[:, None], fixations[:, None])
+    reach = (room / direction.abs()).amin(-1)
+    for j, own in enumerate(fixations):
+        for k, other in enumerate(fixations):
+            between = other - own
+            along = direction @ between
+            half = (between @ between) / 2
+            to_bisector = torch.where(along > 0, half / along, torch.inf)
+            if half == 0 and k < j:
+                to_bisector = torch.zeros_like(along)
+            reach[j] = torch.minimum(reach[j], to_bisector)
+    return reach
+
+
+def mass(reach: Tensor, a_px: float, law: Law) -> float:
+    """I(a), the integral of density(e / a) / a^2 over the image, from `reach_px` by the midpoint rule."""
+    return float(law.integral(reach / a_px).sum()) * (2 * math.pi / DIRECTIONS)
+
+
+def calibrate(
+    size: tuple[int, int],
+    fixations: Tensor | Sequence[Sequence[float]],
+    budget: int,
+    side0_px: float,
+    law: str = "areal",
+) -> float | None:
+    """The law's constant a (pixels) at which `budget` tokens, of side side0_px at the fixations, tile the image.
+
+    Solves budget = (a / side0)^2 I(a), which grows with a, by bisection in log(a). None where no law can: under
+    `uniform`, and where the image holds no more patches of side0_px than the budget, so that even a density that is
+    nowhere lower does not need them all.
+    """
+    chosen = get_law(law)
+    if law == "uniform" or size[0] * size[1] <= budget * side0_px**2:
+        return None
+    reach = reach_px(size, torch.as_tensor(fixations, dtype=torch.float64).reshape(-1, 2))
+    low, high = (side0_px * bound for bound in A_OVER_SIDE0)
+    for _ in range(A_HALVINGS):
+        a_px = math.sqrt(low * high)
+        if (a_px / side0_px) ** 2 * mass(reach, a_px, chosen) < budget:
+            low = a_px
+        else:
+            high = a_px
+    return low
+
+
+@dataclass(frozen=True)
+class Magnification:
+    """A published fit of the linear magnification of human V1: M(e) = scale_mm / (e + e2)."""
+
+    scale_mm: float
+    e2_deg: float
+    source: str
+
+    def mm_per_deg(self, eccentricity_deg: Tensor) -> Tensor:
+        """Millimetres of cortex per degree of visual field."""
+        return self.scale_mm / (eccentricity_deg + self.e2_deg)
+
+    def hemifield_mm2(self, eccentricity_deg: Tensor) -> Tensor:
+        """Cortical area of half the visual field out to an eccentricity: pi scale^2 G(e / e2), G of `areal`."""
+        return math.pi * self.scale_mm**2 * areal_integral(eccentricity_deg / self.e2_deg)
+
+    def a_px(self, pixels_per_degree: float) -> float:
+        """The constant a of the laws, for an image seen at this scale."""
+        return self.e2_deg * pixels_per_degree
+
+
+# Values as tabulated in Strasburger, Rentschler & Juettner 2011, Journal of Vision 11(5):13.
+MAGNIFICATIONS: dict[str, Magnification] = {
+    "horton_hoyt": Magnification(17.3, 0.75, "Horton & Hoyt 1991, Archives of Ophthalmology 109:816"),
+    "cowey_rolls": Magnification(14.9, 1.746, "Cowey & Rolls 1974, Experimental Brain Research 21:447"),
+    "rovamo_virsu": Magnification(
+        24.0, 3.0, "Rovamo & Virsu 1979, Experimental Brain Research 37:495 (without the cubic terms)"
+    ),
+    "duncan_boynton": Magnification(15.4, 0.831, "Duncan & Boynton 2003, Neuron 38:659"),
+    "larsson_heeger": Magnification(17.7, 0.785, "Larsson & Heeger 2006, Journal of Neuroscience 26:13128"),
+}
+
+
+def pixels_per_degree(distance_mm: float, pitch_mm: float) -> float:
+    """Pixels per degree of visual angle at the axis, for a screen seen from distance_mm with pixels pitch_mm apart."""
+    return math.pi / 180 * distance_mm / pitch_mm
+
+
+def degrees_to_pixels(eccentricity_deg: float, distance_mm: float, pitch_mm: float) -> float:
+    """Distance on a flat screen from the point straight ahead: d tan(e) / pitch."""
+    return distance_mm * math.tan(math.radians(eccentricity_deg)) / pitch_mm
+
+
+def pixels_to_degrees(eccentricity_px: float, distance_mm: float, pitch_mm: float) -> float:
+    """The inverse of `degrees_to_pixels`: atan(e pitch / d)."""
+    return math.degrees(math.atan(eccentricity_px * pitch_mm / distance_mm))

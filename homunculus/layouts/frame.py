@@ -1,0 +1,157 @@
+"""What every layout is asked: an image, where the eye stands in it, how many patches it may spend. Checked once, here."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bridge.errors import PlanError
+from bridge.plan import SamplePlan
+from homunculus import cortex
+
+Fixation = Sequence[float] | Sequence[Sequence[float]] | Tensor
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A checked request. fixations: float64 [K, 2] (x, y) in level-0 pixels, on the CPU; a_px: as the caller gave it."""
+
+    height: int
+    width: int
+    fixations: Tensor
+    budget: int
+    patch_size: int
+    law: str
+    a_px: float | None
+    magnify: bool
+    layer: int
+
+    @classmethod
+    def of(
+        cls,
+        size: tuple[int, int],
+        fixation: Fixation | None,
+        budget: int,
+        patch_size: int,
+        law: str = "areal",
+        a_px: float | None = None,
+        magnify: bool = False,
+        layer: int = 0,
+        *,
+        single: str = "",
+    ) -> Frame:
+        """Raises PlanError. single: the name of a layout that takes one fixation only; empty if any number is fine."""
+        height, width = whole("height", size[0]), whole("width", size[1])
+        if a_px is not None and not (math.isfinite(a_px) and a_px > 0):
+            raise PlanError(f"a_px is {a_px}; it must be finite and above 0, or None to fit it to the budget")
+        cortex.get_law(law)
+        if layer < 0:
+            raise PlanError(f"layer is {layer}; layers of a batch count from 0")
+        fixations = check_fixations(fixation, height, width)
+        if single and len(fixations) > 1:
+            raise PlanError(
+                f"{single} was given {len(fixations)} fixations and takes 1; "
+                "log_polar and quadtree take several, or lay out one plan for each"
+            )
+        return cls(
+            height,
+            width,
+            fixations,
+            whole("budget", budget),
+            whole("patch_size", patch_size),
+            law,
+            a_px,
+            magnify,
+            layer,
+        )
+
+    @property
+    def size(self) -> tuple[int, int]:
+        return self.height, self.width
+
+    @property
+    def extent(self) -> Tensor:
+        """[2] width and height, in the order of points."""
+        return torch.tensor([self.width, self.height], dtype=torch.float64)
+
+    @property
+    def native_count(self) -> float:
+        """How many patches of one texel a pixel the image holds."""
+        return self.height * self.width / self.patch_size**2
+
+    @property
+    def least_side_px(self) -> float:
+        """No patch is smaller unless it may magnify."""
+        return 0.0 if self.magnify else float(self.patch_size)
+
+    def constant_px(self, side0_px: float | None = None) -> float:
+        """a: the caller's, or the one whose cells are side0_px (by default patch_size) at the fixation.
+
+        Where the image holds too few such cells for any law, its diagonal: nearly uniform.
+        """
+        if self.a_px is not None:
+            return self.a_px
+        side0_px = self.patch_size if side0_px is None else side0_px
+        a_px = cortex.calibrate(self.size, self.fixations, self.budget, side0_px, self.law)
+        return math.hypot(*self.size) if a_px is None else a_px
+
+    def farthest_px(self) -> float:
+        """Distance from the first fixation to the farthest corner."""
+        x, y = self.fixations[0].tolist()
+        return math.hypot(max(x, self.width - x), max(y, self.height - y))
+
+    def plan(self, centers: Tensor, right: Tensor, down: Tensor, note: str = "") -> SamplePlan:
+        """The float32 plan of float64 patch axes."""
+        plan = SamplePlan.affine(centers, right, down, self.patch_size, layer=self.layer, note=note)
+        return plan.to(dtype=torch.float32)
+
+    def boxes(self, centers: Tensor, sides: Tensor, note: str = "") -> SamplePlan:
+        """Upright patches, centers and sides [N, 2] in pixels: grown to the least side, moved inside where they fit."""
+        sides = sides.clamp(min=self.least_side_px)
+        centers = clamp_centers(centers, sides, self.extent)
+        step = sides / self.patch_size
+        zero = torch.zeros_like(step[:, 0])
+        return self.plan(centers, torch.stack([step[:, 0], zero], -1), torch.stack([zero, step[:, 1]], -1), note)
+
+    def small_image_note(self) -> str:
+        """Tells the caller that the budget exceeds the image; empty where it does not."""
+        if self.native_count >= self.budget:
+            return ""
+        means = "patches magnify" if self.magnify else "patches overlap (magnify=True would enlarge them instead)"
+        return (
+            f"the image of {self.height} x {self.width} px holds {self.native_count:.4g} patches of "
+            f"{self.patch_size} px, fewer than the budget of {self.budget}: {means}"
+        )
+
+
+def clamp_centers(centers: Tensor, sides: Tensor, extent: Tensor) -> Tensor:
+    """Moves centres [N, 2] so that patches of sides [N, 2] lie inside, or in the middle if larger than the image."""
+    half = torch.minimum(sides, extent) / 2
+    return torch.minimum(torch.maximum(centers, half), extent - half)
+
+
+def whole(name: str, value: int) -> int:
+    if int(value) != value or value < 1:
+        raise PlanError(f"{name} is {value}; it must be a whole number of at least 1")
+    return int(value)
+
+
+def check_fixations(fixation: Fixation | None, height: int, width: int) -> Tensor:
+    """float64 [K, 2] on the CPU; the middle of the image for None. Raises PlanError for a point that is not inside."""
+    if fixation is None:
+        return torch.tensor([[width / 2, height / 2]], dtype=torch.float64)
+    points = torch.as_tensor(fixation, dtype=torch.float64).cpu()
+    points = points[None] if points.ndim == 1 else points
+    if points.ndim != 2 or points.shape[1] != 2 or len(points) < 1:
+        raise PlanError(f"fixation has shape {tuple(points.shape)}; expected one point (x, y) or several, [K, 2]")
+    for x, y in points.tolist():
+        if not (0 <= x <= width and 0 <= y <= height):
+            raise PlanError(
+                f"fixation ({x:g}, {y:g}) lies outside the image; "
+                f"x runs from 0 to {width} px and y from 0 to {height} px"
+            )
+    return points

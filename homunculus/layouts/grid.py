@@ -1,0 +1,46 @@
+"""A foveation-free baseline: exactly N cells of nearly equal size that partition the image, for any N."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from bridge.plan import SamplePlan
+from homunculus.layouts.frame import Fixation, Frame
+
+
+def grid(
+    size: tuple[int, int],
+    fixation: Fixation | None = None,
+    budget: int = 273,
+    patch_size: int = 16,
+    *,
+    law: str = "areal",
+    a_px: float | None = None,
+    magnify: bool = False,
+    layer: int = 0,
+) -> SamplePlan:
+    """`budget` upright cells in rows of nearly equal column counts: coverage 1, overlap 1, row-major order.
+
+    Every row is as high as its share of the cells, so all cells have the same area and none is far from square.
+    Fixation, law and a_px are checked and have no effect. Cells smaller than patch_size pixels grow to it, and overlap,
+    unless `magnify`. Raises PlanError for arguments out of range.
+    """
+    frame = Frame.of(size, fixation, budget, patch_size, law, a_px, magnify, layer)
+    return frame.boxes(*cells(frame.width, frame.height, frame.budget), note=frame.small_image_note())
+
+
+def cells(width: float, height: float, count: int) -> tuple[Tensor, Tensor]:
+    """Centres and sides, each float64 [count, 2], of cells of equal area that partition a rectangle."""
+    rows = min(count, max(1, round(math.sqrt(count * height / width))))
+    columns = torch.tensor([count * (row + 1) // rows - count * row // rows for row in range(rows)])
+    row = torch.repeat_interleave(torch.arange(rows), columns)
+    first = columns.cumsum(0) - columns
+    column = torch.arange(count) - first[row]
+    side_y = columns.double() * height / count
+    center_y = side_y.cumsum(0) - side_y / 2
+    side_x = width / columns.double()
+    centers = torch.stack([(column + 0.5) * side_x[row], center_y[row]], -1)
+    return centers, torch.stack([side_x[row], side_y[row]], -1)

@@ -1,0 +1,183 @@
+"""The default: a golden-angle spiral at the cortical law's density, one upright patch at each point."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bridge.errors import PlanError
+from bridge.plan import SamplePlan
+from bridge.unit import PlanProgram
+from homunculus import cortex
+from homunculus.layouts.frame import Fixation, Frame
+from homunculus.layouts.grid import cells
+
+# The golden angle, pi (3 - sqrt 5), in 2^-32 turns: the shader multiplies in 32 bits and is exact for any index.
+GOLDEN_TURN = 1640531527
+# How far a patch's centre may lie outside the image, in sides, before the patch is given up rather than moved inside.
+INSET = 0.4
+DELTA_HALVINGS = 24
+# The spacing over the one at which the law's integral over the image itself is spent: lower only for a handful of
+# patches, far higher where the margin around the image holds more than the image (a strip thinner than a patch).
+DELTA_BRACKET = (1 / 16, 1024.0)
+
+
+def log_polar(
+    size: tuple[int, int],
+    fixation: Fixation | None = None,
+    budget: int = 273,
+    patch_size: int = 16,
+    *,
+    law: str = "areal",
+    a_px: float | None = None,
+    magnify: bool = False,
+    layer: int = 0,
+    overlap: float = 1.0,
+) -> SamplePlan:
+    """`budget` upright square patches on golden-angle spirals (Vogel 1979) around one or more fixations.
+
+    Point i stands at angle i pi (3 - sqrt 5) and radius a G^-1((i + 1/2) delta), G the integral of the law; its side is
+    that of its share of the law's density, but no longer than the image and, unless `magnify`, no shorter than
+    patch_size pixels. Of several fixations each has its spiral, interleaved, and keeps the points that it is nearest
+    to. The spacing delta is bisected until the first `budget` points within 0.4 sides of the image are all there are;
+    those outside are then moved inside.
+
+    size: (height, width). a_px: the law's constant; by default the one for which the patches tile the image with one
+    texel a pixel at the fixation. overlap: side of a patch over that of its cell; 1.27 covers 99.9 % of the image. The
+    rows run outwards. Where the image holds fewer patches than the budget they become the cells of `grid`, and overlap
+    unless `magnify`; `note` says so. Raises PlanError for arguments out of range.
+    """
+    frame = Frame.of(size, fixation, budget, patch_size, law, a_px, magnify, layer)
+    check_overlap(overlap)
+    return spiral(frame, overlap)
+
+
+def log_polar_program(
+    size: tuple[int, int],
+    budget: int = 273,
+    patch_size: int = 16,
+    law: str = "areal",
+    a_px: float | None = None,
+    *,
+    magnify: bool = False,
+    layer: int = 0,
+    overlap: float = 1.0,
+) -> PlanProgram:
+    """`log_polar` as a compute shader that reads the fixations where they are; its twin is `log_polar` itself."""
+    frame = Frame.of(size, None, budget, patch_size, law, a_px, magnify, layer)
+    check_overlap(overlap)
+    return PlanProgram(
+        "plan_log_polar.comp",
+        frame.budget,
+        frame.patch_size,
+        lambda fixations: log_polar(
+            size,
+            fixations,
+            budget,
+            patch_size,
+            law=frame.law,
+            a_px=frame.a_px,
+            magnify=magnify,
+            layer=layer,
+            overlap=overlap,
+        ),
+        defines={"LAW": "LAW_UNIFORM" if too_small(frame, overlap) else f"LAW_{law.upper()}"},
+        uniforms={
+            "image_px": (float(frame.width), float(frame.height)),
+            "budget": frame.budget,
+            "patch_size": frame.patch_size,
+            "given_a_px": frame.a_px or 0.0,
+            "overlap": overlap,
+            "least_side_px": frame.least_side_px,
+            "layer": float(layer),
+        },
+    )
+
+
+@dataclass(frozen=True)
+class Spiral:
+    """What the points depend on, besides their spacing."""
+
+    frame: Frame
+    law: cortex.Law
+    a_px: float
+    overlap: float
+
+    def points(self, delta: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Centres [M, 2], sides [M] and whether to keep them [M]; point i of fixation j of K is row i K + j."""
+        fixations, extent = self.frame.fixations, self.frame.extent
+        index = torch.arange(self.candidates(delta))
+        u = self.law.inverse((index.double() + 0.5) * delta)
+        angle = (index * GOLDEN_TURN % 2**32).double() * (2 * math.pi / 2**32)
+        offset = self.a_px * u[:, None] * torch.stack([angle.cos(), angle.sin()], -1)
+        side = self.side0_px(delta) * self.law.side(u)
+        side = side.clamp(max=max(self.frame.size)).clamp(min=self.frame.least_side_px)
+        centers = fixations + offset[:, None]
+        outside = torch.maximum(-centers, centers - extent).amax(-1)
+        kept = (outside <= INSET * side[:, None]) & nearest(offset, fixations)
+        return centers.reshape(-1, 2), side.repeat_interleave(len(fixations)), kept.reshape(-1)
+
+    def side0_px(self, delta: float) -> float:
+        """Side of a patch at a fixation. Points delta apart in G have 2 pi delta a^2 square pixels each there."""
+        return self.overlap * self.a_px * math.sqrt(2 * math.pi * delta)
+
+    def candidates(self, delta: float) -> int:
+        """How many points of each fixation can possibly be kept: no centre lies further out than its margin past a
+        corner.
+        """
+        corner = torch.maximum(self.frame.fixations, self.frame.extent - self.frame.fixations).norm(dim=-1).max()
+        farthest = corner + INSET * math.sqrt(2) * max(*self.frame.size, self.frame.least_side_px)
+        return int(self.law.integral(farthest / self.a_px) / delta) + 1
+
+
+def nearest(offset: Tensor, fixations: Tensor) -> Tensor:
+    """[M, K]: whether fixation + offset [M, 2] is nearer to this fixation than to any other; of equals the first."""
+    between = fixations[None] - fixations[:, None]  # [own, other, 2]
+    along = torch.einsum("mc,joc->mjo", offset, between)
+    half = (between * between).sum(-1) / 2
+    earlier = torch.ones_like(half).tril(-1).bool()
+    return torch.where(earlier, along < half, along <= half).all(-1)
+
+
+def spiral(frame: Frame, overlap: float) -> SamplePlan:
+    if too_small(frame, overlap):
+        centers, sides = cells(frame.width, frame.height, frame.budget)
+        return frame.boxes(centers, overlap * sides, note=frame.small_image_note())
+    law = cortex.get_law(frame.law)
+    a_px = frame.constant_px(frame.patch_size / overlap)
+    mass = cortex.mass(cortex.reach_px(frame.size, frame.fixations), a_px, law)
+    shape = Spiral(frame, law, a_px, overlap)
+    low, high = (bound * mass / (2 * math.pi * frame.budget) for bound in DELTA_BRACKET)
+    for _ in range(DELTA_HALVINGS):
+        delta = math.sqrt(low * high)
+        if int(shape.points(delta)[2].sum()) >= frame.budget:
+            low = delta
+        else:
+            high = delta
+    centers, sides, kept = shape.points(low)
+    first = kept.nonzero()[: frame.budget, 0]
+    return frame.boxes(centers[first], sides[first, None].expand(-1, 2), note=note(frame, shape.side0_px(low)))
+
+
+def too_small(frame: Frame, overlap: float) -> bool:
+    """Whether no constant of the law can spend the budget, so that the patches are the cells of `grid`."""
+    return frame.law == "uniform" or (
+        frame.a_px is None and frame.height * frame.width <= frame.budget * (frame.patch_size / overlap) ** 2
+    )
+
+
+def note(frame: Frame, side0_px: float) -> str:
+    if frame.a_px is None or frame.magnify or side0_px >= frame.patch_size:
+        return frame.small_image_note()
+    return (
+        f"a_px of {frame.a_px:g} asks for patches of {side0_px:.3g} px at the fixation, below the {frame.patch_size} "
+        f"of one texel a pixel: patches near it overlap (magnify=True would enlarge them instead)"
+    )
+
+
+def check_overlap(overlap: float) -> None:
+    if not 0 < overlap <= 4:
+        raise PlanError(f"overlap is {overlap}; it must be above 0 and at most 4 (1 tiles, 1.27 leaves no gaps)")
