@@ -63,7 +63,7 @@ def look(
         str, typer.Option(help="log_polar, cortical, quadtree, rings, clipmap, grid or pyramid.")
     ] = "log_polar",
     quality: Annotated[str, typer.Option(help="fast, sharp, high, or exact for mip-aligned layouts.")] = "high",
-    backend: Annotated[str, typer.Option(help="auto, gl-cuda, cuda, gl or torch.")] = "auto",
+    backend: Annotated[str | None, typer.Option(help="auto, gl or torch; auto is the first that works.")] = None,
     patch_size: Annotated[int, typer.Option(help="Texels along a side of a patch.")] = 16,
     out: Annotated[Path, typer.Option(file_okay=False, help="The folder for what was seen.")] = Path("out"),
 ) -> None:
@@ -80,7 +80,7 @@ def look(
             layout=layout,
             patch_size=patch_size,
             quality=cast("Any", quality),
-            backend=backend,
+            backend=cast("Any", backend),
         )
     with console.status("writing"):
         paths = seen.save(out)

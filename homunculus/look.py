@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from bridge.checks import check_quality
 from torch import Tensor
 
-import bridge
+from bridge.checks import check_quality
 from bridge.errors import ImageError, PlanError
 from bridge.law import Quality
+from bridge.open import Backend, open_unit
 from bridge.plan import SamplePlan
 from bridge.unit import Images, Patches, TextureUnit
 from homunculus import layouts
@@ -70,7 +70,7 @@ def look(
     layout: str = "log_polar",
     patch_size: int = 16,
     quality: Quality = "high",
-    backend: str = "auto",
+    backend: Backend | None = None,
     unit: TextureUnit | None = None,
 ) -> Look:
     """Looks once at a picture: a path, or one image [H, W, 3] as uint8 or floats in 0..1.
@@ -92,7 +92,7 @@ def look(
     plan = make_plan((height, width), fixations, budget, patch_size)
     clock.lap("plan")
     with ExitStack() as stack:
-        unit = stack.enter_context(bridge.open_unit(backend)) if unit is None else unit
+        unit = stack.enter_context(open_unit(backend)) if unit is None else unit
         clock.lap("open")
         before = vars(unit.stats).copy()
         pyramid = stack.enter_context(unit.pyramid(pixels))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-import bridge
+from bridge import open_unit
 from bridge.errors import BackendUnavailableError, HomunculusError, ImageError, ImageReadError, PlanError
 from homunculus import layouts
 from homunculus.look import look
@@ -64,7 +65,7 @@ def test_every_kind_of_picture_is_seen_alike(tmp_path: Path, kind: str) -> None:
 
 
 def test_an_open_unit_is_used_and_left_open() -> None:
-    with bridge.open_unit("torch") as unit:
+    with open_unit("torch") as unit:
         first = look(PICTURE, budget=20, unit=unit)
         second = look(PICTURE, budget=20, unit=unit)
         assert unit.stats.dispatches == 2
@@ -74,10 +75,11 @@ def test_an_open_unit_is_used_and_left_open() -> None:
 
 @pytest.fixture
 def no_device(monkeypatch: pytest.MonkeyPatch) -> None:
-    def open_unit(*_: object) -> None:
+    def refuse(*_: object) -> None:
         raise AssertionError("a device was opened")
 
-    monkeypatch.setattr(bridge, "open_unit", open_unit)
+    # By name, since the package's `look` is the function.
+    monkeypatch.setattr(import_module("homunculus.look"), "open_unit", refuse)
 
 
 @pytest.mark.usefixtures("no_device")
