@@ -49,8 +49,8 @@ $(VENV)/installed: pyproject.toml constraints.txt
 gl: $(VENV)/gl-checked
 
 $(VENV)/gl-checked: $(VENV)/installed
-	@$(PY) .ci/opens_gl.py || .ci/debian-packages libegl1 libgl1 libgl1-mesa-dri || true
-	@$(PY) .ci/opens_gl.py || echo "No OpenGL 4.3 here: going on with the torch backend."
+	@$(PY) .ci/opens_gl.py || { .ci/debian-packages libegl1 libgl1 libgl1-mesa-dri && $(PY) .ci/opens_gl.py; } || \
+		echo "No OpenGL 4.3 here: going on with the torch backend."
 	@touch $@
 
 wheel-check: venv
