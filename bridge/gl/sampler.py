@@ -20,8 +20,9 @@ from shaders import source
 
 ROW_BYTES = 32
 ELEMENTS: Mapping[torch.dtype, int] = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
-PLAN, PIXELS, INSIDE = 0, 1, 2  # bindings of sample.comp
-FIXATIONS, ROWS = 0, 1  # bindings of a plan program
+# std430 bindings of sample.comp, and of a plan program
+BINDINGS = {"plan": 0, "pixels": 1, "inside": 2, "fixations": 0}
+ROWS = 1
 
 
 class ResidentPlan(SamplePlan):
@@ -52,15 +53,15 @@ class ResidentPlan(SamplePlan):
         return self.program.twin(self.fixations.double())
 
     @property
-    def footprints(self) -> Tensor:  # type: ignore[override]
+    def footprints(self) -> Tensor:
         return self._twin.footprints if self.program.warped else self._rows
 
     @property
-    def texels(self) -> Tensor | None:  # type: ignore[override]
+    def texels(self) -> Tensor | None:
         return self._rows if self.program.warped else None
 
     @property
-    def note(self) -> str:  # type: ignore[override]
+    def note(self) -> str:
         return self._twin.note
 
 
@@ -75,7 +76,7 @@ class Sampler:
     def __init__(self, context: Context) -> None:
         self._context = context
         self.stats = Stats()
-        self._buffers: dict[int | str, SharedBuffer] = {}
+        self._buffers: dict[str, SharedBuffer] = {}
         self._group = 16 if context.software else 64  # a CPU rasteriser runs a group's threads one after another
 
     def sample(
@@ -116,8 +117,8 @@ class Sampler:
             count = min(most, len(plan) - first)
             program["first_patch"] = self._bind_plan(plan, first, count, warped)
             program["patch_count"] = count
-            pixel_buffer = self._buffer(PIXELS, count * 3 * words * 4)
-            inside_buffer = self._buffer(INSIDE, count * 4)
+            pixel_buffer = self.buffer("pixels", count * 3 * words * 4)
+            inside_buffer = self.buffer("inside", count * 4)
             pyramid.texture.use()
             columns = min(count, self._context.limits.work_groups)
             program.run(columns, -(-count // columns))
@@ -134,11 +135,11 @@ class Sampler:
     def _bind_plan(self, plan: SamplePlan, first: int, count: int, warped: bool) -> int:
         """Binds the rows and returns the index of the first patch in the bound buffer."""
         if isinstance(plan, ResidentPlan) and plan.context is self._context:
-            plan.buffer.bind(PLAN)
+            plan.buffer.bind(BINDINGS["plan"])
             return first
         rows = plan.texels if warped and plan.texels is not None else plan.footprints
         rows = rows[first : first + count].to(torch.float32)
-        self._buffer(PLAN, rows.numel() * 4).write(rows)
+        self.buffer("plan", rows.numel() * 4).write(rows)
         return 0
 
     def write_plan(self, program: PlanProgram, fixations: Tensor) -> SamplePlan:
@@ -146,7 +147,7 @@ class Sampler:
         for name, value in program.uniforms.items():
             compiled[name] = value
         compiled["fixation_count"] = len(fixations)
-        self._buffer("fixations", fixations.numel() * 4, FIXATIONS).write(fixations)
+        self.buffer("fixations", fixations.numel() * 4).write(fixations)
         rows = program.count * (program.patch_size**2 if program.warped else 1)
         if rows * ROW_BYTES > self._context.limits.storage_bytes:
             raise PlanError(
@@ -161,7 +162,8 @@ class Sampler:
         self.stats.dispatches += 1
         return ResidentPlan(self._context, buffer, program, fixations)
 
-    def _buffer(self, name: int | str, size_bytes: int, binding: int | None = None) -> SharedBuffer:
+    def buffer(self, name: str, size_bytes: int) -> SharedBuffer:
+        """The reused buffer of that name, at least that large, bound where the shaders expect it."""
         buffer = self._buffers.get(name)
         if buffer is None or buffer.size_bytes < size_bytes:
             if buffer is not None:
@@ -171,7 +173,7 @@ class Sampler:
             self._context.check(f"allocating a buffer of {size_bytes} bytes")
             self._context.live["buffer"] += 1
             self._buffers[name] = buffer
-        buffer.bind(binding if binding is not None else int(name))
+        buffer.bind(BINDINGS[name])
         return buffer
 
     def release(self) -> None:

@@ -29,11 +29,11 @@ class GLUnit(TextureUnit):
 
     def __init__(self, device_index: int | None = None, reason: str = "asked for") -> None:
         self._device_index = device_index
-        self._context: Context = open_context(device_index)
-        self.renderer = self._context.renderer
+        self.context: Context = open_context(device_index)
+        self.renderer = self.context.renderer
         self.reason = reason
-        self._pool = TexturePool(self._context)
-        self._sampler = Sampler(self._context)
+        self._pool = TexturePool(self.context)
+        self.sampler = Sampler(self.context)
         self._closed = False
         self._driver_is_exact: dict[Format, bool] = {}
 
@@ -42,17 +42,17 @@ class GLUnit(TextureUnit):
 
     @property
     def stats(self) -> Stats:  # type: ignore[override]
-        return self._sampler.stats
+        return self.sampler.stats
 
     @property
     def software(self) -> bool:
         """Whether the renderer runs on the CPU."""
-        return self._context.software
+        return self.context.software
 
     @property
     def default_builder(self) -> Builder:
         """`simd` on software GL where OpenCV is installed and bytes are stored, else `exact`."""
-        return "simd" if self._context.software and builders.HAS_OPENCV else "exact"
+        return "simd" if self.context.software and builders.HAS_OPENCV else "exact"
 
     def pyramid(
         self, images: Images, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
@@ -70,17 +70,17 @@ class GLUnit(TextureUnit):
         if builder not in builders.BUILDERS:
             raise ImageError(f"builder is {builder!r}; choose one of {', '.join([*builders.BUILDERS, 'auto'])}")
         size = (batch.shape[1], batch.shape[2])
-        pyramid = GLPyramid(self._context, self._pool, size, batch.shape[0], stored, builder, max_level)
+        pyramid = GLPyramid(self.context, self._pool, size, batch.shape[0], stored, builder, max_level)
         try:
-            self._context.thread.call(self._build, pyramid, builders.as_upload(batch, stored))
+            self.context.thread.call(self._build, pyramid, builders.as_upload(batch, stored))
         except BaseException:
             pyramid.close()
             raise
         return pyramid
 
     def _build(self, pyramid: GLPyramid, batch: Tensor) -> None:
-        builders.BUILDERS[pyramid.builder](self._context, pyramid.texture, batch, pyramid.max_level)
-        self._context.check(f"building {pyramid!r}")
+        builders.BUILDERS[pyramid.builder](self.context, pyramid.texture, batch, pyramid.max_level)
+        self.context.check(f"building {pyramid!r}")
         self.stats.bytes_to_device += batch.numel() * batch.element_size()
 
     def driver_is_exact(self, format: Format = "rgba8") -> bool:
@@ -113,7 +113,7 @@ class GLUnit(TextureUnit):
         std: Sequence[float] = (1.0, 1.0, 1.0),
     ) -> Patches:
         check_open(self, self._closed)
-        if not isinstance(pyramid, GLPyramid) or not pyramid.belongs_to(self._context):
+        if not isinstance(pyramid, GLPyramid) or not pyramid.belongs_to(self.context):
             raise ImageError(f"{pyramid!r} belongs to another backend; build it with this unit's pyramid()")
         check_quality(quality)
         check_normalisation(mean, std, dtype)
@@ -123,20 +123,20 @@ class GLUnit(TextureUnit):
             check_layers(plan, pyramid.layers)
         if quality == "exact":
             check_exact(plan, pyramid.max_level)
-        return self._context.thread.call(self._sampler.sample, pyramid, plan, quality, dtype, tuple(mean), tuple(std))
+        return self.context.thread.call(self.sampler.sample, pyramid, plan, quality, dtype, tuple(mean), tuple(std))
 
     def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
         check_open(self, self._closed)
         points = torch.as_tensor(fixations, dtype=torch.float32).reshape(-1, 2)
         if not len(points) or not bool(torch.isfinite(points).all()):
             raise PlanError(f"fixations are {points.tolist()}; expected at least one finite point (x, y)")
-        return self._context.thread.call(self._sampler.write_plan, program, points)
+        return self.context.thread.call(self.sampler.write_plan, program, points)
 
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._context.thread.call(self._release)
+            self.context.thread.call(self._release)
 
     def _release(self) -> None:
         self._pool.clear()
-        self._sampler.release()
+        self.sampler.release()

@@ -1,0 +1,55 @@
+"""One place for the devices that tests run on. A machine says what it has: EXPECT_GL=llvmpipe, EXPECT_CUDA=1 turn a skip into a failure."""
+
+import os
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from bridge import BackendUnavailableError, open_unit
+from bridge.gl.context import open_context
+from bridge.gl.unit import GLUnit
+from bridge.twin.unit import TwinUnit
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.environ.get("EXPECT_CUDA") == "1" and not torch.cuda.is_available():
+        raise pytest.UsageError("EXPECT_CUDA=1, but torch sees no CUDA device")
+
+
+@pytest.fixture(scope="session")
+def gl_works() -> str:
+    """The renderer's name; without OpenGL the test is skipped, or fails where the machine said it has one."""
+    expected = os.environ.get("EXPECT_GL")
+    try:
+        renderer = open_context().renderer
+    except BackendUnavailableError as error:
+        if expected:
+            pytest.fail(f"EXPECT_GL={expected}, but: {error}")
+        pytest.skip(str(error))
+    if expected and expected not in renderer:
+        pytest.fail(f"EXPECT_GL={expected}, but the renderer is {renderer}")
+    return renderer
+
+
+@pytest.fixture
+def gl_unit(gl_works: str) -> Iterator[GLUnit]:
+    """An open GL unit. Fails the test if it leaves a GL error pending or a GL object behind."""
+    context = open_context()
+    context.thread.call(lambda: None)  # lets what earlier tests forgot be freed first
+    before = {name: count for name, count in context.live.items() if count}
+    assert context.thread.call(lambda: context.moderngl.error) == "GL_NO_ERROR", "an earlier test left a GL error"
+    with open_unit("gl") as unit:
+        assert isinstance(unit, GLUnit)
+        yield unit
+    context.thread.call(lambda: None)
+    assert context.thread.call(lambda: context.moderngl.error) == "GL_NO_ERROR"
+    after = {name: count for name, count in context.live.items() if count}
+    assert after == before, f"GL objects left behind: {before} before, {after} after"
+
+
+@pytest.fixture
+def twin() -> Iterator[TwinUnit]:
+    """The float64 torch unit: the oracle."""
+    with TwinUnit(dtype=torch.float64) as unit:
+        yield unit

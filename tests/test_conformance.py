@@ -1,0 +1,192 @@
+"""The GL unit against the float64 twin: layouts, formats, qualities, odd sizes and random footprints."""
+
+import numpy as np
+import pytest
+import torch
+from pictures import dead_leaves, white_noise
+from tolerances import INSIDE, SOFTWARE
+
+from bridge import SamplePlan
+from bridge.gl.unit import GLUnit
+from bridge.law import MIN_ALPHA, QUALITIES, Quality
+from bridge.twin.unit import TwinUnit
+from bridge.unit import Format
+from homunculus import layouts
+
+pytestmark = pytest.mark.gl
+
+FORMATS: tuple[Format, ...] = ("rgba8", "rgba16f", "rgba32f")
+
+
+def random_footprints(count: int, size: tuple[int, int], seed: int = 0) -> SamplePlan:
+    """Rotated, anisotropic to 1:8, LOD 0 to 6, half of them centred on the border so that about half of each lies outside."""
+    random = torch.Generator().manual_seed(seed)
+
+    def uniform(low: float, high: float) -> torch.Tensor:
+        return low + (high - low) * torch.rand(count, generator=random)
+
+    height, width = size
+    centers = torch.stack([uniform(0, width), uniform(0, height)], -1)
+    border = torch.arange(count) % 2 == 1
+    side = torch.randint(0, 4, (count,), generator=random)
+    edges = torch.tensor([[0, -1], [width, -1], [-1, 0], [-1, height]], dtype=torch.float32)[side]
+    centers = torch.where(border[:, None] & (edges >= 0), edges, centers)
+    angle, minor, ratio = uniform(0, 2 * np.pi), 2 ** uniform(0, 6), 2 ** uniform(0, 3)
+    axis = torch.stack([angle.cos(), angle.sin()], -1)
+    across = torch.stack([-axis[:, 1], axis[:, 0]], -1)
+    right, down = axis * (minor * ratio)[:, None], across * minor[:, None]
+    swap = (torch.arange(count) % 3 == 0)[:, None]
+    return SamplePlan.affine(centers, torch.where(swap, down, right), torch.where(swap, right, down), patch_size=8)
+
+
+def aligned_footprints(size: tuple[int, int]) -> SamplePlan:
+    """Every mip-aligned patch of 8 x 8 texels at levels 0 to 6, some reaching out of the image, and two with 2:1 texels."""
+    boxes = []
+    for level in range(7):
+        side = 8 << level
+        for top in range(-side, size[0] + side, max(side, 200 // side * side)):
+            boxes += [(left, top, left + side, top + side) for left in range(-side, size[1] + side, max(side, 200 // side * side))]
+    boxes += [(0, 0, 128, 64), (64, 64, 96, 128)]
+    return SamplePlan.boxes(torch.tensor(boxes, dtype=torch.float32), patch_size=8)
+
+
+def assert_conforms(gl: GLUnit, twin: TwinUnit, image: np.ndarray, plan: SamplePlan, format: Format, quality: Quality) -> None:
+    with gl.pyramid(image, format=format, builder="exact") as ours, twin.pyramid(image, format=format) as oracle:
+        poison(gl, plan)
+        measured = gl.sample(ours, plan, quality=quality)
+        expected = twin.sample(oracle, plan, quality=quality, dtype=torch.float64)
+        alpha = twin._rgba(oracle, plan.to(dtype=torch.float64), quality)[:, 3:].clamp(min=MIN_ALPHA)
+    assert measured.pixels.dtype == torch.float32
+    assert bool(torch.isfinite(measured.pixels).all()), "an output element was never written"
+    error = float(((measured.pixels - expected.pixels) * alpha).abs().max())
+    assert error <= SOFTWARE[format], f"{format} {quality}: pixels differ by {error:.3g}"
+    error = float((measured.inside - expected.inside).abs().max())
+    assert error <= INSIDE, f"{format} {quality}: inside differs by {error:.3g}"
+
+
+def poison(gl: GLUnit, plan: SamplePlan) -> None:
+    """Fills the output buffers with NaN, so that an element the shader skips shows."""
+
+    def fill() -> None:
+        for name, size in (("pixels", len(plan) * 3 * plan.patch_size**2), ("inside", len(plan))):
+            gl.sampler.buffer(name, size * 4).write(torch.full((size,), float("nan")))
+
+    gl.context.thread.call(fill)
+
+
+@pytest.mark.parametrize("quality", ["fast", "sharp", "high"])
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("size", [(512, 512), (333, 517)])
+def test_thousand_random_footprints(
+    gl_unit: GLUnit, twin: TwinUnit, size: tuple[int, int], format: Format, quality: Quality
+) -> None:
+    assert_conforms(gl_unit, twin, white_noise(*size), random_footprints(1000, size), format, quality)
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_aligned_footprints_at_quality_exact(gl_unit: GLUnit, twin: TwinUnit, format: Format) -> None:
+    size = (333, 517)
+    assert_conforms(gl_unit, twin, white_noise(*size), aligned_footprints(size), format, "exact")
+
+
+@pytest.mark.parametrize("name", sorted(layouts.registry))
+def test_every_layout(gl_unit: GLUnit, twin: TwinUnit, name: str) -> None:
+    image = white_noise(701, 1000)
+    plan = layouts.get(name)((701, 1000), (620.3, 200.9), budget=273, patch_size=8)
+    for quality in QUALITIES:
+        if quality == "exact" and name not in ("quadtree", "clipmap"):
+            continue
+        if name == "clipmap" and quality == "exact":
+            plan = SamplePlan(plan.footprints[:100], plan.patch_size)  # the shells; what is left over is a coarse grid
+        assert_conforms(gl_unit, twin, image, plan, "rgba8", quality)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 700), (700, 1), (2, 3), (15, 17), (63, 65), (64, 64), (100, 129)])
+@pytest.mark.parametrize("quality", ["fast", "high"])
+def test_odd_sizes(gl_unit: GLUnit, twin: TwinUnit, size: tuple[int, int], quality: Quality) -> None:
+    assert_conforms(gl_unit, twin, white_noise(*size), random_footprints(120, size), "rgba32f", quality)
+
+
+def test_footprints_coarser_than_the_coarsest_level(gl_unit: GLUnit, twin: TwinUnit) -> None:
+    image = white_noise(900, 1000)
+    plan = SamplePlan.boxes(torch.tensor([[0.0, 0.0, 1000.0, 900.0], [0.0, 0.0, 2048.0, 2048.0]]), patch_size=4)
+    for quality in ("fast", "sharp", "high"):
+        assert_conforms(gl_unit, twin, image, plan, "rgba32f", quality)
+    aligned = SamplePlan.boxes(torch.tensor([[0.0, 0.0, 2048.0, 2048.0]]), patch_size=4)
+    assert_conforms(gl_unit, twin, image, aligned, "rgba32f", "exact")
+
+
+def test_batches_read_their_own_layer(gl_unit: GLUnit, twin: TwinUnit) -> None:
+    images = np.stack([white_noise(90, 130, seed) for seed in range(3)])
+    plan = random_footprints(60, (90, 130))
+    rows = plan.footprints.clone()
+    rows[:, 6] = torch.arange(60) % 3
+    assert_conforms(gl_unit, twin, images, SamplePlan(rows, 8), "rgba8", "high")
+
+
+def test_lod_bias_blurs_by_levels(gl_unit: GLUnit, twin: TwinUnit) -> None:
+    plan = random_footprints(60, (256, 256))
+    rows = plan.footprints.clone()
+    rows[:, 7] = torch.linspace(-1, 3, 60)
+    assert_conforms(gl_unit, twin, white_noise(256, 256), SamplePlan(rows, 8), "rgba32f", "fast")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("patch_size", [7, 8])
+def test_narrow_patches_are_the_wide_ones_rounded(gl_unit: GLUnit, dtype: torch.dtype, patch_size: int) -> None:
+    plan = SamplePlan(random_footprints(200, (300, 300)).footprints, patch_size)
+    with gl_unit.pyramid(white_noise(300, 300)) as pyramid:
+        wide = gl_unit.sample(pyramid, plan, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4))
+        narrow = gl_unit.sample(pyramid, plan, mean=(0.5, 0.4, 0.3), std=(0.2, 0.3, 0.4), dtype=dtype)
+    assert narrow.pixels.dtype == dtype
+    assert narrow.pixels.shape == (200, 3, patch_size, patch_size)
+    assert torch.equal(narrow.pixels, wide.pixels.to(dtype))
+
+
+def test_normalisation_is_folded_in(gl_unit: GLUnit, twin: TwinUnit) -> None:
+    image, plan = white_noise(200, 200), random_footprints(100, (200, 200))
+    mean, std = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
+    with gl_unit.pyramid(image, builder="exact") as ours, twin.pyramid(image) as oracle:
+        measured = gl_unit.sample(ours, plan, mean=mean, std=std).pixels
+        expected = twin.sample(oracle, plan, mean=mean, std=std, dtype=torch.float64).pixels
+        plain = gl_unit.sample(ours, plan)
+    assert float((measured - expected).abs().max()) <= 1 / 255 / min(std) / MIN_ALPHA
+    whole = plain.inside == 1
+    assert int(whole.sum()) > 10
+    by_hand = (plain.pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    torch.testing.assert_close(measured[whole], by_hand[whole], atol=1e-5, rtol=1e-5)
+
+
+def test_plans_larger_than_the_device_allows_come_in_slices(gl_unit: GLUnit, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    plan = random_footprints(300, (200, 200))
+    with gl_unit.pyramid(white_noise(200, 200)) as pyramid:
+        whole = gl_unit.sample(pyramid, plan)
+        monkeypatch.setattr(gl_unit.context, "limits", replace(gl_unit.context.limits, storage_bytes=100_000))
+        before = gl_unit.stats.dispatches
+        sliced = gl_unit.sample(pyramid, plan)
+        assert gl_unit.stats.dispatches - before > 1
+        monkeypatch.setattr(gl_unit.context, "limits", replace(gl_unit.context.limits, work_groups=7))
+        folded = gl_unit.sample(pyramid, plan)
+    assert torch.equal(sliced.pixels, whole.pixels)
+    assert torch.equal(sliced.inside, whole.inside)
+    assert torch.equal(folded.pixels, whole.pixels)
+
+
+def test_read_back_is_counted(gl_unit: GLUnit) -> None:
+    plan = random_footprints(273, (256, 256))
+    with gl_unit.pyramid(white_noise(256, 256)) as pyramid:
+        to_host, to_device = gl_unit.stats.bytes_to_host, gl_unit.stats.bytes_to_device
+        assert to_device >= 256 * 256 * 3
+        gl_unit.sample(pyramid, plan)
+    assert gl_unit.stats.bytes_to_host - to_host == 273 * 3 * 8 * 8 * 4 + 273 * 4
+    assert gl_unit.stats.bytes_to_device - to_device == 273 * 32
+
+
+def test_gl_agrees_with_the_float32_twin_on_a_picture(gl_unit: GLUnit) -> None:
+    image = (dead_leaves(256) * 255).astype(np.uint8)
+    plan = random_footprints(100, (256, 256))
+    with gl_unit.pyramid(image, builder="exact") as ours, TwinUnit() as unit, unit.pyramid(image) as theirs:
+        difference = gl_unit.sample(ours, plan).pixels - unit.sample(theirs, plan).pixels
+    assert float(difference.abs().max()) <= SOFTWARE["rgba8"] / MIN_ALPHA

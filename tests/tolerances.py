@@ -1,0 +1,17 @@
+"""How far two backends may differ. One table; a looser number says why."""
+
+# Premultiplied colour, so that a texel hardly inside the image is not held to more than its share of it. Pixels in 0..1.
+SOFTWARE = {
+    "rgba8": 1 / 255,
+    "rgba16f": 5e-4,  # one half-precision step at 1.0: a mean that is almost a tie may round either way
+    "rgba32f": 1e-4,  # float32 texture coordinates on pictures up to 1024 px
+}
+HARDWARE = {name: max(value, 4e-3) for name, value in SOFTWARE.items()}  # filter weights have 8 fractional bits
+
+# Levels against the exact box mean of level 0, in units of 1/255: greatest error, greatest mean error.
+LEVELS = {
+    "exact": (0.51, 0.02),
+    "simd": (1.7, 0.15),  # OpenCV rounds halves up and every level builds on the rounded one
+}
+INSIDE = 1e-5
+BETWEEN_PLANS_PX = 0.01  # a plan written by a shader in float32 against its float64 twin
