@@ -45,12 +45,17 @@ def aligned_footprints(size: tuple[int, int]) -> SamplePlan:
     for level in range(7):
         side = 8 << level
         for top in range(-side, size[0] + side, max(side, 200 // side * side)):
-            boxes += [(left, top, left + side, top + side) for left in range(-side, size[1] + side, max(side, 200 // side * side))]
+            boxes += [
+                (left, top, left + side, top + side)
+                for left in range(-side, size[1] + side, max(side, 200 // side * side))
+            ]
     boxes += [(0, 0, 128, 64), (64, 64, 96, 128)]
     return SamplePlan.boxes(torch.tensor(boxes, dtype=torch.float32), patch_size=8)
 
 
-def assert_conforms(gl: GLUnit, twin: TwinUnit, image: np.ndarray, plan: SamplePlan, format: Format, quality: Quality) -> None:
+def assert_conforms(
+    gl: GLUnit, twin: TwinUnit, image: np.ndarray, plan: SamplePlan, format: Format, quality: Quality
+) -> None:
     with gl.pyramid(image, format=format, builder="exact") as ours, twin.pyramid(image, format=format) as oracle:
         poison(gl, plan)
         measured = gl.sample(ours, plan, quality=quality)

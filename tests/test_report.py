@@ -174,6 +174,35 @@ def test_texels_outside_the_image_leave_no_mark() -> None:
     torch.testing.assert_close(seen.pixels, torch.full((3, *SIZE), 0.8), rtol=0, atol=1e-6)
 
 
+def test_warped_texels_outside_the_image_leave_no_mark() -> None:
+    plan = PLANS["warped"]
+    size = (45, 60)  # cuts the ring at two sides
+    texels = plan.texels
+    assert texels is not None
+    extent = texels[..., 2:4].abs() + texels[..., 4:6].abs()
+    low, high = texels[..., :2] - extent / 2, texels[..., :2] + extent / 2
+    limit = torch.tensor([60.0, 45])
+    share = ((torch.minimum(high, limit) - low.clamp(min=0)).clamp(min=0) / extent).prod(-1)
+    # As the law of sampling has it: below a share of 1/16 the colour fades to zero.
+    pixels = (0.8 * (share * 16).clamp(max=1))[:, None].expand(6, 3, 16, 16)
+    assert (pixels == 0).any()
+    seen = reconstruct(pixels, plan, size)
+    assert torch.equal(seen.covered, reconstruct(torch.ones(6, 3, 16, 16), plan, SIZE).covered[:45, :60])
+    torch.testing.assert_close(
+        seen.pixels[:, seen.covered], torch.tensor(0.8).expand(3, seen.covered.sum()), rtol=0, atol=0.02
+    )
+
+
+def test_it_leaves_the_number_of_threads_alone() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        reconstruct(torch.zeros(1, 3, 8, 8), PLANS["one"], SIZE)
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_only_the_asked_layer_is_put_back() -> None:
     boxes = torch.tensor([[0.0, 0, 50, 60]])
     plan = SamplePlan.concatenate([SamplePlan.boxes(boxes, 4), SamplePlan.boxes(boxes + 50, 4, layer=1)])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from math import ceil
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -49,16 +51,28 @@ def reconstruct(pixels: Tensor, plan: SamplePlan, size: tuple[int, int], *, laye
         raise PlanError(f"patches have shape {tuple(pixels.shape)}; this plan needs {expected}")
     pixels = pixels.detach().to("cpu", torch.float32)
     plan = plan.to("cpu", torch.float32)
-    sums = torch.zeros(4, *size)
-    if plan.texels is None:
-        for index in (plan.layers == layer).nonzero().flatten().tolist():
-            _add(sums, pixels[index], plan.footprints[index].tolist())
-    elif isinstance(plan, Locates):
-        _unwarp(sums, pixels, plan.texels, plan)
-    else:
+    if plan.texels is not None and not isinstance(plan, Locates):
         raise PlanError("a warped plan without `locate` cannot be put back; use the plan that its layout returned")
+    sums = torch.zeros(4, *size)
+    with _one_thread():
+        if isinstance(plan, Locates) and plan.texels is not None:
+            _unwarp(sums, pixels, plan.texels, plan)
+        else:
+            for index in (plan.layers == layer).nonzero().flatten().tolist():
+                _add(sums, pixels[index], plan.footprints[index].tolist())
     covered = sums[3] > 0
     return Reconstruction(torch.where(covered, sums[:3] / sums[3].clamp(min=torch.finfo().tiny), UNSEEN), covered)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Thousands of small operations: on a busy machine, waiting for each other costs threads far more than they save."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _add(sums: Tensor, patch: Tensor, footprint: list[float]) -> None:
@@ -106,15 +120,27 @@ def _unwarp(sums: Tensor, pixels: Tensor, texels: Tensor, plan: Locates) -> None
     """Writes the patch that each pixel lies in, bilinear within it, and its weight to sums [4, H, W]."""
     _, height, width = sums.shape
     side = pixels.shape[-1]
+    image_px = torch.tensor([width, height])
     extents = texels[..., 2:4].abs() + texels[..., 4:6].abs()
     inside = _share(texels[..., 0], extents[..., 0], width) * _share(texels[..., 1], extents[..., 1], height)
     source = torch.cat([pixels * inside[:, None], inside[:, None]], 1).permute(0, 2, 3, 1).reshape(-1, 4)
     last = max(0, side - 2)
     to_next_column, to_next_row = (1, side) if side > 1 else (0, 0)
+    reach_px = extents.max() / 2
+    extents = extents.reshape(-1, 2)
     x = torch.arange(width) + 0.5
     for top in range(0, height, ROWS_AT_ONCE):
         y = torch.arange(top, min(height, top + ROWS_AT_ONCE)) + 0.5
-        token, column, row = plan.locate(torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2))
+        points = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2)
+        token, column, row = plan.locate(points)
+        # Texels that hardly touch the image hold next to nothing: pixels near the border show the texel next to them.
+        near = (((points < reach_px) | (points > image_px - reach_px)).any(-1) & (token >= 0)).nonzero()[:, 0]
+        texel = (token[near] * side + row[near].long().clamp(max=side - 1)) * side
+        half_px = torch.minimum(extents[texel + column[near].long().clamp(max=side - 1)], image_px) / 2
+        inner = torch.minimum(torch.maximum(points[near], half_px), image_px - half_px)
+        moved = plan.locate(inner)
+        found = moved[0] >= 0
+        token[near[found]], column[near[found]], row[near[found]] = (place[found] for place in moved)
         column, row = ((place - 0.5).clamp(0, side - 1).float()[:, None] for place in (column, row))
         left, above = column.floor().clamp(max=last), row.floor().clamp(max=last)
         first = (token.clamp(min=0) * side + above[:, 0].long()) * side + left[:, 0].long()
