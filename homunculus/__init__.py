@@ -19,6 +19,9 @@ from bridge import (
     TextureUnit,
     open_unit,
 )
+from homunculus import layouts
+from homunculus.image import read_image
+from homunculus.look import Look, look
 
 __all__ = [
     "BackendUnavailableError",
@@ -29,6 +32,7 @@ __all__ = [
     "ImageError",
     "ImageReadError",
     "ImageTooLargeError",
+    "Look",
     "Patches",
     "PlanError",
     "PlanProgram",
@@ -37,5 +41,8 @@ __all__ = [
     "ShaderError",
     "Stats",
     "TextureUnit",
+    "layouts",
+    "look",
     "open_unit",
+    "read_image",
 ]

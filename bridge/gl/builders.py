@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 
 import numpy as np
 import torch
@@ -14,11 +15,7 @@ from bridge.gl.context import Context
 from bridge.gl.pyramid import BYTES_PER_TEXEL, INTERNAL_FORMATS, Texture
 from shaders import source
 
-try:
-    import cv2
-except ImportError:
-    cv2 = None  # type: ignore[assignment]
-HAS_OPENCV = cv2 is not None
+HAS_OPENCV = find_spec("cv2") is not None
 
 STRIPE_BYTES = 2 << 20  # a stripe and its levels stay in the processor's cache
 
@@ -59,6 +56,8 @@ def build_simd(context: Context, texture: Texture, batch: Tensor, max_level: int
         raise BackendUnavailableError(
             "builder 'simd' needs OpenCV; run: pip install 'homunculus[simd]', or use builder='exact'"
         )
+    import cv2
+
     if texture.key[4] != "rgba8":
         raise ImageError(f"builder 'simd' reduces rgba8 only, not {texture.key[4]}; use builder='exact'")
     height, width = texture.key[:2]
@@ -81,6 +80,8 @@ def build_simd(context: Context, texture: Texture, batch: Tensor, max_level: int
 
 
 def _halve(levels: list[np.ndarray], complements: list[np.ndarray], level: int) -> None:
+    import cv2
+
     size = (levels[level].shape[1], levels[level].shape[0])
     if level % 2:
         cv2.resize(levels[level - 1], size, dst=levels[level], interpolation=cv2.INTER_AREA)

@@ -1,0 +1,5 @@
+"""`python -m homunculus`."""
+
+from homunculus.cli import main
+
+main()

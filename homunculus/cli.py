@@ -1,0 +1,144 @@
+"""The command line: `homunculus look page.png --at 0.62,0.31 --out out/`."""
+
+from __future__ import annotations
+
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from typer.core import TyperGroup
+
+from bridge.errors import HomunculusError
+
+if TYPE_CHECKING:
+    from homunculus.look import Look
+
+REFUSED = 2  # the exit status of a command line that asks for what cannot be done
+
+
+class Commands(TyperGroup):
+    """Prints the library's own refusals, and those of the file system, as one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (HomunculusError, OSError) as error:
+            typer.echo(f"homunculus: {error}", err=True)
+            raise typer.Exit(REFUSED) from None
+
+
+app = typer.Typer(name="homunculus", cls=Commands, no_args_is_help=True, add_completion=False, rich_markup_mode=None)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            typer.echo(f"homunculus {version('homunculus')}")
+        except PackageNotFoundError:
+            typer.echo("homunculus, run from its source without being installed")
+        raise typer.Exit
+
+
+@app.callback()
+def homunculus(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Gives a vision model an eye: a few hundred tokens of a picture, fine where it looks and coarse elsewhere."""
+
+
+@app.command()
+def look(
+    image: Annotated[Path, typer.Argument(help="The picture: PNG, JPEG, TIFF, WebP, ...")],
+    at: Annotated[
+        list[str] | None,
+        typer.Option(metavar="X,Y", help="Where to look, as fractions of width and height; repeat it for several."),
+    ] = None,
+    budget: Annotated[int, typer.Option(help="How many tokens.")] = 273,
+    layout: Annotated[
+        str, typer.Option(help="log_polar, cortical, quadtree, rings, clipmap, grid or pyramid.")
+    ] = "log_polar",
+    quality: Annotated[str, typer.Option(help="fast, sharp, high, or exact for mip-aligned layouts.")] = "high",
+    backend: Annotated[str | None, typer.Option(help="auto, gl or torch; auto is the first that works.")] = None,
+    patch_size: Annotated[int, typer.Option(help="Texels along a side of a patch.")] = 16,
+    out: Annotated[Path, typer.Option(file_okay=False, help="The folder for what was seen.")] = Path("out"),
+) -> None:
+    """Look once at a picture and write footprints.png, reconstruction.png, tokens.safetensors and look.json."""
+    points = [_point(text) for text in at or ["0.5,0.5"]]
+    console = Console(stderr=True)
+    with console.status("opening the library"):
+        from homunculus.look import look as look_once
+    with console.status("looking"):
+        seen = look_once(
+            image,
+            points,
+            budget=budget,
+            layout=layout,
+            patch_size=patch_size,
+            quality=cast("Any", quality),
+            backend=cast("Any", backend),
+        )
+    with console.status("writing"):
+        paths = seen.save(out)
+    Console().print(_summary(seen))
+    for path in paths:
+        typer.echo(path)
+
+
+@app.command()
+def doctor(json: Annotated[bool, typer.Option("--json", help="For a machine to read.")] = False) -> None:
+    """Tell which backends work here, and why the others do not."""
+    from bridge.doctor import examine
+
+    report = examine()
+    if json:
+        Console().print_json(data=report.as_dict())
+    else:
+        for line in report.lines:
+            typer.echo(line)
+    raise typer.Exit(report.exit_code)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
+def bench(context: typer.Context) -> None:
+    """Measure this machine; `homunculus bench --help` tells what."""
+    from homunculus.bench import main as run
+
+    run(context.args)
+
+
+def _point(text: str) -> tuple[float, float]:
+    try:
+        x, y = (float(part) for part in text.split(","))
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a point; give two fractions, as in --at 0.62,0.31") from None
+    return x, y
+
+
+def _summary(seen: Look) -> Table:
+    facts = seen.as_dict()
+    plan, unit, measured = facts["plan"], facts["unit"], facts["metrics"]
+    shown = {name: "none" if value is None else f"{value:.4g}" for name, value in measured.items()}
+    table = Table(show_header=False, box=None)
+    table.add_row("tokens", f"{shown['tokens']}, {shown['tokens_inside']} of them centred inside the image")
+    for name in ("coverage", "resolution_coverage", "overlap", "largest_gap", "density_ks"):
+        table.add_row(name.replace("_", " "), shown[name])
+    table.add_row("anisotropy", f"{shown['anisotropy_p50']} in the middle, 95 % below {shown['anisotropy_p95']}")
+    table.add_row("LOD", f"{shown['lod_min']} to {shown['lod_max']}")
+    table.add_row("side", f"{shown['side_px_min']} to {shown['side_px_max']} px")
+    if plan["note"]:
+        table.add_row("note", plan["note"])
+    table.add_row("backend", f"{unit['backend']}: {unit['reason']}")
+    table.add_row("renderer", unit["renderer"])
+    table.add_row("pyramid", f"{unit['format']}, levels 0 to {unit['max_level']}, built by {unit['builder']}")
+    table.add_row("over the host", f"{unit['bytes_to_device']} bytes in, {unit['bytes_to_host']} bytes out")
+    table.add_row("time", ", ".join(f"{name} {time_ms:.1f} ms" for name, time_ms in facts["timings_ms"].items()))
+    return table
+
+
+def main() -> None:
+    app()

@@ -1,0 +1,53 @@
+"""Each example runs as a stranger would run it, and leaves the picture that it promises."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+STORIES = sorted(EXAMPLES.glob("[0-9]*.py"))
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda path: path.stem)
+def test_it_runs_and_leaves_its_picture(story: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    environment = {**os.environ, "PYTHONWARNINGS": "error", "PYTHONPATH": str(EXAMPLES.parent)}
+    done = subprocess.run(
+        [sys.executable, story, out], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["out"], "it wrote outside its folder"
+    pictures = list(out.glob("*.png"))
+    assert pictures
+    promise = story.read_text("utf-8").split('"""')[1]
+    for picture in pictures:
+        assert picture.name in promise
+        assert str(picture) in done.stdout
+        with Image.open(picture) as image:
+            values = np.asarray(image)
+        assert values.std() > 10, f"{picture.name} is blank"
+
+
+def test_the_stories_are_numbered_without_gaps_and_short() -> None:
+    assert [path.name[:2] for path in STORIES] == [f"{number:02d}" for number in range(1, len(STORIES) + 1)]
+    for story in STORIES:
+        assert 20 <= len(story.read_text("utf-8").splitlines()) <= 70, story.name
+
+
+def test_the_page_is_a_full_a4_page_at_300_dpi(tmp_path: Path) -> None:
+    subprocess.run([sys.executable, STORIES[0], tmp_path], check=True, capture_output=True)
+    with Image.open(tmp_path / "page.png") as page:
+        assert page.size == (2480, 3508)
+        dark = np.asarray(page.convert("L")) < 128
+    rows, columns = np.flatnonzero(dark.any(1)), np.flatnonzero(dark.any(0))
+    assert rows[0] < 250 < 3250 < rows[-1] < 3458
+    assert columns[0] > 200
+    assert columns[-1] < 2280
+    assert 0.03 < dark.mean() < 0.15

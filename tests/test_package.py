@@ -1,0 +1,64 @@
+"""Imports point only downwards, and each package tells type checkers that it is typed."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("shaders", "interop", "bridge", "homunculus")
+FORBIDDEN = {
+    "shaders": {"interop", "bridge", "homunculus", "torch", "moderngl", "glcontext", "cuda"},
+    "interop": {"bridge", "homunculus", "shaders"},
+    "bridge": {"homunculus"},
+    "homunculus": {"moderngl", "glcontext", "cuda", "interop", "shaders"},
+}
+NOWHERE = {"torchvision", "timm"}
+
+
+def imported(source: str) -> set[str]:
+    """The top-level packages that a source names in any import statement, at module level or inside functions."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import a.b as c, d", {"a", "d"}),
+        ("from a.b import c", {"a"}),
+        ("def f():\n    from torchvision import x", {"torchvision"}),
+        ("from . import a", set()),
+    ],
+)
+def test_imports_are_found(source: str, expected: set[str]) -> None:
+    assert imported(source) == expected
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_imports_point_downwards(package: str) -> None:
+    modules = list((ROOT / package).rglob("*.py"))
+    assert modules
+    for module in modules:
+        wrong = imported(module.read_text("utf-8")) & (FORBIDDEN[package] | NOWHERE)
+        assert not wrong, f"{module.relative_to(ROOT)} imports {sorted(wrong)}"
+
+
+def test_nothing_else_imports_what_cannot_stand_beside_a_cpu_build_of_torch() -> None:
+    modules = [*(ROOT / "examples").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
+    assert len(modules) > 5
+    for module in modules:
+        assert not imported(module.read_text("utf-8")) & NOWHERE, module
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_each_package_is_typed(package: str) -> None:
+    assert (ROOT / package / "py.typed").is_file()
+    assert (ROOT / package / "__init__.py").is_file()
