@@ -250,7 +250,7 @@ def test_clipmap_windows_are_aligned_nested_and_disjoint(fixation: tuple[int, in
 @pytest.mark.parametrize("across", [2, 4, 8, 16])
 def test_clipmap_shells_leave_no_gap_at_any_window_or_border(across: int) -> None:
     size = 700, 900
-    for fixation in [(0, 0), (899, 1), (431.7, 350.2), (17, 699)]:
+    for fixation in [(0, 0), (899, 1), (431.7, 350.2), (17, 699), (600, 100), (333, 555)]:
         plan = layouts.clipmap(size, fixation, 600, across=across)
         grid_like = int((plan.right[:, 0] != plan.right[:, 0].log2().round().exp2()).sum())
         shells = measure(SamplePlan(plan.footprints[: 600 - grid_like]), size)

@@ -31,11 +31,15 @@ def test_one_half_covered_at_a_quarter_of_its_texels() -> None:
 
 
 def test_the_same_place_twice_is_overlap_and_the_finer_texel_counts() -> None:
-    metrics = measure(boxes((0, 0, 256, 128), (0, 0, 128, 128), patch_size=128), SIZE)
-    assert metrics.coverage == 1
-    assert metrics.overlap == 1.5
-    assert metrics.largest_gap == 0
-    assert metrics.resolution_coverage == pytest.approx(0.5 + 0.5 / 2)
+    for plan in (
+        boxes((0, 0, 256, 128), (0, 0, 128, 128), patch_size=128),
+        boxes((0, 0, 128, 128), (0, 0, 256, 128), patch_size=128),
+    ):
+        metrics = measure(plan, SIZE)
+        assert metrics.coverage == 1
+        assert metrics.overlap == 1.5
+        assert metrics.largest_gap == 0
+        assert metrics.resolution_coverage == pytest.approx(0.5 + 0.5 / 2)
 
 
 def test_area_outside_the_image_is_waste() -> None:

@@ -56,7 +56,7 @@ def shells(frame: Frame, across: int) -> tuple[Tensor, Tensor]:
     side, spent = frame.patch_size, 0
     inner: tuple[Tensor, Tensor] | None = None
     while across > 1:
-        origin = window(frame, across * side, 2 * side, inner)
+        origin = window(frame, across * side, 2 * side)
         index = torch.arange(across)
         y, x = torch.meshgrid(index, index, indexing="ij")
         corner = origin + side * torch.stack([x, y], -1).reshape(-1, 2)
@@ -76,12 +76,11 @@ def shells(frame: Frame, across: int) -> tuple[Tensor, Tensor]:
     return torch.cat(corners), torch.cat(sides)
 
 
-def window(frame: Frame, width_px: int, unit_px: int, inner: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Upper left corner [2] of a window, a multiple of unit_px, in the image if it can, always around `inner`."""
+def window(frame: Frame, width_px: int, unit_px: int) -> Tensor:
+    """Upper left corner [2] of a window, a multiple of unit_px, inside the image if it can.
+
+    Windows of an even number of patches, rounded to multiples of two of them, contain the windows inside them.
+    """
     origin = ((frame.fixations[0] - width_px / 2) / unit_px).round()
     last = (frame.extent / unit_px).ceil() - width_px / unit_px
-    origin = torch.minimum(origin, last).clamp(min=0)
-    if inner is not None:
-        origin = torch.minimum(origin, (inner[0] / unit_px).floor())
-        origin = torch.maximum(origin, ((inner[1] - width_px) / unit_px).ceil())
-    return origin * unit_px
+    return torch.minimum(origin, last).clamp(min=0) * unit_px
