@@ -120,8 +120,10 @@ class Raster:
         self.shape = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
         self.step_y, self.step_x = size[0] / self.shape[0], size[1] / self.shape[1]
         self.area_px = self.step_x * self.step_y
-        self.y = (np.arange(self.shape[0]) + 0.5) * self.step_y
-        self.x = (np.arange(self.shape[1]) + 0.5) * self.step_x
+        # Off the middle, so that no sample falls on an edge which rounding may give to neither neighbour or to both.
+        nudge = 1e-3
+        self.y = (np.arange(self.shape[0]) + 0.5) * self.step_y + nudge
+        self.x = (np.arange(self.shape[1]) + 0.5) * self.step_x + nudge
 
     def points(self) -> Array:
         """[height * width, 2] (x, y) in level-0 pixels."""

@@ -41,7 +41,7 @@ def source(name: str, **defines: int | float | str) -> Source:
     for number, line in enumerate(lines):
         if _VERSION.match(line):
             head = [f"#define {key} {value}" for key, value in defines.items()]
-            lines[number + 1 : number + 1] = [*head, f"#line {number + 1} 0"]
+            lines[number + 1 : number + 1] = [*head, f"#line {number + 2} 0"]
             return Source(name, "\n".join(lines) + "\n", tuple(files))
     raise ValueError(
         f"{name} has no #version line; only a file that has one can be compiled, the others are for #include"

@@ -1,8 +1,11 @@
 """Pictures made from a formula, and the exact area integral over them."""
 
+from functools import cache
+
 import numpy as np
 
 
+@cache
 def dead_leaves(size_px: int, seed: int = 0, smallest_px: float = 3, largest_px: float = 200) -> np.ndarray:
     """float64 [S, S, 3]: opaque discs with radius density r^-3, front to back (Lee, Mumford & Huang 2001)."""
     rng = np.random.default_rng(seed)
@@ -22,6 +25,7 @@ def dead_leaves(size_px: int, seed: int = 0, smallest_px: float = 3, largest_px:
     return image
 
 
+@cache
 def pink_noise(size_px: int, seed: int = 0, sigma: float = 0.15) -> np.ndarray:
     """float64 [S, S, 3] in 0..1: amplitude 1/f, mean 0.5, standard deviation `sigma` before clipping."""
     rng = np.random.default_rng(seed)

@@ -21,49 +21,49 @@ class TwinPyramid(Pyramid):
         self.format = format
         self.builder: Builder = "exact"
         self.padded_size = padded_size(self.size, max_level)
-        self._levels: list[Tensor] | None = [
-            store(level, format) for level in box_levels(batch, self.padded_size, max_level, dtype)
-        ]
+        self._levels = box_levels(batch, format, self.padded_size, max_level, dtype)
         self.texels = torch.cat([level.reshape(-1, 4) for level in self._levels])  # [sum of B * h * w, 4]
         counts = torch.tensor([level[..., 0].numel() for level in self._levels], device=batch.device)
         self.offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)[:-1]])
 
     def level(self, level: int) -> Tensor:
-        if self._levels is None:
-            raise ClosedError(f"{self!r} is closed; build it again from the image")
+        self.check_open()
         if not 0 <= level <= self.max_level:
             raise ImageError(f"level {level} does not exist; this pyramid has levels 0 to {self.max_level}")
         return self._levels[level]
 
-    @property
-    def closed(self) -> bool:
-        return self._levels is None
+    def check_open(self) -> None:
+        if not self._levels:
+            raise ClosedError(f"{self!r} is closed; build it again from the image")
 
     def close(self) -> None:
-        self._levels = None
+        self._levels = []
         self.texels = self.texels[:0]
 
 
-def box_levels(batch: Tensor, padded: tuple[int, int], max_level: int, dtype: torch.dtype) -> list[Tensor]:
-    """Premultiplied RGBA levels [B, h, w, 4] of images [B, H, W, 3], each texel the exact mean of its block of level 0.
+def box_levels(
+    batch: Tensor, format: Format, padded: tuple[int, int], max_level: int, dtype: torch.dtype
+) -> list[Tensor]:
+    """Premultiplied RGBA levels [B, h, w, 4] of images [B, H, W, 3], each texel the mean of its block of level 0 as `format` stores it.
 
-    Values are carried in units of 1/255 for byte images, where every mean is a dyadic number that float32 holds exactly.
+    Bytes are averaged as whole numbers, where every mean is a dyadic number that float32 holds exactly.
     """
+    if format == "rgba8" and batch.is_floating_point():
+        batch = torch.round(batch.double() * 255).to(torch.uint8)
     height, width = batch.shape[1:3]
-    rgb = batch.to(dtype)
     unit = 255.0 if batch.dtype == torch.uint8 else 1.0
-    rgba = F.pad(rgb, (0, 1), value=unit)
+    rgba = F.pad(batch.to(dtype), (0, 1), value=unit)
     rgba = F.pad(rgba, (0, 0, 0, padded[1] - width, 0, padded[0] - height)).permute(0, 3, 1, 2)
     levels = [rgba]
     for _ in range(max_level):
         levels.append(F.avg_pool2d(levels[-1], 2))
-    return [level.permute(0, 2, 3, 1).contiguous() / unit for level in levels]
+    return [_stored(level.permute(0, 2, 3, 1).contiguous(), unit, format) for level in levels]
 
 
-def store(level: Tensor, format: Format) -> Tensor:
-    """The level as a texture of that format would hold it, rounded to nearest, ties to even."""
+def _stored(level: Tensor, unit: float, format: Format) -> Tensor:
+    """In 0..1 as a texture of that format would hold it, rounded to nearest, ties to even."""
     if format == "rgba8":
-        return torch.round(level * 255) / 255
+        return torch.round(level) / unit
     if format == "rgba16f":
-        return level.half().to(level.dtype)
-    return level
+        return (level / unit).half().to(level.dtype)
+    return level / unit

@@ -58,10 +58,9 @@ class TwinUnit(TextureUnit):
         std: Sequence[float] = (1.0, 1.0, 1.0),
     ) -> Patches:
         check_open(self, self._closed)
-        if not isinstance(pyramid, TwinPyramid) or pyramid.closed:
-            raise ImageError(
-                f"{pyramid!r} is closed or belongs to another backend; build it with this unit's pyramid()"
-            )
+        if not isinstance(pyramid, TwinPyramid):
+            raise ImageError(f"{pyramid!r} belongs to another backend; build it with this unit's pyramid()")
+        pyramid.check_open()
         check_quality(quality)
         check_normalisation(mean, std, dtype)
         check_layers(plan, pyramid.layers)

@@ -77,7 +77,7 @@ def shells(frame: Frame, across: int) -> tuple[Tensor, Tensor]:
 
 
 def window(frame: Frame, width_px: int, unit_px: int, inner: tuple[Tensor, Tensor] | None) -> Tensor:
-    """Upper left corner [2] of a window, a multiple of unit_px: about the fixation, in the image, always around `inner`."""
+    """Upper left corner [2] of a window, a multiple of unit_px, in the image if it can, always around `inner`."""
     origin = ((frame.fixations[0] - width_px / 2) / unit_px).round()
     last = (frame.extent / unit_px).ceil() - width_px / unit_px
     origin = torch.minimum(origin, last).clamp(min=0)

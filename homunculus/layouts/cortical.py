@@ -14,7 +14,7 @@ from homunculus.layouts.warped import CorticalChart, WarpedPlan
 # Wedges over rings at which the outer cells are square for R / a = 48, where 273 = 13 x 21 (2 pi / ln(1 + 48) = 1.61).
 WEDGES_PER_RING = 2 * math.pi / math.log1p(48)
 # Each group of the shader fits the constant for itself: enough groups to use a GPU, few enough to fit it seldom.
-GROUPS = 16
+GROUPS = 8
 
 
 def cortical(
@@ -78,21 +78,23 @@ def cortical_program(
     def twin(fixations: torch.Tensor) -> SamplePlan:
         return cortical(size, fixations, budget, patch_size, law=law, a_px=a_px, layer=layer)
 
+    uniforms: dict[str, float | tuple[float, ...]] = {
+        "image_px": (float(frame.width), float(frame.height)),
+        "patch_size": frame.patch_size,
+        "rings": rings,
+        "wedges": wedges,
+        "given_a_px": 0.0 if frame.calibrates() else frame.constant_px(),
+        "layer": float(layer),
+    }
+    if law != "uniform":
+        uniforms["budget"] = frame.budget
     return PlanProgram(
         "plan_cortical.comp",
         frame.budget,
         frame.patch_size,
         twin,
         defines={"LAW": f"LAW_{law.upper()}"},
-        uniforms={
-            "image_px": (float(frame.width), float(frame.height)),
-            "budget": frame.budget,
-            "patch_size": frame.patch_size,
-            "rings": rings,
-            "wedges": wedges,
-            "given_a_px": a_px or 0.0,
-            "layer": float(layer),
-        },
+        uniforms=uniforms,
         groups=min(GROUPS, frame.budget),
         warped=True,
     )

@@ -1,4 +1,4 @@
-"""What every layout is asked: an image, where the eye stands in it, how many patches it may spend. Checked once, here."""
+"""What every layout is asked: an image, where the eye stands in it, how many patches to spend. Checked here, once."""
 
 from __future__ import annotations
 
@@ -13,12 +13,15 @@ from bridge.errors import PlanError
 from bridge.plan import SamplePlan
 from homunculus import cortex
 
+# Beyond these the laws' integrals lose their precision.
+A_PX_RANGE = (1e-6, 1e9)
+
 Fixation = Sequence[float] | Sequence[Sequence[float]] | Tensor
 
 
 @dataclass(frozen=True)
 class Frame:
-    """A checked request. fixations: float64 [K, 2] (x, y) in level-0 pixels, on the CPU; a_px: as the caller gave it."""
+    """A checked request. fixations: float64 [K, 2] (x, y) in level-0 pixels on the CPU; a_px: None unless given."""
 
     height: int
     width: int
@@ -46,11 +49,13 @@ class Frame:
     ) -> Frame:
         """Raises PlanError. single: the name of a layout that takes one fixation only; empty if any number is fine."""
         height, width = whole("height", size[0]), whole("width", size[1])
-        if a_px is not None and not (math.isfinite(a_px) and a_px > 0):
-            raise PlanError(f"a_px is {a_px}; it must be finite and above 0, or None to fit it to the budget")
+        if a_px is not None and not A_PX_RANGE[0] <= a_px <= A_PX_RANGE[1]:
+            raise PlanError(
+                f"a_px is {a_px}; it must lie in {A_PX_RANGE[0]:g}..{A_PX_RANGE[1]:g}, or be None to fit it"
+            )
         cortex.get_law(law)
-        if layer < 0:
-            raise PlanError(f"layer is {layer}; layers of a batch count from 0")
+        if layer < 0 or int(layer) != layer:
+            raise PlanError(f"layer is {layer}; the layers of a batch are whole numbers from 0")
         fixations = check_fixations(fixation, height, width)
         if single and len(fixations) > 1:
             raise PlanError(
@@ -87,6 +92,11 @@ class Frame:
     def least_side_px(self) -> float:
         """No patch is smaller unless it may magnify."""
         return 0.0 if self.magnify else float(self.patch_size)
+
+    def calibrates(self, side0_px: float | None = None) -> bool:
+        """Whether the fixations decide the law's constant: it was not given, and the image is large enough for one."""
+        side0_px = self.patch_size if side0_px is None else side0_px
+        return self.a_px is None and self.law != "uniform" and self.height * self.width > self.budget * side0_px**2
 
     def constant_px(self, side0_px: float | None = None) -> float:
         """a: the caller's, or the one whose cells are side0_px (by default patch_size) at the fixation.
@@ -135,7 +145,7 @@ def clamp_centers(centers: Tensor, sides: Tensor, extent: Tensor) -> Tensor:
 
 
 def whole(name: str, value: int) -> int:
-    if int(value) != value or value < 1:
+    if not math.isfinite(value) or int(value) != value or value < 1:
         raise PlanError(f"{name} is {value}; it must be a whole number of at least 1")
     return int(value)
 

@@ -32,9 +32,14 @@ def grid(
     return frame.boxes(*cells(frame.width, frame.height, frame.budget), note=frame.small_image_note())
 
 
+def row_count(width: float, height: float, count: int) -> int:
+    """Rows at which cells are nearly square."""
+    return min(count, max(1, round(math.sqrt(count * height / width))))
+
+
 def cells(width: float, height: float, count: int) -> tuple[Tensor, Tensor]:
     """Centres and sides, each float64 [count, 2], of cells of equal area that partition a rectangle."""
-    rows = min(count, max(1, round(math.sqrt(count * height / width))))
+    rows = row_count(width, height, count)
     columns = torch.tensor([count * (row + 1) // rows - count * row // rows for row in range(rows)])
     row = torch.repeat_interleave(torch.arange(rows), columns)
     first = columns.cumsum(0) - columns

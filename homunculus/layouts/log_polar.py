@@ -13,13 +13,13 @@ from bridge.plan import SamplePlan
 from bridge.unit import PlanProgram
 from homunculus import cortex
 from homunculus.layouts.frame import Fixation, Frame
-from homunculus.layouts.grid import cells
+from homunculus.layouts.grid import cells, row_count
 
 # The golden angle, pi (3 - sqrt 5), in 2^-32 turns: the shader multiplies in 32 bits and is exact for any index.
 GOLDEN_TURN = 1640531527
 # How far a patch's centre may lie outside the image, in sides, before the patch is given up rather than moved inside.
 INSET = 0.4
-DELTA_HALVINGS = 24
+DELTA_HALVINGS = 28
 # The spacing over the one at which the law's integral over the image itself is spent: lower only for a handful of
 # patches, far higher where the margin around the image holds more than the image (a strip thinner than a patch).
 DELTA_BRACKET = (1 / 16, 1024.0)
@@ -69,6 +69,12 @@ def log_polar_program(
     """`log_polar` as a compute shader that reads the fixations where they are; its twin is `log_polar` itself."""
     frame = Frame.of(size, None, budget, patch_size, law, a_px, magnify, layer)
     check_overlap(overlap)
+    uniform = too_small(frame, overlap)
+    own: dict[str, float] = (
+        {"grid_rows": row_count(frame.width, frame.height, frame.budget)}
+        if uniform
+        else {"given_a_px": frame.a_px or 0.0}
+    )
     return PlanProgram(
         "plan_log_polar.comp",
         frame.budget,
@@ -78,21 +84,21 @@ def log_polar_program(
             fixations,
             budget,
             patch_size,
-            law=frame.law,
-            a_px=frame.a_px,
+            law=law,
+            a_px=a_px,
             magnify=magnify,
             layer=layer,
             overlap=overlap,
         ),
-        defines={"LAW": "LAW_UNIFORM" if too_small(frame, overlap) else f"LAW_{law.upper()}"},
+        defines={"LAW": "LAW_UNIFORM" if uniform else f"LAW_{law.upper()}"},
         uniforms={
             "image_px": (float(frame.width), float(frame.height)),
             "budget": frame.budget,
             "patch_size": frame.patch_size,
-            "given_a_px": frame.a_px or 0.0,
             "overlap": overlap,
             "least_side_px": frame.least_side_px,
             "layer": float(layer),
+            **own,
         },
     )
 
@@ -125,9 +131,7 @@ class Spiral:
         return self.overlap * self.a_px * math.sqrt(2 * math.pi * delta)
 
     def candidates(self, delta: float) -> int:
-        """How many points of each fixation can possibly be kept: no centre lies further out than its margin past a
-        corner.
-        """
+        """How many points of each fixation can possibly be kept: a centre lies at most its margin past a corner."""
         corner = torch.maximum(self.frame.fixations, self.frame.extent - self.frame.fixations).norm(dim=-1).max()
         farthest = corner + INSET * math.sqrt(2) * max(*self.frame.size, self.frame.least_side_px)
         return int(self.law.integral(farthest / self.a_px) / delta) + 1
@@ -164,9 +168,7 @@ def spiral(frame: Frame, overlap: float) -> SamplePlan:
 
 def too_small(frame: Frame, overlap: float) -> bool:
     """Whether no constant of the law can spend the budget, so that the patches are the cells of `grid`."""
-    return frame.law == "uniform" or (
-        frame.a_px is None and frame.height * frame.width <= frame.budget * (frame.patch_size / overlap) ** 2
-    )
+    return frame.law == "uniform" or (frame.a_px is None and not frame.calibrates(frame.patch_size / overlap))
 
 
 def note(frame: Frame, side0_px: float) -> str:

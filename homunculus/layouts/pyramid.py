@@ -22,10 +22,10 @@ def pyramid(
 ) -> SamplePlan:
     """Grids over the whole image, each with a sixteenth of the cells of the one before: 256 + 16 + 1 = 273.
 
-    Fine to coarse. The finest has the largest power of four that fits the budget (16 x 16 on a square image); what no further grid
-    takes becomes one last `grid`. Every grid covers the image, so the overlap is their number. Fixation, law and a_px
-    are checked and have no effect. Cells smaller than patch_size pixels grow to it, and overlap, unless `magnify`.
-    Raises PlanError for arguments out of range.
+    Fine to coarse. The finest has the largest power of four that fits the budget (16 x 16 on a square image); what no
+    further grid takes becomes one last `grid`. Every grid covers the image, so the overlap is their number. Fixation,
+    law and a_px are checked and have no effect. Cells smaller than patch_size pixels grow to it, and overlap, unless
+    `magnify`. Raises PlanError for arguments out of range.
     """
     frame = Frame.of(size, fixation, budget, patch_size, law, a_px, magnify, layer)
     grids = [cells(frame.width, frame.height, count) for count in level_counts(frame.budget)]

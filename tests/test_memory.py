@@ -1,0 +1,60 @@
+"""What a long run leaves behind."""
+
+import gc
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pictures import white_noise
+
+from bridge import SamplePlan
+from bridge.gl.unit import GLUnit
+
+ALLOWED_BYTES = 20 << 20
+
+
+def resident_bytes() -> int:
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads resident memory from /proc")
+
+
+@pytest.mark.gl
+@needs_proc
+def test_ten_thousand_samples_leave_memory_as_it_was(gl_unit: GLUnit) -> None:
+    plan = SamplePlan.squares(
+        torch.rand(273, 2, generator=torch.Generator().manual_seed(0)) * 256, torch.full((273,), 40.0), 8
+    )
+    with gl_unit.pyramid(white_noise(256, 256)) as pyramid:
+        for call in range(10_000):
+            patches = gl_unit.sample(pyramid, plan, quality="fast")
+            if call == 100:
+                before = resident_bytes()
+    assert float(patches.pixels.mean()) > 0
+    grown = resident_bytes() - before
+    print(f"10,000 samples: resident memory grew by {grown / 2**20:.1f} MiB")
+    assert grown <= ALLOWED_BYTES
+
+
+@pytest.mark.gl
+@needs_proc
+@pytest.mark.parametrize("closed", [True, False], ids=["closed", "only forgotten"])
+def test_two_hundred_pyramids_of_changing_size_leave_memory_as_it_was(gl_unit: GLUnit, closed: bool) -> None:
+    sizes = np.random.default_rng(0).integers(1, 900, (300, 2))
+    for number, (height, width) in enumerate(sizes):
+        pyramid = gl_unit.pyramid(white_noise(height, width))
+        if closed:
+            pyramid.close()
+        if number == 99:
+            gl_unit.pyramid(white_noise(900, 900)).close()
+            before = resident_bytes()
+    del pyramid
+    gl_unit.pyramid(white_noise(900, 900)).close()
+    grown = resident_bytes() - before
+    print(f"200 pyramids: resident memory grew by {grown / 2**20:.1f} MiB")
+    assert grown <= ALLOWED_BYTES
+    assert gl_unit.context.live["texture"] <= 2
