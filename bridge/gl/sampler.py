@@ -42,6 +42,9 @@ class ResidentPlan(SamplePlan):
     def __len__(self) -> int:
         return self.program.count
 
+    def __repr__(self) -> str:
+        return f"ResidentPlan({len(self)} footprints written by {self.program.shader} on {self.context.renderer})"
+
     @cached_property
     def _rows(self) -> Tensor:
         size = self.patch_size
