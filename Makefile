@@ -20,6 +20,7 @@ help:
 demo: venv gl
 	$(PY) examples/01_make_page.py $(OUT)
 	$(PY) -m homunculus look $(OUT)/page.png --at 0.62,0.31 --out $(OUT)/page
+	$(PY) examples/04_overview.py $(OUT)
 	$(PY) -m homunculus look examples/data/photograph.jpg --at 0.43,0.22 --out $(OUT)/photograph
 	@echo
 	@echo "Open these, side by side:"

@@ -103,12 +103,18 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="For a machine to r
     raise typer.Exit(report.exit_code)
 
 
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
-def bench(context: typer.Context) -> None:
-    """Measure this machine; `homunculus bench --help` tells what."""
-    from homunculus.bench import main as run
+@app.command()
+def bench(
+    size: Annotated[list[int] | None, typer.Option(help="Side of the picture in pixels; repeat it.")] = None,
+    backend: Annotated[str | None, typer.Option(help="auto, gl or torch.")] = None,
+    quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "fast",
+    repeats: Annotated[int, typer.Option(min=3, help="Timed calls a row.")] = 15,
+    out: Annotated[Path | None, typer.Option(file_okay=False, help="The folder for bench.json.")] = None,
+) -> None:
+    """Time image to patches, and a new fixation on an existing pyramid, beside plain PyTorch."""
+    from homunculus.bench import run
 
-    run(context.args)
+    run(size or (1024, 2048, 4096), backend=backend, quality=cast("Any", quality), repeats=repeats, out=out)
 
 
 def _point(text: str) -> tuple[float, float]:

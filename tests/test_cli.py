@@ -151,6 +151,22 @@ def test_help_names_every_layout() -> None:
     assert {"look", "doctor", "bench"} <= set(run("--help")[1].split())
 
 
+def test_the_doctor_ends_with_a_verdict() -> None:
+    code, shown, _ = run("doctor")
+    assert code in (0, 10, 20)
+    assert shown.strip().splitlines()[-1].startswith("verdict: ")
+    assert f"(exit status {code})" in shown
+
+
+def test_the_bench_prints_its_rows_and_writes_them(tmp_path: Path) -> None:
+    code, shown, _ = run("bench", "--size", 64, "--backend", "torch", "--repeats", 3, "--out", tmp_path)
+    assert code == 0
+    assert "new fixation" in shown
+    assert "image to patches" in shown
+    assert json.loads((tmp_path / "bench.json").read_text())
+    assert run("bench", "--size", 64, "--backend", "abacus")[0] == 2
+
+
 def test_version() -> None:
     code, shown, _ = run("--version")
     assert code == 0

@@ -24,7 +24,7 @@ def test_it_runs_and_leaves_its_picture(story: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["out"], "it wrote outside its folder"
-    pictures = list(out.glob("*.png"))
+    pictures = [*out.glob("*.png"), *out.glob("*.jpg")]
     assert pictures
     promise = story.read_text("utf-8").split('"""')[1]
     for picture in pictures:

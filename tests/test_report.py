@@ -164,7 +164,7 @@ def test_the_finest_wins() -> None:
 
 def test_texels_outside_the_image_leave_no_mark() -> None:
     """They were never seen: they hold zero, and must not darken the image's border."""
-    plan = SamplePlan.boxes(torch.tensor([[-45.0, -30, 115, 70]]), 16)
+    plan = SamplePlan.boxes(torch.tensor([[-41.0, -26, 119, 74]]), 16)
     centers = texel_centers(plan)
     half = torch.tensor([5.0, 3.125])
     outside = ((centers + half <= 0) | (centers - half >= torch.tensor([100.0, 60]))).any(-1)
@@ -174,23 +174,22 @@ def test_texels_outside_the_image_leave_no_mark() -> None:
     torch.testing.assert_close(seen.pixels, torch.full((3, *SIZE), 0.8), rtol=0, atol=1e-6)
 
 
-def test_warped_texels_outside_the_image_leave_no_mark() -> None:
-    plan = PLANS["warped"]
-    size = (45, 60)  # cuts the ring at two sides
+@pytest.mark.parametrize(("patch_size", "size"), [(2, (31, 69)), (3, (31, 72)), (4, (31, 72)), (4, (33, 57))])
+def test_warped_texels_outside_the_image_leave_no_mark(patch_size: int, size: tuple[int, int]) -> None:
+    plan = Polar.make(patch_size)
     texels = plan.texels
     assert texels is not None
     extent = texels[..., 2:4].abs() + texels[..., 4:6].abs()
     low, high = texels[..., :2] - extent / 2, texels[..., :2] + extent / 2
-    limit = torch.tensor([60.0, 45])
+    limit = torch.tensor([size[1], size[0]])
     share = ((torch.minimum(high, limit) - low.clamp(min=0)).clamp(min=0) / extent).prod(-1)
     # As the law of sampling has it: below a share of 1/16 the colour fades to zero.
-    pixels = (0.8 * (share * 16).clamp(max=1))[:, None].expand(6, 3, 16, 16)
+    pixels = (0.8 * (share * 16).clamp(max=1))[:, None].expand(6, 3, patch_size, patch_size)
     assert (pixels == 0).any()
     seen = reconstruct(pixels, plan, size)
-    assert torch.equal(seen.covered, reconstruct(torch.ones(6, 3, 16, 16), plan, SIZE).covered[:45, :60])
-    torch.testing.assert_close(
-        seen.pixels[:, seen.covered], torch.tensor(0.8).expand(3, seen.covered.sum()), rtol=0, atol=0.02
-    )
+    whole = reconstruct(torch.ones_like(pixels), plan, SIZE).covered[: size[0], : size[1]]
+    assert torch.equal(seen.covered, whole)
+    torch.testing.assert_close(seen.pixels, torch.where(whole, 0.8, 0.5).expand(3, *size), rtol=0, atol=0.01)
 
 
 def test_it_leaves_the_number_of_threads_alone() -> None:
@@ -271,6 +270,14 @@ def test_lines_lie_on_the_footprints_in_the_colour_of_their_level() -> None:
     pale = round(100 + PALENESS * 155)
     assert np.abs(drawn[540, 290].astype(int) - pale).max() <= 1
     assert (image == 100).all()
+
+
+def test_fine_lines_lie_on_top() -> None:
+    boxes = [[512.0, 512, 576, 576], [512, 300, 1024, 812]]
+    for order in ([0, 1], [1, 0]):
+        plan = SamplePlan.boxes(torch.tensor([boxes[index] for index in order]), 16)
+        drawn = np.asarray(draw_footprints(np.zeros((2048, 2048, 3), np.uint8), plan))
+        assert tuple(drawn[540, 512]) == LOD_COLORS[2]
 
 
 def test_the_fixation_is_marked() -> None:

@@ -81,7 +81,7 @@ def test_a_fault_in_an_included_file_is_reported_with_its_name_and_line(
     write(folder, main_comp=ENTRY, outer_glsl=outer, inner_glsl=inner)
     context = gl_unit.context
     with pytest.raises(ShaderError, match=rf"(?s)main\.comp does not compile: .*{place}"):
-        context.thread.call(context.program, shaders.source("main.comp", FACTOR=1.0), {"case": place})
+        context.thread.call(context.program, "main.comp", {"FACTOR": 1.0})
 
 
 @pytest.mark.gl
@@ -92,7 +92,7 @@ def test_a_fault_after_an_include_keeps_its_line(gl_unit: GLUnit, folder: Path) 
         outer_glsl="float outer(float x) { return x; }\n",
     )
     with pytest.raises(ShaderError, match=r"main\.comp:7"):
-        gl_unit.context.thread.call(gl_unit.context.program, shaders.source("main.comp"), {"case": "after"})
+        gl_unit.context.thread.call(gl_unit.context.program, "main.comp", {})
 
 
 def test_explain_knows_the_three_dialects() -> None:
@@ -120,4 +120,4 @@ def test_every_compute_shader_compiles_in_every_variant(gl_unit: GLUnit, name: s
         ],
     }
     for defines in variants.get(name, [{}]):
-        gl_unit.context.thread.call(gl_unit.context.program, shaders.source(name, **defines), defines)
+        gl_unit.context.thread.call(gl_unit.context.program, name, defines)

@@ -13,7 +13,6 @@ from bridge.errors import BackendUnavailableError, ImageError
 from bridge.gl import functions as gl
 from bridge.gl.context import Context
 from bridge.gl.pyramid import BYTES_PER_TEXEL, INTERNAL_FORMATS, Texture
-from shaders import source
 
 HAS_OPENCV = find_spec("cv2") is not None
 
@@ -28,7 +27,7 @@ def build_exact(context: Context, texture: Texture, batch: Tensor, max_level: in
     while base < max_level:
         count = min(6, max_level - base)
         defines = {"FORMAT": format, "STORED": 8 * BYTES_PER_TEXEL[format] // 4, "LEVELS": count}
-        program = context.program(source("reduce.comp", **defines), defines)
+        program = context.program("reduce.comp", defines)
         texture.use()
         for unit in range(count):
             context.gl.glBindImageTexture(

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from bridge.errors import BackendUnavailableError, ForkedContextError, GLError, ShaderError
 from bridge.gl import functions as gl
 from bridge.gl.thread import GLThread
-from shaders import Source, explain
+from shaders import explain, source
 
 try:
     import glcontext
@@ -91,16 +91,17 @@ class Context:
                 )
             )
 
-    def program(self, source: Source, key: Mapping[str, object]) -> moderngl.ComputeShader:
+    def program(self, name: str, defines: Mapping[str, int | float | str]) -> moderngl.ComputeShader:
         """The compiled compute shader, kept for the context's life. Raises ShaderError with the author's file and line."""
-        identity = (source.name, tuple(sorted(key.items())))
-        if identity not in self._programs:
+        key = (name, tuple(sorted(defines.items())))
+        if key not in self._programs:
+            text = source(name, **defines)
             try:
-                self._programs[identity] = self.moderngl.compute_shader(source.text)
+                self._programs[key] = self.moderngl.compute_shader(text.text)
             except moderngl.Error as error:
                 self.moderngl.clear_errors()
-                raise ShaderError(f"{source.name} does not compile: {explain(str(error), source.files)}") from None
-        return self._programs[identity]
+                raise ShaderError(f"{name} does not compile: {explain(str(error), text.files)}") from None
+        return self._programs[key]
 
     def close(self) -> None:
         def release() -> None:

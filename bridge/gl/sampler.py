@@ -16,7 +16,6 @@ from bridge.law import QUALITIES, Quality
 from bridge.plan import SamplePlan
 from bridge.unit import Patches, PlanProgram, Stats
 from interop import HostBuffer, SharedBuffer
-from shaders import source
 
 ROW_BYTES = 32
 ELEMENTS: Mapping[torch.dtype, int] = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
@@ -108,7 +107,7 @@ class Sampler:
             "WARPED": int(warped),
             "GROUP": self._group,
         }
-        program = self._context.program(source("sample.comp", **defines), defines)
+        program = self._context.program("sample.comp", defines)
         height, width = pyramid.padded_size
         program["patch_size"] = size
         program["scale"] = (1 / width, 1 / height)
@@ -146,7 +145,7 @@ class Sampler:
         return 0
 
     def write_plan(self, program: PlanProgram, fixations: Tensor) -> SamplePlan:
-        compiled = self._context.program(source(program.shader, **program.defines), dict(program.defines))
+        compiled = self._context.program(program.shader, program.defines)
         for name, value in program.uniforms.items():
             compiled[name] = value
         compiled["fixation_count"] = len(fixations)

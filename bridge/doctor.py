@@ -1,0 +1,268 @@
+"""What works on this machine, what does not, and the remedy."""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import json
+import os
+import platform
+import sys
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bridge.errors import HomunculusError
+from bridge.gl.builders import HAS_OPENCV
+from bridge.gl.context import open_context
+from bridge.gl.unit import GLUnit
+from bridge.plan import SamplePlan
+from bridge.twin.unit import TwinUnit
+from bridge.unit import Stats
+from interop import EGLDevice, HostBuffer, egl_devices
+
+HARDWARE, SOFTWARE, TORCH_ONLY, BROKEN = 0, 10, 20, 30
+VERDICTS = {
+    HARDWARE: "OpenGL runs on a GPU; every backend of this version works",
+    SOFTWARE: "OpenGL runs on the CPU; results are right, speed is the processor's",
+    TORCH_ONLY: "no OpenGL here; the torch backend does the same, more slowly",
+    BROKEN: "a backend opens but gives wrong results; do not trust it",
+}
+VENDOR_FOLDERS = ("/etc/glvnd/egl_vendor.d", "/usr/share/glvnd/egl_vendor.d")
+MESA = "Debian, Ubuntu: apt install libegl1 libgl1 libgl1-mesa-dri"
+# patches of the round trip may differ by one step of rgba8 at the image's border
+AGREEMENT = 1 / 255
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at. ok is None where there is nothing to judge."""
+
+    topic: str
+    ok: bool | None
+    text: str
+    remedy: str = ""
+
+
+@dataclass
+class Report:
+    """Findings in the order they were made, and the class of machine: exit_code is 0 with OpenGL on a GPU, 10 with OpenGL on the
+    CPU, 20 with torch alone, 30 where a backend gives wrong results."""
+
+    findings: list[Finding] = field(default_factory=list)
+    exit_code: int = TORCH_ONLY
+
+    def add(self, topic: str, ok: bool | None, text: str, remedy: str = "") -> None:
+        self.findings.append(Finding(topic, ok, text, remedy))
+
+    @property
+    def verdict(self) -> str:
+        return VERDICTS[self.exit_code]
+
+    @property
+    def lines(self) -> list[str]:
+        marks = {True: "ok  ", False: "no  ", None: "    "}
+        lines = []
+        for finding in self.findings:
+            lines.append(f"{marks[finding.ok]} {finding.topic:<14} {finding.text}")
+            if finding.remedy:
+                lines.append(f"{'':19} remedy: {finding.remedy}")
+        return [*lines, "", f"verdict: {self.verdict} (exit status {self.exit_code})"]
+
+    def as_dict(self) -> dict[str, Any]:
+        return {
+            "verdict": self.verdict,
+            "exit_code": self.exit_code,
+            "findings": [asdict(finding) for finding in self.findings],
+        }
+
+
+def examine() -> Report:
+    """Looks at CUDA, the EGL libraries, drivers and devices, opens each, and samples a picture with every backend."""
+    report = Report()
+    report.add("python", None, f"{platform.python_version()} on {platform.platform()}, torch {torch.__version__}")
+    cuda = _cuda(report)
+    if _libraries(report):
+        _vendors(report)
+        _devices(report, cuda)
+    report.add(
+        "opencv",
+        HAS_OPENCV,
+        "installed: builder 'simd' can be used" if HAS_OPENCV else "not installed: no builder 'simd'",
+        "" if HAS_OPENCV else "pip install 'homunculus[simd]' makes pyramids on software OpenGL three times faster",
+    )
+    _torch(report)
+    return report
+
+
+def _cuda(report: Report) -> bool:
+    driver = Path("/proc/driver/nvidia/version")
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+        report.add("cuda", True, f"CUDA {torch.version.cuda}: {', '.join(names)}")
+        return True
+    if driver.exists():
+        build = (
+            f"this torch is built for CUDA {torch.version.cuda}" if torch.version.cuda else "this torch is a CPU build"
+        )
+        report.add(
+            "cuda",
+            False,
+            f"an NVIDIA driver is loaded, but torch sees no device: {build}",
+            "install a CUDA build of torch",
+        )
+        return True
+    report.add("cuda", None, "no NVIDIA driver is loaded")
+    return False
+
+
+def _libraries(report: Report) -> bool:
+    loaded = True
+    for name, file in (("EGL", "libEGL.so.1"), ("GL", "libGL.so.1")):
+        try:
+            ctypes.CDLL(ctypes.util.find_library(name) or file)
+        except OSError as error:
+            loaded = False
+            remedy = MESA if sys.platform.startswith("linux") else "OpenGL through EGL needs Linux; use backend='torch'"
+            report.add(file, False, str(error), remedy)
+        else:
+            report.add(file, True, "loads")
+    return loaded
+
+
+def _vendors(report: Report) -> None:
+    named = os.environ.get("__EGL_VENDOR_LIBRARY_FILENAMES")
+    folders = os.environ.get("__EGL_VENDOR_LIBRARY_DIRS", os.pathsep.join(VENDOR_FOLDERS)).split(os.pathsep)
+    files = (
+        [Path(file) for file in named.split(os.pathsep)]
+        if named
+        else [file for folder in folders for file in sorted(Path(folder).glob("*.json"))]
+    )
+    if not files:
+        report.add("vendor files", False, f"none in {', '.join(folders)}", f"no EGL driver is installed. {MESA}")
+    for file in files:
+        try:
+            library = json.loads(file.read_text())["ICD"]["library_path"]
+            ctypes.CDLL(library)
+        except FileNotFoundError:
+            report.add(
+                "vendor file", False, f"{file} does not exist", "unset __EGL_VENDOR_LIBRARY_FILENAMES, or correct it"
+            )
+        except (OSError, ValueError, KeyError) as error:
+            report.add(
+                "vendor file",
+                False,
+                f"{file}: {error}",
+                "the driver it names is not installed, or not in this container",
+            )
+        else:
+            report.add("vendor file", True, f"{file} names {library}, which loads")
+
+
+def _devices(report: Report, cuda: bool) -> None:
+    devices = egl_devices()
+    if not devices:
+        report.add("EGL devices", False, "none", f"libEGL found no usable driver. {MESA}")
+    if cuda and not any(device.cuda_ordinal is not None for device in devices):
+        report.add(
+            "EGL and CUDA",
+            False,
+            "a CUDA device exists, but EGL lists no device of NVIDIA's",
+            "in a container set NVIDIA_DRIVER_CAPABILITIES=compute,utility,graphics; elsewhere install libnvidia-gl for the "
+            "running driver and check that /usr/share/glvnd/egl_vendor.d/10_nvidia.json names libEGL_nvidia.so.0",
+        )
+    for device in devices:
+        _device(report, device, cuda)
+
+
+def _device(report: Report, device: EGLDevice, cuda: bool) -> None:
+    topic = f"EGL device {device.index}"
+    kind = (
+        "software"
+        if device.software
+        else f"CUDA device {device.cuda_ordinal}"
+        if device.cuda_ordinal is not None
+        else "hardware"
+    )
+    try:
+        context = open_context(device.index)
+    except HomunculusError as error:
+        remedy = "add yourself to the groups render and video" if device.device_file else ""
+        report.add(topic, False, f"{kind}, {device.device_file or 'no device file'}: {error}", remedy)
+        return
+    report.add(topic, True, f"{kind}: {context.renderer}, OpenGL {context.version}")
+    limits = context.limits
+    report.add("  limits", None, ", ".join(f"{name} {value}" for name, value in limits.as_dict().items()))
+    if context.software and cuda:
+        report.add(
+            "  speed", False, "this is a software renderer, although a CUDA device exists", "see 'EGL and CUDA' above"
+        )
+    try:
+        _round_trip(report, device.index)
+    except HomunculusError as error:
+        report.add("  backend gl", False, str(error))
+        report.exit_code = BROKEN
+
+
+def _round_trip(report: Report, index: int) -> None:
+    with GLUnit(index) as unit:
+        sent = torch.arange(64, dtype=torch.float32)
+
+        def there_and_back() -> torch.Tensor:
+            buffer = HostBuffer(unit.context.moderngl, 256, Stats())
+            buffer.write(sent)
+            received = buffer.read((64,), torch.float32)
+            buffer.release()
+            return received
+
+        whole = torch.equal(unit.context.thread.call(there_and_back), sent)
+        report.add("  buffer", whole, "256 bytes there and back" if whole else "256 bytes came back changed")
+        exact = unit.driver_is_exact("rgba8")
+        report.add(
+            "  mipmaps",
+            None,
+            f"glGenerateMipmap is {'an exact box' if exact else 'not an exact box'}; default is '{unit.default_builder}'",
+        )
+        difference = _difference_from_twin(unit)
+        right = whole and difference <= AGREEMENT
+        report.add(
+            "  backend gl",
+            right,
+            f"patches within {difference * 255:.3f}/255 of the float64 twin",
+            "" if right else "a fault of the driver; use backend='torch' and report this output",
+        )
+        if not right:
+            report.exit_code = BROKEN
+        elif report.exit_code != BROKEN:
+            report.exit_code = min(report.exit_code, SOFTWARE if unit.software else HARDWARE)
+
+
+def _difference_from_twin(unit: GLUnit) -> float:
+    random = torch.Generator().manual_seed(0)
+    image = torch.randint(0, 256, (200, 328, 3), dtype=torch.uint8, generator=random)
+    centers = 60 + 80 * torch.rand(32, 2, generator=random)
+    plan = SamplePlan.squares(
+        centers, 8 * 2 ** (3 * torch.rand(32, generator=random)), 8, angle=torch.rand(32, generator=random)
+    )
+    with (
+        TwinUnit(dtype=torch.float64) as twin,
+        twin.pyramid(image) as oracle,
+        unit.pyramid(image, builder="exact") as pyramid,
+    ):
+        expected = twin.sample(oracle, plan).pixels
+        return float((unit.sample(pyramid, plan).pixels - expected).abs().max())
+
+
+def _torch(report: Report) -> None:
+    with TwinUnit() as unit, unit.pyramid(torch.full((20, 30, 3), 93, dtype=torch.uint8)) as pyramid:
+        patches = unit.sample(pyramid, SamplePlan.squares(torch.tensor([[15.0, 10.0]]), torch.tensor([8.0]), 8))
+        right = bool((patches.pixels - 93 / 255).abs().max() < 1e-5)
+    report.add(
+        "backend torch",
+        right,
+        "a constant picture comes back constant" if right else "a constant picture comes back changed",
+    )
+    if not right:
+        report.exit_code = BROKEN

@@ -1,0 +1,69 @@
+"""What an allocator is told: an image's size, where the eye stands, what is relevant, and whatever it may read of the image itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from bridge.errors import ImageError, PlanError
+from homunculus.layouts.frame import check_fixations, whole
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A checked description of one image; all tensors on the device on which the plan is to be made.
+
+    size: (height, width) in pixels.
+    fixations: (x, y) in level-0 pixels, any number; without one an allocator that needs it takes the maximum of relevance, or
+        the centre where relevance says nothing.
+    relevance: float [h, w] of any resolution, stretched over the whole image; finite and not negative. None: nothing is known.
+    patch_size: texels along a side of a patch.
+    image: uint8 or float (0..1) [H, W, 3] of that size, for allocators that measure detail; None where nobody asks for it.
+    regions: whole numbers [h, w] of any resolution, stretched over the image: a label map, for allocators that spend by region.
+    query: words that shift an allocator's prior, such as "text".
+    layer: which image of a batch the footprints read.
+    Raises PlanError, or ImageError for the image.
+    """
+
+    size: tuple[int, int]
+    fixations: Sequence[Sequence[float]] = ()
+    relevance: Tensor | None = None
+    patch_size: int = 16
+    image: Tensor | None = None
+    regions: Tensor | None = None
+    query: str = ""
+    layer: int = 0
+
+    def __post_init__(self) -> None:
+        height, width = whole("height", self.size[0]), whole("width", self.size[1])
+        whole("patch_size", self.patch_size)
+        if len(self.fixations):
+            check_fixations(self.fixations, height, width)
+        if self.relevance is not None:
+            self._check_relevance(self.relevance)
+        if self.regions is not None and (self.regions.ndim != 2 or self.regions.is_floating_point()):
+            raise PlanError(
+                f"regions are {self.regions.dtype} {tuple(self.regions.shape)}; expected whole numbers [h, w]"
+            )
+        if self.image is not None and tuple(self.image.shape) != (height, width, 3):
+            raise ImageError(f"image has shape {tuple(self.image.shape)}; this scene needs {(height, width, 3)}")
+
+    @staticmethod
+    def _check_relevance(relevance: Tensor) -> None:
+        if relevance.ndim != 2 or relevance.numel() < 1 or not relevance.is_floating_point():
+            raise PlanError(f"relevance is {relevance.dtype} {tuple(relevance.shape)}; expected floats [h, w]")
+        if relevance.device.type == "cpu":  # looking at a GPU's values would cost a visit to the host
+            low, high = (float(value) for value in torch.aminmax(relevance.detach()))
+            if not (low >= 0 and high < float("inf")):
+                raise PlanError(
+                    f"relevance runs from {low:g} to {high:g}; it must be finite and not negative "
+                    "(torch.nn.functional.softplus makes any score so)"
+                )
+
+    @property
+    def device(self) -> torch.device:
+        """Where the plan is made: where the relevance map lives."""
+        return torch.device("cpu") if self.relevance is None else self.relevance.device

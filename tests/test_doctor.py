@@ -1,0 +1,73 @@
+"""The doctor tells the truth about machines with and without OpenGL."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bridge import doctor
+from bridge.gl.unit import GLUnit
+
+
+def run_doctor(**environment: str) -> tuple[int, dict]:
+    done = subprocess.run(
+        [sys.executable, "-m", "homunculus", "doctor", "--json"],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, **environment},
+    )
+    assert done.stderr == ""
+    return done.returncode, json.loads(done.stdout)
+
+
+@pytest.mark.gl
+def test_where_opengl_works(gl_works: str) -> None:
+    status, report = run_doctor()
+    topics = {finding["topic"]: finding for finding in report["findings"]}
+    assert status == report["exit_code"] == (doctor.SOFTWARE if "llvmpipe" in gl_works else doctor.HARDWARE)
+    for topic in ("libEGL.so.1", "vendor file", "EGL device 0", "  buffer", "  backend gl", "backend torch"):
+        assert topics[topic]["ok"], topics[topic]
+    assert gl_works in topics["EGL device 0"]["text"]
+    assert "texture_px" in topics["  limits"]["text"]
+
+
+def test_without_a_driver_it_names_the_remedy_and_torch_still_works() -> None:
+    status, report = run_doctor(__EGL_VENDOR_LIBRARY_FILENAMES="/nonexistent.json")
+    topics = {finding["topic"]: finding for finding in report["findings"]}
+    assert status == report["exit_code"] == doctor.TORCH_ONLY
+    assert "does not exist" in topics["vendor file"]["text"]
+    assert "unset __EGL_VENDOR_LIBRARY_FILENAMES" in topics["vendor file"]["remedy"]
+    assert topics["EGL devices"]["ok"] is False
+    assert "apt install libegl1" in topics["EGL devices"]["remedy"]
+    assert topics["backend torch"]["ok"]
+
+
+def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str) -> None:
+        raise OSError(f"{name}: cannot open shared object file")
+
+    monkeypatch.setattr(doctor.ctypes, "CDLL", refuse)
+    report = doctor.examine()
+    assert report.exit_code == doctor.TORCH_ONLY
+    assert any("libgl1-mesa-dri" in finding.remedy for finding in report.findings if finding.topic == "libEGL.so.1")
+
+
+def test_a_container_without_graphics_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    report = doctor.Report()
+    monkeypatch.setattr(doctor, "egl_devices", list)
+    doctor._devices(report, cuda=True)
+    (finding,) = [finding for finding in report.findings if finding.topic == "EGL and CUDA"]
+    assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility,graphics" in finding.remedy
+
+
+@pytest.mark.gl
+def test_wrong_patches_are_called_broken(gl_unit: GLUnit, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor, "_difference_from_twin", lambda unit: 0.1)
+    report = doctor.examine()
+    assert report.exit_code == doctor.BROKEN
+    assert "do not trust it" in report.lines[-1]
+    assert any("25.500/255" in line for line in report.lines)
