@@ -15,8 +15,8 @@ from typing import Any
 import torch
 
 from bridge.errors import HomunculusError
-from bridge.gl.builders import HAS_OPENCV
 from bridge.gl.context import open_context
+from bridge.gl.simd import HAS_OPENCV
 from bridge.gl.unit import GLUnit
 from bridge.plan import SamplePlan
 from bridge.twin.unit import TwinUnit

@@ -77,7 +77,7 @@ struct Filter {
     vec2 along;
     float layer;
     float lod;
-    int major_count;
+    float major_count;
     int tap_count;
 };
 
@@ -94,7 +94,7 @@ Filter prepare(Footprint footprint, vec2 scale, float max_level) {
         minor * scale * high_offset(cut.step_px, length(minor)),
         footprint.layer,
         quality_lod(cut.step_px, footprint.lod_bias),
-        int(cut.major_count),
+        cut.major_count,
         int(cut.major_count * cut.minor_count)
     );
 }
@@ -105,7 +105,9 @@ vec4 apply(Filter f, sampler2DArray pyramid, vec2 point) {
     int tap = 0;
     // Tested at the end: a test at the head makes a CPU rasteriser run one masked tap too many, or unroll all 256.
     while (true) {
-        vec2 middle = point + f.first + float(tap % f.major_count) * f.major + float(tap / f.major_count) * f.minor;
+        float j = floor((float(tap) + 0.5) / f.major_count);  // integer division is slow where it is emulated
+        float i = float(tap) - j * f.major_count;
+        vec2 middle = point + f.first + i * f.major + j * f.minor;
 #if QUALITY == HIGH
         total += 0.25 * (textureLod(pyramid, vec3(middle - f.across - f.along, f.layer), f.lod)
                        + textureLod(pyramid, vec3(middle + f.across - f.along, f.layer), f.lod)

@@ -1,5 +1,5 @@
 // One work group a patch: filters every texel of its footprint and writes planes [N, 3, P * P].
-// defines: QUALITY (footprint.glsl), ELEMENT (0 float32, 1 float16, 2 bfloat16), WARPED (1: a footprint per texel), GROUP (threads)
+// defines: QUALITY (footprint.glsl), ELEMENT (0 float32, 1 float16, 2 bfloat16), WARPED (1: a footprint per texel), GROUP (threads), PATCH_SIZE
 #version 430
 #include "footprint.glsl"
 #include "rounding.glsl"
@@ -19,7 +19,7 @@ layout(std430, binding = 2) writeonly buffer Inside { float inside[]; };
 
 uniform int first_patch;
 uniform int patch_count;
-uniform int patch_size;
+const int patch_size = PATCH_SIZE;  // known to the compiler, so that no division is left
 uniform vec2 scale;       // 1 / padded size
 uniform float max_level;
 uniform vec3 mean;

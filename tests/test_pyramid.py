@@ -7,7 +7,7 @@ from pictures import white_noise
 from tolerances import LEVELS
 
 from bridge import ClosedError, ImageError, ImageTooLargeError, SamplePlan
-from bridge.gl import builders
+from bridge.gl.simd import HAS_OPENCV
 from bridge.gl.unit import GLUnit
 from bridge.twin.unit import TwinUnit
 from bridge.unit import Builder, Format
@@ -30,7 +30,7 @@ def box_levels(image: np.ndarray, max_level: int = 6) -> list[np.ndarray]:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("builder", ["exact", "simd"])
 def test_byte_levels_keep_their_row_of_the_table(gl_unit: GLUnit, size: tuple[int, int], builder: Builder) -> None:
-    if builder == "simd" and not builders.HAS_OPENCV:
+    if builder == "simd" and not HAS_OPENCV:
         pytest.skip("OpenCV is not installed; pip install 'homunculus[simd]'")
     image = white_noise(*size)
     greatest, mean = LEVELS[builder]
@@ -182,7 +182,7 @@ def test_arguments_that_make_no_sense_are_refused(gl_unit: GLUnit, twin: TwinUni
             unit.pyramid(image, format="rgb")  # type: ignore[arg-type]
     with pytest.raises(ImageError, match="OpenGL offers rgba8, rgba16f, rgba32f"):
         gl_unit.pyramid(image, format="rgba64f")
-    if builders.HAS_OPENCV:
+    if HAS_OPENCV:
         with pytest.raises(ImageError, match="reduces rgba8 only"):
             gl_unit.pyramid(image, format="rgba32f", builder="simd")
 

@@ -106,10 +106,10 @@ class Sampler:
             "ELEMENT": ELEMENTS[dtype],
             "WARPED": int(warped),
             "GROUP": self._group,
+            "PATCH_SIZE": size,
         }
         program = self._context.program("sample.comp", defines)
         height, width = pyramid.padded_size
-        program["patch_size"] = size
         program["scale"] = (1 / width, 1 / height)
         program["max_level"] = pyramid.max_level
         program["mean"] = mean

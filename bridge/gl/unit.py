@@ -13,6 +13,7 @@ from bridge.gl import builders
 from bridge.gl.context import Context, open_context
 from bridge.gl.pyramid import GLPyramid, TexturePool
 from bridge.gl.sampler import ResidentPlan, Sampler
+from bridge.gl.simd import HAS_OPENCV
 from bridge.images import as_batch
 from bridge.law import Quality
 from bridge.plan import SamplePlan
@@ -52,7 +53,7 @@ class GLUnit(TextureUnit):
     @property
     def default_builder(self) -> Builder:
         """`simd` on software GL where OpenCV is installed and bytes are stored, else `exact`."""
-        return "simd" if self.context.software and builders.HAS_OPENCV else "exact"
+        return "simd" if self.context.software and HAS_OPENCV else "exact"
 
     def pyramid(
         self, images: Images, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
