@@ -79,7 +79,7 @@ class Sampler:
         self._context = context
         self.stats = Stats()
         self._buffers: dict[str, SharedBuffer] = {}
-        self._group = 16 if context.software else 64  # a CPU rasteriser runs a group's threads one after another
+        self._group = 8 if context.software else 64  # a CPU rasteriser runs a group's threads one after another
 
     def sample(
         self,

@@ -70,19 +70,20 @@ class GLUnit(TextureUnit):
             )
         if builder not in builders.BUILDERS:
             raise ImageError(f"builder is {builder!r}; choose one of {', '.join([*builders.BUILDERS, 'auto'])}")
+        return self.context.thread.call(self._build, batch, stored, builder, max_level)
+
+    def _build(self, batch: Tensor, format: Format, builder: Builder, max_level: int) -> GLPyramid:
         size = (batch.shape[1], batch.shape[2])
-        pyramid = GLPyramid(self.context, self._pool, size, batch.shape[0], stored, builder, max_level)
+        pyramid = GLPyramid(self.context, self._pool, size, batch.shape[0], format, builder, max_level)
         try:
-            self.context.thread.call(self._build, pyramid, builders.as_upload(batch, stored))
+            batch = builders.as_upload(batch, format)
+            builders.BUILDERS[builder](self.context, pyramid.texture, batch, max_level)
+            self.context.check(f"building {pyramid!r}")
         except BaseException:
             pyramid.close()
             raise
-        return pyramid
-
-    def _build(self, pyramid: GLPyramid, batch: Tensor) -> None:
-        builders.BUILDERS[pyramid.builder](self.context, pyramid.texture, batch, pyramid.max_level)
-        self.context.check(f"building {pyramid!r}")
         self.stats.bytes_to_device += batch.numel() * batch.element_size()
+        return pyramid
 
     def driver_is_exact(self, format: Format = "rgba8") -> bool:
         """Whether glGenerateMipmap is an exact box on this device: compared once with `exact` on noise, even and padded sizes."""
