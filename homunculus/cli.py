@@ -108,7 +108,7 @@ def bench(
     size: Annotated[list[int] | None, typer.Option(help="Side of the picture in pixels; repeat it.")] = None,
     backend: Annotated[str | None, typer.Option(help="auto, gl or torch.")] = None,
     quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "fast",
-    repeats: Annotated[int, typer.Option(min=3, help="Timed calls a row.")] = 15,
+    repeats: Annotated[int, typer.Option(min=3, help="Timed calls a row, in each of three rounds.")] = 15,
     out: Annotated[Path | None, typer.Option(file_okay=False, help="The folder for bench.json.")] = None,
 ) -> None:
     """Time image to patches, and a new fixation on an existing pyramid, beside plain PyTorch."""

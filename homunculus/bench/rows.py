@@ -20,7 +20,7 @@ from bridge.law import Quality
 from bridge.twin.unit import texel_centers
 from homunculus import layouts
 from homunculus.bench import machine, peers
-from homunculus.bench.timing import Timing, time_ms
+from homunculus.bench.timing import Timing, time_all_ms
 
 FIXATIONS = ((0.4, 0.6), (0.62, 0.31))
 
@@ -91,9 +91,9 @@ def _rows(unit: TextureUnit, size_px: int, quality: Quality, repeats: int) -> li
         tasks.append((whole, "torch, every level", pooled_simply, oracle[0]))
         for builder in builders:
             tasks.append(_whole_task(unit, image, first, quality, builder, oracle[0]))
+        timings = time_all_ms([work for _, _, work, _ in tasks], repeats=repeats)
         found: list[Row] = []
-        for task, method, work, expected in tasks:
-            timing = time_ms(work, repeats=repeats)
+        for (task, method, work, expected), timing in zip(tasks, timings, strict=True):
             rmse = float((work() - expected).square().mean().sqrt()) * 255
             base = next((row.timing.median_ms for row in found if row.task == task), timing.median_ms)
             found.append(Row(task, size_px, method, timing, round(rmse, 2), round(base / timing.median_ms, 2)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -20,17 +20,25 @@ class Timing:
     repeats: int
 
 
-def time_ms(work: Callable[[], object], *, repeats: int = 15, warm_up: int = 3) -> Timing:
-    """Times `work`, whose result must be complete when it returns; CUDA work is waited for inside the timed region."""
+def time_all_ms(works: Sequence[Callable[[], object]], *, repeats: int = 15, rounds: int = 3) -> list[Timing]:
+    """Times each of `works`, whose results must be complete when they return; CUDA work is waited for inside the timed region.
+
+    The works take turns, `rounds` times `repeats` calls each, so that a disturbance of the machine falls on all of them.
+    """
     synchronise: Callable[[], object] = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
-    for _ in range(warm_up):
-        work()
-    laps = []
-    for _ in range(repeats):
-        synchronise()
-        start = perf_counter()
-        work()
-        synchronise()
-        laps.append(1000 * (perf_counter() - start))
-    lower, median, upper = statistics.quantiles(laps, n=4)
-    return Timing(round(median, 3), round(lower, 3), round(upper, 3), repeats)
+    laps: list[list[float]] = [[] for _ in works]
+    for _ in range(rounds):
+        for work, own in zip(works, laps, strict=True):
+            work()  # warms the caches and the allocator
+            work()
+            for _ in range(repeats):
+                synchronise()
+                start = perf_counter()
+                work()
+                synchronise()
+                own.append(1000 * (perf_counter() - start))
+    quartiles = [statistics.quantiles(own, n=4) for own in laps]
+    return [
+        Timing(round(median, 3), round(lower, 3), round(upper, 3), rounds * repeats)
+        for lower, median, upper in quartiles
+    ]
