@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from time import sleep
 
 import pytest
 import torch
@@ -30,7 +31,7 @@ def test_peers_do_the_work_of_quality_fast() -> None:
     assert float((grouped - expected)[inner].abs().max()) <= 1 / 255
 
 
-def test_box_means_of_a_constant_and_a_ramp() -> None:
+def test_box_means_of_a_a_constant() -> None:
     plan = layouts.log_polar((128, 128), (60, 60), 64)
     constant = torch.full((128, 128, 3), 51, dtype=torch.uint8)
     torch.testing.assert_close(rows.box_means(constant, plan), torch.full((64, 3, 16, 16), 0.2), atol=1e-6, rtol=0)
@@ -38,27 +39,21 @@ def test_box_means_of_a_constant_and_a_ramp() -> None:
 
 @pytest.mark.gl
 def test_run_writes_what_it_measured(gl_unit: GLUnit, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = rows.run((128,), repeats=2, out=tmp_path)
+    found = rows.run((512,), repeats=2, out=tmp_path)
     report = json.loads((tmp_path / "bench.json").read_text())
     assert len(report["rows"]) == len(found) == 8
     assert {row["task"] for row in report["rows"]} == {"new fixation", "image to patches"}
     assert report["machine"]["renderer"] == gl_unit.renderer
-    assert (
-        report["machine"]["versions"]["torch"] == torch.__version__.split("+")[0]
-        or report["machine"]["versions"]["torch"]
-    )
+    assert report["machine"]["versions"]["torch"] == torch.__version__
     for row in report["rows"]:
-        assert (
-            0 < row["timing"]["lower_quartile_ms"] <= row["timing"]["median_ms"] <= row["timing"]["upper_quartile_ms"]
-        )
-        assert row["timing"]["repeats"] == 6
+        timing = row["timing"]
+        assert 0 < timing["lower_quartile_ms"] <= timing["median_ms"] <= timing["upper_quartile_ms"]
+        assert timing["repeats"] == 6
         assert 0 < row["rmse_255"] < 20
     assert "times" in capsys.readouterr().out
 
 
 def test_times_are_of_the_work_itself() -> None:
-    from time import sleep
-
     slow, fast = time_all_ms([lambda: sleep(0.01), lambda: None], repeats=3, rounds=2)
     assert slow.median_ms >= 10
     assert fast.median_ms < slow.median_ms
