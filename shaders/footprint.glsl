@@ -1,8 +1,6 @@
 // The law of sampling: how one footprint becomes texture taps. The same law, under the same names, in bridge/law.py and
 // bridge/twin/sampler.py. Taps along the major axis, one per minor-axis length: McCormack et al., Feline, SIGGRAPH 1999;
-// GL 4.6 core, 8.14. Explicit taps, because hardware anisotropy is not defined in compute shaders everywhere.
-
-#include "texture.glsl"
+// GL 4.6 core, 8.14. Explicit textureLod, because hardware anisotropy is not defined in compute shaders everywhere.
 
 #define FAST 0
 #define SHARP 1
@@ -84,7 +82,7 @@ struct Filter {
 };
 
 // `scale` is 1 / padded size.
-Filter prepare(Footprint footprint, vec2 scale) {
+Filter prepare(Footprint footprint, vec2 scale, float max_level) {
     Taps cut = taps(footprint.right, footprint.down, max_level);
     vec2 major = cut.major / cut.major_count;
     vec2 minor = cut.minor / cut.minor_count;
@@ -102,7 +100,7 @@ Filter prepare(Footprint footprint, vec2 scale) {
 }
 
 // Premultiplied RGBA of one texel whose centre is at `point` (texture coordinates).
-vec4 apply(Filter f, vec2 point) {
+vec4 apply(Filter f, sampler2DArray pyramid, vec2 point) {
     vec4 total = vec4(0.0);
     int tap = 0;
     // Tested at the end: a test at the head makes a CPU rasteriser run one masked tap too many, or unroll all 256.
@@ -111,12 +109,12 @@ vec4 apply(Filter f, vec2 point) {
         float i = float(tap) - j * f.major_count;
         vec2 middle = point + f.first + i * f.major + j * f.minor;
 #if QUALITY == HIGH
-        total += 0.25 * (trilinear(middle - f.across - f.along, f.layer, f.lod)
-                       + trilinear(middle + f.across - f.along, f.layer, f.lod)
-                       + trilinear(middle - f.across + f.along, f.layer, f.lod)
-                       + trilinear(middle + f.across + f.along, f.layer, f.lod));
+        total += 0.25 * (textureLod(pyramid, vec3(middle - f.across - f.along, f.layer), f.lod)
+                       + textureLod(pyramid, vec3(middle + f.across - f.along, f.layer), f.lod)
+                       + textureLod(pyramid, vec3(middle - f.across + f.along, f.layer), f.lod)
+                       + textureLod(pyramid, vec3(middle + f.across + f.along, f.layer), f.lod));
 #else
-        total += trilinear(middle, f.layer, f.lod);
+        total += textureLod(pyramid, vec3(middle, f.layer), f.lod);
 #endif
         if (++tap >= f.tap_count) {
             break;

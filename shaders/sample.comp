@@ -1,11 +1,12 @@
 // One work group a patch: filters every texel of its footprint and writes planes [N, 3, P * P].
-// defines: QUALITY (footprint.glsl), ELEMENT (0 float32, 1 float16, 2 bfloat16), WARPED (1: a footprint per texel), GROUP (threads), PATCH_SIZE, PACKED (texture.glsl)
+// defines: QUALITY (footprint.glsl), ELEMENT (0 float32, 1 float16, 2 bfloat16), WARPED (1: a footprint per texel), GROUP (threads), PATCH_SIZE
 #version 430
 #include "footprint.glsl"
 #include "rounding.glsl"
 
 layout(local_size_x = GROUP) in;
 
+layout(binding = 0) uniform sampler2DArray pyramid;
 layout(std430, binding = 0) readonly buffer Plan { vec4 rows[]; };
 #if ELEMENT == 0
 layout(std430, binding = 1) writeonly buffer Pixels { float pixels[]; };
@@ -20,6 +21,7 @@ uniform int first_patch;
 uniform int patch_count;
 const int patch_size = PATCH_SIZE;  // known to the compiler, so that no division is left
 uniform vec2 scale;       // 1 / padded size
+uniform float max_level;
 uniform vec3 mean;
 uniform vec3 inverse_std;
 
@@ -44,13 +46,13 @@ uint pack(float low, float high) { return bfloat16_bits(low) | (bfloat16_bits(hi
 #define TEXEL(index) warped_texel(patch_index * texels + (index))
 vec4 warped_texel(int row) {
     Footprint own = footprint(row);
-    return apply(prepare(own, scale), own.center * scale);
+    return apply(prepare(own, scale, max_level), pyramid, own.center * scale);
 }
 #else
 #define TEXEL(index) affine_texel(own, own_filter, index)
 vec4 affine_texel(Footprint own, Filter own_filter, int index) {
     vec2 offset = vec2(index % patch_size, index / patch_size) + 0.5 - 0.5 * float(patch_size);
-    return apply(own_filter, (own.center + offset.x * own.right + offset.y * own.down) * scale);
+    return apply(own_filter, pyramid, (own.center + offset.x * own.right + offset.y * own.down) * scale);
 }
 #endif
 
@@ -64,7 +66,7 @@ void main() {
     int base = (patch_index - first_patch) * 3 * words;
 #if !WARPED
     Footprint own = footprint(patch_index);
-    Filter own_filter = prepare(own, scale);
+    Filter own_filter = prepare(own, scale, max_level);
 #endif
     float alpha = 0.0;
     for (int word = int(gl_LocalInvocationIndex); word < words; word += GROUP) {

@@ -80,16 +80,6 @@ def poison(gl: GLUnit, plan: SamplePlan) -> None:
 
 
 @pytest.mark.parametrize("quality", ["fast", "sharp", "high"])
-@pytest.mark.parametrize("size", [(512, 512), (333, 517)])
-def test_bytes_by_arithmetic_and_by_the_texture_unit(
-    gl_unit: GLUnit, twin: TwinUnit, size: tuple[int, int], quality: Quality
-) -> None:
-    """Software renderers fetch packed words, others leave it to the texture unit; here both are asked for."""
-    for gl_unit.sampler.packed in (False, True):
-        assert_conforms(gl_unit, twin, white_noise(*size), random_footprints(1000, size), "rgba8", quality)
-
-
-@pytest.mark.parametrize("quality", ["fast", "sharp", "high"])
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("size", [(512, 512), (333, 517)])
 def test_thousand_random_footprints(

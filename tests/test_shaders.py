@@ -108,11 +108,10 @@ def test_explain_knows_the_three_dialects() -> None:
 def test_every_compute_shader_compiles_in_every_variant(gl_unit: GLUnit, name: str) -> None:
     variants: dict[str, list[dict[str, int | str]]] = {
         "sample.comp": [
-            {"QUALITY": quality, "ELEMENT": element, "WARPED": warped, "GROUP": 64, "PATCH_SIZE": 14, "PACKED": packed}
+            {"QUALITY": quality, "ELEMENT": element, "WARPED": warped, "GROUP": 64, "PATCH_SIZE": 14}
             for quality in range(4)
             for element in range(3)
             for warped in range(2)
-            for packed in range(2)
         ],
         "reduce.comp": [
             {"FORMAT": format, "STORED": stored, "LEVELS": levels}

@@ -21,8 +21,6 @@ UNPACK_ALIGNMENT, PACK_ALIGNMENT = 0x0CF5, 0x0D05
 TEXTURE_MAG_FILTER, TEXTURE_MIN_FILTER, TEXTURE_WRAP_S, TEXTURE_WRAP_T = 0x2800, 0x2801, 0x2802, 0x2803
 TEXTURE_BORDER_COLOR = 0x1004
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_BORDER = 0x2601, 0x2703, 0x812D
-NEAREST, NEAREST_MIPMAP_NEAREST = 0x2600, 0x2700
-R32UI = 0x8236
 
 _int, _uint, _pointer = ctypes.c_int, ctypes.c_uint, ctypes.c_void_p
 _SIGNATURES: dict[str, tuple[Any, ...]] = {
@@ -31,7 +29,6 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "glActiveTexture": (_uint,),
     "glBindTexture": (_uint, _uint),
     "glTexStorage3D": (_uint, _int, _uint, _int, _int, _int),
-    "glTextureView": (_uint, _uint, _uint, _uint, _uint, _uint, _uint, _uint),
     "glTexSubImage3D": (_uint, _int, _int, _int, _int, _int, _int, _int, _uint, _uint, _pointer),
     "glGetTexImage": (_uint, _int, _uint, _uint, _pointer),
     "glTexParameteri": (_uint, _uint, _int),

@@ -27,7 +27,6 @@ class Texture:
         name = ctypes.c_uint()
         context.gl.glGenTextures(1, ctypes.byref(name))
         self.name = name.value
-        self._words = 0
         context.live["texture"] += 1
         self.use()
         context.gl.glTexStorage3D(gl.TEXTURE_2D_ARRAY, levels, INTERNAL_FORMATS[format], width, height, layers)
@@ -45,25 +44,10 @@ class Texture:
             self.release()
             raise
 
-    def use(self, *, packed: bool = False) -> None:
-        """Binds the texture to unit 0, where every shader looks for it; packed: as one word a texel, for byte texels only."""
-        if packed and not self._words:
-            self._words = self._view_as_words()
+    def use(self) -> None:
+        """Binds the texture to unit 0, where every shader looks for it."""
         self._context.gl.glActiveTexture(gl.TEXTURE0)
-        self._context.gl.glBindTexture(gl.TEXTURE_2D_ARRAY, self._words if packed else self.name)
-
-    def _view_as_words(self) -> int:
-        _, _, layers, levels, _ = self.key
-        name = ctypes.c_uint()
-        self._context.gl.glGenTextures(1, ctypes.byref(name))
-        self._context.gl.glTextureView(name.value, gl.TEXTURE_2D_ARRAY, self.name, gl.R32UI, 0, levels, 0, layers)
-        self._context.gl.glActiveTexture(gl.TEXTURE0)
-        self._context.gl.glBindTexture(gl.TEXTURE_2D_ARRAY, name.value)
-        self._context.gl.glTexParameteri(gl.TEXTURE_2D_ARRAY, gl.TEXTURE_MIN_FILTER, gl.NEAREST_MIPMAP_NEAREST)
-        self._context.gl.glTexParameteri(gl.TEXTURE_2D_ARRAY, gl.TEXTURE_MAG_FILTER, gl.NEAREST)
-        self._context.check("viewing a texture as words")
-        self._context.live["texture"] += 1
-        return name.value
+        self._context.gl.glBindTexture(gl.TEXTURE_2D_ARRAY, self.name)
 
     def write(self, level: int, layer: int, x: int, y: int, pixels: Tensor) -> None:
         """Uploads a block [h, w, 3 or 4], uint8 or float32, contiguous; alpha is 1 where the block has none."""
@@ -92,10 +76,10 @@ class Texture:
         return pixels
 
     def release(self) -> None:
-        for name in filter(None, (self._words, self.name)):
-            self._context.gl.glDeleteTextures(1, ctypes.byref(ctypes.c_uint(name)))
+        if self.name:
+            self._context.gl.glDeleteTextures(1, ctypes.byref(ctypes.c_uint(self.name)))
             self._context.live["texture"] -= 1
-        self._words = self.name = 0
+            self.name = 0
 
 
 class TexturePool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,9 +16,6 @@ from bridge.law import QUALITIES, Quality
 from bridge.plan import SamplePlan
 from bridge.unit import Patches, PlanProgram, Stats
 from interop import HostBuffer, SharedBuffer
-
-if TYPE_CHECKING:
-    import moderngl
 
 ROW_BYTES = 32
 ELEMENTS: Mapping[torch.dtype, int] = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
@@ -84,7 +80,6 @@ class Sampler:
         self.stats = Stats()
         self._buffers: dict[str, SharedBuffer] = {}
         self._group = 8 if context.software else 64  # a CPU rasteriser runs a group's threads one after another
-        self.packed = context.software  # texture.glsl
 
     def sample(
         self,
@@ -106,7 +101,17 @@ class Sampler:
             raise PlanError(
                 f"one patch of {size} x {size} texels needs more than the {limit} bytes this device allows; use a smaller patch_size"
             )
-        program = self._program(pyramid, quality, dtype, warped, size)
+        defines = {
+            "QUALITY": QUALITIES.index(quality),
+            "ELEMENT": ELEMENTS[dtype],
+            "WARPED": int(warped),
+            "GROUP": self._group,
+            "PATCH_SIZE": size,
+        }
+        program = self._context.program("sample.comp", defines)
+        height, width = pyramid.padded_size
+        program["scale"] = (1 / width, 1 / height)
+        program["max_level"] = pyramid.max_level
         program["mean"] = mean
         program["inverse_std"] = tuple(1 / value for value in std)
         pixels, inside = [], []
@@ -116,7 +121,7 @@ class Sampler:
             program["patch_count"] = count
             pixel_buffer = self.buffer("pixels", count * 3 * words * 4)
             inside_buffer = self.buffer("inside", count * 4)
-            pyramid.texture.use(packed=self._packs(pyramid))
+            pyramid.texture.use()
             columns = min(count, self._context.limits.work_groups)
             program.run(columns, -(-count // columns))
             self._context.moderngl.memory_barrier()
@@ -128,29 +133,6 @@ class Sampler:
         if len(pixels) == 1:
             return Patches(pixels[0], inside[0])
         return Patches(torch.cat(pixels), torch.cat(inside))
-
-    def _program(
-        self, pyramid: GLPyramid, quality: Quality, dtype: torch.dtype, warped: bool, patch_size: int
-    ) -> moderngl.ComputeShader:
-        packed = self._packs(pyramid)
-        defines = {
-            "QUALITY": QUALITIES.index(quality),
-            "ELEMENT": ELEMENTS[dtype],
-            "WARPED": int(warped),
-            "GROUP": self._group,
-            "PATCH_SIZE": patch_size,
-            "PACKED": int(packed),
-        }
-        program = self._context.program("sample.comp", defines)
-        height, width = pyramid.padded_size
-        program["scale"] = (1 / width, 1 / height)
-        program["max_level"] = pyramid.max_level
-        if packed:
-            program["padded_px"] = (width, height)
-        return program
-
-    def _packs(self, pyramid: GLPyramid) -> bool:
-        return self.packed and pyramid.format == "rgba8"
 
     def _bind_plan(self, plan: SamplePlan, first: int, count: int, warped: bool) -> int:
         """Binds the rows and returns the index of the first patch in the bound buffer."""
