@@ -6,7 +6,8 @@ import torch
 from pictures import white_noise
 from tolerances import LEVELS
 
-from bridge import ClosedError, ImageError, ImageTooLargeError, SamplePlan
+from bridge import ClosedError, GLError, ImageError, ImageTooLargeError, SamplePlan
+from bridge.gl.pyramid import Texture
 from bridge.gl.simd import HAS_OPENCV
 from bridge.gl.unit import GLUnit
 from bridge.twin.unit import TwinUnit
@@ -234,3 +235,19 @@ def test_point_at_fractions(twin: TwinUnit) -> None:
         pyramid.at(1.2, 0.5)
     with pytest.raises(PlanError):
         pyramid.at(float("nan"), 0.5)
+
+
+@pytest.mark.gl
+def test_out_of_memory_is_a_typed_error_and_the_next_call_works(gl_unit: GLUnit) -> None:
+    """llvmpipe refuses a texture of 4 GiB outright; a device that has the room gives it, and is given it back."""
+    limit = gl_unit.context.limits.texture_px
+    key = (limit, limit, 1, 7, "rgba32f")
+    live = dict(gl_unit.context.live)
+    try:
+        gl_unit.context.thread.call(Texture, gl_unit.context, key).release()
+    except GLError as error:
+        assert "GL_OUT_OF_MEMORY after allocating" in str(error)
+        assert "close pyramids that are no longer needed" in str(error)
+    assert dict(gl_unit.context.live) == live
+    with gl_unit.pyramid(white_noise(64, 64)) as pyramid:
+        assert pyramid.level(0).shape == (1, 64, 64, 4)
