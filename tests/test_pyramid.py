@@ -1,5 +1,7 @@
 """Levels against the exact box mean, by every builder, at even and odd sizes."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -243,11 +245,15 @@ def test_out_of_memory_is_a_typed_error_and_the_next_call_works(gl_unit: GLUnit)
     limit = gl_unit.context.limits.texture_px
     key = (limit, limit, 1, 7, "rgba32f")
     live = dict(gl_unit.context.live)
+    refusal = ""
     try:
         gl_unit.context.thread.call(Texture, gl_unit.context, key).release()
     except GLError as error:
-        assert "GL_OUT_OF_MEMORY after allocating" in str(error)
-        assert "close pyramids that are no longer needed" in str(error)
+        refusal = str(error)
+    assert refusal == "" or re.match(
+        "GL_OUT_OF_MEMORY after allocating .*close pyramids that are no longer needed", refusal
+    )
+    assert refusal or not gl_unit.software
     assert dict(gl_unit.context.live) == live
     with gl_unit.pyramid(white_noise(64, 64)) as pyramid:
         assert pyramid.level(0).shape == (1, 64, 64, 4)

@@ -15,7 +15,8 @@ import torch
 from pictures import white_noise
 from torch.utils.data import DataLoader, Dataset
 
-from bridge import BackendUnavailableError, ForkedContextError, SamplePlan, open_unit
+from bridge import BackendUnavailableError, ClosedError, ForkedContextError, SamplePlan, open_unit
+from bridge.gl.context import close_all
 from bridge.gl.thread import GLThread
 from bridge.gl.unit import GLUnit
 
@@ -146,12 +147,28 @@ def test_a_unit_pickles_by_configuration(gl_unit: GLUnit) -> None:
 
 @pytest.mark.gl
 @pytest.mark.timeout(60)
+def test_after_the_context_is_gone_calls_are_refused_not_hung(gl_works: str) -> None:
+    unit = open_unit("gl")
+    pyramid = unit.pyramid(white_noise(8, 8))
+    close_all()
+    with pytest.raises(ClosedError, match="open another unit"):
+        unit.sample(pyramid, PLAN)
+    pyramid.close()
+    unit.close()
+    with open_unit("gl") as other, other.pyramid(white_noise(8, 8)) as again:
+        assert other.sample(again, PLAN).pixels.shape == (2, 3, 16, 16)
+
+
+@pytest.mark.gl
+@pytest.mark.timeout(60)
 def test_a_process_that_closes_nothing_still_ends() -> None:
     script = """
         import numpy, torch, homunculus as hm
         unit = hm.open_unit("gl")
         pyramid = unit.pyramid(numpy.zeros((64, 64, 3), numpy.uint8))
         unit.sample(pyramid, hm.SamplePlan.squares(torch.tensor([[32.0, 32.0]]), torch.tensor([16.0])))
+        import atexit
+        atexit.register(unit.close)
         print("sampled")
     """
     done = subprocess.run([sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, timeout=50)

@@ -111,6 +111,7 @@ class Context:
             self.moderngl.release()
 
         self.thread.call(release)
+        self.live.clear()
         self.thread.stop()
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
-from bridge.errors import ForkedContextError
+from bridge.errors import ClosedError, ForkedContextError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -19,13 +19,14 @@ T = TypeVar("T")
 class GLThread:
     """Runs calls one after another on a thread of its own; a call made on that thread runs at once.
 
-    Raises ForkedContextError in a forked child, where the thread does not exist and waiting for it would never end.
+    Raises ForkedContextError in a forked child and ClosedError after `stop`, where waiting for the thread would never end.
     """
 
     def __init__(self, name: str) -> None:
         self._pid = os.getpid()
         self._tasks: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
         self._deferred: deque[Callable[[], None]] = deque()
+        self.stopped = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
@@ -34,6 +35,10 @@ class GLThread:
         self.check_process()
         if threading.get_ident() == self._thread.ident:
             return function(*args, **kwargs)
+        if self.stopped:
+            raise ClosedError(
+                "this OpenGL context was closed with everything in it; open another unit with open_unit()"
+            )
         future: Future[T] = Future()
         self._tasks.put((future, lambda: function(*args, **kwargs)))
         return future.result()
@@ -50,7 +55,8 @@ class GLThread:
             )
 
     def stop(self) -> None:
-        """Ends the thread once its queue is empty. Only in the process that started it."""
+        """Ends the thread once its queue is empty; later calls raise ClosedError. Only in the process that started it."""
+        self.stopped = True
         if os.getpid() == self._pid:
             self._tasks.put(None)
             self._thread.join(timeout=10)

@@ -137,7 +137,10 @@ class GLUnit(TextureUnit):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self.context.thread.call(self._release)
+            if (
+                not self.context.thread.stopped
+            ):  # at the interpreter's end the context goes first, with all that is in it
+                self.context.thread.call(self._release)
 
     def _release(self) -> None:
         self._pool.clear()
