@@ -3,7 +3,7 @@
 Each patch is chosen with a share p given by a soft top-K of its score. The choice itself is no lottery: a patch is taken
 where its share exceeds the threshold that the R2 lattice gives it (ordered dithering), which spreads the K patches as
 evenly as p allows. A patch taken with share p stands for 1 / p of them (Horvitz & Thompson 1952), so its side grows to
-P / sqrt(p): together the footprints cover about the image, fine where p is high.
+P / sqrt(p), and a quarter: together the footprints cover about the image, fine where p is high.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from homunculus.scene import Scene
 
 LEAST_RELEVANCE = 0.05  # of the mean: what a place without relevance still counts
 CHANNELS = 8
+OVERLAP = 1.25  # side of a patch over that of its share, since squares on this lattice do not tile
 RADIUS = 3  # cells: how far a chosen patch covers its surroundings in the loss
 UNIFORM = 0.5  # share of the loss's weight that ignores relevance
 
@@ -78,7 +79,7 @@ class CoverageTopK(nn.Module):
         chosen = hard_top_k(hard.reshape(-1), lattice.frame.budget)
         if not self.grow:
             return lattice.plan(chosen)
-        side_px = scene.patch_size * shares.reshape(-1)[chosen].double().clamp(min=1e-12).rsqrt()
+        side_px = OVERLAP * scene.patch_size * shares.reshape(-1)[chosen].double().clamp(min=1e-12).rsqrt()
         return lattice.plan(chosen, side_px.clamp(max=max(scene.patch_size, min(scene.size))))
 
     def loss(self, scene: Scene, budget: int) -> Tensor:

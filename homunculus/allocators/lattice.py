@@ -77,14 +77,10 @@ class Lattice:
 
     def plan(self, chosen: Tensor, side_px: Tensor | None = None) -> SamplePlan:
         """Upright patches at candidates [N], native or of the sides [N] given, moved inside the image where they fit."""
-        return self.patches(self.centers[chosen], side_px)
-
-    def patches(self, centers: Tensor, side_px: Tensor | None = None) -> SamplePlan:
-        """The same at any centres, float64 [N, 2] in pixels."""
+        centers = self.centers[chosen]
         if side_px is None:
             side_px = torch.full_like(centers[:, 0], self.frame.patch_size)
-        sides = side_px.double()[:, None].expand(-1, 2)
-        return self.frame.boxes(centers, sides, self.frame.small_image_note())
+        return self.frame.boxes(centers, side_px[:, None].expand(-1, 2), self.frame.small_image_note())
 
 
 def _shares(edges: Tensor, length_px: float, count: int) -> Tensor:

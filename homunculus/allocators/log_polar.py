@@ -57,14 +57,14 @@ class LogPolar:
             )
 
         if self.foveal_share is None:
-            return plan(None).to(scene.device)
+            return placed(plan(None), scene)
         radius_px = fovea_px(self.fovea_px, scene)
 
         def counted(a_px: float) -> float:
             return float((plan(a_px).eccentricity_px(frame.fixations) <= radius_px).sum())
 
         least_a_px = least_constant_px(frame, self.overlap)
-        return plan(solve(counted, self.foveal_share, frame, least_a_px, radius_px)).to(scene.device)
+        return placed(plan(solve(counted, self.foveal_share, frame, least_a_px, radius_px)), scene)
 
 
 @dataclass(frozen=True)
@@ -91,13 +91,17 @@ class Cortical:
                 return frame.budget * min(1.0, math.log1p(radius_px / a_px) / math.log1p(reach_px / a_px))
 
             a_px = solve(counted, self.foveal_share, frame, least_constant_px(frame, 1.0), radius_px)
-        return layouts.cortical(scene.size, frame.fixations, budget, scene.patch_size, a_px=a_px, layer=scene.layer).to(
-            scene.device
-        )
+        plan = layouts.cortical(scene.size, frame.fixations, budget, scene.patch_size, a_px=a_px, layer=scene.layer)
+        return placed(plan, scene)
 
 
 def frame_of(scene: Scene, budget: int, magnify: bool) -> Frame:
     return Frame.of(scene.size, fixations_of(scene), budget, scene.patch_size, magnify=magnify, layer=scene.layer)
+
+
+def placed(plan: SamplePlan, scene: Scene) -> SamplePlan:
+    """The plan where the scene's relevance lives."""
+    return plan if scene.device.type == "cpu" else plan.to(scene.device)
 
 
 def fovea_px(radius_px: float | None, scene: Scene) -> float:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import dataclass
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -36,8 +37,9 @@ SUBPIXELS = 2**16
 class PseudoLogPolar(nn.Module):
     """bins: how many rings. Around several fixations eccentricity is the distance to the nearest.
 
-    Tokens come ring by ring outwards and, within a ring, clockwise; each is the middle of a stretch of its ring that holds one
-    token's share, with a side of P / sqrt(share). They lie inside the image and are never finer than one texel a pixel.
+    Tokens come ring by ring outwards and, within a ring, clockwise as seen; each is a stretch of its ring that holds one
+    token's share: a turned rectangle, `down` outwards, as long as the ring is wide and of the stretch's area. Centres lie inside
+    the image, corners at its border may not, and no texel is finer than a pixel.
     """
 
     name = "pseudo_log_polar"
@@ -53,54 +55,61 @@ class PseudoLogPolar(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(math.log(spacing / 2)))
 
     def forward(self, v: Tensor) -> Tensor:
-        """Membership [n, bins] of places at v [n], summing to 1."""
-        distance = (v[:, None] - self.centers) / self.log_temperature.exp()
-        return torch.softmax(-distance * distance / 2, -1)
+        """Membership [bins, n] of places at v [n], summing to 1 over the bins."""
+        distance = (v - self.centers[:, None]) / self.log_temperature.exp()
+        return torch.softmax(-distance * distance / 2, 0)
 
-    def shares(self, scene: Scene, lattice: Lattice) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each candidate: its share of the budget [n], its ring [n] and its angle [n]."""
-        points = fixations_of(scene)
-        fixations = torch.tensor(points, dtype=torch.float64, device=lattice.device)
-        offset = lattice.centers[:, None] - fixations
-        nearest = offset.norm(dim=-1).min(-1)
-        own = offset[torch.arange(len(offset), device=offset.device), nearest.indices]
-        a_px = Frame.of(scene.size, points, lattice.frame.budget, scene.patch_size).constant_px()
-        member = self(torch.log1p(nearest.values / a_px).float())
+    def shares(self, scene: Scene, lattice: Lattice, member: Tensor) -> Tensor:
+        """Share of the budget [n] of every candidate, from its membership [bins, n]."""
         relevance = normalised(lattice.mean_relevance(scene.relevance)).reshape(-1)
-        scores = member @ self.log_density + self.relevance_weight * torch.log(relevance + LEAST_RELEVANCE)
-        rank = torch.argsort(torch.argsort(self.centers.detach(), stable=True), stable=True)
-        ring = rank[member.detach().argmax(-1)]
-        angle = torch.atan2(own[:, 1], own[:, 0]) + 2 * math.pi * nearest.indices
-        return soft_top_k(scores, lattice.frame.budget), ring, angle
+        scores = self.log_density @ member + self.relevance_weight * torch.log(relevance + LEAST_RELEVANCE)
+        return soft_top_k(scores, lattice.frame.budget)
 
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Raises PlanError for a budget below 1."""
         lattice = Lattice.of(scene, whole("budget", budget))
+        eye = Eye.of(scene, lattice)
+        offset, distance_px, own = eye.see(lattice.centers)
         with torch.no_grad():
-            shares, ring, angle = self.shares(scene, lattice)
-        order = torch.argsort(angle, stable=True)
+            member = self(torch.log1p(distance_px / eye.a_px).float())
+            mass = self.shares(scene, lattice, member).double()
+        rank = torch.argsort(torch.argsort(self.centers.detach(), stable=True), stable=True)
+        ring = rank[member.argmax(0)]
+        order = torch.argsort(torch.atan2(offset[:, 1], offset[:, 0]) + 2 * math.pi * own, stable=True)
         order = order[torch.argsort(ring[order], stable=True)]
-        held = torch.nn.functional.one_hot(ring[order], self.bins)
-        mass = shares[order].double()
-        masses = (mass[:, None] * held).sum(0)
-        places = held.sum(0)
-        counts = split(lattice.frame.budget, masses.tolist(), 0, places.tolist())
-        count = torch.tensor(counts, device=lattice.device)
+        ring, mass = ring[order], mass[order]
+        held = torch.nn.functional.one_hot(ring, self.bins).double()
+        masses, places = mass @ held, held.sum(0).long()
+        count = torch.tensor(split(lattice.frame.budget, masses.tolist(), 0, places.tolist()), device=lattice.device)
 
         # Within every ring the shares, scaled to the ring's tokens, lie end to end; token j is the stretch j..j+1. In whole
         # numbers, whose sums do not depend on their order.
-        scaled = mass * (count / masses.clamp(min=1e-300))[ring[order]]
-        ticks = (scaled * ONE).round().long()
+        ticks = (mass * (count / masses.clamp(min=1e-300))[ring] * ONE).round().long()
         end = ticks.cumsum(0)
-        first = (count.cumsum(0) - count)[ring[order]]
-        last = first + (count[ring[order]] - 1).clamp(min=0)
-        stretch = torch.minimum(torch.maximum((end - ticks // 2) // ONE, first), last)
-        return lattice.patches(*stretches(lattice.centers[order], scene.patch_size, stretch, end, lattice.frame.budget))
+        first = count.cumsum(0) - count
+        last = first + (count - 1).clamp(min=0)
+        stretch = ((end - ticks // 2) // ONE).clamp(first[ring], last[ring])
+        middles, cells = stretches(lattice.centers[order], stretch, end, lattice.frame.budget, scene.patch_size)
+        width_px = self.widths_px(eye, scene)[
+            torch.repeat_interleave(torch.arange(self.bins, device=count.device), count)
+        ]
+        return polar_cells(lattice.frame, middles, eye.see(middles)[0], cells, width_px)
+
+    def widths_px(self, eye: Eye, scene: Scene) -> Tensor:
+        """float64 [bins] of the rings, fine to coarse: borders midway between centres, from 0 to the image's diagonal."""
+        v = self.centers.detach().double().sort().values.to(eye.fixations.device)
+        edges = eye.a_px * torch.expm1((v[1:] + v[:-1]) / 2)
+        return (
+            torch.nn.functional.pad(edges, (1, 1))
+            .index_fill(0, torch.tensor([self.bins], device=edges.device), math.hypot(*scene.size))
+            .diff()
+        )
 
     def loss(self, scene: Scene, budget: int) -> Tensor:
         """1 minus the resolution of the image, min(1, 1 / s) = sqrt(share): half of it by area, half by relevance."""
         lattice = Lattice.of(scene, whole("budget", budget))
-        shares, _, _ = self.shares(scene, lattice)
+        eye = Eye.of(scene, lattice)
+        shares = self.shares(scene, lattice, self(torch.log1p(eye.see(lattice.centers)[1] / eye.a_px).float()))
         weight = UNIFORM + (1 - UNIFORM) * normalised(lattice.mean_relevance(scene.relevance)).reshape(-1)
         return 1 - (shares.clamp(min=1e-12).sqrt() * weight).sum() / weight.sum()
 
@@ -116,16 +125,54 @@ class PseudoLogPolar(nn.Module):
         return allocator
 
 
-def stretches(centers: Tensor, patch_size: int, stretch: Tensor, end: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Middles float64 [count, 2] and sides [count] of runs of candidates [n, 2] that ascend in `stretch` [n].
+@dataclass(frozen=True)
+class Eye:
+    """Where a scene is looked at, float64 [K, 2] in pixels, and the constant of the areal law there."""
 
-    A run's side is that of a square of its area. An empty one becomes the candidate in which its middle lies.
+    fixations: Tensor
+    a_px: float
+
+    @classmethod
+    def of(cls, scene: Scene, lattice: Lattice) -> Eye:
+        points = fixations_of(scene)
+        frame = Frame.of(scene.size, points, lattice.frame.budget, scene.patch_size)
+        return cls(torch.tensor(points, dtype=torch.float64, device=lattice.device), frame.constant_px())
+
+    def see(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """For points [n, 2]: offset [n, 2] from the nearest fixation, distance [n] to it, and which it is [n]."""
+        offsets = points[:, None] - self.fixations
+        nearest = torch.hypot(offsets[..., 0], offsets[..., 1]).min(-1)
+        own = nearest.indices[:, None, None].expand(-1, 1, 2)
+        return offsets.gather(1, own)[:, 0], nearest.values, nearest.indices
+
+
+def stretches(centers: Tensor, stretch: Tensor, end: Tensor, count: int, patch_size: int) -> tuple[Tensor, Tensor]:
+    """Middles float64 [count, 2] and lengths [count] of runs of candidates [n, 2] that ascend in `stretch` [n].
+
+    An empty one becomes the candidate in which its middle lies, of length 1; one whose mean lies far from that candidate, as
+    where the image's border cuts a ring in two, stands there.
     """
     token = torch.arange(count, device=centers.device)
     start, stop = (torch.searchsorted(stretch, token, right=right) for right in (False, True))
     sums = torch.nn.functional.pad((centers * SUBPIXELS).round().long().cumsum(0), (0, 0, 1, 0))
-    cells = (stop - start)[:, None]
-    middle = (sums[stop] - sums[start]) / (SUBPIXELS * cells.clamp(min=1))
+    cells = stop - start
+    middle = (sums[stop] - sums[start]) / (SUBPIXELS * cells.clamp(min=1)[:, None]).double()
     alone = centers[torch.searchsorted(end, token * ONE + ONE // 2).clamp(max=len(centers) - 1)]
-    side_px = patch_size * cells[:, 0].clamp(min=1).double().sqrt()
-    return torch.where(cells > 0, middle.double(), alone), side_px
+    apart = (middle - alone).square().sum(-1)
+    return torch.where((apart <= cells * patch_size**2)[:, None], middle, alone), cells.clamp(min=1)
+
+
+def polar_cells(frame: Frame, middles: Tensor, offset: Tensor, cells: Tensor, width_px: Tensor) -> SamplePlan:
+    """Rectangles of `cells` [N] native patches' area, `width_px` [N] long outwards, neither side below a patch's.
+
+    Single patches stay upright.
+    """
+    area_px = cells.double() * frame.patch_size**2
+    outwards_px = torch.minimum(width_px.clamp(min=frame.patch_size), area_px / frame.patch_size)
+    outwards = offset / torch.hypot(offset[:, 0], offset[:, 1]).clamp(min=1e-9)[:, None]
+    upright = torch.tensor([0.0, 1.0], dtype=torch.float64, device=offset.device)
+    outwards = torch.where((cells > 1)[:, None] & (offset != 0).any(-1, keepdim=True), outwards, upright)
+    down = outwards * (outwards_px / frame.patch_size)[:, None]
+    across = torch.stack([outwards[:, 1], -outwards[:, 0]], -1)
+    right = across * (area_px / outwards_px / frame.patch_size)[:, None]
+    return frame.plan(middles, right, down, frame.small_image_note())

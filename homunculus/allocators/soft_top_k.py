@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-HALVINGS = 32
+HALVINGS = 16
+NEWTON_STEPS = 2
 
 
 def soft_top_k(scores: Tensor, k: int, temperature: Tensor | float = 1.0) -> Tensor:
@@ -25,12 +26,13 @@ def soft_top_k(scores: Tensor, k: int, temperature: Tensor | float = 1.0) -> Ten
             threshold = (low + high) / 2
             above = torch.sigmoid(scaled - threshold).sum() > k
             low, high = torch.where(above, threshold, low), torch.where(above, high, threshold)
-        slope = torch.sigmoid(scaled - threshold)
-        slope = (slope * (1 - slope)).sum().clamp(min=1e-12)
-    # One Newton step that is differentiated: by the implicit function theorem its gradient is that of the solution.
+        for _ in range(NEWTON_STEPS):
+            shares = torch.sigmoid(scaled - threshold)
+            slope = (shares * (1 - shares)).sum().clamp(min=1e-12)
+            threshold = torch.maximum(low, torch.minimum(high, threshold + (shares.sum() - k) / slope))
+    # One more step that is differentiated: by the implicit function theorem its gradient is that of the solution.
     shares = torch.sigmoid(scaled - threshold)
-    threshold = threshold + (shares.sum() - k) / slope
-    return torch.sigmoid(scaled - threshold)
+    return torch.sigmoid(scaled - (threshold + (shares.sum() - k) / slope))
 
 
 def hard_top_k(scores: Tensor, k: int) -> Tensor:

@@ -105,8 +105,5 @@ def rectangles(lattice: Lattice, rows: int, columns: int) -> tuple[Tensor, Tenso
         first = (torch.arange(count + 1, device=lattice.device) * cells + count - 1) // count
         spans.append(lattice.edges(cells, axis)[first])
     x, y = spans
-    corners = [
-        torch.cartesian_prod(b, a).flip(-1)
-        for a, b in ((x[:-1], y[:-1]), (x[1:], y[1:]))
-    ]
+    corners = [torch.cartesian_prod(b, a).flip(-1) for a, b in ((x[:-1], y[:-1]), (x[1:], y[1:]))]
     return (corners[0] + corners[1]) / 2, corners[1] - corners[0]
