@@ -1,10 +1,10 @@
 """Learned eccentricity bins: the log-polar idea without its law, which becomes the starting point.
 
 A place's share of the budget is set by how far it is from the fixation and by its relevance. Eccentricity counts in
-v = ln(1 + e / a), the radial coordinate of the complex logarithm (Schwartz 1977), in which the layouts' rings are equally wide.
-Bins have learned centres in v and learned densities; a place belongs to bins by softmax of its squared distance over a
-learned temperature. Untrained, the centres are equally spaced and the densities are the areal law's, 1 / (1 + e / a)^2, so the
-plan follows the cortex; training on maps moves bins to where relevance is.
+v = ln(1 + e / a), the radial coordinate of the complex logarithm (Schwartz 1977), over its value at the farthest corner. Bins
+have learned centres there and a learned density on top of the areal law's, 1 / (1 + e / a)^2; a place belongs to bins by softmax
+of its squared distance over a learned temperature. Untrained, the centres are equally spaced like the rings of the
+layouts and nothing is added, so the plan follows the cortex; training on maps moves bins and budget to where relevance is.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ from homunculus.layouts.frame import Frame, whole
 from homunculus.scene import Scene
 
 BINS = 13
-FARTHEST = 3.0  # v of the last bin: e = 19 a, beyond the corners of an 8192 px image at a budget of 273
 LEAST_RELEVANCE = 0.05
 UNIFORM = 0.5  # share of the loss's weight that ignores relevance
 ONE = 2**40  # ticks of one token's share
@@ -47,23 +46,21 @@ class PseudoLogPolar(nn.Module):
     def __init__(self, bins: int = BINS) -> None:
         super().__init__()
         self.bins = whole("bins", bins)
-        spacing = FARTHEST / self.bins
-        centers = (torch.arange(self.bins) + 0.5) * spacing
-        self.centers = nn.Parameter(centers)
-        self.log_density = nn.Parameter(-2 * centers)
+        self.centers = nn.Parameter((torch.arange(self.bins) + 0.5) / self.bins)
+        self.log_density = nn.Parameter(torch.zeros(self.bins))
         self.relevance_weight = nn.Parameter(torch.tensor(0.5))
-        self.log_temperature = nn.Parameter(torch.tensor(math.log(spacing / 2)))
+        self.log_temperature = nn.Parameter(torch.tensor(-math.log(2 * self.bins)))
 
-    def forward(self, v: Tensor) -> Tensor:
-        """Membership [bins, n] of places at v [n], summing to 1 over the bins."""
-        distance = (v - self.centers[:, None]) / self.log_temperature.exp()
+    def forward(self, t: Tensor) -> Tensor:
+        """Membership [bins, n] of places at t = v / v_max [n], summing to 1 over the bins."""
+        distance = (t - self.centers[:, None]) / self.log_temperature.exp()
         return torch.softmax(-distance * distance / 2, 0)
 
-    def shares(self, scene: Scene, lattice: Lattice, member: Tensor) -> Tensor:
-        """Share of the budget [n] of every candidate, from its membership [bins, n]."""
+    def shares(self, scene: Scene, lattice: Lattice, eye: Eye, t: Tensor, member: Tensor) -> Tensor:
+        """Share of the budget [n] of every candidate, from its place t [n] and its membership [bins, n]."""
         relevance = normalised(lattice.mean_relevance(scene.relevance)).reshape(-1)
-        scores = self.log_density @ member + self.relevance_weight * torch.log(relevance + LEAST_RELEVANCE)
-        return soft_top_k(scores, lattice.frame.budget)
+        scores = self.log_density @ member - 2 * eye.v_max * t
+        return soft_top_k(scores + self.relevance_weight * torch.log(relevance + LEAST_RELEVANCE), lattice.frame.budget)
 
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Raises PlanError for a budget below 1."""
@@ -71,8 +68,9 @@ class PseudoLogPolar(nn.Module):
         eye = Eye.of(scene, lattice)
         offset, distance_px, own = eye.see(lattice.centers)
         with torch.no_grad():
-            member = self(torch.log1p(distance_px / eye.a_px).float())
-            mass = self.shares(scene, lattice, member).double()
+            place = eye.place(distance_px)
+            member = self(place)
+            mass = self.shares(scene, lattice, eye, place, member).double()
         rank = torch.argsort(torch.argsort(self.centers.detach(), stable=True), stable=True)
         ring = rank[member.argmax(0)]
         order = torch.argsort(torch.atan2(offset[:, 1], offset[:, 0]) + 2 * math.pi * own, stable=True)
@@ -90,26 +88,23 @@ class PseudoLogPolar(nn.Module):
         last = first + (count - 1).clamp(min=0)
         stretch = ((end - ticks // 2) // ONE).clamp(first[ring], last[ring])
         middles, cells = stretches(lattice.centers[order], stretch, end, lattice.frame.budget, scene.patch_size)
-        width_px = self.widths_px(eye, scene)[
-            torch.repeat_interleave(torch.arange(self.bins, device=count.device), count)
-        ]
+        width_px = self.widths_px(eye)[torch.repeat_interleave(torch.arange(self.bins, device=count.device), count)]
         return polar_cells(lattice.frame, middles, eye.see(middles)[0], cells, width_px)
 
-    def widths_px(self, eye: Eye, scene: Scene) -> Tensor:
-        """float64 [bins] of the rings, fine to coarse: borders midway between centres, from 0 to the image's diagonal."""
-        v = self.centers.detach().double().sort().values.to(eye.fixations.device)
-        edges = eye.a_px * torch.expm1((v[1:] + v[:-1]) / 2)
-        return (
-            torch.nn.functional.pad(edges, (1, 1))
-            .index_fill(0, torch.tensor([self.bins], device=edges.device), math.hypot(*scene.size))
-            .diff()
+    def widths_px(self, eye: Eye) -> Tensor:
+        """float64 [bins] of the rings, inmost first: borders midway between centres, from 0 to the farthest corner."""
+        centers = self.centers.detach().double().sort().values.clamp(0, 1).to(eye.fixations.device)
+        edges = torch.cat(
+            [torch.zeros_like(centers[:1]), (centers[1:] + centers[:-1]) / 2, torch.ones_like(centers[:1])]
         )
+        return (eye.a_px * torch.expm1(eye.v_max * edges)).diff()
 
     def loss(self, scene: Scene, budget: int) -> Tensor:
         """1 minus the resolution of the image, min(1, 1 / s) = sqrt(share): half of it by area, half by relevance."""
         lattice = Lattice.of(scene, whole("budget", budget))
         eye = Eye.of(scene, lattice)
-        shares = self.shares(scene, lattice, self(torch.log1p(eye.see(lattice.centers)[1] / eye.a_px).float()))
+        place = eye.place(eye.see(lattice.centers)[1])
+        shares = self.shares(scene, lattice, eye, place, self(place))
         weight = UNIFORM + (1 - UNIFORM) * normalised(lattice.mean_relevance(scene.relevance)).reshape(-1)
         return 1 - (shares.clamp(min=1e-12).sqrt() * weight).sum() / weight.sum()
 
@@ -127,16 +122,27 @@ class PseudoLogPolar(nn.Module):
 
 @dataclass(frozen=True)
 class Eye:
-    """Where a scene is looked at, float64 [K, 2] in pixels, and the constant of the areal law there."""
+    """Where a scene is looked at, float64 [K, 2] in pixels, the constant of the areal law there, and ln(1 + e / a) at the
+    farthest corner.
+    """
 
     fixations: Tensor
     a_px: float
+    v_max: float
 
     @classmethod
     def of(cls, scene: Scene, lattice: Lattice) -> Eye:
         points = fixations_of(scene)
         frame = Frame.of(scene.size, points, lattice.frame.budget, scene.patch_size)
-        return cls(torch.tensor(points, dtype=torch.float64, device=lattice.device), frame.constant_px())
+        a_px = frame.constant_px()
+        corners = torch.cartesian_prod(torch.tensor([0.0, frame.width]), torch.tensor([0.0, frame.height])).double()
+        farthest_px = float(torch.cdist(corners, frame.fixations).amin(1).max())
+        fixations = frame.fixations.to(lattice.device)
+        return cls(fixations, a_px, math.log1p(farthest_px / a_px))
+
+    def place(self, distance_px: Tensor) -> Tensor:
+        """float32 ln(1 + e / a) of distances, 1 at the farthest corner."""
+        return (torch.log1p(distance_px / self.a_px) / self.v_max).float()
 
     def see(self, points: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """For points [n, 2]: offset [n, 2] from the nearest fixation, distance [n] to it, and which it is [n]."""
