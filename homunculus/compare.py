@@ -104,7 +104,7 @@ def compare(
     pixels = read_image(image) if isinstance(image, str | os.PathLike) else image
     picture = picture_of(pixels)
     height, width = size = (picture.shape[0], picture.shape[1])
-    given = {name: pairs(point)[0] for name, point in (places or {}).items()}
+    given = {name: pairs(point, name)[0] for name, point in (places or {}).items()}
     fixations = [] if at is None else [(x * width, y * height) for x, y in pairs(at)]
     scene = Scene(size, fixations, relevance, patch_size, image=torch.from_numpy(np.array(picture)), query=query)
     points = default_places(size, fixations, relevance)

@@ -178,7 +178,8 @@ def picture_of(image: Images) -> Array:
     return array
 
 
-def pairs(at: Points) -> list[tuple[float, float]]:
+def pairs(at: Points, what: str = "fixation") -> list[tuple[float, float]]:
+    """One point or several as a list. Raises PlanError for a wrong shape, or a point that is no fraction of the image."""
     points = np.asarray(at, dtype=float)
     if points.shape != (2,) and (points.ndim != 2 or points.shape[1] != 2 or len(points) < 1):
         raise PlanError(f"at has shape {list(points.shape)}; give one point (x, y), or several as [K, 2]")
@@ -186,7 +187,7 @@ def pairs(at: Points) -> list[tuple[float, float]]:
     for x, y in pairs:
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise PlanError(
-                f"fixation ({x:g}, {y:g}) lies outside the image; give fractions from 0 to 1 of its width and height"
+                f"{what} ({x:g}, {y:g}) lies outside the image; give fractions from 0 to 1 of its width and height"
             )
     return pairs
 

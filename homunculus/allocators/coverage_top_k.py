@@ -82,15 +82,21 @@ class CoverageTopK(nn.Module):
         side_px = OVERLAP * scene.patch_size * shares.reshape(-1)[chosen].double().clamp(min=1e-12).rsqrt()
         return lattice.plan(chosen, side_px.clamp(max=max(scene.patch_size, min(scene.size))))
 
-    def loss(self, scene: Scene, budget: int) -> Tensor:
-        """1 minus the covered share of the image: half of it by area, half by relevance. A patch covers the 7 x 7 cells
-        around it, less with distance; a cell is missed where all near ones miss it, with 1 - c = prod (1 - y k).
+    def loss(self, scene: Scene, budget: int, target: Tensor | None = None) -> Tensor:
+        """1 minus how much of the image is seen: weighted half by area and half by relevance, and the mean of two terms.
+
+        Coverage by the hard choice: a patch covers the 7 x 7 cells around it, less with distance; a cell is missed where all
+        near ones miss it, 1 - c = prod (1 - y k). Resolution by the soft shares p: min(1, 1 / s) = sqrt(p).
+
+        target: the relevance [h, w] that should have been covered, where the scene's own is only an estimate of it.
         """
         lattice = Lattice.of(scene, whole("budget", budget))
         relevance = lattice.mean_relevance(scene.relevance)
-        _, chosen = self.choose(relevance, lattice.spread(), lattice.frame.budget)
-        weight = UNIFORM + (1 - UNIFORM) * normalised(relevance)
-        return ((1 - covered(chosen)) * weight).sum() / weight.sum()
+        shares, chosen = self.choose(relevance, lattice.spread(), lattice.frame.budget)
+        wanted = relevance if target is None else lattice.mean_relevance(target)
+        weight = UNIFORM + (1 - UNIFORM) * normalised(wanted)
+        seen = (covered(chosen) + shares.clamp(min=1e-12).sqrt()) / 2
+        return 1 - (seen * weight).sum() / weight.sum()
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Writes the weights as safetensors."""

@@ -29,6 +29,7 @@ from homunculus.scene import Scene
 BINS = 13
 LEAST_RELEVANCE = 0.05
 UNIFORM = 0.5  # share of the loss's weight that ignores relevance
+OVERLAP = 1.1  # sides of a rectangle over those of the polar cell it stands for
 ONE = 2**40  # ticks of one token's share
 SUBPIXELS = 2**16
 
@@ -99,13 +100,18 @@ class PseudoLogPolar(nn.Module):
         )
         return (eye.a_px * torch.expm1(eye.v_max * edges)).diff()
 
-    def loss(self, scene: Scene, budget: int) -> Tensor:
-        """1 minus the resolution of the image, min(1, 1 / s) = sqrt(share): half of it by area, half by relevance."""
+    def loss(self, scene: Scene, budget: int, target: Tensor | None = None) -> Tensor:
+        """1 minus the resolution of the image, min(1, 1 / s) = sqrt(share): half of it by area, half by relevance.
+
+        target: the relevance [h, w] that should have been resolved, where the scene's own is only an estimate of it.
+        """
         lattice = Lattice.of(scene, whole("budget", budget))
         eye = Eye.of(scene, lattice)
         place = eye.place(eye.see(lattice.centers)[1])
         shares = self.shares(scene, lattice, eye, place, self(place))
-        weight = UNIFORM + (1 - UNIFORM) * normalised(lattice.mean_relevance(scene.relevance)).reshape(-1)
+        weight = UNIFORM + (1 - UNIFORM) * normalised(
+            lattice.mean_relevance(scene.relevance if target is None else target)
+        ).reshape(-1)
         return 1 - (shares.clamp(min=1e-12).sqrt() * weight).sum() / weight.sum()
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -171,14 +177,16 @@ def stretches(centers: Tensor, stretch: Tensor, end: Tensor, count: int, patch_s
 def polar_cells(frame: Frame, middles: Tensor, offset: Tensor, cells: Tensor, width_px: Tensor) -> SamplePlan:
     """Rectangles of `cells` [N] native patches' area, `width_px` [N] long outwards, neither side below a patch's.
 
-    Single patches stay upright.
+    A tenth more along both sides, since cells are curved; single patches stay native and upright.
     """
     area_px = cells.double() * frame.patch_size**2
     outwards_px = torch.minimum(width_px.clamp(min=frame.patch_size), area_px / frame.patch_size)
+    across_px = area_px / outwards_px
+    grown = torch.where(cells > 1, OVERLAP, 1.0).double()
     outwards = offset / torch.hypot(offset[:, 0], offset[:, 1]).clamp(min=1e-9)[:, None]
     upright = torch.tensor([0.0, 1.0], dtype=torch.float64, device=offset.device)
     outwards = torch.where((cells > 1)[:, None] & (offset != 0).any(-1, keepdim=True), outwards, upright)
-    down = outwards * (outwards_px / frame.patch_size)[:, None]
+    down = outwards * (grown * outwards_px / frame.patch_size)[:, None]
     across = torch.stack([outwards[:, 1], -outwards[:, 0]], -1)
-    right = across * (area_px / outwards_px / frame.patch_size)[:, None]
+    right = across * (grown * across_px / frame.patch_size)[:, None]
     return frame.plan(middles, right, down, frame.small_image_note())
