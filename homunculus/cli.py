@@ -120,6 +120,7 @@ def compare(
     quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "high",
     backend: Annotated[str | None, typer.Option(help="auto, gl or torch; auto is the first that works.")] = None,
     patch_size: Annotated[int, typer.Option(help="Texels along a side of a patch.")] = 16,
+    each: Annotated[bool, typer.Option("--each", help="Also a JPEG for every allocator.")] = False,
     out: Annotated[Path, typer.Option(file_okay=False, help="The folder for the sheet.")] = Path("out"),
 ) -> None:
     """Spend one budget in every way there is, and write a contact sheet, compare.png, and compare.json."""
@@ -149,7 +150,7 @@ def compare(
         backend=cast("Any", backend),
         progress=progress,
     )
-    paths = found.save(out)
+    paths = found.save(out, each=each)
     shown = Console()
     shown.print(metrics_table(found))
     shown.print(blind_spots_table(found))
@@ -180,9 +181,17 @@ def bench(
     backend: Annotated[str | None, typer.Option(help="auto, gl or torch.")] = None,
     quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "fast",
     repeats: Annotated[int, typer.Option(min=3, help="Timed calls a row.")] = 15,
-    out: Annotated[Path | None, typer.Option(file_okay=False, help="The folder for bench.json.")] = None,
+    allocators: Annotated[
+        bool, typer.Option("--allocators", help="Time every allocator on the CPU instead: 273 tokens, a 64 x 64 map.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(file_okay=False, help="The folder for the JSON.")] = None,
 ) -> None:
     """Time image to patches, and a new fixation on an existing pyramid, beside plain PyTorch."""
+    if allocators:
+        from homunculus.bench.allocators import run as run_allocators
+
+        run_allocators(repeats=repeats, out=out)
+        return
     from homunculus.bench import run
 
     run(size or (1024, 2048, 4096), backend=backend, quality=cast("Any", quality), repeats=repeats, out=out)

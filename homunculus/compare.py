@@ -34,6 +34,7 @@ from homunculus.report.files import replaced_together
 from homunculus.scene import Scene
 
 FILES = ("compare.png", "compare.json")
+JPEG_QUALITY = 70
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +65,8 @@ class Comparison:
     request: Mapping[str, Any]
     sheet: Image.Image = field(repr=False)
 
-    def save(self, out_dir: str | os.PathLike[str]) -> list[Path]:
-        """Writes compare.png and compare.json, both or neither. Raises OSError."""
+    def save(self, out_dir: str | os.PathLike[str], *, each: bool = False) -> list[Path]:
+        """Writes compare.png and compare.json, and, if `each`, a NAME.jpg of every allocator: all or none. Raises OSError."""
         details = {
             "request": dict(self.request),
             "places_px": {name: list(point) for name, point in self.places.items()},
@@ -75,7 +76,10 @@ class Comparison:
         with replaced_together(Path(out_dir)) as folder:
             self.sheet.save(folder / FILES[0], compress_level=6)
             (folder / FILES[1]).write_text(json.dumps(details, indent=2, allow_nan=False) + "\n", "utf-8")
-        return [Path(out_dir) / name for name in FILES]
+            pairs_of = {f"{e.name}.jpg": e.panel.pair for e in self.entries if each and e.panel is not None}
+            for name, picture in pairs_of.items():
+                picture.save(folder / name, quality=JPEG_QUALITY)
+        return [Path(out_dir) / name for name in (*FILES, *pairs_of)]
 
 
 def compare(

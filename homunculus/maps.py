@@ -54,5 +54,5 @@ def _from_safetensors(path: Path) -> Tensor:
     if len(tensors) == 1:
         return next(iter(tensors.values()))
     if KEY not in tensors:
-        raise ValueError(f"it holds {', '.join(tensors) or 'no tensors'}, and none named {KEY}")
+        raise ValueError(f"it holds {', '.join(sorted(tensors)) or 'no tensors'}, and none named {KEY}")
     return tensors[KEY]

@@ -229,10 +229,13 @@ def test_compare_shows_every_allocator_and_its_blind_spots(page: Path, relevance
 
 def test_compare_lists_what_cannot_be_done_with_the_reason(page: Path, tmp_path: Path) -> None:
     code, shown, _ = run(
-        "compare", page, "--at", "0.1,0.1", "--at", "0.9,0.9", "--budget", 12, "--backend", "torch", "--out", tmp_path / "all"
+        "compare", page, "--at", "0.1,0.1", "--at", "0.9,0.9", "--budget", 12, "--backend", "torch", "--each",
+        "--out", tmp_path / "all",
     )  # fmt: skip
     assert code == 0
     assert "cortical made no plan: cortical was given 2 fixations and takes 1" in shown
+    assert (tmp_path / "all" / "stratified.jpg").exists()
+    assert not (tmp_path / "all" / "cortical.jpg").exists()
     entries = json.loads((tmp_path / "all" / "compare.json").read_text())["allocators"]
     assert "takes 1" in next(entry["reason"] for entry in entries if entry["name"] == "cortical")
 
@@ -282,6 +285,16 @@ def test_the_bench_prints_its_rows_and_writes_them(tmp_path: Path) -> None:
     assert "image to patches" in shown
     assert json.loads((tmp_path / "bench.json").read_text())
     assert run("bench", "--size", 64, "--backend", "abacus")[0] == 2
+
+
+def test_the_bench_times_every_allocator(tmp_path: Path) -> None:
+    code, shown, _ = run("bench", "--allocators", "--repeats", 3, "--out", tmp_path)
+    assert code == 0
+    rows = json.loads((tmp_path / "allocators.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == list(allocators.registry)
+    for row in rows:
+        assert row["name"] in shown
+        assert row["reason"] or row["timing"]["median_ms"] > 0
 
 
 def test_version() -> None:

@@ -32,6 +32,15 @@ class Panel:
     footprints: Image.Image
     reconstruction: Image.Image
 
+    @property
+    def pair(self) -> Image.Image:
+        """Footprints and reconstruction side by side."""
+        width, height = self.footprints.size
+        both = Image.new("RGB", (2 * width + GAP_PX, height), "white")
+        both.paste(self.footprints, (0, 0))
+        both.paste(self.reconstruction, (width + GAP_PX, 0))
+        return both
+
     @classmethod
     def of(
         cls,
@@ -100,8 +109,7 @@ def contact_sheet(panels: Sequence[Panel], missing: Sequence[tuple[str, str]] = 
             min(FONT_PX, FONT_PX * (cell[0] - 2 * GAP_PX) / font.getlength(panel.title))
         )
         draw.text((left, top + FONT_PX / 2), panel.title, "black", title_font, anchor="lm")
-        sheet.paste(panel.footprints, (left, top + round(1.5 * FONT_PX)))
-        sheet.paste(panel.reconstruction, (left + width + GAP_PX, top + round(1.5 * FONT_PX)))
+        sheet.paste(panel.pair, (left, top + round(1.5 * FONT_PX)))
     for index, line in enumerate(wrapped):
         draw.text((GAP_PX, rows * cell[1] + round(1.4 * FONT_PX) * index), line, "black", font)
     return sheet
