@@ -34,7 +34,8 @@ from homunculus.report.files import replaced_together
 from homunculus.scene import Scene
 
 FILES = ("compare.png", "compare.json")
-JPEG_QUALITY = 70
+JPEG_QUALITY = 72
+JPEG_WIDEST_PX = 760
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +79,7 @@ class Comparison:
             (folder / FILES[1]).write_text(json.dumps(details, indent=2, allow_nan=False) + "\n", "utf-8")
             pairs_of = {f"{e.name}.jpg": e.panel.pair for e in self.entries if each and e.panel is not None}
             for name, picture in pairs_of.items():
+                picture.thumbnail((JPEG_WIDEST_PX, JPEG_WIDEST_PX), Image.Resampling.LANCZOS)
                 picture.save(folder / name, quality=JPEG_QUALITY)
         return [Path(out_dir) / name for name in (*FILES, *pairs_of)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from pathlib import Path
 
@@ -128,6 +129,23 @@ def test_several_fixations(name: str) -> None:
             allocators.get(name).allocate(scene, 273)
     else:
         assert len(allocators.get(name).allocate(scene, 273)) == 273
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@every_own
+def test_plans_are_made_where_the_relevance_is(name: str) -> None:
+    host = Scene((1024, 768), relevance=MAPS["blobs"])
+    scene = Scene((1024, 768), relevance=MAPS["blobs"].cuda())
+    allocator = allocators.get(name)
+    if isinstance(allocator, torch.nn.Module):
+        allocator = copy.deepcopy(allocator).cuda()
+    plan = allocator.allocate(scene, 273)
+    assert plan.footprints.is_cuda
+    assert torch.equal(plan.footprints, allocator.allocate(scene, 273).footprints)
+    # Where two candidates are equal to within rounding, the devices may choose either.
+    same = (plan.footprints.cpu() - allocators.get(name).allocate(host, 273).footprints).abs().amax(1) < 0.1
+    assert float(same.float().mean()) > 0.9
 
 
 # Strata

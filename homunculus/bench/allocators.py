@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,14 +36,14 @@ class AllocatorRow:
 
 
 def run(*, repeats: int = 15, out: Path | None = None) -> list[AllocatorRow]:
-    """Times 273 tokens on a 1024 x 1024 picture of smooth noise with a 64 x 64 relevance map of two peaks, prints a table,
-    and writes allocators.json to `out`.
+    """Times 273 tokens on a 1024 x 1024 picture of smooth noise with a 64 x 64 relevance map of two peaks, on one thread,
+    prints a table, and writes allocators.json to `out`.
     """
     scene = Scene((SIZE_PX, SIZE_PX), relevance=two_peaks(MAP_CELLS), image=smooth_noise(SIZE_PX))
-    rows = []
-    for name in track(list(allocators.registry), description="timing", console=Console(stderr=True), transient=True):
-        rows.append(_row(name, scene, repeats))
-    facts = machine.describe()
+    names = track(list(allocators.registry), description="timing", console=Console(stderr=True), transient=True)
+    with one_thread():
+        rows = [_row(name, scene, repeats) for name in names]
+        facts = machine.describe()
     table = Table(
         title=f"{BUDGET} tokens, {MAP_CELLS} x {MAP_CELLS} map, CPU", box=box.SIMPLE_HEAD, title_justify="left"
     )
@@ -56,14 +58,24 @@ def run(*, repeats: int = 15, out: Path | None = None) -> list[AllocatorRow]:
             table.add_row(row.name, f"{row.timing.median_ms:.2f}", quartiles)
     console = Console()
     console.print(table)
-    threads = f"{facts['torch_threads']} of {facts['cores']} cores"
-    console.print(f"{facts['processor']}, {threads}; torch {torch.__version__}; commit {facts['commit']}", style="dim")
+    console.print(f"{facts['processor']}, one thread; torch {torch.__version__}; commit {facts['commit']}", style="dim")
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
         path = out / "allocators.json"
         path.write_text(json.dumps({"machine": facts, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
         console.print(str(path))
     return rows
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Many small operations: where other programs hold the cores, threads only wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def two_peaks(cells: int) -> torch.Tensor:
