@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from pathlib import Path
 
@@ -138,8 +137,6 @@ def test_plans_are_made_where_the_relevance_is(name: str) -> None:
     host = Scene((1024, 768), relevance=MAPS["blobs"])
     scene = Scene((1024, 768), relevance=MAPS["blobs"].cuda())
     allocator = allocators.get(name)
-    if isinstance(allocator, torch.nn.Module):
-        allocator = copy.deepcopy(allocator).cuda()
     plan = allocator.allocate(scene, 273)
     assert plan.footprints.is_cuda
     assert torch.equal(plan.footprints, allocator.allocate(scene, 273).footprints)

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from bridge.plan import SamplePlan
 from homunculus.allocators.lattice import Lattice
-from homunculus.allocators.soft_top_k import hard_top_k, soft_top_k, straight_through
+from homunculus.allocators.soft_top_k import hard_top_k, on_device, soft_top_k, straight_through
 from homunculus.layouts.frame import whole
 from homunculus.scene import Scene
 
@@ -75,7 +75,9 @@ class CoverageTopK(nn.Module):
         origin = (float(scene.fixations[0][0]), float(scene.fixations[0][1])) if len(scene.fixations) else None
         with torch.no_grad():
             relevance = lattice.mean_relevance(scene.relevance)
-            shares, hard = self.choose(relevance, lattice.spread(origin), lattice.frame.budget)
+            shares, hard = on_device(self, lattice.device).choose(
+                relevance, lattice.spread(origin), lattice.frame.budget
+            )
         chosen = hard_top_k(hard.reshape(-1), lattice.frame.budget)
         if not self.grow:
             return lattice.plan(chosen)

@@ -21,7 +21,7 @@ from bridge.plan import SamplePlan
 from homunculus.allocators.coverage_top_k import normalised
 from homunculus.allocators.fixation import fixations_of
 from homunculus.allocators.lattice import Lattice
-from homunculus.allocators.soft_top_k import soft_top_k
+from homunculus.allocators.soft_top_k import on_device, soft_top_k
 from homunculus.budget import split
 from homunculus.layouts.frame import Frame, whole
 from homunculus.scene import Scene
@@ -70,9 +70,10 @@ class PseudoLogPolar(nn.Module):
         offset, distance_px, own = eye.see(lattice.centers)
         with torch.no_grad():
             place = eye.place(distance_px)
-            member = self(place)
-            mass = self.shares(scene, lattice, eye, place, member).double()
-        rank = torch.argsort(torch.argsort(self.centers.detach(), stable=True), stable=True)
+            module = on_device(self, lattice.device)
+            member = module(place)
+            mass = module.shares(scene, lattice, eye, place, member).double()
+        rank = torch.argsort(torch.argsort(module.centers.detach(), stable=True), stable=True)
         ring = rank[member.argmax(0)]
         order = torch.argsort(torch.atan2(offset[:, 1], offset[:, 0]) + 2 * math.pi * own, stable=True)
         order = order[torch.argsort(ring[order], stable=True)]

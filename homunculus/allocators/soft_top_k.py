@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import torch
-from torch import Tensor
+import copy
+from typing import TypeVar
 
+import torch
+from torch import Tensor, nn
+
+Module = TypeVar("Module", bound=nn.Module)
 HALVINGS = 16
 NEWTON_STEPS = 2
 
@@ -44,3 +48,8 @@ def hard_top_k(scores: Tensor, k: int) -> Tensor:
 def straight_through(hard: Tensor, soft: Tensor) -> Tensor:
     """The value of `hard` with the gradient of `soft` (Bengio, Leonard & Courville 2013)."""
     return hard + soft - soft.detach()
+
+
+def on_device(module: Module, device: torch.device) -> Module:
+    """The module itself where its weights are on the device, else a copy there."""
+    return module if next(module.parameters()).device == device else copy.deepcopy(module).to(device)
