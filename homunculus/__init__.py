@@ -19,13 +19,18 @@ from bridge import (
     TextureUnit,
     open_unit,
 )
-from homunculus import layouts
+from homunculus import allocators, layouts
+from homunculus.budget import TokenBank
+from homunculus.compare import Comparison, compare
 from homunculus.image import read_image
 from homunculus.look import Look, look
+from homunculus.maps import read_relevance
+from homunculus.scene import Scene
 
 __all__ = [
     "BackendUnavailableError",
     "ClosedError",
+    "Comparison",
     "ForkedContextError",
     "GLError",
     "HomunculusError",
@@ -38,11 +43,16 @@ __all__ = [
     "PlanProgram",
     "Pyramid",
     "SamplePlan",
+    "Scene",
     "ShaderError",
     "Stats",
     "TextureUnit",
+    "TokenBank",
+    "allocators",
+    "compare",
     "layouts",
     "look",
     "open_unit",
     "read_image",
+    "read_relevance",
 ]

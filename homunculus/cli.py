@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -60,24 +61,36 @@ def look(
     ] = None,
     budget: Annotated[int, typer.Option(help="How many tokens.")] = 273,
     layout: Annotated[
-        str, typer.Option(help="log_polar, cortical, quadtree, rings, clipmap, grid or pyramid.")
-    ] = "log_polar",
+        str | None,
+        typer.Option(help="log_polar (default), cortical, quadtree, rings, clipmap, grid or pyramid."),
+    ] = None,
+    allocator: Annotated[
+        str | None, typer.Option(help="Spend the budget by relevance instead; `homunculus compare` shows every way.")
+    ] = None,
+    relevance: Annotated[
+        Path | None, typer.Option(help="For an allocator: .npy, .safetensors, or a picture whose grey it is.")
+    ] = None,
+    query: Annotated[str, typer.Option(help="For an allocator: what is looked for, such as text.")] = "",
     quality: Annotated[str, typer.Option(help="fast, sharp, high, or exact for mip-aligned layouts.")] = "high",
     backend: Annotated[str | None, typer.Option(help="auto, gl or torch; auto is the first that works.")] = None,
     patch_size: Annotated[int, typer.Option(help="Texels along a side of a patch.")] = 16,
     out: Annotated[Path, typer.Option(file_okay=False, help="The folder for what was seen.")] = Path("out"),
 ) -> None:
     """Look once at a picture and write footprints.png, reconstruction.png, tokens.safetensors and look.json."""
-    points = [_point(text) for text in at or ["0.5,0.5"]]
+    points = _points(at)
     console = Console(stderr=True)
     with console.status("opening the library"):
         from homunculus.look import look as look_once
+        from homunculus.maps import read_relevance
     with console.status("looking"):
         seen = look_once(
             image,
             points,
             budget=budget,
             layout=layout,
+            allocator=allocator,
+            relevance=None if relevance is None else read_relevance(relevance),
+            query=query,
             patch_size=patch_size,
             quality=cast("Any", quality),
             backend=cast("Any", backend),
@@ -85,6 +98,65 @@ def look(
     with console.status("writing"):
         paths = seen.save(out)
     Console().print(_summary(seen))
+    for path in paths:
+        typer.echo(path)
+
+
+@app.command()
+def compare(
+    image: Annotated[Path, typer.Argument(help="The picture: PNG, JPEG, TIFF, WebP, ...")],
+    at: Annotated[
+        list[str] | None,
+        typer.Option(metavar="X,Y", help="Where to look, as fractions; without it, where relevance says."),
+    ] = None,
+    relevance: Annotated[
+        Path | None, typer.Option(help="What matters: .npy, .safetensors, or a picture whose grey it is.")
+    ] = None,
+    query: Annotated[str, typer.Option(help="What is looked for, such as text.")] = "",
+    target: Annotated[str | None, typer.Option(metavar="X,Y", help="A place that must be seen well.")] = None,
+    secondary: Annotated[str | None, typer.Option(metavar="X,Y", help="One that also matters.")] = None,
+    periphery: Annotated[str | None, typer.Option(metavar="X,Y", help="One far from both.")] = None,
+    budget: Annotated[int, typer.Option(help="How many tokens.")] = 273,
+    quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "high",
+    backend: Annotated[str | None, typer.Option(help="auto, gl or torch; auto is the first that works.")] = None,
+    patch_size: Annotated[int, typer.Option(help="Texels along a side of a patch.")] = 16,
+    each: Annotated[bool, typer.Option("--each", help="Also a JPEG for every allocator.")] = False,
+    out: Annotated[Path, typer.Option(file_okay=False, help="The folder for the sheet.")] = Path("out"),
+) -> None:
+    """Spend one budget in every way there is, and write a contact sheet, compare.png, and compare.json."""
+    named = {"target": target, "secondary": secondary, "periphery": periphery}
+    places = {name: _point(text) for name, text in named.items() if text is not None}
+    points = _points(at)
+    console = Console(stderr=True)
+    with console.status("opening the library"):
+        from rich.progress import track
+
+        from homunculus.compare import compare as compare_all
+        from homunculus.maps import read_relevance
+        from homunculus.report.tables import blind_spots_table, metrics_table
+
+    def progress(names: Iterable[str]) -> Iterable[str]:
+        return track(list(names), description="comparing", console=console, transient=True)
+
+    found = compare_all(
+        image,
+        points,
+        relevance=None if relevance is None else read_relevance(relevance),
+        query=query,
+        budget=budget,
+        patch_size=patch_size,
+        places=places,
+        quality=cast("Any", quality),
+        backend=cast("Any", backend),
+        progress=progress,
+    )
+    paths = found.save(out, each=each)
+    shown = Console()
+    shown.print(metrics_table(found))
+    shown.print(blind_spots_table(found))
+    for entry in found.entries:
+        if entry.reason:
+            shown.print(f"{entry.name} made no plan: {entry.reason}", highlight=False, markup=False)
     for path in paths:
         typer.echo(path)
 
@@ -109,12 +181,24 @@ def bench(
     backend: Annotated[str | None, typer.Option(help="auto, gl or torch.")] = None,
     quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "fast",
     repeats: Annotated[int, typer.Option(min=3, help="Timed calls a row, in each of three rounds.")] = 15,
-    out: Annotated[Path | None, typer.Option(file_okay=False, help="The folder for bench.json.")] = None,
+    allocators: Annotated[
+        bool, typer.Option("--allocators", help="Time every allocator on the CPU instead: 273 tokens, a 64 x 64 map.")
+    ] = False,
+    out: Annotated[Path | None, typer.Option(file_okay=False, help="The folder for the JSON.")] = None,
 ) -> None:
     """Time image to patches, and a new fixation on an existing pyramid, beside plain PyTorch."""
+    if allocators:
+        from homunculus.bench.allocators import run as run_allocators
+
+        run_allocators(repeats=repeats, out=out)
+        return
     from homunculus.bench import run
 
     run(size or (1024, 2048, 4096), backend=backend, quality=cast("Any", quality), repeats=repeats, out=out)
+
+
+def _points(at: list[str] | None) -> list[tuple[float, float]] | None:
+    return [_point(text) for text in at] if at else None
 
 
 def _point(text: str) -> tuple[float, float]:

@@ -36,7 +36,7 @@ def read_image(path: str | os.PathLike[str]) -> Array:
     ImageTooLargeError beyond Pillow's limit `PIL.Image.MAX_IMAGE_PIXELS`; ImageError for values beyond these ranges.
     """
     path = Path(path)
-    _check_file(path)
+    check_file(path)
     try:
         with _silence, warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
@@ -59,7 +59,7 @@ def read_image(path: str | os.PathLike[str]) -> Array:
         ) from error
 
 
-def _check_file(path: Path) -> None:
+def check_file(path: Path) -> None:
     try:
         status = path.stat()
     except (OSError, ValueError) as error:

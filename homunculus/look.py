@@ -22,10 +22,11 @@ from bridge.law import Quality
 from bridge.open import Backend, open_unit
 from bridge.plan import SamplePlan
 from bridge.unit import Images, Patches, TextureUnit
-from homunculus import layouts
+from homunculus import allocators, layouts
 from homunculus.image import Array, read_image
 from homunculus.metrics import PlanMetrics, measure
 from homunculus.report import write_look
+from homunculus.scene import Scene
 
 Points = Sequence[float] | Sequence[Sequence[float]]
 CENTER = (0.5, 0.5)
@@ -54,7 +55,7 @@ class Look:
             "metrics": {name: value if isfinite(value) else None for name, value in self.metrics.as_dict().items()},
             "unit": dict(self.unit),
             "timings_ms": dict(self.timings_ms),
-            "versions": {name: _version(name) for name in ("homunculus", "torch", "numpy", "moderngl")},
+            "versions": {name: version_of(name) for name in ("homunculus", "torch", "numpy", "moderngl")},
         }
 
     def save(self, out_dir: str | os.PathLike[str]) -> list[Path]:
@@ -64,10 +65,13 @@ class Look:
 
 def look(
     image: str | os.PathLike[str] | Images,
-    at: Points = CENTER,
+    at: Points | None = None,
     *,
     budget: int = 273,
-    layout: str = "log_polar",
+    layout: str | None = None,
+    allocator: str | None = None,
+    relevance: Tensor | None = None,
+    query: str = "",
     patch_size: int = 16,
     quality: Quality = "high",
     backend: Backend | None = None,
@@ -75,21 +79,29 @@ def look(
 ) -> Look:
     """Looks once at a picture: a path, or one image [H, W, 3] as uint8 or floats in 0..1.
 
-    at: a fixation (x, y) as fractions of width and height, or several that one plan serves together. unit: an open unit
+    at: a fixation (x, y) as fractions of width and height, or several that one plan serves together; by default the centre
+    or, for an allocator, what it makes of relevance. layout: by default log_polar. allocator: spends the budget instead
+    of a layout, by relevance [h, w], where given, and query, as in `Scene`. unit: an open unit
     to use and leave open; without one, `backend` is opened for this look. A loop that chooses its next fixation from
     what was seen calls this once a step, with the same unit.
     Raises ImageError or PlanError for bad input, before any device is opened, and BackendUnavailableError.
     """
     check_quality(quality)
-    make_plan = layouts.get(layout)
+    layout = _one_way(layout, allocator, relevance is not None or bool(query))
     clock = Clock()
     pixels = read_image(image) if isinstance(image, str | os.PathLike) else image
-    picture = _to_picture(pixels)
+    picture = picture_of(pixels)
     clock.lap("read")
     height, width = picture.shape[:2]
-    fractions = _pairs(at)
+    at = CENTER if at is None and layout is not None else at
+    fractions = [] if at is None else pairs(at)
     fixations = [(x * width, y * height) for x, y in fractions]
-    plan = make_plan((height, width), fixations, budget, patch_size)
+    if layout is not None:
+        plan = layouts.get(layout)((height, width), fixations, budget, patch_size)
+    else:
+        seen = torch.from_numpy(np.array(picture))
+        scene = Scene((height, width), fixations, relevance, patch_size, image=seen, query=query)
+        plan = allocators.get(str(allocator)).allocate(scene, budget)
     clock.lap("plan")
     with ExitStack() as stack:
         unit = stack.enter_context(open_unit(backend)) if unit is None else unit
@@ -110,18 +122,34 @@ def look(
             "max_level": pyramid.max_level,
             **{name: count - before[name] for name, count in vars(unit.stats).items()},
         }
-    metrics = measure(plan, (height, width), fixations)
+    metrics = measure(plan, (height, width), fixations or None)
     clock.lap("metrics")
     request = {
         "image": os.fspath(image) if isinstance(image, str | os.PathLike) else None,
         "at": [list(point) for point in fractions],
         "budget": budget,
         "layout": layout,
+        "allocator": allocator,
+        "relevance": None if relevance is None else list(relevance.shape),
+        "query": query,
         "patch_size": patch_size,
         "quality": quality,
         "backend": backend,
     }
     return Look(picture, fixations, plan, patches, metrics, request, used, clock.laps_ms)
+
+
+def _one_way(layout: str | None, allocator: str | None, told: bool) -> str | None:
+    """The name of the layout, None where an allocator is asked for. Raises PlanError for unknown names, and both."""
+    if allocator is None:
+        if told:
+            raise PlanError("relevance and query are read by allocators, and none is named; give allocator as well")
+        layouts.get(layout := layout or "log_polar")
+        return layout
+    if layout is not None:
+        raise PlanError(f"layout {layout!r} and allocator {allocator!r} both say where to look; give one of them")
+    allocators.get(allocator)
+    return None
 
 
 class Clock:
@@ -137,7 +165,7 @@ class Clock:
         self._start = now
 
 
-def _to_picture(image: Images) -> Array:
+def picture_of(image: Images) -> Array:
     array = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
     if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
         raise ImageError(f"the image has shape {list(array.shape)}; one look takes one image [H, W, 3]")
@@ -150,7 +178,8 @@ def _to_picture(image: Images) -> Array:
     return array
 
 
-def _pairs(at: Points) -> list[tuple[float, float]]:
+def pairs(at: Points, what: str = "fixation") -> list[tuple[float, float]]:
+    """One point or several as a list. Raises PlanError for a wrong shape, or a point that is no fraction of the image."""
     points = np.asarray(at, dtype=float)
     if points.shape != (2,) and (points.ndim != 2 or points.shape[1] != 2 or len(points) < 1):
         raise PlanError(f"at has shape {list(points.shape)}; give one point (x, y), or several as [K, 2]")
@@ -158,12 +187,12 @@ def _pairs(at: Points) -> list[tuple[float, float]]:
     for x, y in pairs:
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise PlanError(
-                f"fixation ({x:g}, {y:g}) lies outside the image; give fractions from 0 to 1 of its width and height"
+                f"{what} ({x:g}, {y:g}) lies outside the image; give fractions from 0 to 1 of its width and height"
             )
     return pairs
 
 
-def _version(package: str) -> str | None:
+def version_of(package: str) -> str | None:
     try:
         return version(package)
     except PackageNotFoundError:

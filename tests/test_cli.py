@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors import safe_open
 from typer.testing import CliRunner
 
-from homunculus import layouts
+from homunculus import allocators, layouts
 from homunculus.cli import app
 
 ROOT = Path(__file__).parents[1]
@@ -50,6 +51,9 @@ def test_a_look_writes_its_files_and_prints_what_was_measured(page: Path, tmp_pa
         "at": [[0.62, 0.31], [0.2, 0.9]],
         "budget": 40,
         "layout": "quadtree",
+        "allocator": None,
+        "relevance": None,
+        "query": "",
         "patch_size": 8,
         "quality": "fast",
         "backend": "torch",
@@ -143,12 +147,128 @@ def test_an_earlier_look_survives_a_refusal(page: Path, tmp_path: Path) -> None:
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
+@pytest.fixture
+def relevance(tmp_path: Path) -> Path:
+    """A map with one spot, at (0.25, 0.75)."""
+    path = tmp_path / "relevance.npy"
+    values = np.zeros((12, 10), np.float32)
+    values[9, 2] = 1
+    np.save(path, values)
+    return path
+
+
+def test_a_look_by_an_allocator_goes_where_relevance_is(page: Path, relevance: Path, tmp_path: Path) -> None:
+    out = tmp_path / "seen"
+    arguments = ["look", page, "--backend", "torch", "--budget", 12, "--patch-size", 8, "--out", out]
+    code, shown, errors = run(*arguments, "--allocator", "log_polar", "--relevance", relevance, "--query", "text")
+    assert (code, errors.strip()) == (0, "")
+    assert "coverage" in shown
+    details = json.loads((out / "look.json").read_text())
+    assert details["request"]["allocator"] == "log_polar"
+    assert details["request"]["layout"] is None
+    assert details["request"]["relevance"] == [12, 10]
+    assert details["request"]["query"] == "text"
+    with safe_open(out / "tokens.safetensors", "pt") as file:
+        finest = file.get_tensor("footprints")[0, :2]
+    assert finest.tolist() == pytest.approx([0.25 * 90, 0.79 * 120], abs=8)
+    assert run(*arguments, "--allocator", "stratified")[0] == 0, "nothing is known without a map"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--allocator", "guess"], "homunculus: allocator 'guess' is unknown; choose one of log_polar"),
+        (
+            ["--allocator", "stratified", "--layout", "grid"],
+            "homunculus: layout 'grid' and allocator 'stratified' both say where to look; give one of them",
+        ),
+        (
+            ["--query", "text"],
+            "homunculus: relevance and query are read by allocators, and none is named; give allocator as well",
+        ),
+        (["--allocator", "stratified", "--budget", "0"], "homunculus: budget is 0"),
+        (["--allocator", "cortical", "--at", "0,0", "--at", "1,1"], "homunculus: cortical was given 2 fixations"),
+        (["--allocator", "stratified", "--relevance", "nowhere.npy"], "homunculus: nowhere.npy cannot be opened"),
+    ],
+)
+def test_bad_requests_to_an_allocator_are_refused(page: Path, tmp_path: Path, arguments: list[str], text: str) -> None:
+    code, shown, errors = run("look", page, "--backend", "torch", "--out", tmp_path / "seen", *arguments)
+    assert code == 2
+    assert text in errors
+    assert shown == ""
+    assert not (tmp_path / "seen").exists()
+
+
+def test_compare_shows_every_allocator_and_its_blind_spots(page: Path, relevance: Path, tmp_path: Path) -> None:
+    out = tmp_path / "all"
+    code, shown, errors = run(
+        "compare", page, "--relevance", relevance, "--query", "text", "--target", "0.25,0.79", "--periphery", "0.95,0.05",
+        "--budget", 24, "--patch-size", 8, "--backend", "torch", "--quality", "fast", "--out", out,
+    )  # fmt: skip
+    assert (code, errors.strip()) == (0, "")
+    assert {path.name for path in out.iterdir()} == {"compare.png", "compare.json"}
+    for word in ("relevance coverage", "empty strata", "overlap", "Blind spots", "secondary", "compare.png"):
+        assert word in shown, word
+    details = json.loads((out / "compare.json").read_text())
+    assert [entry["name"] for entry in details["allocators"]] == list(allocators.registry)
+    assert details["places_px"]["target"] == pytest.approx([22.5, 94.8])
+    made = {entry["name"]: entry for entry in details["allocators"] if "metrics" in entry}
+    assert set(made) >= {"log_polar", "stratified", "coverage_top_k", "pseudo_log_polar"}
+    for name, entry in made.items():
+        assert entry["metrics"]["tokens"] == 24
+        assert 0 < entry["relevance_coverage"] <= 1
+        assert set(entry["step_px"]) == {"target", "secondary", "periphery"}
+        assert shown.count(name) >= 2, "once in each table"
+    assert made["stratified"]["step_px"]["target"] == 1
+    assert made["stratified"]["step_px"]["periphery"] > 1
+    with Image.open(out / "compare.png") as sheet:
+        values = np.asarray(sheet)
+    assert values.std() > 10
+    assert sheet.width >= 1000
+
+
+def test_compare_lists_what_cannot_be_done_with_the_reason(page: Path, tmp_path: Path) -> None:
+    code, shown, _ = run(
+        "compare", page, "--at", "0.1,0.1", "--at", "0.9,0.9", "--budget", 12, "--backend", "torch", "--each",
+        "--out", tmp_path / "all",
+    )  # fmt: skip
+    assert code == 0
+    assert "cortical made no plan: cortical was given 2 fixations and takes 1" in shown
+    assert (tmp_path / "all" / "stratified.jpg").exists()
+    assert not (tmp_path / "all" / "cortical.jpg").exists()
+    entries = json.loads((tmp_path / "all" / "compare.json").read_text())["allocators"]
+    assert "takes 1" in next(entry["reason"] for entry in entries if entry["name"] == "cortical")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--budget", "0"], "homunculus: budget is 0; it must be a whole number of at least 1"),
+        (["--at", "2,0"], "homunculus: fixation (2, 0) lies outside the image"),
+        (["--target", "2,0"], "homunculus: target (2, 0) lies outside the image"),
+        (["--secondary", "a"], "'a' is not a point"),
+        (["--patch-size", "0"], "homunculus: patch_size is 0"),
+        (["--quality", "best"], "homunculus: quality is 'best'"),
+        (["--backend", "abacus"], "'abacus'"),
+        (["--relevance", "nowhere.png"], "homunculus: nowhere.png cannot be opened"),
+    ],
+)
+def test_bad_comparisons_are_refused_and_nothing_is_written(
+    page: Path, tmp_path: Path, arguments: list[str], text: str
+) -> None:
+    code, shown, errors = run("compare", page, "--backend", "torch", "--out", tmp_path / "all", *arguments)
+    assert code == 2
+    assert text in errors
+    assert shown == ""
+    assert not (tmp_path / "all").exists()
+
+
 def test_help_names_every_layout() -> None:
     code, shown, _ = run("look", "--help")
     assert code == 0
     for name in layouts.registry:
         assert name in shown
-    assert {"look", "doctor", "bench"} <= set(run("--help")[1].split())
+    assert {"look", "compare", "doctor", "bench"} <= set(run("--help")[1].split())
 
 
 def test_the_doctor_ends_with_a_verdict() -> None:
@@ -165,6 +285,16 @@ def test_the_bench_prints_its_rows_and_writes_them(tmp_path: Path) -> None:
     assert "image to patches" in shown
     assert json.loads((tmp_path / "bench.json").read_text())
     assert run("bench", "--size", 64, "--backend", "abacus")[0] == 2
+
+
+def test_the_bench_times_every_allocator(tmp_path: Path) -> None:
+    code, shown, _ = run("bench", "--allocators", "--repeats", 3, "--out", tmp_path)
+    assert code == 0
+    rows = json.loads((tmp_path / "allocators.json").read_text())["rows"]
+    assert [row["name"] for row in rows] == list(allocators.registry)
+    for row in rows:
+        assert row["name"] in shown
+        assert row["reason"] or row["timing"]["median_ms"] > 0
 
 
 def test_version() -> None:

@@ -9,6 +9,11 @@ from typing import Protocol
 
 from bridge.errors import PlanError
 from bridge.plan import SamplePlan
+from homunculus.allocators.adaptive_stratified import AdaptiveStratified
+from homunculus.allocators.coverage_top_k import CoverageTopK
+from homunculus.allocators.log_polar import Cortical, LogPolar
+from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
+from homunculus.allocators.stratified import Stratified
 from homunculus.scene import Scene
 
 __all__ = ["Allocator", "get", "registry"]
@@ -17,7 +22,10 @@ __all__ = ["Allocator", "get", "registry"]
 class Allocator(Protocol):
     """One way to spend a budget. Deterministic: the same scene gives the same plan, bit for bit."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Its row in the registry."""
+        ...
 
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Exactly `budget` footprints, on the scene's device. Raises PlanError for a budget below 1, or for a scene that lacks what
@@ -25,7 +33,14 @@ class Allocator(Protocol):
         ...
 
 
-registry: dict[str, Allocator] = {}
+registry: dict[str, Allocator] = {
+    "log_polar": LogPolar(),
+    "cortical": Cortical(),
+    "stratified": Stratified(),
+    "adaptive_stratified": AdaptiveStratified(),
+    "coverage_top_k": CoverageTopK(),
+    "pseudo_log_polar": PseudoLogPolar(),
+}
 
 
 def get(name: str) -> Allocator:

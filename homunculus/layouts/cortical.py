@@ -42,17 +42,13 @@ def cortical(
     chart = CorticalChart(frame.size, (x, y), rings, wedges, frame.patch_size, frame.constant_px())
     axes = chart.footprints(rings, wedges).reshape(-1, 6)
     axes[:, 2:] /= frame.patch_size
-    texels = chart.footprints(chart.rows, chart.columns)
     p = frame.patch_size
-    texels = texels.reshape(rings, p, wedges, p, 6).permute(0, 2, 1, 3, 4).reshape(-1, p, p, 6)
-    tail = torch.tensor([float(frame.layer), 0.0])
-    return WarpedPlan(
-        torch.cat([axes.float(), tail.expand(len(axes), 2)], -1),
-        p,
-        torch.cat([texels.float(), tail.expand(len(axes), p, p, 2)], -1),
-        frame.small_image_note(),
-        chart=chart,
-    )
+    footprints, texels = torch.zeros(frame.budget, 8), torch.zeros(frame.budget, p, p, 8)
+    footprints[:, 6] = texels[..., 6] = frame.layer
+    footprints[:, :6] = axes
+    cells = chart.footprints(chart.rows, chart.columns).reshape(rings, p, wedges, p, 6).permute(0, 2, 1, 3, 4)
+    texels[..., :6].view(rings, wedges, p, p, 6).copy_(cells)
+    return WarpedPlan(footprints, p, texels, frame.small_image_note(), chart=chart)
 
 
 def factors(budget: int) -> tuple[int, int]:

@@ -122,7 +122,7 @@ class Frame:
     def boxes(self, centers: Tensor, sides: Tensor, note: str = "") -> SamplePlan:
         """Upright patches, centers and sides [N, 2] in pixels: grown to the least side, moved inside where they fit."""
         sides = sides.clamp(min=self.least_side_px)
-        centers = clamp_centers(centers, sides, self.extent)
+        centers = clamp_centers(centers, sides, self.extent.to(centers.device))
         step = sides / self.patch_size
         zero = torch.zeros_like(step[:, 0])
         return self.plan(centers, torch.stack([step[:, 0], zero], -1), torch.stack([zero, step[:, 1]], -1), note)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -118,16 +119,17 @@ class Spiral:
 
     def points(self, delta: float) -> tuple[Tensor, Tensor, Tensor]:
         """Centres [M, 2], sides [M] and whether to keep them [M]; point i of fixation j of K is row i K + j."""
-        fixations, extent = self.frame.fixations, self.frame.extent
-        index = torch.arange(self.candidates(delta))
-        u = self.law.inverse((index.double() + 0.5) * delta)
-        angle = (index * GOLDEN_TURN % 2**32).double() * (2 * math.pi / 2**32)
-        offset = self.a_px * u[:, None] * torch.stack([angle.cos(), angle.sin()], -1)
+        fixations, extent = self.frame.fixations, self.extent
+        count = self.candidates(delta)
+        u = self.law.inverse((torch.arange(count, dtype=torch.float64) + 0.5) * delta)
+        offset = (self.a_px * u)[:, None] * directions((count - 1).bit_length())[:count]
         side = self.side0_px(delta) * self.law.side(u)
         side = side.clamp(max=max(self.frame.size)).clamp(min=self.frame.least_side_px)
         centers = fixations + offset[:, None]
         outside = torch.maximum(-centers, centers - extent).amax(-1)
-        kept = (outside <= INSET * side[:, None]) & nearest(offset, fixations)
+        kept = outside <= INSET * side[:, None]
+        if len(fixations) > 1:
+            kept &= nearest(offset, fixations)
         return centers.reshape(-1, 2), side.repeat_interleave(len(fixations)), kept.reshape(-1)
 
     def side0_px(self, delta: float) -> float:
@@ -136,9 +138,25 @@ class Spiral:
 
     def candidates(self, delta: float) -> int:
         """How many points of each fixation can possibly be kept: a centre lies at most its margin past a corner."""
-        corner = torch.maximum(self.frame.fixations, self.frame.extent - self.frame.fixations).norm(dim=-1).max()
+        return int(self.reach / delta) + 1
+
+    @cached_property
+    def extent(self) -> Tensor:
+        return self.frame.extent
+
+    @cached_property
+    def reach(self) -> float:
+        """G at the farthest of the points that can be kept."""
+        corner = torch.maximum(self.frame.fixations, self.extent - self.frame.fixations).norm(dim=-1).max()
         farthest = corner + INSET * math.sqrt(2) * max(*self.frame.size, self.frame.least_side_px)
-        return int(self.law.integral(farthest / self.a_px) / delta) + 1
+        return float(self.law.integral(farthest / self.a_px))
+
+
+@lru_cache(maxsize=4)
+def directions(bits: int) -> Tensor:
+    """float64 [2^bits, 2]: unit vectors (x, y) at multiples of the golden angle."""
+    angle = (torch.arange(2**bits) * GOLDEN_TURN % 2**32).double() * (2 * math.pi / 2**32)
+    return torch.stack([angle.cos(), angle.sin()], -1)
 
 
 def nearest(offset: Tensor, fixations: Tensor) -> Tensor:

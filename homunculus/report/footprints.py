@@ -28,9 +28,11 @@ def draw_footprints(
     fixations: Sequence[Sequence[float]] = (),
     *,
     layer: int = 0,
+    scale: float = 1.0,
 ) -> Image.Image:
     """Draws footprints, coloured by level of detail, and fixations (x, y) in pixels on a picture, uint8 [H, W, 3].
 
+    scale: pixels of this picture over the plan's, for a reduced picture of what the plan looks at.
     A warped patch is outlined by the footprints of its outermost texels. Raises ImageError for another shape or type.
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
@@ -50,15 +52,15 @@ def draw_footprints(
     lods = plan.lod[rows]
     # Coarse ones first: where they overlap, the fine lie on top.
     order = torch.argsort(lods, descending=True, stable=True).tolist()
-    borders = outlines(plan)[rows] * enlarge
+    borders = outlines(plan)[rows] * (enlarge * scale)
     for index in order:
         points = [(x, y) for x, y in borders[index].tolist()]
         draw.line([*points, *points[:2]], lod_color(float(lods[index])), line, joint="curve")
     for x, y in fixations:
-        _mark(draw, x * enlarge, y * enlarge, 8 * line, line)
+        _mark(draw, x * enlarge * scale, y * enlarge * scale, 8 * line, line)
     if enlarge > 1:
         canvas = canvas.reduce(enlarge)
-    _legend(canvas, lods, fixations)
+    _legend(canvas, lods, [(x * scale, y * scale) for x, y in fixations])
     return canvas
 
 

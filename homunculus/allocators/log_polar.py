@@ -1,0 +1,153 @@
+"""The foveated layouts as allocators: the golden-angle spiral and the cortical image around the fixations of a scene.
+
+`log_polar` is Vogel's spiral (1979) at the density of a cortical law (Horton & Hoyt 1991); `cortical` the log-polar image itself
+(Schwartz 1977) cut into rings x wedges. Both are layouts of this library; what an allocator adds is where the fixation comes
+from, relevance, and how strong the fovea is, `foveal_share`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bridge.errors import PlanError
+from bridge.plan import SamplePlan
+from homunculus import layouts
+from homunculus.allocators.fixation import fixations_of
+from homunculus.layouts.frame import Frame
+from homunculus.scene import Scene
+
+FOVEA = 0.1  # default radius of the fovea, of the image's half diagonal
+LEAST_A_PX = 1.0  # the strongest fovea that may magnify
+FLATTEST = 100.0  # a_px over the image's diagonal at which tokens are evenly spread
+HALVINGS = 40
+
+
+@dataclass(frozen=True)
+class LogPolar:
+    """`layouts.log_polar` at the scene's fixations, else at the maximum of relevance, else in the middle.
+
+    foveal_share: share of the tokens whose centre lies within fovea_px of a fixation, kept to within one token by choosing
+    the law's a_px; None leaves the law to the calibration, one texel a pixel at the fixation. fovea_px: by default a
+    tenth of the image's half diagonal. Patches lie inside the image; unless `magnify` none is finer than one texel a
+    pixel, and a share that would ask for it is refused.
+    """
+
+    foveal_share: float | None = None
+    fovea_px: float | None = None
+    magnify: bool = False
+    overlap: float = 1.0
+    name: str = "log_polar"
+
+    def allocate(self, scene: Scene, budget: int) -> SamplePlan:
+        """Raises PlanError for a budget below 1, or a foveal share that is out of reach."""
+        frame = frame_of(scene, budget, self.magnify)
+
+        def plan(a_px: float | None) -> SamplePlan:
+            return layouts.log_polar(
+                scene.size,
+                frame.fixations,
+                budget,
+                scene.patch_size,
+                a_px=a_px,
+                magnify=self.magnify,
+                layer=scene.layer,
+                overlap=self.overlap,
+            )
+
+        if self.foveal_share is None:
+            return placed(plan(None), scene)
+        radius_px = fovea_px(self.fovea_px, scene)
+
+        def counted(a_px: float) -> float:
+            return float((plan(a_px).eccentricity_px(frame.fixations) <= radius_px).sum())
+
+        least_a_px = least_constant_px(frame, self.overlap)
+        return placed(plan(solve(counted, self.foveal_share, frame, least_a_px, radius_px)), scene)
+
+
+@dataclass(frozen=True)
+class Cortical:
+    """`layouts.cortical` at the scene's one fixation, else at the maximum of relevance, else in the middle.
+
+    foveal_share: share of the rings, counted in texel rows, within fovea_px of the fixation; as in `LogPolar`. Texels next to the
+    fixation are finer than a pixel whatever the share, and patches may reach, or lie, outside the image.
+    """
+
+    foveal_share: float | None = None
+    fovea_px: float | None = None
+    magnify: bool = False
+    name: str = "cortical"
+
+    def allocate(self, scene: Scene, budget: int) -> SamplePlan:
+        """Raises PlanError for a budget below 1, several fixations, or a foveal share that is out of reach."""
+        frame = frame_of(scene, budget, self.magnify)
+        a_px = None
+        if self.foveal_share is not None:
+            radius_px, reach_px = fovea_px(self.fovea_px, scene), frame.farthest_px()
+
+            def counted(a_px: float) -> float:
+                return frame.budget * min(1.0, math.log1p(radius_px / a_px) / math.log1p(reach_px / a_px))
+
+            a_px = solve(counted, self.foveal_share, frame, least_constant_px(frame, 1.0), radius_px)
+        plan = layouts.cortical(scene.size, frame.fixations, budget, scene.patch_size, a_px=a_px, layer=scene.layer)
+        return placed(plan, scene)
+
+
+def frame_of(scene: Scene, budget: int, magnify: bool) -> Frame:
+    return Frame.of(scene.size, fixations_of(scene), budget, scene.patch_size, magnify=magnify, layer=scene.layer)
+
+
+def placed(plan: SamplePlan, scene: Scene) -> SamplePlan:
+    """The plan where the scene's relevance lives."""
+    return plan if scene.device.type == "cpu" else plan.to(scene.device)
+
+
+def fovea_px(radius_px: float | None, scene: Scene) -> float:
+    """The radius asked for, or the default. Raises PlanError where it is not above 0."""
+    if radius_px is None:
+        return FOVEA * math.hypot(*scene.size) / 2
+    if not 0 < radius_px < math.inf:
+        raise PlanError(
+            f"fovea_px is {radius_px}; it must be above 0 and finite, or None for a tenth of half the diagonal"
+        )
+    return radius_px
+
+
+def least_constant_px(frame: Frame, overlap: float) -> float:
+    """The smallest a_px at which a patch at the fixation still has a pixel for each texel; next to none may it magnify."""
+    return LEAST_A_PX if frame.magnify else frame.constant_px(frame.patch_size / overlap)
+
+
+def solve(counted: Callable[[float], float], share: float, frame: Frame, least_a_px: float, radius_px: float) -> float:
+    """a_px at which the tokens counted within the fovea, fewer as a_px grows, are the share of the budget.
+
+    Raises PlanError for a share outside 0..1, and one that even the strongest or the weakest fovea misses by over a token.
+    """
+    if not 0 < share <= 1:
+        raise PlanError(f"foveal_share is {share}; it must be above 0 and at most 1, or None for the law's own")
+    wanted = share * frame.budget
+    low, high = least_a_px, max(FLATTEST * math.hypot(*frame.size), 2 * least_a_px)
+    most, fewest = counted(low), counted(high)
+    asked = f"foveal_share {share:g} within {radius_px:.4g} px asks for {wanted:.1f} of {frame.budget} tokens"
+    if wanted > most + 1:
+        limit = "the law's limit is" if frame.magnify else "without magnifying at most"
+        remedy = "" if frame.magnify else ", or set magnify=True"
+        raise PlanError(
+            f"{asked}; {limit} {most:.1f} ({most / frame.budget:.3f}): lower the share or widen fovea_px{remedy}"
+        )
+    if wanted < fewest - 1:
+        raise PlanError(
+            f"{asked}; evenly spread tokens already put {fewest:.1f} ({fewest / frame.budget:.3f}) there: raise the share "
+            "or narrow fovea_px"
+        )
+    best = min((abs(most - wanted), low), (abs(fewest - wanted), high))
+    for _ in range(HALVINGS):
+        if best[0] <= 0.5:
+            break
+        a_px = math.sqrt(low * high)
+        count = counted(a_px)
+        best = min(best, (abs(count - wanted), a_px))
+        low, high = (a_px, high) if count > wanted else (low, a_px)
+    return best[1]

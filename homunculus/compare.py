@@ -1,0 +1,164 @@
+"""Every allocator on one picture: a contact sheet, a table, and what each of them leaves unseen."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from bridge.checks import check_quality
+from bridge.errors import PlanError
+from bridge.law import Quality
+from bridge.open import Backend, open_unit
+from bridge.plan import SamplePlan
+from bridge.unit import TextureUnit
+from homunculus import allocators
+from homunculus.blindspots import Point, Sight, default_places, sight
+from homunculus.image import Array, read_image
+from homunculus.layouts.frame import whole
+from homunculus.look import Points, pairs, picture_of, version_of
+from homunculus.metrics import PlanMetrics, measure
+from homunculus.report.contact_sheet import Panel, contact_sheet
+from homunculus.report.files import replaced_together
+from homunculus.scene import Scene
+
+FILES = ("compare.png", "compare.json")
+JPEG_QUALITY = 72
+JPEG_WIDEST_PX = 760
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """One allocator's plan and how it did; or, where it could not make one, the reason."""
+
+    name: str
+    reason: str = ""
+    ms: float = math.nan
+    metrics: PlanMetrics | None = None
+    sight: Sight | None = None
+    panel: Panel | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """In JSON types."""
+        if self.metrics is None or self.sight is None:
+            return {"name": self.name, "reason": self.reason}
+        metrics = {name: value if math.isfinite(value) else None for name, value in self.metrics.as_dict().items()}
+        return {"name": self.name, "ms": self.ms, "metrics": metrics, **self.sight.as_dict()}
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """places: target, secondary and periphery, (x, y) in pixels. request: what was asked, in JSON types."""
+
+    entries: list[Entry]
+    places: Mapping[str, Point]
+    request: Mapping[str, Any]
+    sheet: Image.Image = field(repr=False)
+
+    def save(self, out_dir: str | os.PathLike[str], *, each: bool = False) -> list[Path]:
+        """Writes compare.png and compare.json, and, if `each`, a NAME.jpg of every allocator: all or none. Raises OSError."""
+        details = {
+            "request": dict(self.request),
+            "places_px": {name: list(point) for name, point in self.places.items()},
+            "allocators": [entry.as_dict() for entry in self.entries],
+            "versions": {name: version_of(name) for name in ("homunculus", "torch", "numpy", "moderngl")},
+        }
+        with replaced_together(Path(out_dir)) as folder:
+            self.sheet.save(folder / FILES[0], compress_level=6)
+            (folder / FILES[1]).write_text(json.dumps(details, indent=2, allow_nan=False) + "\n", "utf-8")
+            pairs_of = {f"{e.name}.jpg": e.panel.pair for e in self.entries if each and e.panel is not None}
+            for name, picture in pairs_of.items():
+                picture.thumbnail((JPEG_WIDEST_PX, JPEG_WIDEST_PX), Image.Resampling.LANCZOS)
+                picture.save(folder / name, quality=JPEG_QUALITY)
+        return [Path(out_dir) / name for name in (*FILES, *pairs_of)]
+
+
+def compare(
+    image: str | os.PathLike[str] | Array,
+    at: Points | None = None,
+    *,
+    relevance: Tensor | None = None,
+    query: str = "",
+    budget: int = 273,
+    patch_size: int = 16,
+    places: Mapping[str, Point] | None = None,
+    quality: Quality = "high",
+    backend: Backend | None = None,
+    unit: TextureUnit | None = None,
+    progress: Callable[[Iterable[str]], Iterable[str]] = iter,
+) -> Comparison:
+    """Spends one budget in every registered way on one picture, a path or [H, W, 3].
+
+    at: as fractions of width and height, like `places`, of which those not given (target, secondary, periphery) come from
+    `default_places`. relevance: [h, w] over the whole picture, finite and not negative. progress: wraps the names as they are worked on.
+    An allocator that cannot make a plan of this scene is listed with its reason. Raises ImageError or PlanError for bad input,
+    before any device is opened, and BackendUnavailableError.
+    """
+    check_quality(quality)
+    whole("budget", budget)
+    pixels = read_image(image) if isinstance(image, str | os.PathLike) else image
+    picture = picture_of(pixels)
+    height, width = size = (picture.shape[0], picture.shape[1])
+    given = {name: pairs(point, name)[0] for name, point in (places or {}).items()}
+    fixations = [] if at is None else [(x * width, y * height) for x, y in pairs(at)]
+    scene = Scene(size, fixations, relevance, patch_size, image=torch.from_numpy(np.array(picture)), query=query)
+    points = default_places(size, fixations, relevance)
+    if unknown := given.keys() - points.keys():
+        raise PlanError(f"place {min(unknown)!r} is unknown; choose among {', '.join(points)}")
+    points |= {name: (x * width, y * height) for name, (x, y) in given.items()}
+
+    entries = []
+    with ExitStack() as stack:
+        unit = stack.enter_context(open_unit(backend)) if unit is None else unit
+        pyramid = stack.enter_context(unit.pyramid(pixels))
+
+        def patches(plan: SamplePlan) -> Tensor:
+            return unit.sample(pyramid, plan, quality=quality).pixels
+
+        for name in progress(list(allocators.registry)):
+            entries.append(_entry(name, scene, budget, picture, points, patches))
+    panels = [entry.panel for entry in entries if entry.panel is not None]
+    request = {
+        "image": os.fspath(image) if isinstance(image, str | os.PathLike) else None,
+        "image_size": list(size),
+        "fixations_px": [list(point) for point in fixations],
+        "relevance": None if relevance is None else list(relevance.shape),
+        "query": query,
+        "budget": budget,
+        "patch_size": patch_size,
+        "quality": quality,
+    }
+    return Comparison(
+        entries, points, request, contact_sheet(panels, [(e.name, e.reason) for e in entries if e.reason])
+    )
+
+
+def _entry(
+    name: str,
+    scene: Scene,
+    budget: int,
+    picture: Array,
+    points: Mapping[str, Point],
+    patches: Callable[[SamplePlan], Tensor],
+) -> Entry:
+    start = perf_counter()
+    try:
+        plan = allocators.get(name).allocate(scene, budget)
+    except PlanError as error:
+        return Entry(name, str(error))
+    ms = round(1000 * (perf_counter() - start), 3)
+    seen = sight(plan, scene.size, scene.relevance, points)
+    metrics = measure(plan, scene.size, scene.fixations or None)
+    title = f"{name}: relevance coverage {seen.relevance_coverage:.1%}, {seen.empty_strata} of 64 strata empty"
+    return Entry(name, "", ms, metrics, seen, Panel.of(title, picture, plan, patches(plan), list(points.values())))

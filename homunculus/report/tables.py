@@ -1,0 +1,54 @@
+"""A comparison as tables for a terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rich import box
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from homunculus.compare import Comparison, Entry
+
+# Heading, and the value of an entry that has a plan.
+COLUMNS: dict[str, Callable[[Entry], str]] = {
+    "tokens": lambda entry: f"{entry.metrics.tokens}" if entry.metrics else "",
+    "coverage": lambda entry: f"{entry.metrics.coverage:.3f}" if entry.metrics else "",
+    "overlap": lambda entry: f"{entry.metrics.overlap:.2f}" if entry.metrics else "",
+    "resolution coverage": lambda entry: f"{entry.metrics.resolution_coverage:.3f}" if entry.metrics else "",
+    "relevance coverage": lambda entry: f"{entry.sight.relevance_coverage:.3f}" if entry.sight else "",
+    "empty strata": lambda entry: f"{entry.sight.empty_strata} of 64" if entry.sight else "",
+    "LOD": lambda entry: f"{entry.metrics.lod_min:.1f} to {entry.metrics.lod_max:.1f}" if entry.metrics else "",
+    "ms": lambda entry: f"{entry.ms:.1f}",
+}
+UNSEEN = "not seen"
+
+
+def metrics_table(comparison: Comparison) -> Table:
+    """A row an allocator; under them the reasons of those that made no plan."""
+    table = _table("How the budget was spent")
+    for heading in COLUMNS:
+        table.add_column(heading, justify="right")
+    for entry in comparison.entries:
+        if entry.metrics is not None:
+            table.add_row(entry.name, *(show(entry) for show in COLUMNS.values()))
+    return table
+
+
+def blind_spots_table(comparison: Comparison) -> Table:
+    """The finest texel's side (px) with which each allocator sees each place: 1 is all there is, more is blurrier."""
+    table = _table("Blind spots: side of a texel in px at each place")
+    for name, (x, y) in comparison.places.items():
+        table.add_column(f"{name} ({x:.0f}, {y:.0f})", justify="right")
+    for entry in comparison.entries:
+        if entry.sight is not None:
+            steps = entry.sight.step_px.values()
+            table.add_row(entry.name, *(UNSEEN if step is None else f"{step:.2f}" for step in steps))
+    return table
+
+
+def _table(title: str) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table.add_column("allocator", no_wrap=True)
+    return table
