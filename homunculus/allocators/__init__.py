@@ -9,15 +9,21 @@ from typing import Protocol
 
 from bridge.errors import PlanError
 from bridge.plan import SamplePlan
+from homunculus.allocators.foveated_pyramid import FoveatedPyramid
+from homunculus.allocators.grid_top_k import GridTopK
+from homunculus.allocators.hysteresis import Kept, hysteresis
+from homunculus.allocators.pyramid import Pyramid
+from homunculus.allocators.token_dag import TokenDag
 from homunculus.scene import Scene
 
-__all__ = ["Allocator", "get", "registry"]
+__all__ = ["Allocator", "FoveatedPyramid", "GridTopK", "Kept", "Pyramid", "TokenDag", "get", "hysteresis", "registry"]
 
 
 class Allocator(Protocol):
     """One way to spend a budget. Deterministic: the same scene gives the same plan, bit for bit."""
 
-    name: str
+    @property
+    def name(self) -> str: ...
 
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Exactly `budget` footprints, on the scene's device. Raises PlanError for a budget below 1, or for a scene that lacks what
@@ -25,7 +31,12 @@ class Allocator(Protocol):
         ...
 
 
-registry: dict[str, Allocator] = {}
+registry: dict[str, Allocator] = {
+    "grid_top_k": GridTopK(),
+    "pyramid": Pyramid(),
+    "foveated_pyramid": FoveatedPyramid(),
+    "token_dag": TokenDag(),
+}
 
 
 def get(name: str) -> Allocator:

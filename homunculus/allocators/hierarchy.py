@@ -55,7 +55,7 @@ class Tree:
 
     def levels(self, flat: Tensor) -> list[Tensor]:
         sizes = [rows * columns for rows, columns in self.shapes]
-        return [part.view(shape) for part, shape in zip(flat.split(sizes), self.shapes, strict=True)]
+        return [part.view(shape) for part, shape in zip(torch.split(flat, sizes), self.shapes, strict=True)]
 
     @cached_property
     def squares(self) -> Tensor:
@@ -85,9 +85,8 @@ class Tree:
     @cached_property
     def added(self) -> Tensor:
         """int64 [nodes]: how many tokens more a split costs, the number of quarters less 1; 0 for native patches."""
-        counts = [torch.ones(self.shapes[0], dtype=torch.float64, device=self.device)]
-        counts += [add_quarters(torch.ones_like(counts[0]).expand(shape)) for shape in self.shapes[:-1]]
-        return flatten(counts).long() - 1
+        ones = [torch.ones(shape, dtype=torch.float64, device=self.device) for shape in self.shapes]
+        return flatten([ones[0], *(add_quarters(level) for level in ones[:-1])]).long() - 1
 
     @cached_property
     def splittable(self) -> Tensor:
@@ -133,7 +132,15 @@ def flatten(levels: list[Tensor]) -> Tensor:
 
 def add_quarters(level: Tensor) -> Tensor:
     """[..., rows, columns] to the next coarser level: the sum over each node's quarters that exist."""
-    return F.avg_pool2d(level[None], 2, ceil_mode=True, divisor_override=1)[0] if level.ndim == 3 else add_quarters(level[None])[0]
+    planes = level.reshape(-1, *level.shape[-2:])
+    return F.avg_pool2d(planes, 2, ceil_mode=True, divisor_override=1).reshape(
+        *level.shape[:-2], -1, -(-level.shape[-1] // 2)
+    )
+
+
+def most_of_quarters(level: Tensor) -> Tensor:
+    """[rows, columns] to the next coarser level: the maximum over each node's quarters that exist."""
+    return F.max_pool2d(level[None], 2, ceil_mode=True)[0]
 
 
 def spread_quarters(level: Tensor, shape: tuple[int, int]) -> Tensor:

@@ -96,5 +96,8 @@ def extras(frame: Frame, count: int, fixations: Tensor, *, overview: bool) -> Te
     angle = turn.double() * (GOLDEN_TURN * (2 * math.pi / 2**32))
     point = fixations[index % len(fixations)] + radius[:, None] * torch.stack([angle.cos(), angle.sin()], -1)
     corner = (point - side / 2).round().clamp(min=0)
-    left, top = corner[:, 0].clamp(max=max(0.0, frame.width - side)), corner[:, 1].clamp(max=max(0.0, frame.height - side))
+    left, top = (
+        corner[:, 0].clamp(max=max(0.0, frame.width - side)),
+        corner[:, 1].clamp(max=max(0.0, frame.height - side)),
+    )
     return torch.cat([whole, torch.stack([left, top, torch.full_like(left, side)], -1)])
