@@ -76,11 +76,16 @@ class Tree:
 
     def lookup(self, flat: Tensor) -> Callable[[Node], float]:
         """A number a node, read back to the host once, as a function of nodes."""
-        values, first = flat.tolist(), [0]
+        values: list[float] = flat.tolist()
+        across, first = [columns for _, columns in self.shapes], [0]
         for rows, columns in self.shapes:
             first.append(first[-1] + rows * columns)
-        across = [columns for _, columns in self.shapes]
-        return lambda node: float(values[first[node.level] + node.row * across[node.level] + node.column])
+
+        def value(node: Node) -> float:
+            level, column, row = node
+            return values[first[level] + row * across[level] + column]
+
+        return value
 
     @cached_property
     def added(self) -> Tensor:

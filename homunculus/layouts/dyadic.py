@@ -9,8 +9,10 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable
+from itertools import chain
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -42,22 +44,26 @@ def best_first(frame: Frame, priority: Callable[[Node], float], *, fill: bool = 
     lowest = -math.inf if frame.magnify else 0
     heap = [(-priority(root), -root.level, 0, root)]
     done: list[tuple[int, Node]] = []
-    count = 1
+    count, full = 1, False
     while heap and count < frame.budget:
-        _, _, code, node = heap[0]
-        splits = node.level > lowest
-        places = quarters(frame, node) if splits else ()
-        fits = count + len(places) - 1 <= frame.budget
-        if splits and not fits and not fill:
-            break
-        heapq.heappop(heap)
-        if splits and fits:
-            count += len(places) - 1
-            for place in places:
-                part = Node(node.level - 1, 2 * node.column + (place & 1), 2 * node.row + (place >> 1))
-                heapq.heappush(heap, (-priority(part), -part.level, 4 * code + place, part))
-        else:
+        _, _, code, node = heapq.heappop(heap)
+        level, column, row = node
+        places = quarters(frame, node) if level > lowest else ()
+        if not places or count + len(places) - 1 > frame.budget:
             done.append((code, node))
+            if places and not fill:
+                break
+            if places and not full:  # no node inside the image fits any more: try those on its border alone
+                full = True
+                inside = [item for item in heap if len(quarters(frame, item[3])) == 4]
+                done += [(code, node) for _, _, code, node in inside]
+                heap = [item for item in heap if len(quarters(frame, item[3])) < 4]
+                heapq.heapify(heap)
+            continue
+        count += len(places) - 1
+        for place in places:
+            part = Node(level - 1, 2 * column + (place & 1), 2 * row + (place >> 1))
+            heapq.heappush(heap, (-priority(part), 1 - level, 4 * code + place, part))
     done += [(code, node) for _, _, code, node in heap]
     finest = min(node.level for _, node in done)
     done.sort(key=lambda item: item[0] << 2 * (item[1].level - finest))
@@ -74,7 +80,7 @@ def quarters(frame: Frame, node: Node) -> tuple[int, ...]:
 
 def squares(frame: Frame, nodes: list[Node]) -> Tensor:
     """float64 [N, 3]: left, top and side of nodes in pixels."""
-    rows = torch.tensor(nodes, dtype=torch.float64)
+    rows = torch.from_numpy(np.fromiter(chain.from_iterable(nodes), np.float64, 3 * len(nodes))).view(-1, 3)
     side = frame.patch_size * torch.exp2(rows[:, 0])
     return torch.stack([rows[:, 1] * side, rows[:, 2] * side, side], -1)
 
