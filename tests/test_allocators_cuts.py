@@ -375,12 +375,12 @@ def test_pyramid_ranks_all_levels_and_tells_positions() -> None:
     generator = torch.Generator().manual_seed(0)
     map_ = torch.rand(64, 64, generator=generator) ** 2
     scene = Scene((1024, 1024), relevance=map_)
-    plan = Pyramid(weights=(1, 1.2, 1.4, 1.6)).allocate(scene, 273)
+    plan = Pyramid(weights=(1, 1.6, 2.6, 4)).allocate(scene, 273)
     level, x, y = Pyramid.positions(plan).T
     torch.testing.assert_close(plan.side_px, 16.0 * 2**level)
     torch.testing.assert_close(plan.corners[:, 0], torch.stack([x, y], -1) * plan.side_px[:, None])
     scores = []
-    for depth, weight in enumerate((1, 1.2, 1.4, 1.6)):
+    for depth, weight in enumerate((1, 1.6, 2.6, 4)):
         mean = torch.nn.functional.avg_pool2d(map_[None].double(), 2**depth)[0]
         scores += [(float(v) * weight, depth, c, r) for (r, c), v in np.ndenumerate(mean.numpy())]
     best = {tuple(s[1:]) for s in sorted(scores, reverse=True)[:273]}
@@ -394,7 +394,7 @@ def test_pyramid_divides_the_budget_as_told() -> None:
     told = Pyramid(split=(64, 128, 64, 17))
     counts = [Pyramid.positions(told.allocate(scene, n))[:, 0].bincount(minlength=4).tolist() for n in (273, 91)]
     assert counts == [[64, 128, 64, 17], [21, 43, 21, 6]]
-    assert shares(273, (64, 128, 64, 17), (1024, 256, 64, 16)) == [65, 128, 64, 16]
+    assert shares(273, (64, 128, 64, 17), (1024, 256, 64, 16)) == [64, 129, 64, 16]
     assert shares(10, (0, 0, 1, 0), (99, 99, 4, 1)) == [3, 2, 4, 1]
     assert shares(50, (1, 1), (3, 4)) == [3, 4]
     small = Pyramid(split=(64, 128, 64, 17)).allocate(Scene((100, 50)), 60)
@@ -422,10 +422,12 @@ def test_hysteresis_keeps_tokens_until_others_are_clearly_better(name: str) -> N
     map_ = torch.rand(64, 64, generator=generator) ** 4
     allocator = allocators.get(name)
     before = allocator.allocate(Scene(size, [(500, 500)], map_), 273)
-    trembling = Scene(size, [(500, 500)], map_ * (1 + 0.1 * torch.rand(64, 64, generator=generator)))
+    trembling = Scene(size, [(500, 500)], map_ * (1 + 0.5 * torch.rand(64, 64, generator=generator)))
     after = allocator.allocate(trembling, 273)
+    if isinstance(allocator, FoveatedPyramid):
+        trembling = allocator.weighted(trembling, 273)
     moved = []
-    for threshold in (0.0, 0.02, 0.05, 0.2):
+    for threshold in (0.0, 0.05, 0.1, 1.0):
         kept = hysteresis(before, after, trembling, threshold)
         assert len(kept.plan) == 273
         held = {tuple(row) for row in before.footprints.tolist()}
@@ -438,8 +440,18 @@ def test_hysteresis_keeps_tokens_until_others_are_clearly_better(name: str) -> N
     same = hysteresis(before, before, trembling)
     assert (same.moved, same.proposed) == (0, 0)
     elsewhere = Scene(size, [(100, 900)], map_.flip(0, 1) ** 2)
-    jump = hysteresis(before, allocator.allocate(elsewhere, 273), elsewhere)
+    proposed = allocator.allocate(elsewhere, 273)
+    if isinstance(allocator, FoveatedPyramid):
+        elsewhere = allocator.weighted(elsewhere, 273)
+    jump = hysteresis(before, proposed, elsewhere)
     assert jump.moved > 0.5 * jump.proposed
+
+
+def test_hysteresis_lets_the_fovea_follow_the_eye() -> None:
+    allocator, size = FoveatedPyramid(), (1024, 1024)
+    here, there = (allocator.allocate(Scene(size, [point]), 273) for point in ((200, 300), (800, 700)))
+    kept = hysteresis(here, there, allocator.weighted(Scene(size, [(800, 700)]), 273))
+    assert kept.moved > 0.9 * kept.proposed > 50
 
 
 def test_hysteresis_refuses_plans_that_cannot_be_compared() -> None:
