@@ -127,6 +127,13 @@ class Frame:
         zero = torch.zeros_like(step[:, 0])
         return self.plan(centers, torch.stack([step[:, 0], zero], -1), torch.stack([zero, step[:, 1]], -1), note)
 
+    def squares(self, squares: Tensor, note: str = "") -> SamplePlan:
+        """Upright square patches [N, 3], left, top and side in pixels, where they stand."""
+        step = squares[:, 2] / self.patch_size
+        zero = torch.zeros_like(step)
+        centers = squares[:, :2] + squares[:, 2:] / 2
+        return self.plan(centers, torch.stack([step, zero], -1), torch.stack([zero, step], -1), note)
+
     def small_image_note(self) -> str:
         """Tells the caller that the budget exceeds the image; empty where it does not."""
         if self.native_count >= self.budget:

@@ -1,0 +1,69 @@
+"""The quadtree whose leaves follow S(e), weighted by relevance: distance to the fixation and scale together.
+
+Splitting a node of side S doubles the resolution with which its relevance is seen, a gain of mass * P / S in resolved
+relevance, sum of R min(1, P / S). The linear acuity v(e) = 1 / (1 + e / a), the inverse of the cortical S(e) / S(0)
+(Horton & Hoyt 1991), weighs that gain: a prior that stays right where the relevance map is wrong.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from bridge.errors import PlanError
+from bridge.plan import SamplePlan
+from homunculus import cortex
+from homunculus.allocators.hierarchy import Request, relevance_mass
+from homunculus.layouts.dyadic import best_first, squares
+from homunculus.layouts.frame import Frame
+from homunculus.scene import Scene
+
+
+@dataclass(frozen=True)
+class FoveatedPyramid:
+    """Best-first growth by relevance mass x acuity / side.
+
+    a_px: the acuity's constant; by default the one at which the budget tiles the image by acuity alone. prior: the share
+    of relevance that is spread evenly whatever the map says; at 1 the plan is that of the quadtree layout, and where the
+    map is zero its leaves still follow S(e). Leaves in Morton order, then the quadtree layout's extras. The traversal
+    runs on the host: on a GPU the nodes' weights are read back once.
+    """
+
+    a_px: float | None = None
+    prior: float = 0.25
+    name: str = "foveated_pyramid"
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.prior <= 1:
+            raise PlanError(f"prior is {self.prior}; it is a share, 0 to trust the map alone and 1 to ignore it")
+
+    def allocate(self, scene: Scene, budget: int) -> SamplePlan:
+        """Raises PlanError for a budget below 1."""
+        request = Request.of(scene, budget)
+        frame, tree = request.frame, request.tree
+        mass = torch.lerp(relevance_mass(scene, tree), tree.area_share, self.prior)
+        priority = tree.lookup(mass * self.acuity(request, tree.centers) / tree.squares[:, 2])
+        return request.plan(squares(frame, best_first(frame, priority, fill=True)).to(tree.device))
+
+    def weighted(self, scene: Scene, budget: int) -> Scene:
+        """The scene whose relevance is what this allocator spends by, prior and acuity included: by it `hysteresis` sees
+        that a moved fixation is a gain. [64, 64] where the scene has no map.
+        """
+        request, (height, width) = Request.of(scene, budget), scene.size
+        map_ = torch.ones(64, 64, device=scene.device) if scene.relevance is None else scene.relevance.detach()
+        map_ = map_.double() / map_.mean(dtype=torch.float64).clamp(min=torch.finfo(torch.float64).tiny)
+        rows, columns = map_.shape
+        row, column = torch.meshgrid(*(torch.arange(n, device=map_.device) for n in map_.shape), indexing="ij")
+        points = torch.stack([(column + 0.5) * (width / columns), (row + 0.5) * (height / rows)], -1).double()
+        map_ = torch.lerp(map_, torch.ones_like(map_), self.prior) * self.acuity(request, points)
+        return replace(scene, relevance=map_)
+
+    def acuity(self, request: Request, points: Tensor) -> Tensor:
+        """float64 [...]: v(e) at points [..., 2] in pixels, e the distance from the nearest fixation."""
+        frame, fixations = request.frame, request.fixations
+        a_px = Frame.of(frame.size, fixations, frame.budget, frame.patch_size, a_px=self.a_px).constant_px()
+        offsets = points[..., None, :] - fixations
+        eccentricity = torch.hypot(offsets[..., 0], offsets[..., 1]).amin(-1)
+        return 1 / cortex.get_law("areal").side(eccentricity / a_px)

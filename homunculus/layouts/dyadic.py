@@ -1,0 +1,109 @@
+"""The quadtree over an image that layouts and allocators share: its nodes, best-first growth, and leaves as patches.
+
+A node of level l is a square of side patch_size * 2^l pixels. One root at the image's corner covers the image; squares
+wholly outside it do not exist. Leaves of level 0 and above are mip-aligned, so that every texel is an exact box mean.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable
+from itertools import chain
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from homunculus.layouts.frame import Frame
+from homunculus.layouts.log_polar import GOLDEN_TURN
+
+
+class Node(NamedTuple):
+    """A square of side patch_size * 2^level pixels; column and row count such squares from the image's corner."""
+
+    level: int
+    column: int
+    row: int
+
+
+def root_of(size: tuple[int, int], patch_size: int) -> Node:
+    """The smallest node that covers an image of (height, width)."""
+    return Node(max(0, math.ceil(math.log2(max(size) / patch_size))), 0, 0)
+
+
+def best_first(frame: Frame, priority: Callable[[Node], float], *, fill: bool = False) -> list[Node]:
+    """Leaves that cover the image once, at most the frame's budget, in Morton order.
+
+    The node of highest priority is split into its quarters while the budget holds; ties go to the coarser, then to the
+    first in Morton order. fill: after the first node whose quarters do not fit, nodes of lower priority whose quarters
+    do, at the image's border, are still split. No node below level 0 unless the frame may magnify.
+    """
+    root = root_of(frame.size, frame.patch_size)
+    lowest = -math.inf if frame.magnify else 0
+    heap = [(-priority(root), -root.level, 0, root)]
+    done: list[tuple[int, Node]] = []
+    count, full = 1, False
+    while heap and count < frame.budget:
+        _, _, code, node = heapq.heappop(heap)
+        level, column, row = node
+        places = quarters(frame, node) if level > lowest else ()
+        if not places or count + len(places) - 1 > frame.budget:
+            done.append((code, node))
+            if places and not fill:
+                break
+            if places and not full:  # no node inside the image fits any more: try those on its border alone
+                full = True
+                inside = [item for item in heap if len(quarters(frame, item[3])) == 4]
+                done += [(code, node) for _, _, code, node in inside]
+                heap = [item for item in heap if len(quarters(frame, item[3])) < 4]
+                heapq.heapify(heap)
+            continue
+        count += len(places) - 1
+        for place in places:
+            part = Node(level - 1, 2 * column + (place & 1), 2 * row + (place >> 1))
+            heapq.heappush(heap, (-priority(part), 1 - level, 4 * code + place, part))
+    done += [(code, node) for _, _, code, node in heap]
+    finest = min(node.level for _, node in done)
+    done.sort(key=lambda item: item[0] << 2 * (item[1].level - finest))
+    return [node for _, node in done]
+
+
+def quarters(frame: Frame, node: Node) -> tuple[int, ...]:
+    """Which of the node's quarters reach into the image, in Morton order: 0 left top, 1 right, 2 left below, 3 right."""
+    half = frame.patch_size * 2.0 ** (node.level - 1)
+    right = (2 * node.column + 1) * half < frame.width
+    below = (2 * node.row + 1) * half < frame.height
+    return ((0, 1, 2, 3) if right else (0, 2)) if below else ((0, 1) if right else (0,))
+
+
+def squares(frame: Frame, nodes: list[Node]) -> Tensor:
+    """float64 [N, 3]: left, top and side of nodes in pixels."""
+    rows = torch.from_numpy(np.fromiter(chain.from_iterable(nodes), np.float64, 3 * len(nodes))).view(-1, 3)
+    side = frame.patch_size * torch.exp2(rows[:, 0])
+    return torch.stack([rows[:, 1] * side, rows[:, 2] * side, side], -1)
+
+
+def extras(frame: Frame, count: int, fixations: Tensor, *, overview: bool) -> Tensor:
+    """float64 [count, 3], left, top and side in pixels: what is left of a budget once the leaves are chosen.
+
+    First the root, as an overview, if wanted; then patches of one texel a pixel, on whole pixels inside the image: one
+    at each of the fixations [K, 2], then more on a golden spiral around them. On the device of the fixations.
+    """
+    root = root_of(frame.size, frame.patch_size)
+    whole = squares(frame, [root]).to(fixations.device)[: min(count, 1) if overview else 0]
+    count -= len(whole)
+    side = float(frame.patch_size)
+    spacing = min(side, math.sqrt(frame.height * frame.width / max(count, 1)))
+    index = torch.arange(count, dtype=torch.int64, device=fixations.device)
+    turn = index // len(fixations)
+    radius = spacing * (turn * (len(fixations) / math.pi)).double().sqrt()
+    angle = turn.double() * (GOLDEN_TURN * (2 * math.pi / 2**32))
+    point = fixations[index % len(fixations)] + radius[:, None] * torch.stack([angle.cos(), angle.sin()], -1)
+    corner = (point - side / 2).round().clamp(min=0)
+    left, top = (
+        corner[:, 0].clamp(max=max(0.0, frame.width - side)),
+        corner[:, 1].clamp(max=max(0.0, frame.height - side)),
+    )
+    return torch.cat([whole, torch.stack([left, top, torch.full_like(left, side)], -1)])
