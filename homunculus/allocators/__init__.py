@@ -9,6 +9,7 @@ from typing import Protocol
 
 from bridge.errors import PlanError
 from bridge.plan import SamplePlan
+from homunculus.allocators.frequency import Frequency
 from homunculus.scene import Scene
 
 __all__ = ["Allocator", "get", "registry"]
@@ -25,7 +26,9 @@ class Allocator(Protocol):
         ...
 
 
-registry: dict[str, Allocator] = {}
+registry: dict[str, Allocator] = {
+    "frequency": Frequency(),
+}
 
 
 def get(name: str) -> Allocator:
