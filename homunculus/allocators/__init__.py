@@ -10,6 +10,7 @@ from typing import Protocol
 from bridge.errors import PlanError
 from bridge.plan import SamplePlan
 from homunculus.allocators.frequency import Frequency
+from homunculus.allocators.hybrid_atlas import HybridAtlas
 from homunculus.scene import Scene
 
 __all__ = ["Allocator", "get", "registry"]
@@ -28,6 +29,7 @@ class Allocator(Protocol):
 
 registry: dict[str, Allocator] = {
     "frequency": Frequency(),
+    "hybrid_atlas": HybridAtlas(),
 }
 
 
