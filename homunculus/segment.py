@@ -14,7 +14,7 @@ LONGER_PX = 192  # a page of text has become grey blocks here; mean shift takes 
 SPATIAL_RADIUS_PX = 8
 COLOR_RADIUS = 32
 FILL_DIFFERENCE = 4  # grey levels between neighbours that belong together after smoothing
-LEAST_SHARE = 1 / 1024  # of the picture; smaller regions are given to their neighbours
+LEAST_SHARE = 1 / 2048  # of the picture; regions with a smaller core are given to their neighbours
 
 Labels = np.ndarray[Any, np.dtype[np.int32]]
 Picture = np.ndarray[Any, Any]
@@ -23,8 +23,9 @@ Picture = np.ndarray[Any, Any]
 def segment_colors(image: Tensor) -> Tensor:
     """Regions of like colour in an image [H, W, 3], uint8 or 0..1: int32 [h, w], its longer side at most 192 px.
 
-    Mean-shift segmentation (Comaniciu & Meer 2002) by OpenCV's pyrMeanShiftFiltering and floodFill; regions below 1/1024 of the
-    picture are divided among their neighbours by its watershed. The region that holds most of the border is the background, 0.
+    Mean-shift segmentation (Comaniciu & Meer 2002) by OpenCV's pyrMeanShiftFiltering and floodFill; regions whose core, without
+    the outermost pixels, is below 1/2048 of the picture are divided among their neighbours by its watershed. The region that
+    holds most of the border is the background, 0; the others count from 1 in the order of their first pixel.
     Deterministic. Raises BackendUnavailableError, with the remedy, without OpenCV.
     """
     try:
@@ -42,15 +43,20 @@ def segment_colors(image: Tensor) -> Tensor:
     reduced = cv2.resize(np.ascontiguousarray(picture), small, interpolation=cv2.INTER_AREA)
     smooth = cv2.pyrMeanShiftFiltering(reduced, SPATIAL_RADIUS_PX, COLOR_RADIUS)
     filled = flood(smooth)
-    counts = np.bincount(filled.ravel())
-    kept = counts >= LEAST_SHARE * filled.size
+    window = np.ones((3, 3))
+    core = cv2.erode(filled.astype(np.float64), window) == cv2.dilate(filled.astype(np.float64), window)
+    kept = np.bincount(filled[core], minlength=filled.max() + 1) >= LEAST_SHARE * filled.size
     kept[0] = False
-    markers = (np.cumsum(kept) * kept)[filled].astype(np.int32)
+    if not kept.any():
+        return torch.zeros(filled.shape, dtype=torch.int32)
+    markers = ((np.cumsum(kept) * kept)[filled] * core).astype(np.int32)
     # Watershed marks the seams and the frame -1; each joins a neighbour.
     seamed = np.maximum(cv2.watershed(smooth, markers), 0)
-    labels = np.where(seamed > 0, seamed, cv2.dilate(seamed.astype(np.float32), np.ones((3, 3)))).astype(np.int32)
+    labels = np.where(seamed > 0, seamed, cv2.dilate(seamed.astype(np.float64), window)).astype(np.int32)
     border = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    labels[labels == np.bincount(border).argmax()] = 0
+    background = int(np.bincount(border).argmax())
+    labels[labels == background] = 0
+    labels[labels > background] -= 1
     return torch.from_numpy(labels)
 
 

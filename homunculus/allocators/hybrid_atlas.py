@@ -22,15 +22,17 @@ from homunculus.segment import segment_colors
 
 Segment = Callable[[Tensor], Tensor]
 Array = np.ndarray[Any, Any]
+Table = tuple[int, int, Array]  # top, left, summed-area table
 # A cell weighs its relevance and this share of the mean relevance, so that area decides where relevance is silent.
 AREA_WEIGHT = 0.01
+MEAN_WEIGHT = 2**20
 DENSE_LABELS = 2**16  # above, labels are sorted instead of counted
 
 
 class Rectangle(NamedTuple):
     """Cells [top, bottom) x [left, right) of a region, heaviest first when sorted, then in the order they were made."""
 
-    negative_mass: float
+    negative_mass: int
     order: int
     region: int
     top: int
@@ -115,11 +117,14 @@ def consecutive(given: Array) -> Array:
 
 
 def cell_weights(relevance: Tensor | None, shape: tuple[int, ...]) -> Array:
-    """float64 [rows, columns]: relevance averaged over each cell, with mean about 1; all 1 where it says nothing."""
+    """int64 [rows, columns]: relevance averaged over each cell, with mean about 2^20; all equal where it says nothing.
+
+    Whole numbers add up exactly, so equal shares tie, and a sum is 0 only where nothing is.
+    """
     if relevance is None or not bool(relevance.any()):
-        return np.ones(shape)
+        return np.full(shape, MEAN_WEIGHT)
     cells = F.interpolate(relevance.detach().cpu().double()[None, None], shape, mode="area")[0, 0].numpy()
-    return np.asarray(cells / cells.mean() + AREA_WEIGHT)
+    return np.asarray(np.rint((cells / cells.mean() + AREA_WEIGHT) * MEAN_WEIGHT).astype(np.int64))
 
 
 def merge_smallest(labels: Array, budget: int) -> tuple[Array, str]:
@@ -138,69 +143,75 @@ def merge_smallest(labels: Array, budget: int) -> tuple[Array, str]:
 
 def cut(frame: Frame, labels: Array, weights: Array) -> tuple[list[Rectangle], int]:
     """The regions' rectangles, by region and then by weight, and how many tokens the grid gets."""
-    masses = np.bincount(labels.ravel(), weights.ravel())
+    masses = np.bincount(labels.ravel(), weights.ravel()).tolist()
     regions = len(masses) - 1
-    share = round(frame.budget * masses[0] / masses.sum())
+    share = round(frame.budget * masses[0] / sum(masses))
     foreground = frame.budget - min(max(share, int((labels == 0).any())), frame.budget - regions)
     cell_px = frame.height / labels.shape[0], frame.width / labels.shape[1]
     heap: list[Rectangle] = []
     done: list[Rectangle] = []
-    tables: dict[int, tuple[int, int, Array]] = {}
+    tables: dict[int, Table] = {}
     for number, box in enumerate(ndimage.find_objects(labels)):
         rows, columns = box
         heap.append(
-            Rectangle(-masses[number + 1], number, number + 1, rows.start, rows.stop, columns.start, columns.stop)
+            Rectangle(-int(masses[number + 1]), number, number + 1, rows.start, rows.stop, columns.start, columns.stop)
         )
     heapq.heapify(heap)
     made = regions
     while heap and len(heap) + len(done) < foreground:
         whole = heapq.heappop(heap)
-        middle = halving(frame, whole, cell_px)
-        if middle is None:
-            done.append(whole)
-            continue
         if whole.region not in tables:
             tables[whole.region] = table_of(labels, weights, whole)
-        for half in halves(whole, *middle):
-            mass = mass_of(tables[whole.region], *half)
-            if mass > 0:
-                heapq.heappush(heap, Rectangle(-mass, made, whole.region, *half))
-                made += 1
-    rectangles = sorted([*done, *heap], key=lambda one: (one.region, *one))
+        parts = halves(frame, whole, cell_px, tables[whole.region])
+        if not parts:
+            done.append(whole)
+        for mass, edges in parts:
+            heapq.heappush(heap, Rectangle(-mass, made, whole.region, *edges))
+            made += 1
+    rectangles = [shrunk(frame, one, cell_px, tables.get(one.region)) for one in (*done, *heap)]
+    rectangles.sort(key=lambda one: (one.region, *one))
     return rectangles, frame.budget - len(rectangles)
 
 
-def halving(frame: Frame, whole: Rectangle, cell_px: tuple[float, float]) -> tuple[bool, int] | None:
-    """Whether to cut between rows, and before which row or column; None where a half would be thinner than a patch."""
-    tall, wide = (whole.bottom - whole.top) * cell_px[0], (whole.right - whole.left) * cell_px[1]
-    between_rows = tall > wide
-    first, last, side_px = (
-        (whole.top, whole.bottom, cell_px[0]) if between_rows else (whole.left, whole.right, cell_px[1])
-    )
-    middle = (first + last) // 2
-    return (between_rows, middle) if (middle - first) * side_px >= frame.patch_size else None
+def halves(
+    frame: Frame, whole: Rectangle, cell_px: tuple[float, float], table: Table
+) -> list[tuple[int, tuple[int, int, int, int]]]:
+    """Weight and edges of the halves across the longer side that hold something; none if they would be thinner than a patch."""
+    _, _, _, top, bottom, left, right = whole
+    tall, wide = (bottom - top) * cell_px[0], (right - left) * cell_px[1]
+    if tall > wide:
+        middle = (top + bottom) // 2
+        thinner_px = (middle - top) * cell_px[0]
+        edges = [(top, middle, left, right), (middle, bottom, left, right)]
+    else:
+        middle = (left + right) // 2
+        thinner_px = (middle - left) * cell_px[1]
+        edges = [(top, bottom, left, middle), (top, bottom, middle, right)]
+    if thinner_px < frame.patch_size:
+        return []
+    return [(mass, part) for part in edges if (mass := mass_of(table, *part))]
 
 
-def halves(whole: Rectangle, between_rows: bool, middle: int) -> list[tuple[int, int, int, int]]:
-    if between_rows:
-        return [(whole.top, middle, whole.left, whole.right), (middle, whole.bottom, whole.left, whole.right)]
-    return [(whole.top, whole.bottom, whole.left, middle), (whole.top, whole.bottom, middle, whole.right)]
+def shrunk(frame: Frame, one: Rectangle, cell_px: tuple[float, float], table: Table | None) -> Rectangle:
+    """Without the halves that hold nothing of the region; a whole region's bounding box, without table, has none."""
+    while table is not None and len(parts := halves(frame, one, cell_px, table)) == 1:
+        one = one._replace(**dict(zip(("top", "bottom", "left", "right"), parts[0][1], strict=True)))
+    return one
 
 
-def table_of(labels: Array, weights: Array, box: Rectangle) -> tuple[int, int, Array]:
+def table_of(labels: Array, weights: Array, box: Rectangle) -> Table:
     """The corner of a region's bounding box, and the summed-area table of its weights there."""
     window = np.s_[box.top : box.bottom, box.left : box.right]
-    table = np.zeros((box.bottom - box.top + 1, box.right - box.left + 1))
+    table = np.zeros((box.bottom - box.top + 1, box.right - box.left + 1), np.int64)
     table[1:, 1:] = np.where(labels[window] == box.region, weights[window], 0).cumsum(0).cumsum(1)
     return box.top, box.left, table
 
 
-def mass_of(region: tuple[int, int, Array], top: int, bottom: int, left: int, right: int) -> float:
-    """The weight inside a rectangle; 0 where it holds no cell of the region, whatever the table's rounding."""
+def mass_of(region: Table, top: int, bottom: int, left: int, right: int) -> int:
+    """The weight inside a rectangle; 0 only where it holds no cell of the region."""
     first_row, first_column, table = region
     top, bottom, left, right = top - first_row, bottom - first_row, left - first_column, right - first_column
-    mass = float(table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left])
-    return mass if mass > AREA_WEIGHT / 2 else 0.0
+    return int(table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left])
 
 
 def boxes(frame: Frame, rectangles: list[Rectangle], shape: tuple[int, ...]) -> SamplePlan:
