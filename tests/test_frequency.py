@@ -12,9 +12,10 @@ from pictures import dead_leaves
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from bridge.errors import PlanError
+from bridge.errors import ImageError, PlanError
 from bridge.plan import SamplePlan
-from homunculus.allocators.frequency import Frequency, band_means, measure
+from homunculus.allocators.frequency import Frequency
+from homunculus.allocators.frequency_energies import band_means, measure
 from homunculus.allocators.frequency_prior import BOOST, line_level, prior
 from homunculus.oriented import (
     ORIENTATIONS,
@@ -259,7 +260,13 @@ def test_refusals() -> None:
         Frequency().allocate(Scene(size=(64, 64)), 10)
     with pytest.raises(PlanError, match="budget is 0"):
         Frequency().allocate(Scene(size=(64, 64), image=image), 0)
-    with pytest.raises(PlanError, match="energies are for patches of 8 texels, the scene has 16; measure again"):
+    with pytest.raises(
+        PlanError, match=r"energies are for \(64, 64\) px and patches of 8 texels, the scene .* 16 texels; measure"
+    ):
         Frequency().allocate(Scene(size=(64, 64), image=image), 10, measure(image, 8))
+    with pytest.raises(PlanError, match=r"energies are for \(32, 64\) px"):
+        Frequency().allocate(Scene(size=(64, 64), image=image), 10, measure(image[:32]))
+    with pytest.raises(ImageError, match="the image holds values that are not finite; expected 0..1"):
+        measure(image * float("nan"))
     with pytest.raises(PlanError, match="gamma -1"):
         Frequency(gamma=-1)

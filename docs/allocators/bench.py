@@ -13,7 +13,8 @@ import torch
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
-from homunculus.allocators.frequency import Frequency, measure
+from homunculus.allocators.frequency import Frequency
+from homunculus.allocators.frequency_energies import measure
 from homunculus.allocators.hybrid_atlas import HybridAtlas
 from homunculus.hiz import HiZ
 from homunculus.scene import Scene

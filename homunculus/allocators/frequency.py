@@ -2,71 +2,29 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from bridge.errors import PlanError
 from bridge.plan import SamplePlan
 from homunculus import layouts
+from homunculus.allocators.frequency_energies import Energies, Scores, band_means, cell_means, measure, reach
 from homunculus.allocators.frequency_prior import prior
 from homunculus.budget import split
 from homunculus.layouts.frame import Frame, clamp_centers
-from homunculus.oriented import ORIENTATIONS, direction, intensity_levels, oriented_energy
+from homunculus.oriented import ORIENTATIONS, direction
 from homunculus.scene import Scene
-
-MAX_LEVEL = 4
-# Variance below which there is nothing to see: a tenth of one grey level of 255, squared.
-LEAST_ENERGY = (0.1 / 255) ** 2
-Scores = np.ndarray[Any, np.dtype[np.float32]]  # [4, rows, columns]
-LARGEST_STRIDE_PX = 64  # a shift of the image by as much shifts the cells of every level
-
-
-@dataclass(frozen=True, eq=False)
-class Energies:
-    """Oriented energy of an image as tokens see it, fine to coarse; made once an image by `measure`.
-
-    bands: a level each, float32 [4, rows, columns] on the host, the mean energy of lines along 0, 45, 90 and 135 degrees over the
-        P x P texels of a token in that cell. prevailing: the same where a band is the strongest of the four in its cell and there is
-        anything to see, 0 elsewhere. strides: texels of the level from one cell to the next.
-    """
-
-    bands: list[Tensor]
-    prevailing: list[Tensor]
-    strides: list[int]
-    patch_size: int
-
-
-def measure(image: Tensor, patch_size: int = 16, max_level: int = MAX_LEVEL) -> Energies:
-    """The energies of an image [H, W, 3], on the levels where it holds at least one token of patch_size texels."""
-    energies = Energies([], [], [], patch_size)
-    shorter = min(image.shape[:2])
-    last = min(max_level, int(math.log2(shorter / patch_size))) if shorter >= patch_size else -1
-    half = 1 << max(patch_size // 2, 1).bit_length() - 1
-    for level, plane in enumerate(intensity_levels(image, last)[: last + 1]):
-        stride = max(1, min(half, LARGEST_STRIDE_PX >> level))
-        bands = F.avg_pool2d(oriented_energy(plane)[None], patch_size, stride)[0].cpu()
-        strongest, index = bands.max(0)
-        prevails = F.one_hot(index, ORIENTATIONS).permute(2, 0, 1) * (strongest > LEAST_ENERGY)
-        energies.bands.append(bands)
-        energies.prevailing.append(bands * prevails)
-        energies.strides.append(stride)
-    return energies
 
 
 class Frequency:
     """Every level and orientation is a band with its own budget; text is horizontal at the scale of its lines only.
 
-    A band's weight is the energy of the cells where it prevails, over all cells, times their relevance, to the power gamma, times
-    the prior of the query
-    (`frequency_prior.py`). It gets `floor` tokens where the budget allows, the rest by largest remainder. Within the band
-    the cells where its orientation prevails are taken by energy x relevance, none within half a token of a stronger one.
+    A band's weight is its energy in the cells where it prevails, times their relevance, averaged over all cells, to the power gamma,
+    times the prior of the query (`frequency_prior.py`). It gets `floor` tokens where the budget allows, the rest by largest
+    remainder. Its cells are taken by energy x relevance, none within half a token of a stronger one.
     A footprint lies along its lines: S a by S / a with a = sqrt(1 + elongation * coherence), S = patch_size * 2^level px, so
     its area is that of the square. a is at most 2^level, so that the minor step never falls below 1 px (level 0 stays
     square), and footprints that would leave the image are moved inside where they fit. Sampling follows the anisotropic law.
@@ -86,7 +44,8 @@ class Frequency:
     def allocate(self, scene: Scene, budget: int, energies: Energies | None = None) -> SamplePlan:
         """Exactly `budget` footprints, by level, orientation and rank, the grid last. energies: of this image, to save measuring it.
 
-        Raises PlanError for a budget below 1, a scene without image, or energies for another patch size.
+        Raises PlanError for a budget below 1, a scene without image, or energies for another image size or patch size; ImageError for an
+        image with values that are not finite.
         """
         frame = Frame.of(scene.size, None, budget, scene.patch_size, layer=scene.layer)
         if energies is None:
@@ -95,9 +54,10 @@ class Frequency:
                     "frequency measures the image, and this scene has none; give Scene(image=...), or an allocator without need of it"
                 )
             energies = measure(scene.image, scene.patch_size)
-        if energies.patch_size != frame.patch_size:
+        if (energies.size, energies.patch_size) != (frame.size, frame.patch_size):
             raise PlanError(
-                f"energies are for patches of {energies.patch_size} texels, the scene has {frame.patch_size}; measure again"
+                f"energies are for {energies.size} px and patches of {energies.patch_size} texels, "
+                f"the scene has {frame.size} px and {frame.patch_size} texels; measure again"
             )
         scores = [self._scores(scene, energies, level) for level in range(len(energies.bands))]
         cells = self.choose(scene, frame.budget, energies, scores)
@@ -126,8 +86,8 @@ class Frequency:
             return []
         means = np.stack([score.mean((1, 2), dtype=np.float64) for score in scores])
         weights = (means**self.gamma * prior(scene.query, band_means(energies))).ravel()
-        bands = [(band, reach(energies, level)) for level, score in enumerate(scores) for band in score]
-        room = [int(np.count_nonzero(band)) for band, _ in bands]
+        bands = [Band.of(band, reach(energies, level)) for level, score in enumerate(scores) for band in score]
+        room = [band.room for band in bands]
         picked: list[list[int]] = [[] for _ in bands]
         while True:
             taking = [index for index, most in enumerate(room) if most]
@@ -140,7 +100,7 @@ class Frequency:
             )
             for index, share in zip(taking, shares, strict=True):
                 if len(picked[index]) < share:
-                    picked[index] = pick(*bands[index], share)
+                    picked[index] = bands[index].pick(share)
                 if len(picked[index]) < share:
                     room[index] = len(picked[index])
             if all(len(picked[index]) >= share for index, share in zip(taking, shares, strict=True)):
@@ -169,57 +129,48 @@ class Frequency:
         return frame.plan(clamp_centers(centers, boxes, frame.extent), right, down)
 
 
-def band_means(energies: Energies) -> np.ndarray[tuple[int, int], np.dtype[np.float64]]:
-    """[levels, 4]: the mean energy of each band over the image."""
-    return np.stack([bands.double().mean((1, 2)).numpy() for bands in energies.bands])
+class Band(NamedTuple):
+    """The cells of one level in which one orientation prevails: row-major, float32 values above 0, out of rows x columns."""
 
+    cells: np.ndarray[Any, np.dtype[np.int64]]
+    values: np.ndarray[Any, np.dtype[np.float32]]
+    rows: int
+    columns: int
+    radius: int
 
-def reach(energies: Energies, level: int) -> int:
-    """How many cells away a stronger token suppresses a weaker one of its band: half a token."""
-    return max(1, energies.patch_size // 2 // energies.strides[level])
+    @classmethod
+    def of(cls, score: np.ndarray[Any, np.dtype[np.float32]], radius: int) -> Band:
+        """Of scores [rows, columns]."""
+        flat = score.ravel()
+        cells = np.flatnonzero(flat)
+        return cls(cells, flat[cells], score.shape[0], score.shape[1], radius)
 
+    @property
+    def room(self) -> int:
+        """No more can be picked: there are no more, or no more fit with `radius` cells between them."""
+        return min(len(self.cells), -(-self.rows // (self.radius + 1)) * -(-self.columns // (self.radius + 1)))
 
-def cell_means(relevance: Tensor, size: tuple[int, int], energies: Energies, level: int) -> Tensor:
-    """float32 [rows, columns]: mean of the relevance cells that a token in each cell touches, by a summed-area table."""
-    table = F.pad(relevance.detach().cpu().double().cumsum(0).cumsum(1), (1, 0, 1, 0))
-    token_px, stride_px = energies.patch_size << level, energies.strides[level] << level
-    edges = []
-    for axis, length_px in enumerate(size):
-        first_px = torch.arange(energies.bands[level].shape[axis + 1]) * stride_px
-        cells = relevance.shape[axis]
-        last = -(-(first_px + token_px) * cells // length_px)
-        edges.append((first_px * cells // length_px, last))
-    (top, bottom), (left, right) = edges
-    rows = table[bottom] - table[top]
-    sums = rows[:, right] - rows[:, left]
-    return (sums.clamp(min=0) / ((bottom - top)[:, None] * (right - left))).float()
+    def pick(self, count: int) -> list[int]:
+        """The `count` best cells that keep more than `radius` cells from each other, ties to the first; fewer if no more do.
 
-
-def pick(score: Scores, radius: int, count: int) -> list[int]:
-    """Row-major cells of the `count` best scores above 0 that keep more than `radius` cells from each other; ties to the first.
-
-    A pick excludes at most (2 radius + 1)^2 - 1 others, so that many times `count` cells need to be sorted.
-    """
-    if not count:
-        return []
-    flat = score.ravel()
-    cells = np.flatnonzero(flat)
-    most = count * (2 * radius + 1) ** 2
-    if len(cells) > most:
-        cells = cells[flat[cells] >= np.partition(flat[cells], len(cells) - most)[len(cells) - most]]
-    cells = cells[np.argsort(-flat[cells], kind="stable")]
-    columns = score.shape[1]
-    wide = columns + 2 * radius
-    blocked = bytearray((score.shape[0] + 2 * radius) * wide)
-    picked: list[int] = []
-    for cell in cells.tolist():
-        row, column = divmod(cell, columns)
-        place = (row + radius) * wide + column + radius
-        if blocked[place]:
-            continue
-        picked.append(cell)
-        if len(picked) == count:
-            break
-        for start in range(place - radius * wide - radius, place + radius * wide, wide):
-            blocked[start : start + 2 * radius + 1] = b"\1" * (2 * radius + 1)
-    return picked
+        A pick excludes at most (2 radius + 1)^2 - 1 others, so that many times `count` cells need to be sorted.
+        """
+        across = 2 * self.radius + 1
+        cells, values = self.cells, self.values
+        surplus = len(cells) - count * across**2
+        if surplus > 0:
+            best = values >= np.partition(values, surplus)[surplus]
+            cells, values = cells[best], values[best]
+        wide = self.columns + 2 * self.radius
+        blocked, ones = bytearray((self.rows + 2 * self.radius) * wide), b"\1" * across
+        picked: list[int] = []
+        for cell in cells[np.argsort(-values, kind="stable")].tolist():
+            corner = cell + cell // self.columns * 2 * self.radius  # of the square to block; `blocked` has a margin
+            if blocked[corner + self.radius * (wide + 1)]:
+                continue
+            picked.append(cell)
+            if len(picked) == count:
+                break
+            for start in range(corner, corner + across * wide, wide):
+                blocked[start : start + across] = ones
+        return picked

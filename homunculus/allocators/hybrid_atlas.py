@@ -211,7 +211,7 @@ def mass_of(region: Table, top: int, bottom: int, left: int, right: int) -> int:
     """The weight inside a rectangle; 0 only where it holds no cell of the region."""
     first_row, first_column, table = region
     top, bottom, left, right = top - first_row, bottom - first_row, left - first_column, right - first_column
-    return int(table[bottom, right] - table[top, right] - table[bottom, left] + table[top, left])
+    return int(table.item(bottom, right) - table.item(top, right) - table.item(bottom, left) + table.item(top, left))
 
 
 def boxes(frame: Frame, rectangles: list[Rectangle], shape: tuple[int, ...]) -> SamplePlan:
