@@ -266,7 +266,7 @@ def test_refusals() -> None:
         Frequency().allocate(Scene(size=(64, 64), image=image), 10, measure(image, 8))
     with pytest.raises(PlanError, match=r"energies are for \(32, 64\) px"):
         Frequency().allocate(Scene(size=(64, 64), image=image), 10, measure(image[:32]))
-    with pytest.raises(ImageError, match="the image holds values that are not finite; expected 0..1"):
+    with pytest.raises(ImageError, match="the image holds values that are not finite; expected"):
         measure(image * float("nan"))
     with pytest.raises(PlanError, match="gamma -1"):
         Frequency(gamma=-1)
