@@ -65,7 +65,7 @@ def oriented_energy(plane: Tensor) -> Tensor:
     """
     angles = [k * math.pi / ORIENTATIONS for k in range(ORIENTATIONS)]
     weights = torch.stack([steering(angle) for angle in angles]).to(plane)
-    return torch.einsum("kj,jhw->khw", weights, third_derivatives(plane)) ** 2
+    return torch.einsum("kj,jhw->khw", weights, third_derivatives(plane)).square_()
 
 
 def intensity_levels(image: Tensor, max_level: int) -> list[Tensor]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from bridge.errors import ImageError, PlanError
 from bridge.plan import SamplePlan
+from bridge.twin.unit import TwinUnit
 from homunculus.allocators.frequency import Frequency
 from homunculus.allocators.frequency_energies import band_means, measure
 from homunculus.allocators.frequency_prior import BOOST, line_level, prior
@@ -150,6 +151,20 @@ def test_footprints_lie_along_the_lines_and_keep_their_area(angle_deg: float) ->
     assert float(torch.tensor(errors).median()) < 2.1
     assert float((major.norm(dim=1) / minor.norm(dim=1)).median()) > 3.7, "four times as long as wide"
     assert torch.allclose(plan.area_px[at_level], torch.tensor(64.0**2, dtype=torch.float64), rtol=1e-6)
+
+
+def test_a_footprint_along_the_lines_sees_more_of_them_than_a_square_of_its_area() -> None:
+    image = grating((512, 512), 30, PEAK_PERIOD_PX * 2, torch.float32)
+    scene = Scene(size=(512, 512), image=image)
+    with TwinUnit() as unit, unit.pyramid(image.contiguous()) as pyramid:
+        contrasts = []
+        for elongation in (0.0, 3.0):
+            plan = Frequency(elongation=elongation).allocate(scene, 40)
+            level_1 = plan.side_px.round() == 32
+            assert int(level_1.sum()) >= 20
+            contrasts.append(float(unit.sample(pyramid, plan).pixels[level_1].std((1, 2, 3)).median()))
+    assert contrasts[1] > 1.08 * contrasts[0]
+    assert contrasts[1] == pytest.approx(math.sqrt(1 / 8), rel=0.06), "the contrast of the grating itself"
 
 
 def test_a_page_is_horizontal_at_the_scale_of_its_lines_only() -> None:

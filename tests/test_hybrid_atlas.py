@@ -161,6 +161,15 @@ def test_labels_may_have_gaps_and_be_large() -> None:
         assert torch.equal(plan.footprints, expected.footprints)
 
 
+@pytest.mark.parametrize("dtype", [torch.bool, torch.uint8, torch.int32])
+def test_a_mask_is_a_region(dtype: torch.dtype) -> None:
+    mask = discs() == 2
+    plan = HybridAtlas().allocate(Scene(size=(512, 512), regions=mask.to(dtype)), 91)
+    expected = HybridAtlas().allocate(Scene(size=(512, 512), regions=mask.long()), 91)
+    assert torch.equal(plan.footprints, expected.footprints)
+    assert float(plan.side_px[0]) < 130
+
+
 def test_refusals() -> None:
     with pytest.raises(PlanError, match=r"has neither regions nor image; give Scene\(regions=...\)"):
         HybridAtlas().allocate(Scene(size=(64, 64)), 10)

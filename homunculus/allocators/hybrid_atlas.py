@@ -50,7 +50,7 @@ class HybridAtlas:
     than patch_size grow to it, and are moved inside the image. The background's share, by its own relevance and at least one
     token where there is background, is a `grid` over the whole image; so is what the regions cannot take.
 
-    Regions are `scene.regions`, a label map with 0 for the background (a label is one region, connected or not), else what
+    Regions are `scene.regions`, a mask or a label map with 0 for the background (a label is one region, connected or not), else what
     `segment` makes of `scene.image`: `segment_colors` by default, or a `SegmentAnything`. Where regions and background outnumber
     the budget, the smallest regions join the background, and `note` says so. Works on the host.
     """
@@ -89,7 +89,7 @@ class HybridAtlas:
                     "give Scene(regions=...), a label map, or Scene(image=...) to be segmented"
                 )
             regions = self.segment(scene.image)
-        given = regions.detach().cpu().numpy()
+        given = regions.detach().cpu().to(torch.int64).numpy()
         if given.size < 1 or given.min() < 0:
             low = int(given.min()) if given.size else "empty"
             raise PlanError(
