@@ -263,6 +263,12 @@ def test_a_shift_of_64_px_shifts_the_plan() -> None:
     assert torch.allclose(moved, plans[1], atol=1e-3)
 
 
+def test_tensors_that_require_gradients_are_only_read() -> None:
+    image, relevance = torch.rand(64, 64, 3, requires_grad=True), torch.rand(8, 8, requires_grad=True)
+    plan = Frequency().allocate(Scene(size=(64, 64), image=image, relevance=relevance), 20)
+    assert not plan.footprints.requires_grad
+
+
 def test_the_pyramid_drops_an_odd_last_row_and_reads_bytes_as_shares() -> None:
     levels = intensity_levels(torch.full((33, 47, 3), 51, dtype=torch.uint8), 2)
     assert [tuple(level.shape) for level in levels] == [(33, 47), (16, 23), (8, 11)]

@@ -40,7 +40,7 @@ def touching(plan: SamplePlan, left: float, top: float, right: float, bottom: fl
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("budget", [1, 2, 64, 91, 196, 273, 1024])
 def test_exactly_the_budget_inside_never_magnified_and_repeatable(size: tuple[int, int], budget: int) -> None:
-    relevance = torch.rand(64, 64, generator=torch.Generator().manual_seed(0))
+    relevance = torch.rand(64, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
     scene = Scene(size=size, regions=discs(50, 77), relevance=relevance)
     plan = HybridAtlas().allocate(scene, budget)
     assert len(plan) == budget

@@ -48,7 +48,7 @@ def measure(image: Tensor, patch_size: int = 16, max_level: int = MAX_LEVEL) -> 
     shorter = min(image.shape[:2])
     last = min(max_level, int(math.log2(shorter / patch_size))) if shorter >= patch_size else -1
     half = 1 << max(patch_size // 2, 1).bit_length() - 1
-    for level, plane in enumerate(intensity_levels(image, last)[: last + 1]):
+    for level, plane in enumerate(intensity_levels(image.detach(), last)[: last + 1]):
         stride = max(1, min(half, LARGEST_STRIDE_PX >> level))
         bands = F.avg_pool2d(oriented_energy(plane)[None], patch_size, stride)[0].cpu()
         strongest, index = bands.max(0)
