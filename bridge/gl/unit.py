@@ -11,12 +11,14 @@ from bridge.checks import check_exact, check_layers, check_normalisation, check_
 from bridge.errors import ImageError, PlanError
 from bridge.gl import builders
 from bridge.gl.context import Context, open_context
+from bridge.gl.max_pyramid import max_pyramid
 from bridge.gl.pyramid import GLPyramid, TexturePool
 from bridge.gl.sampler import ResidentPlan, Sampler
 from bridge.gl.simd import HAS_OPENCV
 from bridge.images import as_batch
 from bridge.law import Quality
 from bridge.plan import SamplePlan
+from bridge.twin.max_pyramid import check_map
 from bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
 
 
@@ -133,6 +135,11 @@ class GLUnit(TextureUnit):
         if not len(points) or not bool(torch.isfinite(points).all()):
             raise PlanError(f"fixations are {points.tolist()}; expected at least one finite point (x, y)")
         return self.context.thread.call(self.sampler.write_plan, program, points)
+
+    def max_pyramid(self, map: Tensor) -> list[Tensor]:
+        check_open(self, self._closed)
+        check_map(map)
+        return self.context.thread.call(max_pyramid, self.context, self.stats, map)
 
     def close(self) -> None:
         if not self._closed:

@@ -13,6 +13,7 @@ from bridge.errors import ImageError
 from bridge.images import as_batch
 from bridge.law import Quality
 from bridge.plan import SamplePlan
+from bridge.twin.max_pyramid import max_pyramid
 from bridge.twin.pyramid import TwinPyramid
 from bridge.twin.sampler import sample_texels
 from bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
@@ -89,6 +90,10 @@ class TwinUnit(TextureUnit):
     def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
         check_open(self, self._closed)
         return program.twin(torch.as_tensor(fixations, dtype=torch.float64).reshape(-1, 2)).to(self.device)
+
+    def max_pyramid(self, map: Tensor) -> list[Tensor]:
+        check_open(self, self._closed)
+        return max_pyramid(map.to(self.device, self.dtype))
 
     def close(self) -> None:
         self._closed = True

@@ -11,12 +11,37 @@ from bridge.errors import PlanError
 from bridge.plan import SamplePlan
 from homunculus.allocators.adaptive_stratified import AdaptiveStratified
 from homunculus.allocators.coverage_top_k import CoverageTopK
+from homunculus.allocators.foveated_pyramid import FoveatedPyramid
+from homunculus.allocators.frequency import Frequency
+from homunculus.allocators.grid_top_k import GridTopK
+from homunculus.allocators.hybrid_atlas import HybridAtlas
+from homunculus.allocators.hysteresis import Kept, hysteresis
 from homunculus.allocators.log_polar import Cortical, LogPolar
 from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
+from homunculus.allocators.pyramid import Pyramid
 from homunculus.allocators.stratified import Stratified
+from homunculus.allocators.token_dag import TokenDag
 from homunculus.scene import Scene
 
-__all__ = ["Allocator", "get", "registry"]
+__all__ = [
+    "AdaptiveStratified",
+    "Allocator",
+    "Cortical",
+    "CoverageTopK",
+    "FoveatedPyramid",
+    "Frequency",
+    "GridTopK",
+    "HybridAtlas",
+    "Kept",
+    "LogPolar",
+    "PseudoLogPolar",
+    "Pyramid",
+    "Stratified",
+    "TokenDag",
+    "get",
+    "hysteresis",
+    "registry",
+]
 
 
 class Allocator(Protocol):
@@ -34,6 +59,12 @@ class Allocator(Protocol):
 
 
 registry: dict[str, Allocator] = {
+    "grid_top_k": GridTopK(),
+    "pyramid": Pyramid(),
+    "foveated_pyramid": FoveatedPyramid(),
+    "hybrid_atlas": HybridAtlas(),
+    "token_dag": TokenDag(),
+    "frequency": Frequency(),
     "log_polar": LogPolar(),
     "cortical": Cortical(),
     "stratified": Stratified(),

@@ -1,0 +1,61 @@
+"""The max-reduction pyramid of a map by compute dispatches, six levels each."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bridge.errors import PlanError
+from bridge.gl.context import Context
+from bridge.twin.max_pyramid import level_sizes, padded
+from bridge.unit import Stats
+from interop import HostBuffer
+
+TILE = 64
+LEVELS_PER_DISPATCH = 6
+MAP, LEVELS = 0, 1
+
+
+def max_pyramid(context: Context, stats: Stats, map: Tensor) -> list[Tensor]:
+    """Levels 0 to 1 x 1 of a checked map [h, w], float32 on the host. Runs on the context's thread."""
+    map = map.detach().to("cpu", torch.float32)
+    sizes = level_sizes(map.shape[0], map.shape[1])
+    counts = [height * width for height, width in sizes]
+    limit = context.limits.storage_bytes
+    if max(map.numel(), sum(counts[1:])) * 4 > limit:
+        raise PlanError(
+            f"a map of {map.shape[0]} x {map.shape[1]} needs more than the {limit} bytes this device allows; reduce it first"
+        )
+    levels = [padded(map, sizes[0])]
+    if len(sizes) == 1:
+        return levels
+    program = context.program("reduce_max.comp", {})
+    source = HostBuffer(context.moderngl, map.numel() * 4, stats)
+    target = HostBuffer(context.moderngl, sum(counts[1:]) * 4, stats)
+    context.live["buffer"] += 2
+    try:
+        source.write(map)
+        source.bind(MAP)
+        target.bind(LEVELS)
+        program["map_size"] = (map.shape[1], map.shape[0])
+        for base in range(0, len(sizes) - 1, LEVELS_PER_DISPATCH):
+            height, width = sizes[base]
+            program["base"] = base
+            program["base_size"] = (width, height)
+            program["base_offset"] = sum(counts[1:base])
+            program["next_offset"] = sum(counts[1 : base + 1])
+            program["level_count"] = min(LEVELS_PER_DISPATCH, len(sizes) - 1 - base)
+            program.run(-(-width // TILE), -(-height // TILE))
+            context.moderngl.memory_barrier()
+            stats.dispatches += 1
+        context.check(f"a max pyramid over {map.shape[0]} x {map.shape[1]}")
+        packed = target.read((sum(counts[1:]),), torch.float32)
+    finally:
+        source.release()
+        target.release()
+        context.live["buffer"] -= 2
+    first = 0
+    for size, count in zip(sizes[1:], counts[1:], strict=True):
+        levels.append(packed[first : first + count].reshape(size))
+        first += count
+    return levels
