@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -66,8 +67,10 @@ class Frequency:
         if rest:
             plan = layouts.grid(frame.size, None, rest, frame.patch_size, layer=frame.layer)
             note = f"detail took {frame.budget - rest} of {frame.budget} tokens; the other {rest} are a grid"
-            plans.append(SamplePlan(plan.footprints, plan.patch_size, note="; ".join(filter(None, [note, plan.note]))))
-        return SamplePlan.concatenate(plans).to(scene.device)
+            plans.append(SamplePlan(plan.footprints, plan.patch_size, note=note))
+        plan = SamplePlan.concatenate(plans)
+        notes = "; ".join(filter(None, [plan.note, frame.small_image_note()]))
+        return replace(plan, note=notes).to(scene.device)
 
     @staticmethod
     def _scores(scene: Scene, energies: Energies, level: int) -> Scores:

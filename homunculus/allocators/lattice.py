@@ -55,11 +55,12 @@ class Lattice:
 
     def mean_relevance(self, relevance: Tensor | None) -> Tensor:
         """float32 [rows, columns]: the exact mean of the map, constant within each of its cells, over every candidate's
-        cell; ones where nothing is known.
+        cell, in units of the map's maximum, so that no sum overflows; ones where nothing is known.
         """
         if relevance is None:
             return torch.ones(self.rows, self.columns, device=self.device)
         relevance = relevance.detach().float()
+        relevance = relevance / torch.where(relevance.amax() > 0, relevance.amax(), 1)
         down = _shares(self.edges(self.rows, 1), self.frame.height, relevance.shape[0])
         right = _shares(self.edges(self.columns, 0), self.frame.width, relevance.shape[1])
         return (down @ relevance @ right.T).clamp(min=0)
