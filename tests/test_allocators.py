@@ -134,5 +134,5 @@ def test_tokens_move_with_the_image_the_map_and_the_fixation(name: str) -> None:
 
 
 def test_unknown_names_are_refused_with_those_that_exist() -> None:
-    with pytest.raises(PlanError, match="allocator 'nanite' is unknown; choose one of .*foveated_pyramid"):
+    with pytest.raises(PlanError, match=r"allocator 'nanite' is unknown; choose one of .*foveated_pyramid"):
         allocators.get("nanite")

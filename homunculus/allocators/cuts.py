@@ -95,7 +95,7 @@ def filled(tree: Tree, leaves: Tensor, priority: Tensor, budget: int) -> Tensor:
     added, splittable = tree.added[order], tree.splittable[order]
     for _ in range(len(tree.shapes) + 2):
         rest = budget - leaves.sum()
-        fits = leaves[order] & splittable & (added <= rest)
+        fits = leaves[order] & splittable & (added <= rest) & (rest > 0)
         fits &= (added * fits).cumsum(0) <= rest
         if leaves.device.type == "cpu" and not fits.any():
             break  # further rounds change nothing; to know so on a GPU would cost a visit to the host

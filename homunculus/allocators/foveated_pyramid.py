@@ -7,7 +7,7 @@ relevance, sum of R min(1, P / S). The linear acuity v(e) = 1 / (1 + e / a), the
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -44,13 +44,26 @@ class FoveatedPyramid:
         request = Request.of(scene, budget)
         frame, tree = request.frame, request.tree
         mass = torch.lerp(relevance_mass(scene, tree), tree.area_share, self.prior)
-        priority = tree.lookup(mass * self.acuity(request) / tree.squares[:, 2])
+        priority = tree.lookup(mass * self.acuity(request, tree.centers) / tree.squares[:, 2])
         return request.plan(squares(frame, best_first(frame, priority, fill=True)).to(tree.device))
 
-    def acuity(self, request: Request) -> Tensor:
-        """float64 [nodes]: v(e) at the middle of each node, e the distance from the nearest fixation."""
-        frame, points = request.frame, request.fixations.cpu()
-        a_px = Frame.of(frame.size, points, frame.budget, frame.patch_size, a_px=self.a_px).constant_px()
-        offsets = request.tree.centers[:, None] - request.fixations
-        eccentricity = torch.hypot(offsets[..., 0], offsets[..., 1]).amin(1)
+    def weighted(self, scene: Scene, budget: int) -> Scene:
+        """The scene whose relevance is what this allocator spends by, prior and acuity included: by it `hysteresis` sees
+        that a moved fixation is a gain. [64, 64] where the scene has no map.
+        """
+        request, (height, width) = Request.of(scene, budget), scene.size
+        map_ = torch.ones(64, 64, device=scene.device) if scene.relevance is None else scene.relevance.detach()
+        map_ = map_.double() / map_.mean(dtype=torch.float64).clamp(min=torch.finfo(torch.float64).tiny)
+        rows, columns = map_.shape
+        row, column = torch.meshgrid(*(torch.arange(n, device=map_.device) for n in map_.shape), indexing="ij")
+        points = torch.stack([(column + 0.5) * (width / columns), (row + 0.5) * (height / rows)], -1).double()
+        map_ = torch.lerp(map_, torch.ones_like(map_), self.prior) * self.acuity(request, points)
+        return replace(scene, relevance=map_)
+
+    def acuity(self, request: Request, points: Tensor) -> Tensor:
+        """float64 [...]: v(e) at points [..., 2] in pixels, e the distance from the nearest fixation."""
+        frame, fixations = request.frame, request.fixations
+        a_px = Frame.of(frame.size, fixations, frame.budget, frame.patch_size, a_px=self.a_px).constant_px()
+        offsets = points[..., None, :] - fixations
+        eccentricity = torch.hypot(offsets[..., 0], offsets[..., 1]).amin(-1)
         return 1 / cortex.get_law("areal").side(eccentricity / a_px)

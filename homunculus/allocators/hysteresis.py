@@ -39,8 +39,9 @@ class Kept:
 def hysteresis(previous: SamplePlan, proposed: SamplePlan, scene: Scene, threshold: float = 0.1) -> Kept:
     """The previous plan, changed as the proposed one asks wherever that gains more than `threshold`, a share.
 
-    A token's worth is the relevance it resolves: the map's integral over the upright square of its area, over its texel
-    side where that exceeds a pixel. Tokens of both plans stay. The others are grouped with all that they overlap, so
+    A token's worth is the relevance it resolves: the integral of the scene's map over the upright square of its area,
+    over its texel side where that exceeds a pixel. The map has to be what the proposing allocator spends by: for
+    `foveated_pyramid` that is its `weighted` scene. Tokens of both plans stay. The others are grouped with all that they overlap, so
     that a split or a merge is made as a whole and cover is kept. Groups that add tokens, best gain a token first, are
     matched with groups that free them, least loss first, until the numbers balance; such an exchange is made if the
     newcomers' worth exceeds the leavers' by more than the threshold. Runs on the host. Raises PlanError for plans of

@@ -58,7 +58,9 @@ class Pyramid:
         else:
             takes = shares(request.frame.budget, self.split[: len(counts)], counts)
             first = [sum(counts[:level]) for level in range(len(counts))]
-            chosen = torch.cat([start + best(*part) for start, part in zip(first, zip(mean, takes, strict=True), strict=True)])
+            chosen = torch.cat(
+                [start + best(*part) for start, part in zip(first, zip(mean, takes, strict=True), strict=True)]
+            )
         square = tree.squares[chosen]
         coarse_first = square[:, 2].sort(descending=True, stable=True).indices
         return request.plan(square[coarse_first], overview=len(tree.shapes) > LEVELS)
