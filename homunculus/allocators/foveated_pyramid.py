@@ -46,8 +46,9 @@ class FoveatedPyramid:
         """Raises PlanError for a budget below 1."""
         request = Request.of(scene, budget)
         frame, tree = request.frame, request.tree
-        mass = torch.lerp(relevance_mass(scene, tree), tree.area_share, self.prior)
-        priority = tree.lookup(mass * self.acuity(request, tree.centers) / tree.squares[:, 2])
+        parents = slice(tree.natives, None)
+        mass = torch.lerp(relevance_mass(scene, tree)[parents], tree.area_share[parents], self.prior)
+        priority = tree.lookup(mass * self.acuity(request, tree.centers[parents]) / tree.squares[parents, 2])
         return request.plan(squares(frame, best_first(frame, priority, fill=True)).to(tree.device))
 
     def weighted(self, scene: Scene, budget: int) -> Scene:

@@ -51,7 +51,7 @@ class TokenDag:
         frame, tree = request.frame, request.tree
         error = self.error(scene, tree)
         if self.cut == "greedy":
-            leaves = best_first(frame, tree.lookup(gains(tree, error)), fill=True)
+            leaves = best_first(frame, tree.lookup(gains(tree, error)[tree.natives :]), fill=True)
             return request.plan(squares(frame, leaves).to(tree.device))
         if self.cut == "threshold":
             return request.cut(threshold_cut(tree, gains(tree, error), frame.budget))

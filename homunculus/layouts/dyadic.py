@@ -43,7 +43,7 @@ def best_first(frame: Frame, priority: Callable[[Node], float], *, fill: bool = 
     """
     root = root_of(frame.size, frame.patch_size)
     lowest = -math.inf if frame.magnify else 0
-    heap = [(-priority(root), -root.level, 0, root)]
+    heap = [(0.0, -root.level, 0, root)]
     done: list[tuple[int, Node]] = []
     count, full = 1, False
     while heap and count < frame.budget:
