@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from bridge.errors import ImageError, PlanError
 from homunculus.layouts.frame import check_fixations, whole
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +39,7 @@ class Scene:
     regions: Tensor | None = None
     query: str = ""
     layer: int = 0
+    _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         height, width = whole("height", self.size[0]), whole("width", self.size[1])
@@ -62,6 +66,12 @@ class Scene:
                     f"relevance runs from {low:g} to {high:g}; it must be finite and not negative "
                     "(torch.nn.functional.softplus makes any score so)"
                 )
+
+    def once(self, key: Hashable, measure: Callable[[], T]) -> T:
+        """The result of `measure`, kept under `key`: what an allocator reads off the image is read once a scene."""
+        if key not in self._kept:
+            self._kept[key] = measure()
+        return cast(T, self._kept[key])
 
     @property
     def device(self) -> torch.device:

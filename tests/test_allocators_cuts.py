@@ -78,7 +78,7 @@ def greedy_cut(tree: Tree, error: torch.Tensor, budget: int) -> torch.Tensor:
     frame = Frame.of(tree.size, None, budget, tree.patch_size)
     leaves = torch.zeros_like(error, dtype=torch.bool)
     levels = tree.levels(leaves)
-    for level, column, row in best_first(frame, tree.lookup(gains(tree, error)), fill=True):
+    for level, column, row in best_first(frame, tree.lookup(gains(tree, error)[tree.natives :]), fill=True):
         levels[level][row, column] = True
     return leaves
 

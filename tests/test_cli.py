@@ -177,7 +177,7 @@ def test_a_look_by_an_allocator_goes_where_relevance_is(page: Path, relevance: P
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--allocator", "guess"], "homunculus: allocator 'guess' is unknown; choose one of log_polar"),
+        (["--allocator", "guess"], "homunculus: allocator 'guess' is unknown; choose one of grid_top_k, pyramid"),
         (
             ["--allocator", "stratified", "--layout", "grid"],
             "homunculus: layout 'grid' and allocator 'stratified' both say where to look; give one of them",

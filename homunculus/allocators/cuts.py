@@ -44,26 +44,30 @@ def lagrange_cut(tree: Tree, error: Tensor, budget: int) -> Tensor:
     """
     low, high = torch.zeros_like(error[-1:]), error[-1:]
     steps = torch.arange(PRICES, dtype=error.dtype, device=error.device) / PRICES
+    levels = tree.levels(error)
+    natives = add_quarters(torch.stack([torch.ones_like(levels[0]), levels[0]]))
     for _ in range(LAGRANGE_STEPS):
         price = low + (high - low) * steps
-        over = (_priced(tree, error, price)[1] > budget).sum()[None]
+        over = (_priced(levels, natives, price)[1] > budget).sum()[None]
         edges = torch.cat([price, high])
         low, high = edges.index_select(0, (over - 1).clamp(min=0)), edges.index_select(0, over)
-    gains = _priced(tree, error, torch.cat([low, high]))[0]
+    gains = _priced(levels, natives, torch.cat([low, high]))[0]
     gain = torch.cat([level.flatten(1) for level in gains], 1)
     return filled(tree, leaves_of(tree, gain[1] > 0), gain[0], budget)
 
 
-def _priced(tree: Tree, error: Tensor, price: Tensor) -> tuple[list[Tensor], Tensor]:
+def _priced(levels: list[Tensor], natives: Tensor, price: Tensor) -> tuple[list[Tensor], Tensor]:
     """What a split of each node gains at each price [C], e(v) + price - sum of J(children): [C, rows, columns] a level,
     0 for native patches; and the leaves [C] of the cut that makes every split with a gain.
+
+    levels: the error, level by level. natives: [2, rows, columns], number and error of the native patches in each node of level 1.
     """
-    levels, price = tree.levels(error), price[:, None, None]
-    gains = [torch.zeros_like(price).expand(-1, *tree.shapes[0])]
+    price = price[:, None, None]
+    gains = [torch.zeros_like(price).expand(-1, *levels[0].shape)]
     count = torch.ones_like(price)
     # Native patches cost e + price each: their sums need no pricing one by one.
-    parts = add_quarters(torch.ones_like(levels[0])).expand(len(price), -1, -1)
-    apart = add_quarters(levels[0]) + price * parts
+    parts = natives[0].expand(len(price), -1, -1)
+    apart = natives[1] + price * parts
     for own in levels[1:]:
         whole = own + price
         gains.append(whole - apart)

@@ -8,6 +8,8 @@ from torch.nn import functional as F
 
 from homunculus.allocators.hierarchy import Tree, add_quarters, flatten
 
+BAND = 1  # nodes of level 1
+
 
 def detail(image: Tensor, tree: Tree) -> Tensor:
     """float64 [nodes]: sum over a node's pixels inside the image, and the channels, of (x - its texel's mean)^2.
@@ -17,39 +19,46 @@ def detail(image: Tensor, tree: Tree) -> Tensor:
     rounding in the division, so that flat parts give 0; native patches always do.
     """
     scale = 255.0 if image.dtype == torch.uint8 else 1.0
-    sums = image.float() if image.dtype == torch.uint8 else image.double()
-    sums = _padded(sums.reshape(sums.shape[0], -1), tree, 0)
-    inside = [
-        (torch.arange(count, device=image.device) < limit).double()
-        for count, limit in zip((sums.shape[0], sums.shape[1] // 3), tree.size, strict=True)
-    ]
-    squares = _energy(sums, inside, tree.shapes[0], tree.patch_size)
+    sums, squares = _first_halving(image, tree)
+    inside = [torch.ones(limit, dtype=torch.float64, device=image.device) for limit in tree.size]
     errors = [torch.zeros_like(squares)]
     for level, shape in enumerate(tree.shapes[1:], 1):
-        sums = _padded(
-            sums if level == 1 else sums.double(), tree, level
-        )  # squares of level 2 leave float32's integers
-        sums = sums[0::2] + sums[1::2]
-        pairs = sums.view(len(sums), -1, 2, 3)
-        sums = (pairs[:, :, 0] + pairs[:, :, 1]).view(len(sums), -1)
-        inside = [
-            F.pad(n, (0, 2 * side * tree.patch_size - len(n))).view(-1, 2).sum(1)
-            for n, side in zip(inside, shape, strict=True)
-        ]
+        texels = [count * tree.patch_size for count in shape]
+        if level > 1:
+            sums = _halved(_padded(sums.double(), *(2 * count for count in texels)))
+        inside = [F.pad(n, (0, 2 * count - len(n))).view(-1, 2).sum(1) for n, count in zip(inside, texels, strict=True)]
+        weight_y, weight_x = (1 / n.clamp(min=1) for n in inside)
+        down = (sums.square() * weight_y[:, None].to(sums)).view(shape[0], tree.patch_size, -1).sum(1).double()
+        kept = (down.view(shape[0], -1, 3) * weight_x[:, None]).view(*shape, -1).sum(-1)
         squares = add_quarters(squares)
-        errors.append((squares - _energy(sums, inside, shape, tree.patch_size)).clamp(min=0))
+        errors.append((squares - kept).clamp(min=0))
     return flatten(errors) / scale**2
 
 
-def _padded(sums: Tensor, tree: Tree, level: int) -> Tensor:
-    """Texels [rows, columns * 3] with zeros up to whole nodes of this level, 2^l pixels a texel of the level below."""
-    rows, columns = (count * tree.patch_size * (2 if level else 1) for count in tree.shapes[level])
-    missing = rows - sums.shape[0], 3 * columns - sums.shape[1]
-    return F.pad(sums, (0, missing[1], 0, missing[0])) if any(missing) else sums
+def _first_halving(image: Tensor, tree: Tree) -> tuple[Tensor, Tensor]:
+    """The sums of level 1 [rows, columns * 3], and sum of x^2 over each native patch, float64 [rows, columns]; in bands of
+    rows that stay in the processor's cache.
+    """
+    side, (rows, columns) = tree.patch_size, tree.shapes[0]
+    texels = _padded(image.reshape(len(image), -1), *(2 * side * -(-count // 2) for count in (rows, columns)))
+    sums, squares = [], []
+    for band in torch.split(texels, 2 * side * BAND):
+        # Whole numbers up to 255^2 patch_size are exact in float32.
+        values = band.float() if image.dtype == torch.uint8 else band.double()
+        sums.append(_halved(values))
+        squares.append(values.square().view(-1, side, texels.shape[1]).sum(1))
+    down = torch.cat(squares).double()
+    return torch.cat(sums), down.view(len(down), -1, 3 * side).sum(-1)[:rows, :columns]
 
 
-def _energy(sums: Tensor, inside: list[Tensor], shape: tuple[int, int], patch_size: int) -> Tensor:
-    """float64 [rows, columns]: sum over the texels of each node of S^2 / n."""
-    weight_y, weight_x = (1 / n.clamp(min=1) for n in inside)
-    down = (sums * sums * weight_y[:, None].to(sums)).view(shape[0], patch_size, -1).sum(1).double()
-    return (down.view(shape[0], -1, 3) * weight_x[:, None]).view(*shape, -1).sum(-1)
+def _halved(sums: Tensor) -> Tensor:
+    """Texels [rows, columns * 3] to the next coarser level."""
+    sums = sums[0::2] + sums[1::2]
+    pairs = sums.view(len(sums), -1, 2, 3)
+    return (pairs[:, :, 0] + pairs[:, :, 1]).view(len(sums), -1)
+
+
+def _padded(texels: Tensor, rows: int, columns: int) -> Tensor:
+    """Texels [.., .. * 3] with zeros up to so many rows and columns."""
+    missing = rows - texels.shape[0], 3 * columns - texels.shape[1]
+    return F.pad(texels, (0, missing[1], 0, missing[0])) if any(missing) else texels

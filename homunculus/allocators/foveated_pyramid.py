@@ -17,7 +17,7 @@ from bridge.plan import SamplePlan
 from homunculus import cortex
 from homunculus.allocators.hierarchy import Request, relevance_mass
 from homunculus.layouts.dyadic import best_first, squares
-from homunculus.layouts.frame import Frame
+from homunculus.layouts.frame import A_PX_RANGE
 from homunculus.scene import Scene
 
 
@@ -38,13 +38,17 @@ class FoveatedPyramid:
     def __post_init__(self) -> None:
         if not 0 <= self.prior <= 1:
             raise PlanError(f"prior is {self.prior}; it is a share, 0 to trust the map alone and 1 to ignore it")
+        low, high = A_PX_RANGE
+        if self.a_px is not None and not low <= self.a_px <= high:
+            raise PlanError(f"a_px is {self.a_px}; it must lie in {low:g}..{high:g}, or be None to fit it")
 
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Raises PlanError for a budget below 1."""
         request = Request.of(scene, budget)
         frame, tree = request.frame, request.tree
-        mass = torch.lerp(relevance_mass(scene, tree), tree.area_share, self.prior)
-        priority = tree.lookup(mass * self.acuity(request, tree.centers) / tree.squares[:, 2])
+        parents = slice(tree.natives, None)
+        mass = torch.lerp(relevance_mass(scene, tree)[parents], tree.area_share[parents], self.prior)
+        priority = tree.lookup(mass * self.acuity(request, tree.centers[parents]) / tree.squares[parents, 2])
         return request.plan(squares(frame, best_first(frame, priority, fill=True)).to(tree.device))
 
     def weighted(self, scene: Scene, budget: int) -> Scene:
@@ -63,7 +67,7 @@ class FoveatedPyramid:
     def acuity(self, request: Request, points: Tensor) -> Tensor:
         """float64 [...]: v(e) at points [..., 2] in pixels, e the distance from the nearest fixation."""
         frame, fixations = request.frame, request.fixations
-        a_px = Frame.of(frame.size, fixations, frame.budget, frame.patch_size, a_px=self.a_px).constant_px()
+        a_px = replace(frame, fixations=fixations.cpu(), a_px=self.a_px).constant_px()
         offsets = points[..., None, :] - fixations
         eccentricity = torch.hypot(offsets[..., 0], offsets[..., 1]).amin(-1)
         return 1 / cortex.get_law("areal").side(eccentricity / a_px)

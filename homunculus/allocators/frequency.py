@@ -54,7 +54,8 @@ class Frequency:
                 raise PlanError(
                     "frequency measures the image, and this scene has none; give Scene(image=...), or an allocator without need of it"
                 )
-            energies = measure(scene.image, scene.patch_size)
+            image = scene.image
+            energies = scene.once(measure, lambda: measure(image, scene.patch_size))
         if (energies.size, energies.patch_size) != (frame.size, frame.patch_size):
             raise PlanError(
                 f"energies are for {energies.size} px and patches of {energies.patch_size} texels, "

@@ -75,9 +75,9 @@ class Tree:
         return (high - low).prod(1) / limit.prod()
 
     def lookup(self, flat: Tensor) -> Callable[[Node], float]:
-        """A number a node, read back to the host once, as a function of nodes."""
+        """A number for each node that can be split, [nodes - natives], read back to the host once, as a function."""
         values: list[float] = flat.tolist()
-        across, first = [columns for _, columns in self.shapes], [0]
+        across, first = [columns for _, columns in self.shapes], [-self.natives]
         for rows, columns in self.shapes:
             first.append(first[-1] + rows * columns)
 

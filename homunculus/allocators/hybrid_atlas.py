@@ -88,7 +88,8 @@ class HybridAtlas:
                     "hybrid_atlas spends by region, and this scene has neither regions nor image; "
                     "give Scene(regions=...), a label map, or Scene(image=...) to be segmented"
                 )
-            regions = self.segment(scene.image)
+            image = scene.image
+            regions = scene.once(self.segment, lambda: self.segment(image))
         given = regions.detach().cpu().to(torch.int64).numpy()
         if given.size < 1 or given.min() < 0:
             low = int(given.min()) if given.size else "empty"

@@ -51,7 +51,7 @@ class TokenDag:
         frame, tree = request.frame, request.tree
         error = self.error(scene, tree)
         if self.cut == "greedy":
-            leaves = best_first(frame, tree.lookup(gains(tree, error)), fill=True)
+            leaves = best_first(frame, tree.lookup(gains(tree, error)[tree.natives :]), fill=True)
             return request.plan(squares(frame, leaves).to(tree.device))
         if self.cut == "threshold":
             return request.cut(threshold_cut(tree, gains(tree, error), frame.budget))
@@ -61,7 +61,8 @@ class TokenDag:
         """float64 [nodes]: squared error of each node as one token, times the mean relevance in it."""
         if scene.image is None:
             raise PlanError(f"{self.name} measures detail and this scene has no image; give Scene(..., image=...)")
-        return detail(scene.image.detach().to(tree.device), tree) * relevance_mass(scene, tree) / tree.area_share
+        image = scene.image.detach().to(tree.device)
+        return scene.once(detail, lambda: detail(image, tree)) * relevance_mass(scene, tree) / tree.area_share
 
 
 def gains(tree: Tree, error: Tensor) -> Tensor:

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from homunculus.layouts.frame import Frame
 from homunculus.layouts.log_polar import GOLDEN_TURN
@@ -42,7 +43,7 @@ def best_first(frame: Frame, priority: Callable[[Node], float], *, fill: bool = 
     """
     root = root_of(frame.size, frame.patch_size)
     lowest = -math.inf if frame.magnify else 0
-    heap = [(-priority(root), -root.level, 0, root)]
+    heap = [(0.0, -root.level, 0, root)]
     done: list[tuple[int, Node]] = []
     count, full = 1, False
     while heap and count < frame.budget:
@@ -55,15 +56,22 @@ def best_first(frame: Frame, priority: Callable[[Node], float], *, fill: bool = 
                 break
             if places and not full:  # no node inside the image fits any more: try those on its border alone
                 full = True
-                inside = [item for item in heap if len(quarters(frame, item[3])) == 4]
-                done += [(code, node) for _, _, code, node in inside]
-                heap = [item for item in heap if len(quarters(frame, item[3])) < 4]
+                border = []
+                for item in heap:
+                    if len(quarters(frame, item[3])) < 4:
+                        border.append(item)
+                    else:
+                        done.append(item[2:])
+                heap = border
                 heapq.heapify(heap)
             continue
         count += len(places) - 1
         for place in places:
             part = Node(level - 1, 2 * column + (place & 1), 2 * row + (place >> 1))
-            heapq.heappush(heap, (-priority(part), 1 - level, 4 * code + place, part))
+            if part.level > lowest:
+                heapq.heappush(heap, (-priority(part), 1 - level, 4 * code + place, part))
+            else:
+                done.append((4 * code + place, part))
     done += [(code, node) for _, _, code, node in heap]
     finest = min(node.level for _, node in done)
     done.sort(key=lambda item: item[0] << 2 * (item[1].level - finest))
@@ -91,19 +99,20 @@ def extras(frame: Frame, count: int, fixations: Tensor, *, overview: bool) -> Te
     First the root, as an overview, if wanted; then patches of one texel a pixel, on whole pixels inside the image: one
     at each of the fixations [K, 2], then more on a golden spiral around them. On the device of the fixations.
     """
-    root = root_of(frame.size, frame.patch_size)
-    whole = squares(frame, [root]).to(fixations.device)[: min(count, 1) if overview else 0]
-    count -= len(whole)
-    side = float(frame.patch_size)
-    spacing = min(side, math.sqrt(frame.height * frame.width / max(count, 1)))
-    index = torch.arange(count, dtype=torch.int64, device=fixations.device)
-    turn = index // len(fixations)
-    radius = spacing * (turn * (len(fixations) / math.pi)).double().sqrt()
-    angle = turn.double() * (GOLDEN_TURN * (2 * math.pi / 2**32))
-    point = fixations[index % len(fixations)] + radius[:, None] * torch.stack([angle.cos(), angle.sin()], -1)
-    corner = (point - side / 2).round().clamp(min=0)
-    left, top = (
-        corner[:, 0].clamp(max=max(0.0, frame.width - side)),
-        corner[:, 1].clamp(max=max(0.0, frame.height - side)),
-    )
-    return torch.cat([whole, torch.stack([left, top, torch.full_like(left, side)], -1)])
+    side, device = float(frame.patch_size), fixations.device
+    parts = []
+    if overview and count:
+        root = [0.0, 0.0, side * 2.0 ** root_of(frame.size, frame.patch_size).level]
+        parts.append(torch.tensor([root], dtype=torch.float64, device=device))
+        count -= 1
+    if count:
+        spacing = min(side, math.sqrt(frame.height * frame.width / count))
+        index = torch.arange(count, device=device)
+        turn = (index // len(fixations)).double()
+        radius = spacing * (turn * (len(fixations) / math.pi)).sqrt()
+        angle = turn * (GOLDEN_TURN * (2 * math.pi / 2**32))
+        offset = torch.stack([radius * angle.cos() - side / 2, radius * angle.sin() - side / 2], -1)
+        corner = (fixations[index % len(fixations)] + offset).round().clamp(min=0)
+        last = torch.tensor([max(0.0, limit - side) for limit in (frame.width, frame.height)], dtype=torch.float64)
+        parts.append(F.pad(torch.minimum(corner, last.to(device)), (0, 1), value=side))
+    return torch.cat(parts) if parts else fixations.new_empty(0, 3)

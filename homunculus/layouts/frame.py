@@ -129,10 +129,11 @@ class Frame:
 
     def squares(self, squares: Tensor, note: str = "") -> SamplePlan:
         """Upright square patches [N, 3], left, top and side in pixels, where they stand."""
-        step = squares[:, 2] / self.patch_size
-        zero = torch.zeros_like(step)
-        centers = squares[:, :2] + squares[:, 2:] / 2
-        return self.plan(centers, torch.stack([step, zero], -1), torch.stack([zero, step], -1), note)
+        rows = squares.new_zeros(len(squares), 8)
+        rows[:, :2] = squares[:, :2] + squares[:, 2:] / 2
+        rows[:, 2:6:3] = squares[:, 2:] / self.patch_size
+        rows[:, 6] = self.layer
+        return SamplePlan(rows.float(), self.patch_size, note=note)
 
     def small_image_note(self) -> str:
         """Tells the caller that the budget exceeds the image; empty where it does not."""
