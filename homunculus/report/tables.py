@@ -13,13 +13,12 @@ if TYPE_CHECKING:
 
 # Heading, and the value of an entry that has a plan.
 COLUMNS: dict[str, Callable[[Entry], str]] = {
-    "tokens": lambda entry: f"{entry.metrics.tokens}" if entry.metrics else "",
-    "coverage": lambda entry: f"{entry.metrics.coverage:.3f}" if entry.metrics else "",
-    "overlap": lambda entry: f"{entry.metrics.overlap:.2f}" if entry.metrics else "",
-    "resolution coverage": lambda entry: f"{entry.metrics.resolution_coverage:.3f}" if entry.metrics else "",
-    "relevance coverage": lambda entry: f"{entry.sight.relevance_coverage:.3f}" if entry.sight else "",
-    "empty strata": lambda entry: f"{entry.sight.empty_strata} of 64" if entry.sight else "",
-    "LOD": lambda entry: f"{entry.metrics.lod_min:.1f} to {entry.metrics.lod_max:.1f}" if entry.metrics else "",
+    "cover": lambda entry: f"{entry.metrics.coverage:.3f}" if entry.metrics else "",
+    "overl.": lambda entry: f"{entry.metrics.overlap:.2f}" if entry.metrics else "",
+    "resol.": lambda entry: f"{entry.metrics.resolution_coverage:.3f}" if entry.metrics else "",
+    "relev.": lambda entry: f"{entry.sight.relevance_coverage:.3f}" if entry.sight else "",
+    "empty": lambda entry: f"{entry.sight.empty_strata}" if entry.sight else "",
+    "LOD": lambda entry: f"{entry.metrics.lod_min:.1f}-{entry.metrics.lod_max:.1f}" if entry.metrics else "",
     "ms": lambda entry: f"{entry.ms:.1f}",
 }
 UNSEEN = "not seen"
@@ -27,9 +26,9 @@ UNSEEN = "not seen"
 
 def metrics_table(comparison: Comparison) -> Table:
     """A row an allocator; under them the reasons of those that made no plan."""
-    table = _table("How the budget was spent")
+    table = _table("Coverage, overlap, resolution, relevance coverage; empty of 64 strata")
     for heading in COLUMNS:
-        table.add_column(heading, justify="right")
+        table.add_column(heading, justify="right", no_wrap=True)
     for entry in comparison.entries:
         if entry.metrics is not None:
             table.add_row(entry.name, *(show(entry) for show in COLUMNS.values()))
@@ -49,6 +48,6 @@ def blind_spots_table(comparison: Comparison) -> Table:
 
 
 def _table(title: str) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1, 0, 0))
     table.add_column("allocator", no_wrap=True)
     return table
