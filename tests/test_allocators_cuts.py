@@ -1,6 +1,7 @@
 """Allocators that cut a tree: against an exact dynamic programme, and by the relevance that a plan resolves."""
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,12 +11,12 @@ from pictures import dead_leaves, pink_noise
 from bridge.errors import PlanError
 from bridge.plan import SamplePlan
 from homunculus import allocators, layouts
-from homunculus.allocators import FoveatedPyramid, GridTopK, Pyramid, TokenDag, hysteresis
+from homunculus.allocators import FoveatedPyramid, GridTopK, LearnedSplit, Pyramid, TokenDag, hysteresis
 from homunculus.allocators.cuts import lagrange_cut, threshold_cut
 from homunculus.allocators.detail import detail
 from homunculus.allocators.hierarchy import Request, Tree, relevance_mass
-from homunculus.allocators.pyramid import shares
 from homunculus.allocators.token_dag import Cut, gains
+from homunculus.budget import split
 from homunculus.layouts.dyadic import best_first
 from homunculus.layouts.frame import Frame
 from homunculus.scene import Scene
@@ -394,9 +395,8 @@ def test_pyramid_divides_the_budget_as_told() -> None:
     told = Pyramid(split=(64, 128, 64, 17))
     counts = [Pyramid.positions(told.allocate(scene, n))[:, 0].bincount(minlength=4).tolist() for n in (273, 91)]
     assert counts == [[64, 128, 64, 17], [21, 43, 21, 6]]
-    assert shares(273, (64, 128, 64, 17), (1024, 256, 64, 16)) == [64, 129, 64, 16]
-    assert shares(10, (0, 0, 1, 0), (99, 99, 4, 1)) == [3, 2, 4, 1]
-    assert shares(50, (1, 1), (3, 4)) == [3, 4]
+    assert split(273, (64, 128, 64, 17), ceiling=(1024, 256, 64, 16)) == [64, 129, 64, 16]
+    assert split(10, (0, 0, 1, 0), ceiling=(99, 99, 4, 1)) == [3, 2, 4, 1]
     small = Pyramid(split=(64, 128, 64, 17)).allocate(Scene((100, 50)), 60)
     assert len(small) == 60
     with pytest.raises(PlanError, match=r"split are \(1, 2\); expected 4 finite numbers of at least 0, one above 0"):
@@ -464,3 +464,24 @@ def test_hysteresis_refuses_plans_that_cannot_be_compared() -> None:
     cortical = layouts.cortical((512, 512), budget=20)
     with pytest.raises(PlanError, match="a warped plan's patches cannot be exchanged one by one"):
         hysteresis(plans[20], cortical, scene)
+
+
+def test_a_learned_split_moves_the_budget_to_where_it_resolves_more(tmp_path: Path) -> None:
+    relevance = (
+        torch.rand(64, 64, generator=torch.Generator().manual_seed(3)) ** 8
+    )  # many small peaks: native patches pay
+    scene, learned = Scene((1024, 1024), [], relevance), LearnedSplit()
+    assert learned() == pytest.approx([share / 273 for share in (64, 128, 64, 17)])
+    first = float(learned.loss(scene, 273).detach())
+    optimiser = torch.optim.Adam(learned.parameters(), 0.1)
+    for _ in range(40):
+        optimiser.zero_grad()
+        loss = learned.loss(scene, 273)
+        loss.backward()
+        optimiser.step()
+    print(f"loss {first:.3f} to {float(loss.detach()):.3f}, shares {[round(share, 2) for share in learned()]}")
+    assert float(loss.detach()) < 0.95 * first
+    assert learned()[0] > 64 / 273
+    learned.save(tmp_path / "split.safetensors")
+    assert LearnedSplit.load(tmp_path / "split.safetensors")() == learned()
+    assert len(Pyramid(split=learned()).allocate(scene, 273)) == 273

@@ -18,7 +18,7 @@ from homunculus.allocators.hybrid_atlas import HybridAtlas
 from homunculus.allocators.hysteresis import Kept, hysteresis
 from homunculus.allocators.log_polar import Cortical, LogPolar
 from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
-from homunculus.allocators.pyramid import Pyramid
+from homunculus.allocators.pyramid import LearnedSplit, Pyramid
 from homunculus.allocators.stratified import Stratified
 from homunculus.allocators.token_dag import TokenDag
 from homunculus.scene import Scene
@@ -33,6 +33,7 @@ __all__ = [
     "GridTopK",
     "HybridAtlas",
     "Kept",
+    "LearnedSplit",
     "LogPolar",
     "PseudoLogPolar",
     "Pyramid",

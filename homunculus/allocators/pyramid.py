@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from os import PathLike
 
 import torch
-from torch import Tensor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from bridge.errors import PlanError
 from bridge.plan import SamplePlan
 from homunculus.allocators.hierarchy import Request, relevance_mass
+from homunculus.budget import FOVEATED_LEVELS, split
 from homunculus.scene import Scene
 
 LEVELS = 4
@@ -26,7 +29,7 @@ class Pyramid:
     """The K patches of highest mean relevance x level weight, of sides patch_size * 2^l, l = 0..3.
 
     weights: one a level, fine to coarse. split: shares of the budget, one a level, fine to coarse, such as 64, 128, 64,
-    17 of 273, or the softmax of a learned head, instead of one global ranking; rounded by largest remainder, and what a
+    17 of 273, or those of a `LearnedSplit`, instead of one global ranking; rounded by largest remainder, and what a
     level has no patches for goes to the others. Coarse to fine, raster order in each level; ties go to the finer level,
     then to the first in raster order. Images with fewer candidates than the budget keep them all and are completed as
     `Request.plan` says. With a split, its sizes and the patches' numbers are host values; the ranking stays on the device.
@@ -56,7 +59,7 @@ class Pyramid:
             score = torch.cat([level * weight for level, weight in zip(mean, self.weights, strict=False)])
             chosen = best(score, min(request.frame.budget, len(score)))
         else:
-            takes = shares(request.frame.budget, self.split[: len(counts)], counts)
+            takes = split(min(request.frame.budget, sum(counts)), self.split[: len(counts)], ceiling=counts)
             first = [sum(counts[:level]) for level in range(len(counts))]
             chosen = torch.cat(
                 [start + best(*part) for start, part in zip(first, zip(mean, takes, strict=True), strict=True)]
@@ -78,19 +81,43 @@ def best(score: Tensor, count: int) -> Tensor:
     return score.sort(descending=True, stable=True).indices[:count].sort().values
 
 
-def shares(budget: int, weights: Sequence[float], counts: Sequence[int]) -> list[int]:
-    """Whole numbers in proportion to the weights by largest remainder (Hamilton's method), none above its count; they
-    sum to the budget, or to all counts where those are fewer. Ties go to the first. Levels of weight 0 are used last.
+class LearnedSplit(nn.Module):
+    """Shares of the budget, one a level, as the softmax of four learned numbers; untrained 64, 128, 64, 17 of 273.
+
+    `Pyramid(split=learned())` spends by them. `loss` is differentiable in the shares, and trains them for a kind of scenes.
     """
-    taken = [0] * len(counts)
-    while rest := min(budget, sum(counts)) - sum(taken):
-        open_ = [level for level, count in enumerate(counts) if taken[level] < count]
-        total = sum(weights[level] for level in open_)
-        quota = [rest * weights[level] / total if total else rest / len(open_) for level in open_]
-        whole = [math.floor(part) for part in quota]
-        order = sorted(range(len(open_)), key=lambda i: whole[i] - quota[i])
-        for i in order[: rest - sum(whole)]:
-            whole[i] += 1
-        for level, part in zip(open_, whole, strict=True):
-            taken[level] += min(part, counts[level] - taken[level])
-    return taken
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(torch.tensor(FOVEATED_LEVELS, dtype=torch.float32).log())
+
+    def forward(self) -> list[float]:
+        """Shares that sum to 1, fine to coarse."""
+        return [float(share) for share in self.logits.detach().softmax(0)]
+
+    def loss(self, scene: Scene, budget: int) -> Tensor:
+        """1 - the relevance that the shares resolve: of each level its most relevant patches, at 4^-l of native resolution.
+
+        Levels overlap and are counted each, as in the ranking itself. Raises PlanError for a budget below 1.
+        """
+        tree = Request.of(scene, budget).tree
+        counts = [rows * columns for rows, columns in tree.shapes[:LEVELS]]
+        masses = torch.split(relevance_mass(scene, tree)[: sum(counts)].float(), counts)
+        resolved = torch.zeros(())
+        for level, (mass, share) in enumerate(zip(masses, self.logits.softmax(0), strict=False)):
+            reached = torch.cat([mass.new_zeros(1), mass.sort(descending=True).values.cumsum(0)])
+            place = (share * budget).clamp(max=len(mass) - 1e-3)
+            lower = place.detach().long()
+            blended = torch.lerp(reached[lower], reached[lower + 1], place - lower)
+            resolved = resolved + blended / 4**level
+        return 1 - resolved / masses[0].sum()
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes the weights as safetensors."""
+        save_file(self.state_dict(), path)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> LearnedSplit:
+        learned = cls()
+        learned.load_state_dict(load_file(path))
+        return learned
