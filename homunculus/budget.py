@@ -5,15 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from bridge.errors import PlanError
 from bridge.plan import SamplePlan
 from homunculus.layouts.frame import whole
-from homunculus.scene import Scene
-
-if TYPE_CHECKING:
-    from homunculus.allocators import Allocator
+from homunculus.scene import Allocator, Scene
 
 WEIGHT_SCALE = 2**40  # a weight below half of 2^-40 of the largest counts as none
 FOVEATED_LEVELS = (64, 128, 64, 17)  # fine to coarse: how a budget of 273 may be divided over four levels

@@ -1,15 +1,16 @@
-"""What an allocator is told: an image's size, where the eye stands, what is relevant, and whatever it may read of the image itself."""
+"""What an allocator is told - size, fixations, relevance, what it may read of the image - and what it promises in return."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from bridge.errors import ImageError, PlanError
+from bridge.plan import SamplePlan
 from homunculus.layouts.frame import check_fixations, whole
 
 T = TypeVar("T")
@@ -77,3 +78,17 @@ class Scene:
     def device(self) -> torch.device:
         """Where the plan is made: where the relevance map lives."""
         return torch.device("cpu") if self.relevance is None else self.relevance.device
+
+
+class Allocator(Protocol):
+    """One way to spend a budget. Deterministic: the same scene gives the same plan, bit for bit."""
+
+    @property
+    def name(self) -> str:
+        """Its row in the registry."""
+        ...
+
+    def allocate(self, scene: Scene, budget: int) -> SamplePlan:
+        """Exactly `budget` footprints, on the scene's device. Raises PlanError for a budget below 1, or for a scene that lacks what
+        this allocator reads, naming it."""
+        ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,28 @@ def test_nothing_else_imports_what_cannot_stand_beside_a_cpu_build_of_torch() ->
 def test_each_package_is_typed(package: str) -> None:
     assert (ROOT / package / "py.typed").is_file()
     assert (ROOT / package / "__init__.py").is_file()
+
+
+def module_graph() -> dict[str, set[str]]:
+    """Every module of ours, and the modules of ours that it imports anywhere in its text, type checking included."""
+    files = {path for package in PACKAGES for path in (ROOT / package).rglob("*.py")}
+    names = {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in files}
+    graph: dict[str, set[str]] = {}
+    for name, path in names.items():
+        wanted = set()
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                wanted |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                parts = {f"{node.module}.{alias.name}" for alias in node.names}
+                wanted |= {part if part in names else node.module for part in parts}
+        graph[name] = {module for module in wanted if module in names and module != name}
+    return graph
+
+
+def test_no_two_modules_need_each_other() -> None:
+    graph = module_graph()
+    assert {"bridge.plan", "bridge.law"} <= graph["bridge.unit"] | graph["bridge.plan"]
+    assert "homunculus.layouts" in graph["homunculus.look"]
+    order = list(TopologicalSorter(graph).static_order())  # raises CycleError, naming the modules of a circle
+    assert order.index("homunculus.cortex") < order.index("homunculus.layouts") < order.index("homunculus.look")

@@ -5,10 +5,7 @@ A new way is one file with a class that has a `name` and `allocate`, and one row
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus.allocators.adaptive_stratified import AdaptiveStratified
 from homunculus.allocators.coverage_top_k import CoverageTopK
 from homunculus.allocators.foveated_pyramid import FoveatedPyramid
@@ -21,7 +18,7 @@ from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.pyramid import LearnedSplit, Pyramid
 from homunculus.allocators.stratified import Stratified
 from homunculus.allocators.token_dag import TokenDag
-from homunculus.scene import Scene
+from homunculus.scene import Allocator
 
 __all__ = [
     "AdaptiveStratified",
@@ -43,20 +40,6 @@ __all__ = [
     "hysteresis",
     "registry",
 ]
-
-
-class Allocator(Protocol):
-    """One way to spend a budget. Deterministic: the same scene gives the same plan, bit for bit."""
-
-    @property
-    def name(self) -> str:
-        """Its row in the registry."""
-        ...
-
-    def allocate(self, scene: Scene, budget: int) -> SamplePlan:
-        """Exactly `budget` footprints, on the scene's device. Raises PlanError for a budget below 1, or for a scene that lacks what
-        this allocator reads, naming it."""
-        ...
 
 
 registry: dict[str, Allocator] = {
