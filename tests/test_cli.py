@@ -207,7 +207,7 @@ def test_compare_shows_every_allocator_and_its_blind_spots(page: Path, relevance
     )  # fmt: skip
     assert (code, errors.strip()) == (0, "")
     assert {path.name for path in out.iterdir()} == {"compare.png", "compare.json"}
-    for word in ("relevance coverage", "empty strata", "overlap", "Blind spots", "secondary", "compare.png"):
+    for word in ("relevance coverage", "empty of 64 strata", "overlap", "Blind spots", "secondary", "compare.png"):
         assert word in shown, word
     details = json.loads((out / "compare.json").read_text())
     assert [entry["name"] for entry in details["allocators"]] == list(allocators.registry)
