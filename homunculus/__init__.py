@@ -19,12 +19,14 @@ from bridge import (
     TextureUnit,
     open_unit,
 )
-from homunculus import allocators, layouts
+from homunculus import allocators, cortex, layouts
 from homunculus.budget import TokenBank
 from homunculus.compare import Comparison, compare
 from homunculus.image import read_image
 from homunculus.look import Look, look
 from homunculus.maps import read_relevance
+from homunculus.metrics import PlanMetrics, measure
+from homunculus.report import Reconstruction, draw_footprints, reconstruct
 from homunculus.scene import Scene
 
 __all__ = [
@@ -40,8 +42,10 @@ __all__ = [
     "Look",
     "Patches",
     "PlanError",
+    "PlanMetrics",
     "PlanProgram",
     "Pyramid",
+    "Reconstruction",
     "SamplePlan",
     "Scene",
     "ShaderError",
@@ -50,9 +54,13 @@ __all__ = [
     "TokenBank",
     "allocators",
     "compare",
+    "cortex",
+    "draw_footprints",
     "layouts",
     "look",
+    "measure",
     "open_unit",
     "read_image",
     "read_relevance",
+    "reconstruct",
 ]

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import homunculus as hm
+
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("shaders", "interop", "bridge", "homunculus")
 FORBIDDEN = {
@@ -88,3 +90,10 @@ def test_no_two_modules_need_each_other() -> None:
     assert "homunculus.layouts" in graph["homunculus.look"]
     order = list(TopologicalSorter(graph).static_order())  # raises CycleError, naming the modules of a circle
     assert order.index("homunculus.cortex") < order.index("homunculus.layouts") < order.index("homunculus.look")
+
+
+def test_the_public_face_has_every_name_it_promises() -> None:
+    assert [name for name in hm.__all__ if not hasattr(hm, name)] == []
+    assert {"open_unit", "read_image", "SamplePlan", "Scene", "layouts", "allocators", "look", "measure"} <= set(
+        hm.__all__
+    )
