@@ -106,22 +106,7 @@ def look(
     with ExitStack() as stack:
         unit = stack.enter_context(open_unit(backend)) if unit is None else unit
         clock.lap("open")
-        before = vars(unit.stats).copy()
-        pyramid = stack.enter_context(unit.pyramid(pixels))
-        clock.lap("pyramid")
-        patches = unit.sample(pyramid, plan, quality=quality)
-        if patches.pixels.is_cuda:
-            torch.cuda.synchronize()
-        clock.lap("sample")
-        used = {
-            "backend": unit.backend,
-            "renderer": unit.renderer,
-            "reason": unit.reason,
-            "builder": pyramid.builder,
-            "format": pyramid.format,
-            "max_level": pyramid.max_level,
-            **{name: count - before[name] for name, count in vars(unit.stats).items()},
-        }
+        patches, used = _sampled(unit, pixels, plan, quality, clock)
     metrics = measure(plan, (height, width), fixations or None)
     clock.lap("metrics")
     request = {
@@ -137,6 +122,28 @@ def look(
         "backend": backend,
     }
     return Look(picture, fixations, plan, patches, metrics, request, used, clock.laps_ms)
+
+
+def _sampled(
+    unit: TextureUnit, pixels: Images, plan: SamplePlan, quality: Quality, clock: Clock
+) -> tuple[Patches, dict[str, Any]]:
+    """The patches, and how they were made: the unit, its pyramid, and what this look added to the unit's counts."""
+    before = vars(unit.stats).copy()
+    with unit.pyramid(pixels) as pyramid:
+        clock.lap("pyramid")
+        patches = unit.sample(pyramid, plan, quality=quality)
+        if patches.pixels.is_cuda:
+            torch.cuda.synchronize()
+        clock.lap("sample")
+        return patches, {
+            "backend": unit.backend,
+            "renderer": unit.renderer,
+            "reason": unit.reason,
+            "builder": pyramid.builder,
+            "format": pyramid.format,
+            "max_level": pyramid.max_level,
+            **{name: count - before[name] for name, count in vars(unit.stats).items()},
+        }
 
 
 def _one_way(layout: str | None, allocator: str | None, told: bool) -> str | None:
