@@ -21,7 +21,7 @@ from bridge.gl.unit import GLUnit
 from bridge.plan import SamplePlan
 from bridge.twin.unit import TwinUnit
 from bridge.unit import Stats
-from interop import EGLDevice, HostBuffer, egl_devices
+from interop import EGLDevice, egl_devices
 
 HARDWARE, SOFTWARE, TORCH_ONLY, BROKEN = 0, 10, 20, 30
 VERDICTS = {
@@ -211,10 +211,10 @@ def _round_trip(report: Report, index: int) -> None:
         sent = torch.arange(64, dtype=torch.float32)
 
         def there_and_back() -> torch.Tensor:
-            buffer = HostBuffer(unit.context.moderngl, 256, Stats())
+            buffer = unit.context.buffer(256, Stats())
             buffer.write(sent)
             received = buffer.read((64,), torch.float32)
-            buffer.release()
+            unit.context.release(buffer)
             return received
 
         whole = torch.equal(unit.context.thread.call(there_and_back), sent)
@@ -223,7 +223,7 @@ def _round_trip(report: Report, index: int) -> None:
         report.add(
             "  mipmaps",
             None,
-            f"glGenerateMipmap is {'an exact box' if exact else 'not an exact box'}; default is '{unit.default_builder}'",
+            f"glGenerateMipmap is {'an exact box' if exact else 'not an exact box'}; default is '{unit.default_builder('rgba8')}'",
         )
         difference = _difference_from_twin(unit)
         right = whole and difference <= AGREEMENT

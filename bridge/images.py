@@ -70,6 +70,11 @@ def _check_values(batch: Tensor, format: Format) -> None:
         raise ImageError(f"image values reach {max(-low, high):g}; rgba16f holds up to 65504. Pass format='rgba32f'")
 
 
+def as_bytes(batch: Tensor) -> Tensor:
+    """uint8: byte images as they are, floats in 0..1 rounded to nearest, ties to even. What every backend stores as rgba8."""
+    return batch if batch.dtype == torch.uint8 else torch.round(batch.double() * 255).to(torch.uint8)
+
+
 def padded_size(size: tuple[int, int], max_level: int, *, limit_px: int | None = None) -> tuple[int, int]:
     """(height, width) rounded up to a multiple of 2**max_level. Raises ImageTooLargeError beyond `limit_px`."""
     if not 0 <= max_level <= 14:

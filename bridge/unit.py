@@ -62,7 +62,23 @@ class PlanProgram:
     warped: bool = False
 
 
-class Pyramid(ABC):
+class Closing(ABC):
+    """Something that a `with` block closes."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees what it holds. Idempotent; later use raises ClosedError."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Pyramid(Closing):
     """One image or a batch as a stack of levels, each half the size of the one before. Made by `TextureUnit.pyramid`.
 
     Level l's texel (i, j) is the mean of the 2^l x 2^l block of level-0 pixels at (i * 2^l, j * 2^l); values are averaged as stored.
@@ -88,24 +104,12 @@ class Pyramid(ABC):
     def level(self, level: int) -> Tensor:
         """[layers, height, width, 4] of one level as stored, premultiplied, 0..1, float32 or wider."""
 
-    @abstractmethod
-    def close(self) -> None:
-        """Frees the levels. Idempotent."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
     def __repr__(self) -> str:
         height, width = self.size
         return f"Pyramid({self.layers} x {height} x {width} px, levels 0..{self.max_level}, {self.format}, built by {self.builder})"
 
 
-class TextureUnit(ABC):
+class TextureUnit(Closing):
     """One open device that builds pyramids and samples plans. Made by `open_unit`; close it, or use it in a `with` block."""
 
     backend: str
@@ -152,18 +156,6 @@ class TextureUnit(ABC):
         Values are float32 (the torch backend keeps its own type). Raises PlanError for another shape, values that are negative
         or not finite, or a map beyond what the device can hold.
         """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Frees everything this unit made. Idempotent; later calls raise ClosedError."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"TextureUnit({self.backend} on {self.renderer})"

@@ -12,6 +12,7 @@ from pathlib import Path
 from PIL import Image
 
 import homunculus as hm
+from homunculus.report import to_picture
 
 out = Path(sys.argv[1] if len(sys.argv) > 1 else "out/examples")
 page = out / "page.png"
@@ -20,12 +21,12 @@ if not page.exists():
 
 seen = hm.look(page, at=(0.62, 0.31), budget=273)
 print(f"{len(seen.plan)} tokens see {seen.metrics.coverage:.1%} of {seen.image.shape[1]} x {seen.image.shape[0]} px")
-seen.save(out / "overview")
+looked_at = hm.draw_footprints(seen.image, seen.plan, seen.fixations)
+told = to_picture(hm.reconstruct(seen.patches.pixels, seen.plan, seen.image.shape[:2]).pixels)
 
-top, bottom = 250, 1950
-sheet = Image.new("RGB", (2 * seen.image.shape[1] + 40, bottom - top), "white")
-for column, name in enumerate(("footprints", "reconstruction")):
-    picture = Image.open(out / "overview" / f"{name}.png").convert("RGB").crop((0, top, seen.image.shape[1], bottom))
-    sheet.paste(picture, (column * (seen.image.shape[1] + 40), 0))
+width, top, bottom = seen.image.shape[1], 250, 1950
+sheet = Image.new("RGB", (2 * width + 40, bottom - top), "white")
+for column, picture in enumerate((looked_at, told)):
+    sheet.paste(picture.crop((0, top, width, bottom)), (column * (width + 40), 0))
 sheet.resize((sheet.width // 3, sheet.height // 3), Image.Resampling.LANCZOS).save(out / "overview.jpg", quality=85)
 print(out / "overview.jpg")

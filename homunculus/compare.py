@@ -18,7 +18,7 @@ from PIL import Image
 from torch import Tensor
 
 from bridge.checks import check_quality
-from bridge.errors import PlanError
+from bridge.errors import HomunculusError, PlanError
 from bridge.law import Quality
 from bridge.open import Backend, open_unit
 from bridge.plan import SamplePlan
@@ -155,7 +155,7 @@ def _entry(
     start = perf_counter()
     try:
         plan = allocators.get(name).allocate(scene, budget)
-    except PlanError as error:
+    except HomunculusError as error:  # a scene without what it reads, or an extra that is not installed
         return Entry(name, str(error))
     ms = round(1000 * (perf_counter() - start), 3)
     seen = sight(plan, scene.size, scene.relevance, points)

@@ -13,8 +13,10 @@ from PIL import Image
 from safetensors import safe_open
 from typer.testing import CliRunner
 
+from bridge.errors import BackendUnavailableError
 from homunculus import allocators, layouts
 from homunculus.cli import app
+from homunculus.compare import compare
 
 ROOT = Path(__file__).parents[1]
 OUTPUTS = {"footprints.png", "reconstruction.png", "tokens.safetensors", "look.json"}
@@ -308,3 +310,15 @@ def test_starting_up_stays_light() -> None:
     program = "import sys, homunculus.cli; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not {"matplotlib", "cv2"} & set(done.stdout.split())
+
+
+def test_compare_lists_an_allocator_whose_extra_is_not_installed_with_the_remedy(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(image: object) -> None:
+        raise BackendUnavailableError("segmentation needs OpenCV; run: pip install 'homunculus[simd]'")
+
+    monkeypatch.setitem(allocators.registry, "hybrid_atlas", allocators.HybridAtlas(segment=refuse))
+    found = compare(np.full((64, 64, 3), 90, np.uint8), budget=9, backend="torch")
+    reasons = {entry.name: entry.reason for entry in found.entries if entry.reason}
+    assert reasons == {"hybrid_atlas": "segmentation needs OpenCV; run: pip install 'homunculus[simd]'"}

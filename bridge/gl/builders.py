@@ -11,6 +11,7 @@ from bridge.gl import functions as gl
 from bridge.gl.context import Context
 from bridge.gl.pyramid import BYTES_PER_TEXEL, INTERNAL_FORMATS, Texture
 from bridge.gl.simd import build_simd
+from bridge.images import as_bytes
 
 
 def build_exact(context: Context, texture: Texture, batch: Tensor, max_level: int) -> None:
@@ -66,5 +67,5 @@ def as_upload(batch: Tensor, format: str) -> Tensor:
     """The batch in a type that uploads without loss to that format: bytes, or float32."""
     batch = batch.detach().cpu()
     if format == "rgba8":
-        return batch if batch.dtype == torch.uint8 else (batch.double() * 255).round().to(torch.uint8)
+        return as_bytes(batch)
     return batch.float() / 255 if batch.dtype == torch.uint8 else batch.float()

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from bridge.errors import BackendUnavailableError, ForkedContextError, GLError, ShaderError
 from bridge.gl import functions as gl
 from bridge.gl.thread import GLThread
+from interop import HostBuffer, SharedBuffer, Transfers, egl_devices
 from shaders import explain, source
 
 try:
@@ -91,6 +92,21 @@ class Context:
                 )
             )
 
+    def buffer(self, size_bytes: int, transfers: Transfers) -> SharedBuffer:
+        """A storage buffer, counted as live until `release`. Raises GLError where the device has no room for it."""
+        buffer = HostBuffer(self.moderngl, size_bytes, transfers)
+        self.live["buffer"] += 1
+        try:
+            self.check(f"allocating a buffer of {size_bytes} bytes")
+        except GLError:
+            self.release(buffer)
+            raise
+        return buffer
+
+    def release(self, buffer: SharedBuffer) -> None:
+        buffer.release()
+        self.live["buffer"] -= 1
+
     def program(self, name: str, defines: Mapping[str, int | float | str]) -> moderngl.ComputeShader:
         """The compiled compute shader, kept for the context's life. Raises ShaderError with the author's file and line."""
         key = (name, tuple(sorted(defines.items())))
@@ -164,8 +180,6 @@ def _device_from_environment() -> int:
 
 
 def _device_count() -> int:
-    from interop import egl_devices
-
     try:
         return len(egl_devices())
     except OSError as error:

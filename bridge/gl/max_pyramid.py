@@ -9,7 +9,6 @@ from bridge.errors import PlanError
 from bridge.gl.context import Context
 from bridge.twin.max_pyramid import level_sizes, padded
 from bridge.unit import Stats
-from interop import HostBuffer
 
 TILE = 64
 LEVELS_PER_DISPATCH = 6
@@ -30,9 +29,8 @@ def max_pyramid(context: Context, stats: Stats, map: Tensor) -> list[Tensor]:
     if len(sizes) == 1:
         return levels
     program = context.program("reduce_max.comp", {})
-    source = HostBuffer(context.moderngl, map.numel() * 4, stats)
-    target = HostBuffer(context.moderngl, sum(counts[1:]) * 4, stats)
-    context.live["buffer"] += 2
+    source = context.buffer(map.numel() * 4, stats)
+    target = context.buffer(sum(counts[1:]) * 4, stats)
     try:
         source.write(map)
         source.bind(MAP)
@@ -51,9 +49,8 @@ def max_pyramid(context: Context, stats: Stats, map: Tensor) -> list[Tensor]:
         context.check(f"a max pyramid over {map.shape[0]} x {map.shape[1]}")
         packed = target.read((sum(counts[1:]),), torch.float32)
     finally:
-        source.release()
-        target.release()
-        context.live["buffer"] -= 2
+        context.release(source)
+        context.release(target)
     first = 0
     for size, count in zip(sizes[1:], counts[1:], strict=True):
         levels.append(packed[first : first + count].reshape(size))

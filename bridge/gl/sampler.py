@@ -15,7 +15,7 @@ from bridge.gl.pyramid import GLPyramid
 from bridge.law import QUALITIES, Quality
 from bridge.plan import SamplePlan
 from bridge.unit import Patches, PlanProgram, Stats
-from interop import HostBuffer, SharedBuffer
+from interop import SharedBuffer
 
 ROW_BYTES = 32
 ELEMENTS: Mapping[torch.dtype, int] = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
@@ -36,7 +36,7 @@ class ResidentPlan(SamplePlan):
         self.__dict__.update(
             context=context, buffer=buffer, program=program, fixations=fixations, patch_size=program.patch_size
         )
-        weakref.finalize(self, context.thread.defer, lambda: _release(context, buffer)).atexit = False
+        weakref.finalize(self, context.thread.defer, lambda: context.release(buffer)).atexit = False
 
     def __len__(self) -> int:
         return self.program.count
@@ -65,11 +65,6 @@ class ResidentPlan(SamplePlan):
     @property
     def note(self) -> str:
         return self._twin.note
-
-
-def _release(context: Context, buffer: SharedBuffer) -> None:
-    buffer.release()
-    context.live["buffer"] -= 1
 
 
 class Sampler:
@@ -155,8 +150,7 @@ class Sampler:
             raise PlanError(
                 f"the plan needs {rows * ROW_BYTES} bytes; this device allows {self._context.limits.storage_bytes}. Use fewer tokens"
             )
-        buffer = HostBuffer(self._context.moderngl, rows * ROW_BYTES, self.stats)
-        self._context.live["buffer"] += 1
+        buffer = self._context.buffer(rows * ROW_BYTES, self.stats)
         buffer.bind(ROWS)
         compiled.run(program.groups)
         self._context.moderngl.memory_barrier()
@@ -169,16 +163,13 @@ class Sampler:
         buffer = self._buffers.get(name)
         if buffer is None or buffer.size_bytes < size_bytes:
             if buffer is not None:
-                _release(self._context, buffer)
+                self._context.release(buffer)
                 del self._buffers[name]
-            buffer = HostBuffer(self._context.moderngl, size_bytes, self.stats)
-            self._context.check(f"allocating a buffer of {size_bytes} bytes")
-            self._context.live["buffer"] += 1
-            self._buffers[name] = buffer
+            buffer = self._buffers[name] = self._context.buffer(size_bytes, self.stats)
         buffer.bind(BINDINGS[name])
         return buffer
 
     def release(self) -> None:
         for buffer in self._buffers.values():
-            _release(self._context, buffer)
+            self._context.release(buffer)
         self._buffers.clear()

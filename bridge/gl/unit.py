@@ -52,10 +52,9 @@ class GLUnit(TextureUnit):
         """Whether the renderer runs on the CPU."""
         return self.context.software
 
-    @property
-    def default_builder(self) -> Builder:
+    def default_builder(self, format: Format) -> Builder:
         """`simd` on software GL where OpenCV is installed and bytes are stored, else `exact`."""
-        return "simd" if self.context.software and HAS_OPENCV else "exact"
+        return "simd" if self.context.software and HAS_OPENCV and format == "rgba8" else "exact"
 
     def pyramid(
         self, images: Images, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
@@ -64,12 +63,9 @@ class GLUnit(TextureUnit):
         batch, stored = as_batch(images, format)
         if format is None and stored == "rgba64f":
             stored = "rgba32f"
-        if builder is None:
-            builder = self.default_builder if stored == "rgba8" else "exact"
-        elif builder == "auto":
-            builder = (
-                "driver" if self.driver_is_exact(stored) else self.default_builder if stored == "rgba8" else "exact"
-            )
+        if builder == "auto":
+            builder = "driver" if self.driver_is_exact(stored) else None
+        builder = builder or self.default_builder(stored)
         if builder not in builders.BUILDERS:
             raise ImageError(f"builder is {builder!r}; choose one of {', '.join([*builders.BUILDERS, 'auto'])}")
         return self.context.thread.call(self._build, batch, stored, builder, max_level)

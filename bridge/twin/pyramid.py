@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bridge.errors import ClosedError, ImageError
-from bridge.images import padded_size
+from bridge.images import as_bytes, padded_size
 from bridge.unit import Builder, Format, Pyramid
 
 
@@ -48,8 +48,8 @@ def box_levels(
 
     Bytes are averaged as whole numbers, where every mean is a dyadic number that float32 holds exactly.
     """
-    if format == "rgba8" and batch.is_floating_point():
-        batch = torch.round(batch.double() * 255).to(torch.uint8)
+    if format == "rgba8":
+        batch = as_bytes(batch)
     height, width = batch.shape[1:3]
     unit = 255.0 if batch.dtype == torch.uint8 else 1.0
     rgba = F.pad(batch.to(dtype), (0, 1), value=unit)

@@ -1,10 +1,10 @@
 """Times the allocators of these pages, 273 tokens with a 64 x 64 relevance map: OMP_NUM_THREADS=1 python docs/allocators/bench.py
 
-Median and 10th to 90th percentile of 50 runs after 5 to warm up, in milliseconds on the CPU.
+Median and quartiles of 50 runs, in milliseconds on the CPU.
 """
 
-import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ from scipy.ndimage import gaussian_filter
 from homunculus.allocators.frequency import Frequency
 from homunculus.allocators.frequency_energies import measure
 from homunculus.allocators.hybrid_atlas import HybridAtlas
+from homunculus.bench.timing import time_all_ms
 from homunculus.hiz import HiZ
 from homunculus.scene import Scene
 from homunculus.segment import segment_colors
@@ -24,31 +25,26 @@ PHOTOGRAPH = Path(__file__).parents[2] / "examples/data/photograph.jpg"
 
 
 def report(what: str, work: Callable[[], object], runs: int = 50) -> None:
-    for _ in range(5):
-        work()
-    times = []
-    for _ in range(runs):
-        start = time.perf_counter()
-        work()
-        times.append(1e3 * (time.perf_counter() - start))
-    low, median, high = np.percentile(times, (10, 50, 90))
-    print(f"| {what} | {median:.2f} | {low:.2f} to {high:.2f} |")
+    (timing,) = time_all_ms([work], repeats=runs, rounds=1)
+    quartiles = f"{timing.lower_quartile_ms:.2f} to {timing.upper_quartile_ms:.2f}"
+    print(f"| {what} | {timing.median_ms:.2f} | {quartiles} |")
 
 
 def main() -> None:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
-    print("| what | median ms | 10 % to 90 % |\n|---|---|---|")
+    print("| what | median ms | quartiles |\n|---|---|---|")
     relevance = torch.rand(64, 64, generator=torch.Generator().manual_seed(0))
     with Image.open(PHOTOGRAPH) as file:
         photograph = file.convert("RGB")
     for side in (512, 1024):
         image = torch.from_numpy(np.asarray(photograph.resize((side, side))).copy())
-        scene = Scene(size=(side, side), image=image, relevance=relevance)
+        new_scene = partial(Scene, size=(side, side), image=image, relevance=relevance)
+        scene = new_scene()
         energies = measure(image)
         report(f"frequency, {side} px: measure the image", lambda image=image: measure(image), 15)
         report(f"frequency, {side} px: allocate", lambda s=scene, e=energies: Frequency().allocate(s, 273, e))
-        report(f"frequency, {side} px: both", lambda s=scene: Frequency().allocate(s, 273), 15)
+        report(f"frequency, {side} px: both", lambda new=new_scene: Frequency().allocate(new(), 273), 15)
     labels = segment_colors(image)
     report("hybrid_atlas, 1024 px: segment by colour", lambda: segment_colors(image), 15)
     scene = Scene(size=(1024, 1024), regions=labels, relevance=relevance)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from homunculus.bench import machine
 from homunculus.bench.rows import smooth_noise
 from homunculus.bench.timing import Timing, time_all_ms
 from homunculus.scene import Scene
+from homunculus.threads import one_thread
 
 SIZE_PX = 1024
 MAP_CELLS = 64
@@ -81,17 +81,6 @@ def run(*, repeats: int = 15, out: Path | None = None) -> list[AllocatorRow]:
         path.write_text(json.dumps({"machine": facts, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
         console.print(str(path))
     return rows
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Many small operations: where other programs hold the cores, threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def two_peaks(cells: int) -> torch.Tensor:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from math import ceil
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -13,6 +11,7 @@ from torch.nn.functional import grid_sample
 
 from bridge.errors import PlanError
 from bridge.plan import SamplePlan
+from homunculus.threads import one_thread
 
 UNSEEN = 0.5  # the grey of pixels that no footprint covers
 # Weights fall with this power of a texel's side: where footprints overlap the finest wins. With 2 or 4 the borders of
@@ -54,7 +53,7 @@ def reconstruct(pixels: Tensor, plan: SamplePlan, size: tuple[int, int], *, laye
     if plan.texels is not None and not isinstance(plan, Locates):
         raise PlanError("a warped plan without `locate` cannot be put back; use the plan that its layout returned")
     sums = torch.zeros(4, *size)
-    with _one_thread():
+    with one_thread():
         if isinstance(plan, Locates) and plan.texels is not None:
             _unwarp(sums, pixels, plan.texels, plan)
         else:
@@ -62,17 +61,6 @@ def reconstruct(pixels: Tensor, plan: SamplePlan, size: tuple[int, int], *, laye
                 _add(sums, pixels[index], plan.footprints[index].tolist())
     covered = sums[3] > 0
     return Reconstruction(torch.where(covered, sums[:3] / sums[3].clamp(min=torch.finfo().tiny), UNSEEN), covered)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Thousands of small operations: on a busy machine, waiting for each other costs threads far more than they save."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def _add(sums: Tensor, patch: Tensor, footprint: list[float]) -> None:
