@@ -15,11 +15,11 @@ from homunculus.allocators import FoveatedPyramid, GridTopK, LearnedSplit, Pyram
 from homunculus.allocators.cuts import lagrange_cut, threshold_cut
 from homunculus.allocators.detail import detail
 from homunculus.allocators.hierarchy import Request, Tree, relevance_mass
-from homunculus.allocators.token_dag import Cut, gains
+from homunculus.allocators.token_dag import gains
 from homunculus.budget import split
 from homunculus.layouts.dyadic import best_first
 from homunculus.layouts.frame import Frame
-from homunculus.scene import Scene
+from homunculus.scene import Allocator, Scene
 
 CPU = torch.device("cpu")
 CUTS = "lagrange", "greedy", "threshold"
@@ -236,16 +236,18 @@ def test_relevance_mass_is_the_maps_integral_over_each_node() -> None:
     torch.testing.assert_close(even, tree.area_share, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("cut", ["lagrange", "threshold"])
-def test_cuts_on_a_device_never_read_back(cut: Cut) -> None:
+@pytest.mark.parametrize("allocator", [TokenDag("lagrange"), TokenDag("threshold"), FoveatedPyramid()], ids=repr)
+def test_cuts_on_a_device_never_read_back(allocator: Allocator) -> None:
     # A meta tensor has shapes and no values: whatever would read one back raises.
     relevance, image = torch.rand(64, 64, device="meta"), torch.zeros(1000, 700, 3, dtype=torch.uint8, device="meta")
-    for budget in (1, 64, 273, 4000):
-        plan = TokenDag(cut).allocate(Scene((1000, 700), relevance=relevance, image=image), budget)
-        assert plan.footprints.shape == (budget, 8)
-        assert plan.footprints.device.type == "meta"
+    for fixations in ((), torch.zeros(3, 2, device="meta")):
+        scene = Scene((1000, 700), fixations, relevance=relevance, image=image)
+        for budget in (1, 64, 273, 4000):
+            plan = allocator.allocate(scene, budget)
+            assert plan.footprints.shape == (budget, 8)
+            assert plan.footprints.device.type == "meta"
     with pytest.raises(RuntimeError, match="meta tensor"):
-        FoveatedPyramid().allocate(Scene((1000, 700), relevance=relevance), 64)
+        TokenDag("greedy").allocate(Scene((1000, 700), relevance=relevance, image=image), 64)
 
 
 # --- Resolved relevance ------------------------------------------------------------------------------------------------
