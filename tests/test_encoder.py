@@ -9,7 +9,6 @@ import pytest
 import torch
 from tiny_models import FAMILIES, native_plan, own_forward, tiles, tiny
 from torch import Tensor
-from torch._subclasses import FakeTensorMode
 
 import homunculus as hm
 from bridge import SamplePlan
@@ -121,15 +120,36 @@ def test_gradients_reach_pixels_and_places(family: str) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_never_waits_for_the_device(family: str) -> None:
-    """A fake CUDA tensor has no values: reading one on the host raises."""
+    """A meta tensor has no values: to read one on the host, or let a shape or a branch depend on one, raises."""
     vit = hm.FoveatedViT(tiny(family), position="footprint", area_attention=True)
-    with FakeTensorMode() as mode, torch.no_grad():
-        state = {name: mode.from_tensor(value).to("cuda") for name, value in [*vit.named_parameters(), *vit.named_buffers()]}
-        pixels = torch.empty(2, 9, 3, 8, 8, device="cuda")
-        plan = SamplePlan(torch.empty(9, 8, device="cuda"), 8)
+    values = [*vit.named_parameters(), *vit.named_buffers()]
+    with torch.no_grad():
+        state = {name: value.to("meta") for name, value in values}
+        pixels = torch.empty(2, 9, 3, 8, 8, device="meta")
+        plan = SamplePlan(torch.empty(9, 8, device="meta"), 8)
         seen = torch.func.functional_call(vit, state, (pixels, plan, (90, 120)))
     assert seen.tokens.shape == (2, 9, vit.dim)
-    assert seen.tokens.device.type == "cuda"
+    assert seen.tokens.device.type == "meta"
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_on_a_gpu_it_never_waits_and_agrees(family: str) -> None:
+    from tiny_models import build, randomised
+
+    plan, pixels = scattered(), torch.randn(9, 3, 8, 8)
+    vit = hm.FoveatedViT(randomised(build(family)), position="footprint", area_attention=True)
+    with torch.no_grad():
+        expected = vit(pixels, plan, (90, 120)).tokens
+        vit, there, pixels = vit.cuda(), plan.to("cuda"), pixels.cuda()
+        vit(pixels, there, (90, 120))
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            tokens = vit(pixels, there, (90, 120)).tokens
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    close(tokens.cpu(), expected, 1e-3)
 
 
 @pytest.mark.parametrize("family", ["clip", "siglip", "siglip2", "dinov3_vit", "qwen2_5_vl_vision"])
@@ -157,16 +177,14 @@ def test_eager_and_sdpa_agree() -> None:
 
 def test_a_token_keeps_its_window_at_its_own_scale() -> None:
     """Qwen2.5-VL: windows of 2 x 2 tokens here. A token four times as wide has a window four times as wide."""
-    boxes = torch.tensor([[0, 0, 8, 8], [8, 8, 16, 16], [16, 0, 24, 8], [32, 32, 64, 64], [0, 0, 32, 32.0]])
+    boxes = torch.tensor([[0, 0, 8, 8], [8, 8, 16, 16], [16, 0, 24, 8], [32, 32, 64, 64], [8, -8, 40, 24.0]])
     family = hm.FoveatedViT(tiny("qwen2_5_vl_vision")).family
     places = Places.of([SamplePlan.boxes(boxes, 8)], (64, 64), torch.device("cpu"))
     context = family.context(places, "center", None)
     assert context.window is not None
     sees = context.window[0, 0, ::4, ::4].tolist()
     assert sees == [
-        [True, True, False, False, True]
-        if False
-        else [True, True, False, False, False],
+        [True, True, False, False, False],
         [True, True, False, False, False],
         [False, False, True, False, True],
         [True, True, True, True, True],
@@ -252,9 +270,10 @@ def test_what_does_not_fit_is_refused_with_both_values_and_the_remedy() -> None:
     assert "torch.uint8" in refused(pixels=torch.zeros(16, 3, 8, 8, dtype=torch.uint8))
     assert "3 plans for a batch of 1 images" in refused(plan=[native_plan(32, 32)] * 3)
     assert "expected the image's (height, width) in pixels" in refused(size=(0, 32))
-    assert "differ in (tokens, patch size): [(12, 8), (16, 8)]" in refused(
-        pixels=torch.zeros(2, 16, 3, 8, 8), plan=[native_plan(32, 32), native_plan(32, 24)]
-    ).replace("12 patches", "")
+    uneven = [native_plan(32, 32), native_plan(32, 24)]
+    assert "16 patches for a plan of 12 footprints" in refused(pixels=torch.zeros(2, 16, 3, 8, 8), plan=uneven)
+    with pytest.raises(hm.ModelError, match=r"differ in \(tokens, patch size\): \[\(12, 8\), \(16, 8\)\]; give all the same"):
+        Places.of(uneven, (32, 32), torch.device("cpu"))
     assert "hidden names ['layer.3'] do not exist; this model has 'embeddings' and 'layer.0' to 'layer.2'" in refused(hidden=["layer.3"])
     assert "expected one area for each of 16 tokens" in refused(area_px=torch.ones(4))
 

@@ -13,7 +13,7 @@ from bridge import SamplePlan
 SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
 SQUARE = SMALL | {"image_size": 32, "patch_size": 8}
 FAMILIES = ("vit", "clip", "siglip", "siglip2", "dinov2", "dinov2_with_registers", "dinov3_vit", "qwen2_5_vl_vision")
-TEXT = SMALL | {"vocab_size": 64, "max_position_embeddings": 16}
+TEXT = SMALL | {"vocab_size": 64, "max_position_embeddings": 16, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
 
 
 @cache
@@ -27,7 +27,7 @@ def randomised(model: Any) -> Any:
     with torch.no_grad():
         for name, value in model.named_parameters():
             if value.ndim > 1:
-                value.normal_(std=0.6 if "position" in name else 0.25)
+                value.normal_(std=0.6 if "position" in name else 0.2)
             elif name.endswith("bias") or "class_embedding" in name:
                 value.normal_(std=0.3)
     return model.eval()
@@ -40,8 +40,7 @@ def build(family: str) -> Any:
         case "vit":
             return t.ViTModel(t.ViTConfig(**SQUARE))
         case "clip":
-            text = TEXT | {"eos_token_id": 1, "bos_token_id": 0, "pad_token_id": 1}
-            return t.CLIPModel(t.CLIPConfig(text_config=text, vision_config=SQUARE, projection_dim=24))
+            return t.CLIPModel(t.CLIPConfig(text_config=TEXT, vision_config=SQUARE, projection_dim=24))
         case "siglip":
             return t.SiglipModel(t.SiglipConfig(text_config=TEXT, vision_config=SQUARE))
         case "siglip2":
