@@ -16,7 +16,11 @@ from homunculus.encoder import Family, families
 from homunculus.encoder.places import Places
 from homunculus.encoder.positions import axial_rotation, box_weights, table_position, triangle_weights
 
-SIZES = {"siglip2": [(32, 32), (24, 48), (40, 16)], "qwen2_5_vl_vision": [(40, 24), (32, 32)], "dinov3_vit": [(32, 32), (24, 48)]}
+SIZES = {
+    "siglip2": [(32, 32), (24, 48), (40, 16)],
+    "qwen2_5_vl_vision": [(40, 24), (32, 32)],
+    "dinov3_vit": [(32, 32), (24, 48)],
+}
 SQUARE = [(32, 32)]
 
 
@@ -57,7 +61,9 @@ def test_on_the_native_grid_area_and_footprint_change_nothing(family: str) -> No
     pixels, plan = torch.randn(16, 3, 8, 8), native_plan(32, 32)
     plain = hm.FoveatedViT(tiny(family))(pixels, plan, (32, 32))
     for options in ({"area_attention": True}, {"position": "footprint"}, {"position": "center"}):
-        close(hm.FoveatedViT(tiny(family), **options)(pixels, plan, (32, 32)).last_hidden_state, plain.last_hidden_state)
+        close(
+            hm.FoveatedViT(tiny(family), **options)(pixels, plan, (32, 32)).last_hidden_state, plain.last_hidden_state
+        )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -202,7 +208,9 @@ def places_of(boxes: list[list[float]], size: tuple[int, int] = (32, 32)) -> Pla
 def test_a_table_is_read_as_grid_sample_reads_it() -> None:
     table, places = torch.randn(4, 4, 5), Places.of([scattered(50)], (90, 120), torch.device("cpu"))
     at = 2 * places.center[:, :, None] - 1
-    sampled = torch.nn.functional.grid_sample(table.permute(2, 0, 1)[None], at, align_corners=False, padding_mode="border")
+    sampled = torch.nn.functional.grid_sample(
+        table.permute(2, 0, 1)[None], at, align_corners=False, padding_mode="border"
+    )
     close(table_position(table, places, footprint=False), sampled[..., 0].transpose(1, 2))
 
 
@@ -239,7 +247,9 @@ def test_rotations_are_means_over_the_footprint() -> None:
     frequencies, point = torch.tensor([0.3, 0.9]), torch.tensor([[0.4, -1.2]])
     cos, sin = axial_rotation(point, frequencies, torch.tensor([[2.5, 0.2]]), cell=0.5)
     offsets = (torch.arange(2001) + 0.5) / 2001 - 0.5
-    for axis, (extent, column) in enumerate(((2.5, 0), (0.5, 2))):  # y first; the second is below a cell, so it stays whole
+    for axis, (extent, column) in enumerate(
+        ((2.5, 0), (0.5, 2))
+    ):  # y first; the second is below a cell, so it stays whole
         for index, frequency in enumerate(frequencies):
             angles = frequency * (point[0, axis] + extent * offsets)
             native = (frequency * 0.5 * offsets).cos().mean()
@@ -265,16 +275,22 @@ def test_what_does_not_fit_is_refused_with_both_values_and_the_remedy() -> None:
         "patches are (16, 16) texels and the plan's [16]; this clip takes 8: lay the plan out with patch_size=8 and sample again"
     )
     assert "plan's [16]; this clip takes 8" in refused(plan=P16)
-    assert "15 patches for a plan of 16 footprints; give the patches that this plan sampled" in refused(pixels=torch.zeros(15, 3, 8, 8))
+    assert "15 patches for a plan of 16 footprints; give the patches that this plan sampled" in refused(
+        pixels=torch.zeros(15, 3, 8, 8)
+    )
     assert "expected floats [N, 3, 8, 8] or [B, N, 3, 8, 8]" in refused(pixels=torch.zeros(16, 1, 8, 8))
     assert "torch.uint8" in refused(pixels=torch.zeros(16, 3, 8, 8, dtype=torch.uint8))
     assert "3 plans for a batch of 1 images" in refused(plan=[native_plan(32, 32)] * 3)
     assert "expected the image's (height, width) in pixels" in refused(size=(0, 32))
     uneven = [native_plan(32, 32), native_plan(32, 24)]
     assert "16 patches for a plan of 12 footprints" in refused(pixels=torch.zeros(2, 16, 3, 8, 8), plan=uneven)
-    with pytest.raises(hm.ModelError, match=r"differ in \(tokens, patch size\): \[\(12, 8\), \(16, 8\)\]; give all the same"):
+    with pytest.raises(
+        hm.ModelError, match=r"differ in \(tokens, patch size\): \[\(12, 8\), \(16, 8\)\]; give all the same"
+    ):
         Places.of(uneven, (32, 32), torch.device("cpu"))
-    assert "hidden names ['layer.3'] do not exist; this model has 'embeddings' and 'layer.0' to 'layer.2'" in refused(hidden=["layer.3"])
+    assert "hidden names ['layer.3'] do not exist; this model has 'embeddings' and 'layer.0' to 'layer.2'" in refused(
+        hidden=["layer.3"]
+    )
     assert "expected one area for each of 16 tokens" in refused(area_px=torch.ones(4))
 
 
@@ -283,8 +299,12 @@ def test_options_that_do_not_exist_are_refused() -> None:
         hm.FoveatedViT(tiny("vit"), position="corner")  # type: ignore[arg-type]
     from transformers import BertConfig, BertModel
 
-    bert = BertModel(BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9))
-    with pytest.raises(hm.ModelError, match="model type 'bert' is not supported; supported are clip, clip_vision_model, dinov2"):
+    bert = BertModel(
+        BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9)
+    )
+    with pytest.raises(
+        hm.ModelError, match="model type 'bert' is not supported; supported are clip, clip_vision_model, dinov2"
+    ):
         hm.FoveatedViT(bert)
 
 
@@ -293,7 +313,9 @@ def test_an_attention_without_biases_is_refused() -> None:
 
     model = build("vit")
     model.config._attn_implementation = "flash_attention_2"
-    with pytest.raises(hm.ModelError, match="attention 'flash_attention_2' ignores; load the model with attn_implementation='sdpa'"):
+    with pytest.raises(
+        hm.ModelError, match="attention 'flash_attention_2' ignores; load the model with attn_implementation='sdpa'"
+    ):
         hm.FoveatedViT(model, area_attention=True)
 
 

@@ -13,7 +13,13 @@ from bridge import SamplePlan
 SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
 SQUARE = SMALL | {"image_size": 32, "patch_size": 8}
 FAMILIES = ("vit", "clip", "siglip", "siglip2", "dinov2", "dinov2_with_registers", "dinov3_vit", "qwen2_5_vl_vision")
-TEXT = SMALL | {"vocab_size": 64, "max_position_embeddings": 16, "bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 1}
+TEXT = SMALL | {
+    "vocab_size": 64,
+    "max_position_embeddings": 16,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 1,
+}
 
 
 @cache

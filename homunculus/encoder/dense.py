@@ -39,7 +39,8 @@ def dense_features(
     gem: self-self attention of the last `blocks` blocks on a path beside the model's own (GEM: Bousselham et al., CVPR 2024).
     joint, map: the model's output as it is. All these are then taken to the texts' space: CLIP by its projection, SigLIP by the value
     path of its pooling head. tokens: the encoder's tokens themselves, for any family, to compare with an exemplar's.
-    area_attention weighs the self-self attention too. Raises ModelError for a family without texts, or a method that does not exist.
+    area_attention weighs the self-self attention, and its mean of norms, too.
+    Raises ModelError for a family without texts, or a method that does not exist.
     """
     if method not in METHODS:
         raise ModelError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
@@ -77,7 +78,9 @@ def self_self(block: Attention, x: Tensor, context: Context) -> Tensor:
     """
     x = block.norm(x)
     values = _heads(block.value(x), block.heads)
-    temperature = x.norm(dim=-1).mean(-1)[:, None, None, None] * values.shape[-1] ** -0.5
+    norms = x.norm(dim=-1)
+    shares = torch.full_like(norms, 1 / norms.shape[-1]) if context.bias is None else context.bias[:, 0, 0].softmax(-1)
+    temperature = (shares * norms).sum(-1)[:, None, None, None] * values.shape[-1] ** -0.5
     seen = torch.zeros_like(values)
     for part in (block.query, block.key, block.value):
         z = F.normalize(_heads(part(x), block.heads), dim=-1)

@@ -63,6 +63,7 @@ class FoveatedViT(nn.Module):
         if position not in (None, "center", "footprint"):
             raise ModelError(f"position is {position!r}; expected 'center' or 'footprint'")
         self.model = model
+        self.training = bool(model.training)
         self.family = kind(model)
         self.position: Position = position or kind.position
         self.area_attention = area_attention
