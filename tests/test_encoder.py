@@ -181,6 +181,25 @@ def test_eager_and_sdpa_agree() -> None:
     close(hm.FoveatedViT(model, area_attention=True)(pixels, plan, (90, 120)).tokens, one)
 
 
+@pytest.mark.parametrize("family", ["vit", "clip", "dinov2", "dinov2_with_registers", "dinov3_vit"])
+@torch.no_grad()
+def test_the_class_tokens_attention_is_what_the_layer_computes(family: str) -> None:
+    from tiny_models import build, randomised
+
+    model = randomised(build(family))
+    model.set_attn_implementation("eager")
+    vit, weights = hm.FoveatedViT(model, area_attention=True, position="footprint"), []
+    vit.family.attending(1)[1].register_forward_hook(lambda module, given, out: weights.append(out[1]))
+    seen = vit(torch.randn(9, 3, 8, 8), scattered(), (90, 120), hidden=["attention.1"]).hidden["attention.1"]
+    assert seen.shape == (1, 4, vit.family.special + 9)
+    close(seen, weights[0][:, :, 0])
+
+
+def test_without_a_class_token_there_is_no_attention_of_it() -> None:
+    with pytest.raises(hm.ModelError, match="siglip has no class token whose attention could be read; ask for layers"):
+        hm.FoveatedViT(tiny("siglip"))(torch.randn(9, 3, 8, 8), scattered(), (90, 120), hidden=["attention.1"])
+
+
 def test_a_token_keeps_its_window_at_its_own_scale() -> None:
     """Qwen2.5-VL: windows of 2 x 2 tokens here. A token four times as wide has a window four times as wide."""
     boxes = torch.tensor([[0, 0, 8, 8], [8, 8, 16, 16], [16, 0, 24, 8], [32, 32, 64, 64], [8, -8, 40, 24.0]])
@@ -288,8 +307,9 @@ def test_what_does_not_fit_is_refused_with_both_values_and_the_remedy() -> None:
         hm.ModelError, match=r"differ in \(tokens, patch size\): \[\(12, 8\), \(16, 8\)\]; give all the same"
     ):
         Places.of(uneven, (32, 32), torch.device("cpu"))
-    assert "hidden names ['layer.3'] do not exist; this model has 'embeddings' and 'layer.0' to 'layer.2'" in refused(
-        hidden=["layer.3"]
+    assert (
+        "hidden names ['layer.3'] do not exist; this model has 'embeddings', 'layer.0' to 'layer.2' and 'attention.0'"
+        in refused(hidden=["layer.3"])
     )
     assert "expected one area for each of 16 tokens" in refused(area_px=torch.ones(4))
 

@@ -97,6 +97,26 @@ class Family(ABC):
         """The layer's output."""
         return self.layers[index](x, context.bias)  # type: ignore[no-any-return]
 
+    def attending(self, index: int) -> tuple[Any, Any]:
+        """The norm before a layer's attention, and the attention with its q_proj and k_proj. Raises ModelError without a class token."""
+        raise ModelError(
+            f"{self.model_types[0]} has no class token whose attention could be read; ask for layers instead"
+        )
+
+    def rotated(self, keys: Tensor, context: Context) -> Tensor:
+        """Keys [B, heads, S, head] as attention compares them."""
+        return keys
+
+    def class_attention(self, index: int, x: Tensor, context: Context) -> Tensor:
+        """[B, heads, special + N] what the class token attends to in a layer, from the layer's input."""
+        norm, block = self.attending(index)
+        x, heads = norm(x), int(self.config.num_attention_heads)
+        keys = block.k_proj(x).reshape(*x.shape[:2], heads, -1).transpose(1, 2)
+        query = block.q_proj(x[:, 0]).reshape(len(x), heads, -1, 1)
+        logits = (self.rotated(keys, context) @ query)[..., 0] * keys.shape[-1] ** -0.5
+        logits = logits if context.bias is None else logits + context.bias[:, 0]
+        return torch.softmax(logits, -1)
+
     def attention(self, index: int) -> Attention:
         """The parts of a layer. Raises ModelError where dense text features are not defined for this family."""
         raise ModelError(f"{self.model_types[0]} has no dense features but its tokens; use method='tokens'")

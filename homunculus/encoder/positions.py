@@ -66,6 +66,12 @@ def axial_rotation(
     return _twice(cos), _twice(sin)
 
 
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary positions in float32: halves of the head are the two parts of complex numbers (Su et al., 2021)."""
+    first, second = x.float().chunk(2, -1)
+    return (x.float() * cos + torch.cat([-second, first], -1) * sin).to(x.dtype)
+
+
 def _twice(axes: Tensor) -> Tensor:
     both = axes.flatten(-2)
     return torch.cat([both, both], -1)

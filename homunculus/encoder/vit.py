@@ -25,7 +25,7 @@ class Encoding:
     last_hidden_state: [B, special + N, D] as the model itself gives it; B is 1 for a single plan.
     pooled: [B, D] the model's pooled output, None where it has none; for Qwen2.5-VL its merged tokens, [B, N, D].
     tokens: [N, D], or [B, N, D] for a batch: the patch tokens in the plan's order, without special ones.
-    hidden: the intermediates that were asked for, each [B, special + N, D].
+    hidden: the intermediates that were asked for, each [B, special + N, D]; `attention.3` is [B, heads, special + N].
     """
 
     last_hidden_state: Tensor
@@ -123,19 +123,24 @@ class FoveatedViT(nn.Module):
         """Encodes pixels [N, 3, P, P], or [B, N, 3, P, P] with B plans or one for all, normalised with `mean` and `std`.
 
         size: (height, width) of the image in pixels, such as pyramid.size; a plan does not know it, and positions are relative to it.
-        area_px: [N] or [B, N] what each token stands for, by default its footprint; for area_attention. hidden: names of wanted
-        intermediates, `embeddings` and `layer.0`, `layer.1`, ... (outputs of layers). Never waits for the device.
+        area_px: [N] or [B, N] what each token stands for, by default its footprint; for area_attention.
+        hidden: names of wanted intermediates: `embeddings`, `layer.0` and so on for outputs of layers, `attention.0` and so on for what
+        the class token attends to. Never waits for the device.
         Raises ModelError for pixels, a plan or names that do not fit the model.
         """
         last = len(self.family.layers) - 1
-        unknown = set(hidden) - {"embeddings", *(f"layer.{index}" for index in range(last + 1))}
+        each = [f"{kind}.{index}" for kind in ("layer", "attention") for index in range(last + 1)]
+        unknown = set(hidden) - {"embeddings", *each}
         if unknown:
             raise ModelError(
-                f"hidden names {sorted(unknown)} do not exist; this model has 'embeddings' and 'layer.0' to 'layer.{last}'"
+                f"hidden names {sorted(unknown)} do not exist; this model has 'embeddings', 'layer.0' to 'layer.{last}' and "
+                f"'attention.0' to 'attention.{last}'"
             )
         x, context = self.begin(pixels, plan, size, area_px=area_px)
         seen = {"embeddings": x}
         for index in range(last + 1):
+            if f"attention.{index}" in hidden:
+                seen[f"attention.{index}"] = self.family.class_attention(index, x, context)
             x = self.family.layer(index, x, context)
             seen[f"layer.{index}"] = x
         state, tokens, pooled = self.family.finish(x, context)

@@ -34,6 +34,9 @@ class DINOv2(ViT):
             x = torch.cat([x[:, :1], embeddings.register_tokens.expand(len(x), -1, -1), x[:, 1:]], 1)
         return embeddings.dropout(x)  # type: ignore[no-any-return]
 
+    def attending(self, index: int) -> tuple[Any, Any]:
+        return self.layers[index].norm1, self.layers[index].attention
+
     def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
         x = self.tower.layernorm(x)
         return x, x[:, self.special :], x[:, 0]

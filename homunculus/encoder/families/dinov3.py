@@ -11,7 +11,7 @@ from torch import Tensor
 
 from homunculus.encoder.family import IMAGENET, Context, Family, Position, project, side
 from homunculus.encoder.places import Places
-from homunculus.encoder.positions import axial_rotation
+from homunculus.encoder.positions import axial_rotation, rotate
 
 
 class DINOv3(Family):
@@ -52,6 +52,13 @@ class DINOv3(Family):
     def layer(self, index: int, x: Tensor, context: Context) -> Tensor:
         layer = self.layers[index]
         return layer(x, context.bias, position_embeddings=context.rotation)  # type: ignore[no-any-return]
+
+    def attending(self, index: int) -> tuple[Any, Any]:
+        return self.layers[index].norm1, self.layers[index].attention
+
+    def rotated(self, keys: Tensor, context: Context) -> Tensor:
+        assert context.rotation is not None
+        return torch.cat([keys[:, :, : self.special], rotate(keys[:, :, self.special :], *context.rotation)], 2)
 
     def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
         x = self.tower.norm(x)

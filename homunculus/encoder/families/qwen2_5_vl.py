@@ -19,7 +19,7 @@ from torch import Tensor
 
 from homunculus.encoder.family import CLIP, Context, Family, Position
 from homunculus.encoder.places import Places
-from homunculus.encoder.positions import axial_rotation
+from homunculus.encoder.positions import axial_rotation, rotate
 
 
 class Qwen25VL(Family):
@@ -105,9 +105,3 @@ class Qwen25VL(Family):
         """The tower pools nothing: what it hands on, and calls its pooler output, are the merged tokens."""
         merged = self.tower.merger(x.flatten(0, 1)).unflatten(0, (len(x), -1))
         return x, merged, merged
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions in float32: halves of the head are the two parts of complex numbers (Su et al., 2021)."""
-    first, second = x.float().chunk(2, -1)
-    return (x.float() * cos + torch.cat([-second, first], -1) * sin).to(x.dtype)

@@ -39,6 +39,9 @@ class ViT(TableFamily):
         x = self.with_class_token(pixels, places, position, embeddings.cls_token[0, 0])
         return embeddings.dropout(x)  # type: ignore[no-any-return]
 
+    def attending(self, index: int) -> tuple[Any, Any]:
+        return self.layers[index].layernorm_before, self.layers[index].attention
+
     def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
         x = self.tower.layernorm(x)
         return x, x[:, self.special :], self.tower.pooler(x) if self.tower.pooler is not None else None
