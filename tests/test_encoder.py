@@ -362,3 +362,17 @@ def test_a_stranger_adds_a_family_in_one_class(monkeypatch: pytest.MonkeyPatch) 
     vit = hm.FoveatedViT(model)
     assert isinstance(vit.family, Family)
     assert "Deit, patches of 8, position=center, area_attention=False" in repr(vit)
+
+
+@torch.no_grad()
+def test_from_image_to_tokens_is_the_models_own_path() -> None:
+    """Sampled by a unit with the model's own normalisation, on the native grid: what a processor and the model would give."""
+    image = torch.randint(256, (32, 32, 3), dtype=torch.uint8)
+    vit = hm.FoveatedViT(tiny("clip"))
+    with hm.open_unit("torch") as unit, unit.pyramid(image) as pyramid:
+        plan = native_plan(*pyramid.size, vit.patch_size)
+        patches = unit.sample(pyramid, plan, mean=vit.mean, std=vit.std)
+        seen = vit(patches.pixels, plan, pyramid.size)
+    mean, std = torch.tensor(vit.mean)[:, None, None], torch.tensor(vit.std)[:, None, None]
+    state, _ = own_forward("clip", tiny("clip"), (image.permute(2, 0, 1) / 255 - mean) / std)
+    close(seen.last_hidden_state, state)
