@@ -8,4 +8,4 @@ class ModelError(HomunculusError, ValueError):
 
 
 class QueryError(HomunculusError, ValueError):
-    """A text query that cannot be encoded."""
+    """A query that says nothing, or that cannot be read or encoded."""

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.errors import HomunculusError, PlanError
+from bridge.errors import PlanError
+from homunculus.errors import QueryError
 
 # The basic colour terms of Berlin & Kay (1969) and a few common others: typical sRGB values in 0..1.
 COLORS: dict[str, tuple[float, float, float]] = {
@@ -49,10 +50,6 @@ _PLACE = re.compile(
 # Standard deviations of a prior: of a third of the image, and of a point, as shares of the axis and of the longer side.
 _PLACE_SPREAD, _POINT_SPREAD = 1 / 6, 0.06
 _FLOOR = 0.02  # what a prior leaves of the rest of the image: words may be wrong
-
-
-class QueryError(HomunculusError):
-    """A query that says nothing, or that cannot be read."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from homunculus.query import COLORS, Query, QueryError
+from homunculus.errors import QueryError
+from homunculus.query import COLORS, Query
 
 LEFT, RIGHT, MIDDLE = 1 / 6, 5 / 6, 1 / 2
 
