@@ -8,6 +8,7 @@ import weakref
 import torch
 from torch import Tensor
 
+from bridge.checks import check_level
 from bridge.errors import ClosedError, ImageError, ImageTooLargeError
 from bridge.gl import functions as gl
 from bridge.gl.context import Context
@@ -147,8 +148,7 @@ class GLPyramid(Pyramid):
         return self._context is context
 
     def level(self, level: int) -> Tensor:
-        if not 0 <= level <= self.max_level:
-            raise ImageError(f"level {level} does not exist; this pyramid has levels 0 to {self.max_level}")
+        check_level(level, self.max_level)
         return self._context.thread.call(self.texture.read, level)
 
     def close(self) -> None:
