@@ -198,6 +198,19 @@ def test_turned_over_the_diagonal_the_bands_change_places(gl_unit: GLUnit) -> No
     torch.testing.assert_close(turned, results[0], atol=STATISTICS, rtol=0)
 
 
+def test_an_image_and_its_statistics_find_their_textures_again(gl_unit: GLUnit) -> None:
+    names = set()
+    for seed in range(3):
+        with gl_unit.pyramid(white_noise(100, 90, seed)) as pyramid, gl_unit.statistics(pyramid) as measured:
+            assert isinstance(pyramid, GLPyramid)
+            assert isinstance(measured, GLPyramid)
+            names |= {pyramid.texture.name, measured.texture.name}
+            both = gl_unit.context.live["texture"]
+    assert len(names) == 2
+    with gl_unit.pyramid(white_noise(300, 300)):
+        assert gl_unit.context.live["texture"] == both - 1, "textures of a size that is gone are kept"
+
+
 def test_dispatches_are_counted_and_nothing_visits_the_host(gl_unit: GLUnit) -> None:
     with gl_unit.pyramid(white_noise(300, 200)) as pyramid:
         before = replace(gl_unit.stats)

@@ -16,7 +16,7 @@ from bridge.oriented import RADIUS_PX, derivative_kernels, steering_matrix
 from bridge.statistics import LAYERS, SURROUND_LEVELS
 from bridge.unit import Stats
 
-TILE = 16
+TILE_WIDTH, TILE_HEIGHT = 32, 8  # on llvmpipe a quarter faster than 16 x 16, and rows of a whole warp elsewhere
 
 
 def statistics(context: Context, pool: TexturePool, stats: Stats, pyramid: GLPyramid, level: int) -> GLPyramid:
@@ -38,7 +38,8 @@ def statistics(context: Context, pool: TexturePool, stats: Stats, pyramid: GLPyr
         program["inside"] = (width, height)
         texture.use()
         context.gl.glBindImageTexture(0, result.texture.name, 0, 1, 0, gl.WRITE_ONLY, INTERNAL_FORMATS["rgba32f"])
-        program.run(-(-result.padded_size[1] // TILE), -(-result.padded_size[0] // TILE), pyramid.layers)
+        columns, rows = -(-result.padded_size[1] // TILE_WIDTH), -(-result.padded_size[0] // TILE_HEIGHT)
+        program.run(columns, rows, pyramid.layers)
         context.moderngl.memory_barrier()
         stats.dispatches += 1 + reduce(context, result.texture, max_level)
         context.check(f"measuring the statistics of {pyramid!r}")
@@ -53,7 +54,8 @@ def defines() -> dict[str, int | float | str]:
     """What statistics.comp is compiled with: the filters as `bridge.oriented` makes them."""
     taps = ", ".join(_vector("vec4", tap) for tap in derivative_kernels()[:, RADIUS_PX:].T)
     return {
-        "TILE": TILE,
+        "TILE_WIDTH": TILE_WIDTH,
+        "TILE_HEIGHT": TILE_HEIGHT,
         "RADIUS": RADIUS_PX,
         "TAPS": f"vec4[]({taps})",
         "STEERING": _vector("mat4", steering_matrix().T),
