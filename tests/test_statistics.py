@@ -112,11 +112,15 @@ def test_a_reused_texture_holds_nothing_of_its_last_user(gl_unit: GLUnit) -> Non
             assert_conforms(gl_unit, measured, expected_of(pyramid, 1))
 
 
-@pytest.mark.parametrize("size", [(5, 7), (96, 131)])
-def test_a_constant_image_has_means_and_nothing_else(gl_unit: GLUnit, twin: TwinUnit, size: tuple[int, int]) -> None:
+@pytest.mark.parametrize("size", [(3, 5), (96, 131), (97, 129)])
+@pytest.mark.parametrize("measured_level", [1, 3])
+def test_a_constant_image_has_means_and_nothing_else(
+    gl_unit: GLUnit, twin: TwinUnit, size: tuple[int, int], measured_level: int
+) -> None:
+    """Also where a texel, or the surround of all of them, lies hardly inside the image."""
     color = torch.tensor([0.75, 0.5, 0.25])
     for unit in (gl_unit, twin):
-        with unit.pyramid(color.expand(*size, 3)) as pyramid, unit.statistics(pyramid, 1) as measured:
+        with unit.pyramid(color.expand(*size, 3)) as pyramid, unit.statistics(pyramid, measured_level) as measured:
             for level in range(measured.max_level + 1):
                 height, width = (-(-side >> level) for side in measured.size)
                 values = planes(measured.level(level))[0, :, :height, :width]
