@@ -55,9 +55,9 @@ class Evidence:
                 )
 
     @classmethod
-    def of(cls, unit: TextureUnit, pyramid: Pyramid) -> Evidence:
-        """Measures a picture, or a batch. The pyramid may be closed afterwards."""
-        level = grid_level(pyramid.size)
+    def of(cls, unit: TextureUnit, pyramid: Pyramid, level: int | None = None) -> Evidence:
+        """Measures a picture, or a batch. The pyramid may be closed afterwards. level: of another grid than its own."""
+        level = grid_level(pyramid.size) if level is None else level
         levels = sorted({min(max(level - step, 0), pyramid.max_level) for step in SOURCE_STEPS})
         sources = {source: _read(unit, pyramid, source, kept_level(level, source)) for source in levels}
         return cls(pyramid.size, level, sources)

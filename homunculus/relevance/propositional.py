@@ -10,7 +10,7 @@ from torch import Tensor
 
 from homunculus.relevance.evidence import Evidence
 
-RADIUS: Final = 1  # squares of the grid around each that its features are taken over
+RADIUS: Final = 2  # squares of the grid around each that its features are taken over
 GREY_LEVEL: Final = 1 / 255
 LEAST_SD: Final = 0.1 * GREY_LEVEL  # of a mean; differences below it are rounding, and say nothing
 
