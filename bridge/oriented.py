@@ -40,6 +40,11 @@ def steering(angle: float) -> Tensor:
     return torch.tensor([y**3, 3 * x * y**2, 3 * x**2 * y, x**3], dtype=torch.float64) / PEAK_GAIN
 
 
+def steering_matrix() -> Tensor:
+    """float64 [4, 4]: a row of weights for each of the directions 0, 45, 90 and 135 degrees."""
+    return torch.stack([steering(k * math.pi / ORIENTATIONS) for k in range(ORIENTATIONS)])
+
+
 def third_derivatives(plane: Tensor) -> Tensor:
     """[4, h, w]: yyy, xyy, xxy and xxx of a plane [h, w], edges repeated outwards."""
     kernels = derivative_kernels().to(plane)
@@ -54,6 +59,4 @@ def oriented_energy(plane: Tensor) -> Tensor:
     A grating of variance v, of one of these orientations and the period `PEAK_PERIOD_PX` (3.6 px), has mean energy v in its
     band. The filters are odd: pool over a period or more for a value that does not depend on phase.
     """
-    angles = [k * math.pi / ORIENTATIONS for k in range(ORIENTATIONS)]
-    weights = torch.stack([steering(angle) for angle in angles]).to(plane)
-    return torch.einsum("kj,jhw->khw", weights, third_derivatives(plane)).square_()
+    return torch.einsum("kj,jhw->khw", steering_matrix().to(plane), third_derivatives(plane)).square_()

@@ -12,8 +12,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from bridge.law import MIN_ALPHA
-
+TINY: Final = 1e-30
 LAYERS: Final = 4  # layers for each image, three channels and alpha in each
 SURROUND_LEVELS: Final = 3  # the surround of a texel is the level this much coarser
 # Channels in the order of layers. Opponent colours: intensity is the mean of R, G and B, less 1/2; R - G; B - (R + G) / 2.
@@ -41,10 +40,19 @@ def opponent(rgb: Tensor) -> Tensor:
 
 def unpremultiplied(texels: Tensor) -> Tensor:
     """[..., 4] to the colour [..., 3] of the part that lies inside the image; 0 where none does."""
-    return texels[..., :3] / texels[..., 3:].clamp(min=MIN_ALPHA)
+    return texels[..., :3] / texels[..., 3:].clamp(min=TINY)
 
 
 def planes(level: Tensor) -> Tensor:
     """[B, 12, h, w], the means of `CHANNELS` inside the image, of one level [4 B, h, w, 4] of a statistics pyramid."""
-    values = unpremultiplied(level).unflatten(0, (-1, LAYERS))
-    return values.permute(0, 1, 4, 2, 3).flatten(1, 2)
+    values = unpremultiplied(level).permute(0, 3, 1, 2)
+    return values.reshape(-1, 3 * LAYERS, *values.shape[2:])
+
+
+def deviations(planes: Tensor) -> Tensor:
+    """[B, 3, h, w]: standard deviations of intensity, red - green and blue - yellow in the squares that `planes` are the means of.
+
+    Each is sqrt(mean of squares - square of the mean); a difference that float32 rounds below 0 counts as 0.
+    """
+    means, squares = planes[:, 0:3], planes[:, 3:6]
+    return (squares - means.square()).clamp(min=0).sqrt()

@@ -22,6 +22,8 @@ from bridge import (
 from homunculus import allocators, cortex, layouts
 from homunculus.budget import TokenBank
 from homunculus.compare import Comparison, compare
+from homunculus.encoder import FoveatedViT
+from homunculus.errors import ModelError, QueryError
 from homunculus.image import read_image
 from homunculus.look import Look, look
 from homunculus.maps import read_relevance
@@ -34,17 +36,20 @@ __all__ = [
     "ClosedError",
     "Comparison",
     "ForkedContextError",
+    "FoveatedViT",
     "GLError",
     "HomunculusError",
     "ImageError",
     "ImageReadError",
     "ImageTooLargeError",
     "Look",
+    "ModelError",
     "Patches",
     "PlanError",
     "PlanMetrics",
     "PlanProgram",
     "Pyramid",
+    "QueryError",
     "Reconstruction",
     "SamplePlan",
     "Scene",

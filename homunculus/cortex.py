@@ -108,21 +108,40 @@ def reach_px(size: tuple[int, int], fixations: Tensor) -> Tensor:
     far = torch.tensor([width, height], dtype=fixations.dtype, device=fixations.device)
     room = torch.where(direction > 0, far - fixations[:, None], fixations[:, None])
     reach = (room / direction.abs()).amin(-1)
-    for j, own in enumerate(fixations):
-        for k, other in enumerate(fixations):
-            between = other - own
-            along = direction @ between
-            half = (between @ between) / 2
-            to_bisector = torch.where(along > 0, half / along, torch.inf)
-            if half == 0 and k < j:
-                to_bisector = torch.zeros_like(along)
-            reach[j] = torch.minimum(reach[j], to_bisector)
-    return reach
+    between = fixations[None] - fixations[:, None]  # [own, other, 2]
+    along = torch.einsum("dc,joc->jod", direction, between)
+    half = (between * between).sum(-1, keepdim=True) / 2
+    to_bisector = torch.where(along > 0, half / along, torch.inf)
+    earlier = torch.ones_like(half[..., 0]).tril(-1).bool()[..., None]
+    to_bisector = torch.where((half == 0) & earlier, 0.0, to_bisector)
+    return torch.minimum(reach, to_bisector.amin(1))
 
 
-def mass(reach: Tensor, a_px: float, law: Law) -> float:
-    """I(a), the integral of density(e / a) / a^2 over the image, from `reach_px` by the midpoint rule."""
-    return float(law.integral(reach / a_px).sum()) * (2 * math.pi / DIRECTIONS)
+def mass(reach: Tensor, a_px: float | Tensor, law: Law) -> Tensor:
+    """I(a), the integral of density(e / a) / a^2 over the image, from `reach_px` by the midpoint rule: a scalar."""
+    return law.integral(reach / a_px).sum() * (2 * math.pi / DIRECTIONS)
+
+
+def constant_px(
+    size: tuple[int, int], fixations: Tensor, budget: int, side0_px: float, law: str = "areal"
+) -> Tensor | None:
+    """The law's constant a (pixels, a scalar on the device of the fixations [K, 2]) at which `budget` tokens, of side
+    side0_px at the fixations, tile the image.
+
+    Solves budget = (a / side0)^2 I(a), which grows with a, by bisection in log(a); nothing is read back to the host. None
+    where no law can: under `uniform`, and where the image holds no more patches of side0_px than the budget, so that
+    even a density that is nowhere lower does not need them all.
+    """
+    chosen = get_law(law)
+    if law == "uniform" or size[0] * size[1] <= budget * side0_px**2:
+        return None
+    reach = reach_px(size, fixations)
+    low, high = (reach.new_tensor(side0_px * bound) for bound in A_OVER_SIDE0)
+    for _ in range(A_HALVINGS):
+        a_px = (low * high).sqrt()
+        short = (a_px / side0_px).square() * mass(reach, a_px, chosen) < budget
+        low, high = torch.where(short, a_px, low), torch.where(short, high, a_px)
+    return low
 
 
 def calibrate(
@@ -132,24 +151,10 @@ def calibrate(
     side0_px: float,
     law: str = "areal",
 ) -> float | None:
-    """The law's constant a (pixels) at which `budget` tokens, of side side0_px at the fixations, tile the image.
-
-    Solves budget = (a / side0)^2 I(a), which grows with a, by bisection in log(a). None where no law can: under
-    `uniform`, and where the image holds no more patches of side0_px than the budget, so that even a density that is
-    nowhere lower does not need them all.
-    """
-    chosen = get_law(law)
-    if law == "uniform" or size[0] * size[1] <= budget * side0_px**2:
-        return None
-    reach = reach_px(size, torch.as_tensor(fixations, dtype=torch.float64).reshape(-1, 2))
-    low, high = (side0_px * bound for bound in A_OVER_SIDE0)
-    for _ in range(A_HALVINGS):
-        a_px = math.sqrt(low * high)
-        if (a_px / side0_px) ** 2 * mass(reach, a_px, chosen) < budget:
-            low = a_px
-        else:
-            high = a_px
-    return low
+    """`constant_px` as a number on the host."""
+    points = torch.as_tensor(fixations, dtype=torch.float64).reshape(-1, 2)
+    a_px = constant_px(size, points, budget, side0_px, law)
+    return None if a_px is None else float(a_px)
 
 
 @dataclass(frozen=True)

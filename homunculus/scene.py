@@ -21,8 +21,8 @@ class Scene:
     """A checked description of one image; all tensors on the device on which the plan is to be made.
 
     size: (height, width) in pixels.
-    fixations: (x, y) in level-0 pixels, any number; without one an allocator that needs it takes the maximum of relevance, or
-        the centre where relevance says nothing.
+    fixations: (x, y) in level-0 pixels, any number, or a tensor [K, 2]; without one an allocator that needs it takes the maximum
+        of relevance, or the centre where relevance says nothing.
     relevance: float [h, w] of any resolution, stretched over the whole image; finite and not negative. None: nothing is known.
     patch_size: texels along a side of a patch.
     image: uint8 or float (0..1) [H, W, 3] of that size, for allocators that measure detail; None where nobody asks for it.
@@ -33,7 +33,7 @@ class Scene:
     """
 
     size: tuple[int, int]
-    fixations: Sequence[Sequence[float]] = ()
+    fixations: Sequence[Sequence[float]] | Tensor = ()
     relevance: Tensor | None = None
     patch_size: int = 16
     image: Tensor | None = None
@@ -46,7 +46,7 @@ class Scene:
         height, width = whole("height", self.size[0]), whole("width", self.size[1])
         whole("patch_size", self.patch_size)
         if len(self.fixations):
-            check_fixations(self.fixations, height, width)
+            self._check_fixations(height, width)
         if self.relevance is not None:
             self._check_relevance(self.relevance)
         if self.regions is not None and (self.regions.ndim != 2 or self.regions.is_floating_point()):
@@ -55,6 +55,13 @@ class Scene:
             )
         if self.image is not None and tuple(self.image.shape) != (height, width, 3):
             raise ImageError(f"image has shape {tuple(self.image.shape)}; this scene needs {(height, width, 3)}")
+
+    def _check_fixations(self, height: int, width: int) -> None:
+        points = self.fixations
+        if not isinstance(points, Tensor) or points.device.type == "cpu":
+            check_fixations(points, height, width)
+        elif points.ndim != 2 or points.shape[1] != 2:
+            raise PlanError(f"fixations have shape {tuple(points.shape)}; expected [K, 2]")
 
     @staticmethod
     def _check_relevance(relevance: Tensor) -> None:

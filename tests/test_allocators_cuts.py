@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from maps import true_map
 from pictures import dead_leaves, pink_noise
 
 from bridge.errors import PlanError
@@ -15,11 +16,11 @@ from homunculus.allocators import FoveatedPyramid, GridTopK, LearnedSplit, Pyram
 from homunculus.allocators.cuts import lagrange_cut, threshold_cut
 from homunculus.allocators.detail import detail
 from homunculus.allocators.hierarchy import Request, Tree, relevance_mass
-from homunculus.allocators.token_dag import Cut, gains
+from homunculus.allocators.token_dag import gains
 from homunculus.budget import split
 from homunculus.layouts.dyadic import best_first
 from homunculus.layouts.frame import Frame
-from homunculus.scene import Scene
+from homunculus.scene import Allocator, Scene
 
 CPU = torch.device("cpu")
 CUTS = "lagrange", "greedy", "threshold"
@@ -236,35 +237,21 @@ def test_relevance_mass_is_the_maps_integral_over_each_node() -> None:
     torch.testing.assert_close(even, tree.area_share, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("cut", ["lagrange", "threshold"])
-def test_cuts_on_a_device_never_read_back(cut: Cut) -> None:
+@pytest.mark.parametrize("allocator", [TokenDag("lagrange"), TokenDag("threshold"), FoveatedPyramid()], ids=repr)
+def test_cuts_on_a_device_never_read_back(allocator: Allocator) -> None:
     # A meta tensor has shapes and no values: whatever would read one back raises.
     relevance, image = torch.rand(64, 64, device="meta"), torch.zeros(1000, 700, 3, dtype=torch.uint8, device="meta")
-    for budget in (1, 64, 273, 4000):
-        plan = TokenDag(cut).allocate(Scene((1000, 700), relevance=relevance, image=image), budget)
-        assert plan.footprints.shape == (budget, 8)
-        assert plan.footprints.device.type == "meta"
+    for fixations in ((), torch.zeros(3, 2, device="meta")):
+        scene = Scene((1000, 700), fixations, relevance=relevance, image=image)
+        for budget in (1, 64, 273, 4000):
+            plan = allocator.allocate(scene, budget)
+            assert plan.footprints.shape == (budget, 8)
+            assert plan.footprints.device.type == "meta"
     with pytest.raises(RuntimeError, match="meta tensor"):
-        FoveatedPyramid().allocate(Scene((1000, 700), relevance=relevance), 64)
+        TokenDag("greedy").allocate(Scene((1000, 700), relevance=relevance, image=image), 64)
 
 
 # --- Resolved relevance ------------------------------------------------------------------------------------------------
-
-
-def true_map(seed: int) -> np.ndarray:
-    """[64, 64] over 1024 px: three to six Gaussian blobs of sigma 24 to 96 px that hold 60 %, and an even 40 %.
-
-    The blobs were chosen so that top-K resolves of an exact map and of noisy estimates about what prototypes found
-    (0.435, 0.385, 0.319, 0.228, 0.193), before any other way was measured on it.
-    """
-    rng = np.random.default_rng(seed)
-    y, x = np.mgrid[:64, :64] + 0.5
-    blobs = np.zeros((64, 64))
-    for _ in range(rng.integers(3, 7)):
-        cx, cy = rng.uniform(0, 64, 2)
-        sigma, weight = np.exp(rng.uniform(*np.log((1.5, 6.0)))), rng.uniform(0.3, 1)
-        blobs += weight * np.exp(-((x - cx) ** 2 + (y - cy) ** 2) / (2 * sigma**2))
-    return 0.6 * blobs / blobs.sum() + 0.4 / 4096
 
 
 def estimate_of(true: np.ndarray, block: int, noise: float, seed: int) -> np.ndarray:

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.errors import ClosedError, ImageError
+from bridge.checks import check_level
+from bridge.errors import ClosedError
 from bridge.images import as_bytes
 from bridge.unit import Builder, Format, Pyramid
 
@@ -29,8 +30,7 @@ class TwinPyramid(Pyramid):
 
     def level(self, level: int) -> Tensor:
         self.check_open()
-        if not 0 <= level <= self.max_level:
-            raise ImageError(f"level {level} does not exist; this pyramid has levels 0 to {self.max_level}")
+        check_level(level, self.max_level)
         return self._levels[level]
 
     def check_open(self) -> None:

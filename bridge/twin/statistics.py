@@ -23,7 +23,7 @@ def statistics(pyramid: TwinPyramid, level: int) -> TwinPyramid:
     energy = torch.stack([oriented_energy(image[:height, :width, 0]) for image in color]).permute(0, 2, 3, 1)
     energy = F.pad(energy, (0, 0, 0, texels.shape[2] - width, 0, texels.shape[1] - height))
     channels = torch.cat([color, color.square(), energy, contrast.relu(), (-contrast).relu()], -1)
-    layers = torch.stack([torch.cat([part * alpha, alpha], -1) for part in channels.split(3, -1)], 1)
+    layers = torch.stack([torch.cat([part * alpha, alpha], -1) for part in torch.split(channels, 3, -1)], 1)
     assert layers.shape[1] == LAYERS
     levels = [layers.flatten(0, 1)]
     for _ in range(level, pyramid.max_level):

@@ -1,4 +1,4 @@
-"""Cuts of a tree by an error a node: Nanite's threshold and the Lagrangian, both with a fixed number of steps.
+"""Cuts of a tree by a number a node: Nanite's threshold and the Lagrangian, both with a fixed number of steps.
 
 Neither reads a tensor back to the host, so both run on any device without waiting for it. The third traversal,
 best-first by gain, is `layouts.dyadic.best_first`.

@@ -7,28 +7,30 @@ relevance, sum of R min(1, P / S). The linear acuity v(e) = 1 / (1 + e / a), the
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from bridge.errors import PlanError
 from bridge.plan import SamplePlan
 from homunculus import cortex
+from homunculus.allocators.cuts import threshold_cut
 from homunculus.allocators.hierarchy import Request, relevance_mass
-from homunculus.layouts.dyadic import best_first, squares
 from homunculus.layouts.frame import A_PX_RANGE
 from homunculus.scene import Scene
 
 
 @dataclass(frozen=True)
 class FoveatedPyramid:
-    """Best-first growth by relevance mass x acuity / side.
+    """The threshold cut (Nanite) by relevance mass x acuity / side: a node is split where it, or any node in it, gains most.
 
     a_px: the acuity's constant; by default the one at which the budget tiles the image by acuity alone. prior: the share
     of relevance that is spread evenly whatever the map says; at 1 the plan is that of the quadtree layout, and where the
-    map is zero its leaves still follow S(e). Leaves in Morton order, then the quadtree layout's extras. The traversal
-    runs on the host: on a GPU the nodes' weights are read back once.
+    map is zero its leaves still follow S(e). Leaves in Morton order, then the quadtree layout's extras. Nothing is read
+    back to the host.
     """
 
     a_px: float | None = None
@@ -45,11 +47,11 @@ class FoveatedPyramid:
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Raises PlanError for a budget below 1."""
         request = Request.of(scene, budget)
-        frame, tree = request.frame, request.tree
+        tree = request.tree
         parents = slice(tree.natives, None)
         mass = torch.lerp(relevance_mass(scene, tree)[parents], tree.area_share[parents], self.prior)
-        priority = tree.lookup(mass * self.acuity(request, tree.centers[parents]) / tree.squares[parents, 2])
-        return request.plan(squares(frame, best_first(frame, priority, fill=True)).to(tree.device))
+        priority = mass * self.acuity(request, tree.centers[parents]) / tree.squares[parents, 2]
+        return request.cut(threshold_cut(tree, F.pad(priority, (tree.natives, 0)), request.frame.budget))
 
     def weighted(self, scene: Scene, budget: int) -> Scene:
         """The scene whose relevance is what this allocator spends by, prior and acuity included: by it `hysteresis` sees
@@ -67,7 +69,8 @@ class FoveatedPyramid:
     def acuity(self, request: Request, points: Tensor) -> Tensor:
         """float64 [...]: v(e) at points [..., 2] in pixels, e the distance from the nearest fixation."""
         frame, fixations = request.frame, request.fixations
-        a_px = replace(frame, fixations=fixations.cpu(), a_px=self.a_px).constant_px()
+        a_px = self.a_px or cortex.constant_px(frame.size, fixations, frame.budget, frame.patch_size)
+        a_px = math.hypot(*frame.size) if a_px is None else a_px  # nearly uniform: any budget holds all patches
         offsets = points[..., None, :] - fixations
         eccentricity = torch.hypot(offsets[..., 0], offsets[..., 1]).amin(-1)
         return 1 / cortex.get_law("areal").side(eccentricity / a_px)

@@ -1,0 +1,106 @@
+"""What each token says about a text: features in the space that images and texts share, without training.
+
+A CLIP token's output speaks for the image rather than for its place (Li et al. 2023 call its maps opposite and noisy); the value path
+of the last block keeps it local.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bridge.plan import SamplePlan
+from homunculus.encoder.family import Attention, Context
+from homunculus.encoder.vit import FoveatedViT
+from homunculus.errors import ModelError
+
+Method = Literal["value", "maskclip", "gem", "joint", "map", "tokens"]
+METHODS: tuple[Method, ...] = ("value", "maskclip", "gem", "joint", "map", "tokens")
+GEM_BLOCKS = 6
+
+
+def dense_features(
+    vit: FoveatedViT,
+    pixels: Tensor,
+    plan: SamplePlan | Sequence[SamplePlan],
+    size: Sequence[int],
+    method: Method = "value",
+    *,
+    blocks: int = GEM_BLOCKS,
+    area_px: Tensor | None = None,
+) -> Tensor:
+    """[N, D] or [B, N, D] unit vectors, one a token. Pixels, plan, size and area_px as for the encoder's call.
+
+    value, maskclip: the last block's value path in place of its attention (MaskCLIP: Zhou et al., ECCV 2022).
+    gem: self-self attention of the last `blocks` blocks on a path beside the model's own (GEM: Bousselham et al., CVPR 2024).
+    joint, map: the model's output as it is. All these are then taken to the texts' space: CLIP by its projection, SigLIP by the value
+    path of its pooling head. tokens: the encoder's tokens themselves, for any family, to compare with an exemplar's.
+    area_attention weighs the self-self attention, and its mean of norms, too.
+    Raises ModelError for a family without texts, or a method that does not exist.
+    """
+    if method not in METHODS:
+        raise ModelError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
+    if method == "tokens":
+        return F.normalize(vit(pixels, plan, size, area_px=area_px).tokens, dim=-1)
+    family = vit.family
+    last = len(family.layers) - 1
+    family.attention(last)  # refuses other families before any work
+    x, context = vit.begin(pixels, plan, size, area_px=area_px)
+    branch = x
+    for index in range(last + 1):
+        if method == "gem" and index >= last + 1 - blocks:
+            branch = branch + self_self(family.attention(index), x, context)
+        elif index == last and method in ("value", "maskclip"):
+            branch = value_path(family.attention(last), x)
+            break
+        x = family.layer(index, x, context)
+        if index == last - blocks:
+            branch = x
+    features = family.joint(branch if method in ("gem", "value", "maskclip") else x)[:, family.special :]
+    features = F.normalize(features, dim=-1)
+    return features if pixels.ndim == 5 else features[0]
+
+
+def value_path(block: Attention, x: Tensor) -> Tensor:
+    """A block in which every token attends to itself alone."""
+    x = x + block.out(block.value(block.norm(x)))
+    return x + block.mlp(block.norm_mlp(x))  # type: ignore[no-any-return]
+
+
+def self_self(block: Attention, x: Tensor, context: Context) -> Tensor:
+    """[B, S, D] the mean over z in queries, keys and values of softmax(z z' t) applied to the values, through the block's output.
+
+    z is normalised, replaced by one round of its own attention, and normalised again. t = mean norm of the block's input / sqrt(head).
+    """
+    x = block.norm(x)
+    values = _heads(block.value(x), block.heads)
+    norms = x.norm(dim=-1)
+    shares = torch.full_like(norms, 1 / norms.shape[-1]) if context.bias is None else context.bias[:, 0, 0].softmax(-1)
+    temperature = (shares * norms).sum(-1)[:, None, None, None] * values.shape[-1] ** -0.5
+    seen = torch.zeros_like(values)
+    for part in (block.query, block.key, block.value):
+        z = F.normalize(_heads(part(x), block.heads), dim=-1)
+        z = F.normalize(_attend(z, temperature, context.bias) @ z, dim=-1)
+        seen = seen + _attend(z, temperature, context.bias) @ values
+    return block.out((seen / 3).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+
+def _attend(z: Tensor, temperature: Tensor, bias: Tensor | None) -> Tensor:
+    logits = z @ z.transpose(-1, -2) * temperature
+    return (logits if bias is None else logits + bias).softmax(-1)
+
+
+def _heads(x: Tensor, heads: int) -> Tensor:
+    return x.view(*x.shape[:-1], heads, -1).transpose(1, 2)
+
+
+def similarity(features: Tensor, query: Tensor, generic: Tensor | None = None) -> Tensor:
+    """[..., N] cosine of unit features [..., N, D] with a query [D], less that with a generic text [D] such as "a photo".
+
+    The difference takes away what is in the features whatever the query.
+    """
+    return features @ (query if generic is None else query - generic)

@@ -1,0 +1,42 @@
+"""DINOv2, with and without registers (Oquab et al., TMLR 2024; Darcet et al., ICLR 2024)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from homunculus.encoder.families.vit import ViT
+from homunculus.encoder.family import IMAGENET, Context, Position
+from homunculus.encoder.places import Places
+
+
+class DINOv2(ViT):
+    model_types: ClassVar[tuple[str, ...]] = ("dinov2", "dinov2_with_registers")
+    inside: ClassVar[tuple[str, ...]] = ("dinov2", "dinov2_with_registers")
+    normalisation = IMAGENET
+    optional: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.special = 1 + int(getattr(self.config, "num_register_tokens", 0))
+
+    @property
+    def layers(self) -> Sequence[Any]:
+        return self.tower.encoder.layer  # type: ignore[no-any-return]
+
+    def embed(self, pixels: Tensor, places: Places, position: Position) -> Tensor:
+        embeddings = self.tower.embeddings
+        x = self.with_class_token(pixels, places, position, embeddings.cls_token[0, 0])
+        if self.special > 1:
+            x = torch.cat([x[:, :1], embeddings.register_tokens.expand(len(x), -1, -1), x[:, 1:]], 1)
+        return embeddings.dropout(x)  # type: ignore[no-any-return]
+
+    def attending(self, index: int) -> tuple[Any, Any]:
+        return self.layers[index].norm1, self.layers[index].attention
+
+    def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
+        x = self.tower.layernorm(x)
+        return x, x[:, self.special :], x[:, 0]

@@ -1,0 +1,65 @@
+"""DINOv3 (Simeoni et al., 2025): no table; rotary positions in -1..1 over the image, trained with shift, jitter and rescaling."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from homunculus.encoder.family import IMAGENET, Context, Family, Position, project, side
+from homunculus.encoder.places import Places
+from homunculus.encoder.positions import axial_rotation, rotate
+
+
+class DINOv3(Family):
+    model_types = ("dinov3_vit",)
+    normalisation = IMAGENET
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.special = 1 + int(self.config.num_register_tokens)
+        cells = side(self.config.image_size, "image_size") // self.patch_size
+        self.native_grid = (cells, cells)
+
+    @property
+    def layers(self) -> Sequence[Any]:
+        return self.tower.model.layer  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.tower.embeddings.patch_embeddings.weight.dtype  # type: ignore[no-any-return]
+
+    def embed(self, pixels: Tensor, places: Places, position: Position) -> Tensor:
+        embeddings = self.tower.embeddings
+        tokens = project(pixels, embeddings.patch_embeddings)
+        special = torch.cat([embeddings.cls_token, embeddings.register_tokens], 1)
+        return torch.cat([special.expand(len(tokens), -1, -1), tokens], 1)
+
+    def context(self, places: Places, position: Position, bias: Tensor | None) -> Context:
+        assert self.native_grid is not None
+        cos, sin = axial_rotation(
+            2 * places.center.flip(-1) - 1,
+            2 * math.pi * self.tower.rope_embeddings.inv_freq.to(places.center.device),
+            2 * places.extent.flip(-1) if position == "footprint" else None,
+            cell=2 / self.native_grid[0],
+        )
+        rotation = cos[:, None].to(self.dtype), sin[:, None].to(self.dtype)
+        return Context(super().context(places, position, bias).bias, rotation)
+
+    def layer(self, index: int, x: Tensor, context: Context) -> Tensor:
+        layer = self.layers[index]
+        return layer(x, context.bias, position_embeddings=context.rotation)  # type: ignore[no-any-return]
+
+    def attending(self, index: int) -> tuple[Any, Any]:
+        return self.layers[index].norm1, self.layers[index].attention
+
+    def rotated(self, keys: Tensor, context: Context) -> Tensor:
+        assert context.rotation is not None
+        return torch.cat([keys[:, :, : self.special], rotate(keys[:, :, self.special :], *context.rotation)], 2)
+
+    def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
+        x = self.tower.norm(x)
+        return x, x[:, self.special :], x[:, 0]

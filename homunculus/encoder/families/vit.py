@@ -1,0 +1,47 @@
+"""ViT (Dosovitskiy et al., ICLR 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from homunculus.encoder.family import HALF, Context, Position, TableFamily
+from homunculus.encoder.places import Places
+
+
+class ViT(TableFamily):
+    model_types: ClassVar[tuple[str, ...]] = ("vit",)
+    inside: ClassVar[tuple[str, ...]] = ("vit",)
+    normalisation = HALF
+    optional: ClassVar[tuple[str, ...]] = ("pooler",)
+    special = 1
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.native_grid = self.grid_of_table(first=1)
+
+    @property
+    def layers(self) -> Sequence[Any]:
+        return self.tower.layers  # type: ignore[no-any-return]
+
+    @property
+    def projection(self) -> Any:
+        return self.tower.embeddings.patch_embeddings.projection
+
+    @property
+    def table(self) -> Tensor:
+        return self.tower.embeddings.position_embeddings[0]  # type: ignore[no-any-return]
+
+    def embed(self, pixels: Tensor, places: Places, position: Position) -> Tensor:
+        embeddings = self.tower.embeddings
+        x = self.with_class_token(pixels, places, position, embeddings.cls_token[0, 0])
+        return embeddings.dropout(x)  # type: ignore[no-any-return]
+
+    def attending(self, index: int) -> tuple[Any, Any]:
+        return self.layers[index].layernorm_before, self.layers[index].attention
+
+    def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
+        x = self.tower.layernorm(x)
+        return x, x[:, self.special :], self.tower.pooler(x) if self.tower.pooler is not None else None

@@ -1,0 +1,92 @@
+"""Queries as vectors: the text tower of CLIP, SigLIP and SigLIP 2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from homunculus.encoder import load
+from homunculus.errors import ModelError, QueryError
+
+TEMPLATE = "a photo of a {q}."
+
+
+@dataclass(frozen=True, eq=False)
+class TextEmbedding:
+    """embedding: [Q, D] unit vectors. note: what was cut, empty if nothing."""
+
+    embedding: Tensor
+    note: str = ""
+
+
+class TextEncoder(nn.Module):
+    """Queries in the space that a model's images share.
+
+    model: a whole CLIP, SigLIP or SigLIP 2 model; the one of a FoveatedViT (`vit.model`) need not be loaded twice.
+    tokenizer: the transformers tokenizer of the same folder. template: what a query is put into, at `{q}`; "{q}" for none.
+    Raises ModelError for a model without a text tower.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, template: str = TEMPLATE) -> None:
+        super().__init__()
+        kind = getattr(model.config, "model_type", "")
+        if kind not in ("clip", "siglip", "siglip2") or not hasattr(model, "get_text_features"):
+            raise ModelError(
+                f"{type(model).__name__} has no text tower; give a whole CLIPModel, SiglipModel or Siglip2Model"
+            )
+        if "{q}" not in template:
+            raise QueryError(f"template {template!r} has no place for the query; write {{q}} where it belongs")
+        self.model, self.tokenizer, self.template = model, tokenizer, template
+        self.kind: str = kind
+        self.limit = int(model.config.text_config.max_position_embeddings)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        model: Any = None,
+        template: str = TEMPLATE,
+        dtype: torch.dtype = torch.float32,
+        local_files_only: bool = False,
+    ) -> Self:
+        """Loads the tokenizer, and the model where none is given, from a folder or by name. Raises ModelError."""
+        if model is None:
+            model = load.model(name, dtype=dtype, attention="sdpa", local_files_only=local_files_only)
+        folder = load.checked_folder(name)
+        with load.refusing(folder), load.quiet():
+            tokenizer = load.library().AutoTokenizer.from_pretrained(folder, local_files_only=local_files_only)
+        return cls(model, tokenizer, template)
+
+    def encode(self, queries: Sequence[str]) -> TextEmbedding:
+        """[Q, D] for Q queries. One longer than the tower takes is cut, which the note says. Raises QueryError for an empty one."""
+        if isinstance(queries, str) or not len(queries):
+            raise QueryError(f"queries are {queries!r}; expected a list with at least one text")
+        empty = [index for index, query in enumerate(queries) if not query.strip()]
+        if empty:
+            raise QueryError(
+                f"query {empty[0]} is empty; say what to look for, such as 'dog' or 'the total of the invoice'"
+            )
+        texts = [self.template.replace("{q}", query.strip()) for query in queries]
+        if self.kind == "siglip2":  # trained on lower case, and its tokenizer keeps case
+            texts = [text.lower() for text in texts]
+        inputs, note = self._tokens(texts)
+        features = self.model.get_text_features(**inputs)
+        return TextEmbedding(F.normalize(getattr(features, "pooler_output", features), dim=-1), note)
+
+    def _tokens(self, texts: list[str]) -> tuple[dict[str, Tensor], str]:
+        """CLIP reads to the end mark. SigLIP was trained on rows padded to the limit, the padding read like any word."""
+        lengths = [len(ids) for ids in self.tokenizer(texts, truncation=False, verbose=False)["input_ids"]]
+        long = [index for index, length in enumerate(lengths) if length > self.limit]
+        note = f"query {long[0]} was cut: {lengths[long[0]]} text tokens, the model takes {self.limit}" if long else ""
+        padding = True if self.kind == "clip" else "max_length"
+        rows = self.tokenizer(texts, padding=padding, truncation=True, max_length=self.limit, return_tensors="pt")
+        device = next(self.model.parameters()).device
+        names = ("input_ids", "attention_mask") if self.kind == "clip" else ("input_ids",)
+        return {name: rows[name].to(device) for name in names}, note

@@ -1,0 +1,194 @@
+"""A pretrained vision transformer that takes patches of any place and scale."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from bridge.plan import SamplePlan
+from homunculus.encoder import load
+from homunculus.encoder.families import family_of
+from homunculus.encoder.family import Context, Position
+from homunculus.encoder.places import Places
+from homunculus.errors import ModelError
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """What the model made of the patches.
+
+    last_hidden_state: [B, special + N, D] as the model itself gives it; B is 1 for a single plan.
+    pooled: [B, D] the model's pooled output, None where it has none; for Qwen2.5-VL its merged tokens, [B, N, D].
+    tokens: [N, D], or [B, N, D] for a batch: the patch tokens in the plan's order, without special ones.
+    hidden: the intermediates that were asked for, each [B, special + N, D]; `attention.3` is [B, heads, special + N].
+    """
+
+    last_hidden_state: Tensor
+    pooled: Tensor | None
+    tokens: Tensor
+    hidden: dict[str, Tensor] = field(default_factory=dict)
+
+
+class FoveatedViT(nn.Module):
+    """Feeds a transformers vision model with patches that stand where a plan says, by the model's own modules.
+
+    model: a ViT, CLIP, SigLIP, SigLIP 2, DINOv2 or DINOv3 model, or a Qwen2.5-VL vision tower; whole models are accepted.
+    position: `center`, a learned table read bilinearly at the footprint's centre, rotary positions at it; `footprint`, the mean over the
+        footprint where it is larger than a native cell. By default the model's own rule: `footprint` for SigLIP 2, whose training
+        filters its table so, `center` for the rest.
+    area_attention: adds log(area) of each token to its logit as a key, in every layer and in a pooling head, so that two tokens halving
+        an area count as the one they came from (proportional attention: Bolya et al., ICLR 2023). Area is relative to a cell of the
+        native grid, so nothing changes on that grid; special tokens count as one cell. Needs attention `sdpa` or `eager`.
+    On its native grid the output equals the model's own. Elsewhere a square table is stretched over the image, and read bilinearly
+    where transformers would resize bicubically. Patches must be normalised with `mean` and `std`: `unit.sample(..., mean=vit.mean,
+    std=vit.std)`. What some models add in training to positions, such as DINOv3's jitter, is not added.
+    Raises ModelError for a model type that is not supported, or an attention that takes no bias.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        *,
+        position: Position | None = None,
+        area_attention: bool = False,
+        mean: Sequence[float] | None = None,
+        std: Sequence[float] | None = None,
+    ) -> None:
+        super().__init__()
+        kind = family_of(model.config)
+        if position not in (None, "center", "footprint"):
+            raise ModelError(f"position is {position!r}; expected 'center' or 'footprint'")
+        self.model = model
+        self.training = bool(model.training)
+        self.family = kind(model)
+        self.position: Position = position or kind.position
+        self.area_attention = area_attention
+        self.mean = tuple(mean or kind.normalisation[0])
+        self.std = tuple(std or kind.normalisation[1])
+        attention = getattr(self.family.config, "_attn_implementation", "sdpa")
+        if area_attention and attention not in ("sdpa", "eager", None):
+            raise ModelError(
+                f"area_attention adds a bias that attention {attention!r} ignores; load the model with "
+                "attn_implementation='sdpa' or 'eager'"
+            )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        position: Position | None = None,
+        area_attention: bool = False,
+        dtype: torch.dtype = torch.float32,
+        attention: str = "sdpa",
+        local_files_only: bool = False,
+    ) -> Self:
+        """Loads a model from a folder that `save_pretrained` wrote, or by its name on the hub; in eval mode, on the CPU.
+
+        mean and std come from the folder's preprocessor configuration, or the family's own where it has none. Raises ModelError for a
+        folder or name that holds no supported model, or weights that lack tensors.
+        """
+        model = load.model(name, dtype=dtype, attention=attention, local_files_only=local_files_only)
+        mean, std = load.normalisation(name, local_files_only=local_files_only)
+        return cls(model, position=position, area_attention=area_attention, mean=mean, std=std)
+
+    @property
+    def patch_size(self) -> int:
+        """Texels along a side of the patches it takes: what a plan must be laid out with."""
+        return self.family.patch_size
+
+    @property
+    def dim(self) -> int:
+        """Width of `tokens`."""
+        return self.family.dim
+
+    @property
+    def native_grid(self) -> tuple[int, int] | None:
+        """Rows and columns of patches in the images the model was trained on; None where it has no such grid."""
+        return self.family.native_grid
+
+    def forward(
+        self,
+        pixels: Tensor,
+        plan: SamplePlan | Sequence[SamplePlan],
+        size: Sequence[int],
+        *,
+        area_px: Tensor | None = None,
+        hidden: Sequence[str] = (),
+    ) -> Encoding:
+        """Encodes pixels [N, 3, P, P], or [B, N, 3, P, P] with B plans or one for all, normalised with `mean` and `std`.
+
+        size: (height, width) of the image in pixels, such as pyramid.size; a plan does not know it, and positions are relative to it.
+        area_px: [N] or [B, N] what each token stands for, by default its footprint; for area_attention.
+        hidden: names of wanted intermediates: `embeddings`, `layer.0` and so on for outputs of layers, `attention.0` and so on for what
+        the class token attends to. Never waits for the device.
+        Raises ModelError for pixels, a plan or names that do not fit the model.
+        """
+        last = len(self.family.layers) - 1
+        each = [f"{kind}.{index}" for kind in ("layer", "attention") for index in range(last + 1)]
+        unknown = set(hidden) - {"embeddings", *each}
+        if unknown:
+            raise ModelError(
+                f"hidden names {sorted(unknown)} do not exist; this model has 'embeddings', 'layer.0' to 'layer.{last}' and "
+                f"'attention.0' to 'attention.{last}'"
+            )
+        x, context = self.begin(pixels, plan, size, area_px=area_px)
+        seen = {"embeddings": x}
+        for index in range(last + 1):
+            if f"attention.{index}" in hidden:
+                seen[f"attention.{index}"] = self.family.class_attention(index, x, context)
+            x = self.family.layer(index, x, context)
+            seen[f"layer.{index}"] = x
+        state, tokens, pooled = self.family.finish(x, context)
+        return Encoding(state, pooled, tokens if pixels.ndim == 5 else tokens[0], {name: seen[name] for name in hidden})
+
+    def begin(
+        self,
+        pixels: Tensor,
+        plan: SamplePlan | Sequence[SamplePlan],
+        size: Sequence[int],
+        *,
+        area_px: Tensor | None = None,
+    ) -> tuple[Tensor, Context]:
+        """What enters the first layer, [B, special + N, D], and what all layers are told. Arguments as for the call."""
+        plans = [plan] if isinstance(plan, SamplePlan) else list(plan)
+        pixels = self._checked(pixels, plans)
+        places = Places.of(plans, size, pixels.device, area_px)
+        x = self.family.embed(pixels, places, self.position)
+        rows, columns = self.native_grid or (1, 1)
+        share = places.share.clamp(min=torch.finfo(torch.float32).tiny)
+        bias = (share * (rows * columns)).log().to(x.dtype).expand(len(x), -1) if self.area_attention else None
+        return x, self.family.context(places, self.position, bias)
+
+    def _checked(self, pixels: Tensor, plans: Sequence[SamplePlan]) -> Tensor:
+        """The pixels as a batch. Raises ModelError where shapes of pixels, plans and model disagree."""
+        P = self.patch_size
+        if pixels.ndim not in (4, 5) or pixels.shape[-3] != 3 or not pixels.is_floating_point():
+            raise ModelError(
+                f"pixels are {pixels.dtype} {tuple(pixels.shape)}; expected floats [N, 3, {P}, {P}] or [B, N, 3, {P}, {P}]"
+            )
+        batch = pixels if pixels.ndim == 5 else pixels[None]
+        wrong = {plan.patch_size for plan in plans} | set(batch.shape[-2:])
+        if wrong != {P}:
+            raise ModelError(
+                f"patches are {tuple(batch.shape[-2:])} texels and the plan's {sorted({plan.patch_size for plan in plans})}; this "
+                f"{self.family.model_types[0]} takes {P}: lay the plan out with patch_size={P} and sample again"
+            )
+        if len(plans) not in (1, len(batch)):
+            raise ModelError(
+                f"{len(plans)} plans for a batch of {len(batch)} images; give one plan for all or one for each"
+            )
+        for plan in plans:
+            if len(plan) != batch.shape[1]:
+                raise ModelError(
+                    f"{batch.shape[1]} patches for a plan of {len(plan)} footprints; give the patches that this plan sampled"
+                )
+        return batch
+
+    def extra_repr(self) -> str:
+        return f"{type(self.family).__name__}, patches of {self.patch_size}, position={self.position}, area_attention={self.area_attention}"

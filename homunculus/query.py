@@ -1,0 +1,156 @@
+"""What is looked for: words, an example, a point. Each becomes a prior over the image or something to compare it with."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bridge.errors import PlanError
+from homunculus.errors import QueryError
+
+# The basic colour terms of Berlin & Kay (1969) and a few common others: typical sRGB values in 0..1.
+COLORS: dict[str, tuple[float, float, float]] = {
+    "black": (0.05, 0.05, 0.05),
+    "white": (0.98, 0.98, 0.98),
+    "grey": (0.5, 0.5, 0.5),
+    "red": (0.85, 0.1, 0.1),
+    "green": (0.1, 0.6, 0.15),
+    "blue": (0.1, 0.25, 0.85),
+    "yellow": (0.95, 0.9, 0.1),
+    "orange": (0.95, 0.5, 0.05),
+    "brown": (0.45, 0.28, 0.12),
+    "pink": (0.95, 0.55, 0.7),
+    "purple": (0.5, 0.1, 0.6),
+    "cyan": (0.1, 0.8, 0.85),
+    "magenta": (0.9, 0.1, 0.8),
+}
+_SYNONYMS = {"gray": "grey", "violet": "purple", "turquoise": "cyan", "crimson": "red", "scarlet": "red"}
+
+# Where along an axis a word stands, as a share of the image: the middles of thirds.
+_ROWS = {"top": 1 / 6, "upper": 1 / 6, "bottom": 5 / 6, "lower": 5 / 6}
+_COLUMNS = {"left": 1 / 6, "right": 5 / 6}
+_MIDDLE = ("centre", "center", "middle")
+_AXIS = "top|upper|bottom|lower|centre|center|middle"
+_TAIL = r"(?:[\s-]+(?:hand[\s-]+)?(?:corner|side|half|edge|part|third|quarter))?(?:\s+of(?:\s+the)?(?:\s+(?:page|image|picture))?)?"
+# "top left" anywhere; a single word only after a preposition and at the end of its phrase, or alone: "the right answer"
+# and "a top hat" are no places.
+_PLACE = re.compile(
+    rf"(?:\b(?:(?:in|at|on|to|from|near|of)\s+)?(?:the\s+)?(?P<row>{_AXIS})[\s-]+(?P<column>left|right)\b{_TAIL}"
+    rf"|\b(?:in|at|on|to|from|near)\s+(?:the\s+)?(?:(?P<row2>{_AXIS})|(?P<column2>left|right))\b"
+    rf"(?=\s*(?:$|[,.;!?]|-|(?:hand|corner|side|half|edge|part|third|quarter|of)\b)){_TAIL}"
+    rf"|^\s*(?:the\s+)?(?:(?P<row3>{_AXIS})|(?P<column3>left|right)){_TAIL}\s*$)",
+    re.IGNORECASE,
+)
+# Standard deviations of a prior: of a third of the image, and of a point, as shares of the axis and of the longer side.
+_PLACE_SPREAD, _POINT_SPREAD = 1 / 6, 0.06
+_FLOOR = 0.02  # what a prior leaves of the rest of the image: words may be wrong
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """What is looked for. Several kinds combine; at least one is given.
+
+    text: words. A place in it (`top left`, `in the bottom right corner`, `centre`) becomes a prior, a colour word a colour
+    to look for, and what is left, `subject`, is what a text encoder reads. example: uint8 [h, w, 3], a crop at the
+    picture's scale: find what looks like this. point: (x, y) as fractions of width and height.
+    Raises QueryError for a query without any of these, or of a wrong shape or type.
+    """
+
+    text: str = ""
+    example: Tensor | None = None
+    point: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        if not self.text.strip() and self.example is None and self.point is None:
+            raise QueryError("the query is empty; give words, an example crop or a point, or no query at all")
+        if self.example is not None and (
+            self.example.dtype != torch.uint8 or self.example.ndim != 3 or self.example.shape[2] != 3
+        ):
+            raise QueryError(
+                f"the example is {self.example.dtype} {tuple(self.example.shape)}; expected uint8 [h, w, 3], a crop of a picture"
+            )
+        if self.example is not None and min(self.example.shape) < 1:
+            raise QueryError(f"the example is {tuple(self.example.shape)}; every side must be at least 1")
+        if self.point is not None and not all(0 <= value <= 1 for value in self.point):
+            raise QueryError(f"the point is {self.point}; give fractions from 0 to 1 of width and height")
+
+    @classmethod
+    def of(cls, query: Query | str | Tensor | np.ndarray[Any, Any] | tuple[float, float]) -> Query:
+        """Words as text, an array as an example, two numbers as a point; a Query as it is. Raises QueryError."""
+        if isinstance(query, Query):
+            return query
+        if isinstance(query, str):
+            return cls(query)
+        if isinstance(query, Tensor):
+            return cls(example=query)
+        if isinstance(query, np.ndarray):
+            return cls(example=torch.from_numpy(np.ascontiguousarray(query)))
+        if isinstance(query, tuple) and len(query) == 2:
+            return cls(point=(float(query[0]), float(query[1])))
+        raise QueryError(
+            f"the query is a {type(query).__name__}; give words, an example crop uint8 [h, w, 3], or a point (x, y)"
+        )
+
+    @cached_property
+    def place(self) -> tuple[float | None, float | None] | None:
+        """(x, y) of the place in the words, as fractions; None for an axis of which nothing is said; None without a place."""
+        match = _PLACE.search(self.text)
+        if match is None:
+            return None
+        row, column = (
+            next((match[name + end].lower() for end in ("", "2", "3") if match[name + end]), "")
+            for name in ("row", "column")
+        )
+        x, y = _COLUMNS.get(column), _ROWS.get(row)
+        if row in _MIDDLE:
+            return (0.5 if x is None else x), 0.5
+        return x, y
+
+    @cached_property
+    def color(self) -> tuple[float, float, float] | None:
+        """sRGB in 0..1 of the first colour word, None without one."""
+        for word in re.findall(r"[a-z]+", self.text.lower()):
+            word = _SYNONYMS.get(word, word)
+            if word in COLORS:
+                return COLORS[word]
+        return None
+
+    @cached_property
+    def subject(self) -> str:
+        """The words without the place: what a text encoder reads. Empty where nothing but a place was named."""
+        return re.sub(r"\s+", " ", _PLACE.sub(" ", self.text)).strip(" ,.;:")
+
+    def prior(self, size: tuple[int, int], grid: tuple[int, int], device: torch.device | str = "cpu") -> Tensor | None:
+        """float32 [rows, columns] in 0.02..1, 1 where place and point say; None if neither is given. size: (height, width)."""
+        if self.place is None and self.point is None:
+            return None
+        if min(grid) < 1:
+            raise PlanError(f"grid is {grid}; it must be at least 1 x 1")
+        x, y = ((torch.arange(count, device=device) + 0.5) / count for count in reversed(grid))
+        squared = torch.zeros(grid, device=device)
+        if self.place is not None:
+            for middle, axis in zip(self.place, (x[None], y[:, None]), strict=True):
+                if middle is not None:
+                    squared = squared + ((axis - middle) / _PLACE_SPREAD) ** 2
+        if self.point is not None:
+            longer = max(size)
+            for middle, axis, side in ((self.point[0], x[None], size[1]), (self.point[1], y[:, None], size[0])):
+                squared = squared + ((axis - middle) * (side / longer) / _POINT_SPREAD) ** 2
+        return _FLOOR + (1 - _FLOOR) * torch.exp(-squared / 2)
+
+    def as_dict(self) -> dict[str, Any]:
+        """What look.json says of it."""
+        return {
+            "text": self.text,
+            "subject": self.subject,
+            "color": self.color,
+            "place": self.place,
+            "point": self.point,
+            "example": None if self.example is None else list(self.example.shape),
+        }

@@ -1,0 +1,378 @@
+"""FoveatedViT against the models' own forward, and what must hold however the tokens lie."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from tiny_models import FAMILIES, native_plan, own_forward, tiles, tiny
+from torch import Tensor
+
+import homunculus as hm
+from bridge import SamplePlan
+from homunculus.encoder import Family, families
+from homunculus.encoder.places import Places
+from homunculus.encoder.positions import axial_rotation, box_weights, table_position, triangle_weights
+
+SIZES = {
+    "siglip2": [(32, 32), (24, 48), (40, 16)],
+    "qwen2_5_vl_vision": [(40, 24), (32, 32)],
+    "dinov3_vit": [(32, 32), (24, 48)],
+}
+SQUARE = [(32, 32)]
+
+
+@pytest.fixture(autouse=True)
+def _reproducible() -> None:
+    torch.manual_seed(0)
+
+
+def scattered(count: int = 9, size: tuple[int, int] = (90, 120), patch: int = 8) -> SamplePlan:
+    """Footprints of many sides and angles, some near the border."""
+    generator = torch.Generator().manual_seed(3)
+    at, side, angle = (torch.rand(count, *shape, generator=generator) for shape in ((2,), (), ()))
+    return SamplePlan.squares(at * torch.tensor([size[1], size[0]]), 4 + 40 * side, patch, angle=angle)
+
+
+def close(a: Tensor, b: Tensor, tolerance: float = 1e-5) -> None:
+    torch.testing.assert_close(a, b, atol=tolerance, rtol=tolerance)
+
+
+@pytest.mark.parametrize(("family", "size"), [(name, size) for name in FAMILIES for size in SIZES.get(name, SQUARE)])
+@torch.no_grad()
+def test_on_the_native_grid_it_is_the_model_itself(family: str, size: tuple[int, int]) -> None:
+    image = torch.randn(3, *size)
+    vit = hm.FoveatedViT(tiny(family))
+    assert vit.patch_size == 8
+    seen = vit(tiles(image), native_plan(*size), size)
+    state, pooled = own_forward(family, tiny(family), image)
+    assert state.std() > 0.1
+    close(seen.last_hidden_state, state)
+    assert seen.pooled is not None
+    close(seen.pooled, pooled)
+    assert seen.tokens.shape == (len(native_plan(*size)), vit.dim)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_on_the_native_grid_area_and_footprint_change_nothing(family: str) -> None:
+    pixels, plan = torch.randn(16, 3, 8, 8), native_plan(32, 32)
+    plain = hm.FoveatedViT(tiny(family))(pixels, plan, (32, 32))
+    for options in ({"area_attention": True}, {"position": "footprint"}, {"position": "center"}):
+        close(
+            hm.FoveatedViT(tiny(family), **options)(pixels, plan, (32, 32)).last_hidden_state, plain.last_hidden_state
+        )
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_the_order_of_tokens_is_free(family: str) -> None:
+    plan, pixels, order = scattered(), torch.randn(9, 3, 8, 8), torch.randperm(9)
+    vit = hm.FoveatedViT(tiny(family), area_attention=True, position="footprint")
+    seen = vit(pixels, plan, (90, 120))
+    moved = vit(pixels[order], SamplePlan(plan.footprints[order], 8), (90, 120))
+    close(moved.tokens, seen.tokens[order])
+    assert seen.pooled is not None
+    assert moved.pooled is not None
+    close(moved.pooled, seen.pooled[:, order] if seen.pooled.ndim == 3 else seen.pooled)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_two_halves_of_a_token_count_as_the_whole(family: str) -> None:
+    plan, pixels = scattered(), torch.randn(9, 3, 8, 8)
+    twice = torch.tensor([0, 1, 2, 3, 3, 4, 5, 6, 7, 8])
+    once = torch.tensor([0, 1, 2, 3, 5, 6, 7, 8, 9])
+    split = SamplePlan(plan.footprints[twice], 8)
+    area = plan.area_px[twice] * torch.where(twice == 3, 0.5, 1.0)
+    weighted, plain = (hm.FoveatedViT(tiny(family), area_attention=on) for on in (True, False))
+    whole, halves = weighted(pixels, plan, (90, 120)), weighted(pixels[twice], split, (90, 120), area_px=area)
+    close(halves.tokens[once], whole.tokens)
+    assert whole.pooled is not None
+    assert halves.pooled is not None
+    close(halves.pooled[:, once] if whole.pooled.ndim == 3 else halves.pooled, whole.pooled)
+    changed = plain(pixels[twice], split, (90, 120)).tokens[once] - plain(pixels, plan, (90, 120)).tokens
+    assert changed.abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@torch.no_grad()
+def test_a_batch_is_its_singles(family: str) -> None:
+    plans, pixels = [scattered(), scattered(size=(60, 60))], torch.randn(2, 9, 3, 8, 8)
+    vit = hm.FoveatedViT(tiny(family), area_attention=True)
+    seen = vit(pixels, plans, (90, 120), hidden=("embeddings", "layer.1"))
+    for index, plan in enumerate(plans):
+        single = vit(pixels[index], plan, (90, 120), hidden=("embeddings", "layer.1"))
+        close(seen.tokens[index], single.tokens)
+        close(seen.last_hidden_state[index], single.last_hidden_state[0])
+        for name in ("embeddings", "layer.1"):
+            close(seen.hidden[name][index], single.hidden[name][0])
+    close(vit(pixels, plans[0], (90, 120)).tokens[1], vit(pixels[1], plans[0], (90, 120)).tokens)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_gradients_reach_pixels_and_places(family: str) -> None:
+    pixels = torch.randn(9, 3, 8, 8, requires_grad=True)
+    rows = scattered().footprints.requires_grad_()
+    vit = hm.FoveatedViT(tiny(family), position="footprint", area_attention=True)
+    vit(pixels, SamplePlan(rows, 8), (90, 120)).tokens.square().mean().backward()
+    for gradient in (pixels.grad, rows.grad):
+        assert gradient is not None
+        assert gradient.isfinite().all()
+        assert (gradient.flatten(1).abs().amax(1) > 0).all()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_never_waits_for_the_device(family: str) -> None:
+    """A meta tensor has no values: to read one on the host, or let a shape or a branch depend on one, raises."""
+    vit = hm.FoveatedViT(tiny(family), position="footprint", area_attention=True)
+    values = [*vit.named_parameters(), *vit.named_buffers()]
+    with torch.no_grad():
+        state = {name: value.to("meta") for name, value in values}
+        pixels = torch.empty(2, 9, 3, 8, 8, device="meta")
+        plan = SamplePlan(torch.empty(9, 8, device="meta"), 8)
+        seen = torch.func.functional_call(vit, state, (pixels, plan, (90, 120)))
+    assert seen.tokens.shape == (2, 9, vit.dim)
+    assert seen.tokens.device.type == "meta"
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_on_a_gpu_it_never_waits_and_agrees(family: str) -> None:
+    from tiny_models import build, randomised
+
+    plan, pixels = scattered(), torch.randn(9, 3, 8, 8)
+    vit = hm.FoveatedViT(randomised(build(family)), position="footprint", area_attention=True)
+    with torch.no_grad():
+        expected = vit(pixels, plan, (90, 120)).tokens
+        vit, there, pixels = vit.cuda(), plan.to("cuda"), pixels.cuda()
+        vit(pixels, there, (90, 120))
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            tokens = vit(pixels, there, (90, 120)).tokens
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    close(tokens.cpu(), expected, 1e-3)
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip", "siglip2", "dinov3_vit", "qwen2_5_vl_vision"])
+@torch.no_grad()
+def test_half_precision_stays_near(family: str) -> None:
+    from tiny_models import build, randomised
+
+    plan, pixels = scattered(), torch.randn(9, 3, 8, 8)
+    vit = hm.FoveatedViT(randomised(build(family)), area_attention=True)
+    exact = vit(pixels, plan, (90, 120)).tokens
+    half = vit.to(torch.bfloat16)(pixels.bfloat16(), plan, (90, 120)).tokens
+    assert half.dtype == torch.bfloat16
+    assert torch.cosine_similarity(half.float(), exact).min() > 0.99
+
+
+def test_eager_and_sdpa_agree() -> None:
+    from tiny_models import build, randomised
+
+    plan, pixels = scattered(), torch.randn(9, 3, 8, 8)
+    model = randomised(build("clip"))
+    one = hm.FoveatedViT(model, area_attention=True)(pixels, plan, (90, 120)).tokens
+    model.set_attn_implementation("eager")
+    close(hm.FoveatedViT(model, area_attention=True)(pixels, plan, (90, 120)).tokens, one)
+
+
+@pytest.mark.parametrize("family", ["vit", "clip", "dinov2", "dinov2_with_registers", "dinov3_vit"])
+@torch.no_grad()
+def test_the_class_tokens_attention_is_what_the_layer_computes(family: str) -> None:
+    from tiny_models import build, randomised
+
+    model = randomised(build(family))
+    model.set_attn_implementation("eager")
+    vit, weights = hm.FoveatedViT(model, area_attention=True, position="footprint"), []
+    vit.family.attending(1)[1].register_forward_hook(lambda module, given, out: weights.append(out[1]))
+    seen = vit(torch.randn(9, 3, 8, 8), scattered(), (90, 120), hidden=["attention.1"]).hidden["attention.1"]
+    assert seen.shape == (1, 4, vit.family.special + 9)
+    close(seen, weights[0][:, :, 0])
+
+
+def test_without_a_class_token_there_is_no_attention_of_it() -> None:
+    with pytest.raises(hm.ModelError, match="siglip has no class token whose attention could be read; ask for layers"):
+        hm.FoveatedViT(tiny("siglip"))(torch.randn(9, 3, 8, 8), scattered(), (90, 120), hidden=["attention.1"])
+
+
+def test_a_token_keeps_its_window_at_its_own_scale() -> None:
+    """Qwen2.5-VL: windows of 2 x 2 tokens here. A token four times as wide has a window four times as wide."""
+    boxes = torch.tensor([[0, 0, 8, 8], [8, 8, 16, 16], [16, 0, 24, 8], [32, 32, 64, 64], [8, -8, 40, 24.0]])
+    family = hm.FoveatedViT(tiny("qwen2_5_vl_vision")).family
+    places = Places.of([SamplePlan.boxes(boxes, 8)], (64, 64), torch.device("cpu"))
+    context = family.context(places, "center", None)
+    assert context.window is not None
+    sees = context.window[0, 0, ::4, ::4].tolist()
+    assert sees == [
+        [True, True, False, False, False],
+        [True, True, False, False, False],
+        [False, False, True, False, True],
+        [True, True, True, True, True],
+        [True, True, True, True, True],
+    ]
+
+
+# Positions
+
+
+def places_of(boxes: list[list[float]], size: tuple[int, int] = (32, 32)) -> Places:
+    return Places.of([SamplePlan.boxes(torch.tensor(boxes), 8)], size, torch.device("cpu"))
+
+
+def test_a_table_is_read_as_grid_sample_reads_it() -> None:
+    table, places = torch.randn(4, 4, 5), Places.of([scattered(50)], (90, 120), torch.device("cpu"))
+    at = 2 * places.center[:, :, None] - 1
+    sampled = torch.nn.functional.grid_sample(
+        table.permute(2, 0, 1)[None], at, align_corners=False, padding_mode="border"
+    )
+    close(table_position(table, places, footprint=False), sampled[..., 0].transpose(1, 2))
+
+
+def test_a_footprint_of_one_cell_is_its_centre_and_one_of_the_image_the_mean() -> None:
+    table = torch.randn(4, 4, 5)
+    cells = places_of([[8, 16, 16, 24], [3, 5, 11, 13], [30, 30, 34, 34]])
+    close(table_position(table, cells, footprint=True), table_position(table, cells, footprint=False))
+    close(table_position(table, cells, footprint=True)[0, 0], table[2, 1])
+    whole = table_position(table, places_of([[0, 0, 32, 32], [-8, -8, 40, 40]]), footprint=True)
+    close(whole, table.mean((0, 1)).expand(1, 2, 5))
+    quarter = table_position(table, places_of([[16, 0, 32, 16]]), footprint=True)
+    close(quarter[0, 0], table[:2, 2:].mean((0, 1)))
+
+
+@pytest.mark.parametrize("target", [3, 5, 9, 16])
+def test_antialiased_positions_are_those_of_interpolate(target: int) -> None:
+    table = torch.randn(9, 7)
+    centers = (torch.arange(target) + 0.5) / target
+    weights = triangle_weights(centers, torch.full((target,), 1 / target), 9)
+    resized = torch.nn.functional.interpolate(
+        table.T[None, :, None], (1, target), mode="bilinear", antialias=True, align_corners=False
+    )
+    close(weights @ table, resized[0, :, 0].T)
+
+
+def test_weights_sum_to_one_even_outside() -> None:
+    centers, extent = torch.tensor([-3.0, 0.0, 0.4, 1.0, 7.0]), torch.tensor([0.1, 3.0, 0.5, 0.01, 0.0])
+    for weigh in (box_weights, triangle_weights):
+        close(weigh(centers, extent, 5).sum(-1), torch.ones(5))
+
+
+def test_rotations_are_means_over_the_footprint() -> None:
+    """Against a sum over a fine grid of points, relative to the same sum over a native cell."""
+    frequencies, point = torch.tensor([0.3, 0.9]), torch.tensor([[0.4, -1.2]])
+    cos, sin = axial_rotation(point, frequencies, torch.tensor([[2.5, 0.2]]), cell=0.5)
+    offsets = (torch.arange(2001) + 0.5) / 2001 - 0.5
+    for axis, (extent, column) in enumerate(
+        ((2.5, 0), (0.5, 2))
+    ):  # y first; the second is below a cell, so it stays whole
+        for index, frequency in enumerate(frequencies):
+            angles = frequency * (point[0, axis] + extent * offsets)
+            native = (frequency * 0.5 * offsets).cos().mean()
+            close(cos[0, column + index], angles.cos().mean() / native, 1e-4)
+            close(sin[0, column + index], angles.sin().mean() / native, 1e-4)
+    close(cos[0, :4], cos[0, 4:])
+
+
+# What is refused
+
+
+def refused(**changed: Any) -> str:
+    given = {"pixels": torch.zeros(16, 3, 8, 8), "plan": native_plan(32, 32), "size": (32, 32)} | changed
+    with pytest.raises(hm.ModelError) as error:
+        hm.FoveatedViT(tiny("clip"))(**given)
+    return str(error.value)
+
+
+def test_what_does_not_fit_is_refused_with_both_values_and_the_remedy() -> None:
+    P16 = native_plan(64, 64, 16)
+    text = refused(pixels=torch.zeros(16, 3, 16, 16), plan=P16)
+    assert text == (
+        "patches are (16, 16) texels and the plan's [16]; this clip takes 8: lay the plan out with patch_size=8 and sample again"
+    )
+    assert "plan's [16]; this clip takes 8" in refused(plan=P16)
+    assert "15 patches for a plan of 16 footprints; give the patches that this plan sampled" in refused(
+        pixels=torch.zeros(15, 3, 8, 8)
+    )
+    assert "expected floats [N, 3, 8, 8] or [B, N, 3, 8, 8]" in refused(pixels=torch.zeros(16, 1, 8, 8))
+    assert "torch.uint8" in refused(pixels=torch.zeros(16, 3, 8, 8, dtype=torch.uint8))
+    assert "3 plans for a batch of 1 images" in refused(plan=[native_plan(32, 32)] * 3)
+    assert "expected the image's (height, width) in pixels" in refused(size=(0, 32))
+    uneven = [native_plan(32, 32), native_plan(32, 24)]
+    assert "16 patches for a plan of 12 footprints" in refused(pixels=torch.zeros(2, 16, 3, 8, 8), plan=uneven)
+    with pytest.raises(
+        hm.ModelError, match=r"differ in \(tokens, patch size\): \[\(12, 8\), \(16, 8\)\]; give all the same"
+    ):
+        Places.of(uneven, (32, 32), torch.device("cpu"))
+    assert (
+        "hidden names ['layer.3'] do not exist; this model has 'embeddings', 'layer.0' to 'layer.2' and 'attention.0'"
+        in refused(hidden=["layer.3"])
+    )
+    assert "expected one area for each of 16 tokens" in refused(area_px=torch.ones(4))
+
+
+def test_options_that_do_not_exist_are_refused() -> None:
+    with pytest.raises(hm.ModelError, match="position is 'corner'; expected 'center' or 'footprint'"):
+        hm.FoveatedViT(tiny("vit"), position="corner")  # type: ignore[arg-type]
+    from transformers import BertConfig, BertModel
+
+    bert = BertModel(
+        BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9)
+    )
+    with pytest.raises(
+        hm.ModelError, match="model type 'bert' is not supported; supported are clip, clip_vision_model, dinov2"
+    ):
+        hm.FoveatedViT(bert)
+
+
+def test_an_attention_without_biases_is_refused() -> None:
+    from tiny_models import build
+
+    model = build("vit")
+    model.config._attn_implementation = "flash_attention_2"
+    with pytest.raises(
+        hm.ModelError, match="attention 'flash_attention_2' ignores; load the model with attn_implementation='sdpa'"
+    ):
+        hm.FoveatedViT(model, area_attention=True)
+
+
+def test_a_whole_model_and_its_tower_are_one() -> None:
+    pixels, plan = torch.randn(16, 3, 8, 8), native_plan(32, 32)
+    for family in ("clip", "siglip"):
+        whole, tower = hm.FoveatedViT(tiny(family)), hm.FoveatedViT(tiny(family).vision_model)
+        close(whole(pixels, plan, (32, 32)).tokens, tower(pixels, plan, (32, 32)).tokens, 0)
+        assert whole.native_grid == tower.native_grid == (4, 4)
+    assert math.isclose(sum(hm.FoveatedViT(tiny("clip")).mean), 0.48145466 + 0.4578275 + 0.40821073)
+
+
+def test_a_stranger_adds_a_family_in_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
+    from homunculus.encoder.families.vit import ViT
+
+    monkeypatch.setattr(families, "registry", dict(families.registry))
+
+    class Deit(ViT):
+        model_types = ("my_vit",)
+
+    families.register(Deit)
+    model = tiny("vit")
+    monkeypatch.setattr(type(model.config), "model_type", "my_vit")
+    vit = hm.FoveatedViT(model)
+    assert isinstance(vit.family, Family)
+    assert "Deit, patches of 8, position=center, area_attention=False" in repr(vit)
+
+
+@torch.no_grad()
+def test_from_image_to_tokens_is_the_models_own_path() -> None:
+    """Sampled by a unit with the model's own normalisation, on the native grid: what a processor and the model would give."""
+    image = torch.randint(256, (32, 32, 3), dtype=torch.uint8)
+    vit = hm.FoveatedViT(tiny("clip"))
+    with hm.open_unit("torch") as unit, unit.pyramid(image) as pyramid:
+        plan = native_plan(*pyramid.size, vit.patch_size)
+        patches = unit.sample(pyramid, plan, mean=vit.mean, std=vit.std)
+        seen = vit(patches.pixels, plan, pyramid.size)
+    mean, std = torch.tensor(vit.mean)[:, None, None], torch.tensor(vit.std)[:, None, None]
+    state, _ = own_forward("clip", tiny("clip"), (image.permute(2, 0, 1) / 255 - mean) / std)
+    close(seen.last_hidden_state, state)

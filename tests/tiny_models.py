@@ -1,0 +1,106 @@
+"""Vision models of every family with a few random weights, and the library's own forward of an image through each."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bridge import SamplePlan
+
+SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
+SQUARE = SMALL | {"image_size": 32, "patch_size": 8}
+FAMILIES = ("vit", "clip", "siglip", "siglip2", "dinov2", "dinov2_with_registers", "dinov3_vit", "qwen2_5_vl_vision")
+TEXT = SMALL | {
+    "vocab_size": 64,
+    "max_position_embeddings": 16,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 1,
+}
+
+
+@cache
+def tiny(family: str) -> Any:
+    """The model in eval mode, its weights large enough for every part to matter. Cached: do not change it."""
+    return randomised(build(family))
+
+
+def randomised(model: Any) -> Any:
+    torch.manual_seed(1)
+    with torch.no_grad():
+        for name, value in model.named_parameters():
+            if value.ndim > 1:
+                value.normal_(std=0.6 if "position" in name else 0.2)
+            elif name.endswith("bias") or "class_embedding" in name:
+                value.normal_(std=0.3)
+    return model.eval()
+
+
+def build(family: str) -> Any:
+    import transformers as t
+
+    match family:
+        case "vit":
+            return t.ViTModel(t.ViTConfig(**SQUARE))
+        case "clip":
+            return t.CLIPModel(t.CLIPConfig(text_config=TEXT, vision_config=SQUARE, projection_dim=24))
+        case "siglip":
+            return t.SiglipModel(t.SiglipConfig(text_config=TEXT, vision_config=SQUARE))
+        case "siglip2":
+            vision = SMALL | {"num_patches": 16, "patch_size": 8}
+            return t.Siglip2Model(t.Siglip2Config(text_config=TEXT, vision_config=vision))
+        case "dinov2":
+            return t.Dinov2Model(t.Dinov2Config(**SQUARE, mlp_ratio=2))
+        case "dinov2_with_registers":
+            return t.Dinov2WithRegistersModel(t.Dinov2WithRegistersConfig(**SQUARE, mlp_ratio=2, num_register_tokens=2))
+        case "dinov3_vit":
+            return t.DINOv3ViTModel(t.DINOv3ViTConfig(**SQUARE, num_register_tokens=2))
+        case "qwen2_5_vl_vision":
+            from transformers.models.qwen2_5_vl import modeling_qwen2_5_vl as qwen
+
+            config = qwen.Qwen2_5_VLVisionConfig(
+                depth=3, hidden_size=32, num_heads=4, intermediate_size=48, out_hidden_size=24, patch_size=4, window_size=16,
+                fullatt_block_indexes=[1],
+            )  # fmt: skip
+            return qwen.Qwen2_5_VisionTransformerPretrainedModel._from_config(config)
+    raise AssertionError(family)
+
+
+def native_plan(height: int, width: int, patch: int = 8) -> SamplePlan:
+    """Squares of `patch` pixels that tile the image, row by row."""
+    y, x = torch.meshgrid(torch.arange(0, height, patch), torch.arange(0, width, patch), indexing="ij")
+    corners = torch.stack([x.flatten(), y.flatten()], -1).float()
+    return SamplePlan.boxes(torch.cat([corners, corners + patch], -1), patch)
+
+
+def tiles(image: Tensor, patch: int = 8) -> Tensor:
+    """[N, 3, P, P] of an image [3, H, W], row by row."""
+    _, height, width = image.shape
+    cut = image.reshape(3, height // patch, patch, width // patch, patch)
+    return cut.permute(1, 3, 0, 2, 4).reshape(-1, 3, patch, patch)
+
+
+def own_forward(family: str, model: Any, image: Tensor) -> tuple[Tensor, Tensor]:
+    """last_hidden_state and pooled output of the library's own forward, for an image [3, H, W]; Qwen's states in raster order."""
+    _, height, width = image.shape
+    model = getattr(model, "vision_model", model)
+    if family == "siglip2":
+        rows = tiles(image).permute(0, 2, 3, 1).reshape(1, -1, 192)
+        shape = torch.tensor([[height // 8, width // 8]])
+        out = model(rows, torch.ones(rows.shape[:2], dtype=torch.long), shape)
+    elif family == "qwen2_5_vl_vision":
+        from transformers.vision_utils import get_vision_window_index
+
+        blocks = tiles(image).reshape(-1, 3, 2, 4, 2, 4).permute(0, 2, 4, 1, 3, 5).reshape(-1, 3, 1, 4, 4)
+        grid = torch.tensor([[1, height // 4, width // 4]])
+        out = model(blocks.expand(-1, -1, 2, -1, -1).reshape(len(blocks), -1), grid)
+        order, windows = get_vision_window_index(grid, 2, 16, 4)
+        assert len(windows) > 2, "the picture should need more than one window"
+        states = out.last_hidden_state.reshape(len(order), 4, -1)[order.argsort()]
+        return states.reshape(1, -1, states.shape[-1]), out.pooler_output[None]
+    else:
+        out = model(image[None])
+    return out.last_hidden_state, out.pooler_output
