@@ -65,7 +65,7 @@ def outline(shape: Shape) -> Array:
 
 def draw_shape(image: Array, x: float, y: float, shape: Shape) -> tuple[float, float, float, float]:
     """Draws on uint8 [H, W, 3] with edges of one pixel; returns the box it fills."""
-    points = outline(shape) + (x, y)
+    points = outline(shape) + np.array([x, y])
     low, high = points.min(0), points.max(0)
     left, top = (max(int(v) - 1, 0) for v in low)
     right, bottom = (min(int(v) + 2, side) for v, side in zip(high, image.shape[1::-1], strict=True))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
@@ -55,10 +55,16 @@ class Evidence:
                 )
 
     @classmethod
-    def of(cls, unit: TextureUnit, pyramid: Pyramid, level: int | None = None) -> Evidence:
-        """Measures a picture, or a batch. The pyramid may be closed afterwards. level: of another grid than its own."""
+    def of(
+        cls, unit: TextureUnit, pyramid: Pyramid, level: int | None = None, levels: Sequence[int] | None = None
+    ) -> Evidence:
+        """Measures a picture, or a batch. The pyramid may be closed afterwards.
+
+        level, levels: of the grid, and of the sources, where they are to be those of another picture.
+        """
         level = grid_level(pyramid.size) if level is None else level
-        levels = sorted({min(max(level - step, 0), pyramid.max_level) for step in SOURCE_STEPS})
+        if levels is None:
+            levels = sorted({min(max(level - step, 0), pyramid.max_level) for step in SOURCE_STEPS})
         sources = {source: _read(unit, pyramid, source, kept_level(level, source)) for source in levels}
         return cls(pyramid.size, level, sources)
 
@@ -145,7 +151,8 @@ class Evidence:
         for side, count in zip(self.size, self.shape(level), strict=True):
             start = torch.arange(count, device=self.device, dtype=self._first.dtype) * 2**level
             shares.append(((side - start) / 2**level).clamp(max=1))
-        return shares[0][:, None] * shares[1]
+        rows, columns = shares
+        return torch.outer(rows, columns)
 
     def cover(self, map: Tensor) -> Tensor:
         """[..., rows, columns] of the grid's squares to equal cells that cover the picture and end at its edges.

@@ -42,9 +42,9 @@ def self_information(features: Tensor, weight: Tensor | None = None, least_sd: T
     share = share / share.sum()
     centered = flat - (flat * share).sum(2, keepdim=True)
     covariance = (centered * share) @ centered.mT
-    noise = least_sd**2 * torch.eye(flat.shape[1], device=flat.device, dtype=flat.dtype)
+    noise = torch.eye(flat.shape[1], device=flat.device, dtype=flat.dtype) * least_sd**2
     factor, _ = torch.linalg.cholesky_ex(covariance + noise, check_errors=False)
-    white = torch.linalg.solve_triangular(factor, centered, upper=False)
+    white: Tensor = torch.linalg.solve_triangular(factor, centered, upper=False)
     return white.square().sum(1).unflatten(1, features.shape[2:]) / (2 * math.log(2))
 
 
