@@ -10,6 +10,7 @@ from bridge import BackendUnavailableError, open_unit
 from bridge.gl.context import open_context
 from bridge.gl.unit import GLUnit
 from bridge.twin.unit import TwinUnit
+from bridge.unit import TextureUnit
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -53,3 +54,20 @@ def twin() -> Iterator[TwinUnit]:
     """The float64 torch unit: the oracle."""
     with TwinUnit(dtype=torch.float64) as unit:
         yield unit
+
+
+@pytest.fixture
+def fastest_unit() -> Iterator[TextureUnit]:
+    """The first unit that works here."""
+    with open_unit() as unit:
+        yield unit
+
+
+@pytest.fixture(params=["torch", pytest.param("gl", marks=pytest.mark.gl)])
+def any_unit(request: pytest.FixtureRequest) -> Iterator[TextureUnit]:
+    """Each unit in turn; gl as `gl_unit` gives it."""
+    if request.param == "gl":
+        yield request.getfixturevalue("gl_unit")
+    else:
+        with TwinUnit() as unit:
+            yield unit
