@@ -68,6 +68,19 @@ class Evidence:
         sources = {source: _read(unit, pyramid, source, kept_level(level, source)) for source in levels}
         return cls(pyramid.size, level, sources)
 
+    def split(self) -> list[Evidence]:
+        """One evidence a picture, each with B = 1."""
+        parts = [torch.split(texels, LAYERS) for texels in self.sources.values()]
+        return [
+            Evidence(self.size, self.level, dict(zip(self.sources, texels, strict=True)))
+            for texels in zip(*parts, strict=True)
+        ]
+
+    def to(self, device: torch.device | str) -> Evidence:
+        """The same on another device."""
+        moved = {source: texels.to(device) for source, texels in self.sources.items()}
+        return Evidence(self.size, self.level, moved)
+
     def kept(self, source: int) -> int:
         """The level of the texels that are kept of a source."""
         return kept_level(self.level, source)
