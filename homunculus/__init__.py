@@ -19,7 +19,7 @@ from bridge import (
     TextureUnit,
     open_unit,
 )
-from homunculus import allocators, cortex, layouts
+from homunculus import allocators, cortex, layouts, relevance
 from homunculus.budget import TokenBank
 from homunculus.compare import Comparison, compare
 from homunculus.encoder import FoveatedViT
@@ -30,7 +30,7 @@ from homunculus.loop import Homunculus
 from homunculus.maps import read_relevance
 from homunculus.metrics import PlanMetrics, measure
 from homunculus.query import Query
-from homunculus.relevance import Evidence, Relevance, relevance
+from homunculus.relevance import Evidence, Relevance
 from homunculus.report import Reconstruction, draw_footprints, reconstruct
 from homunculus.scene import Scene
 

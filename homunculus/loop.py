@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -49,13 +49,14 @@ class Homunculus(Closing):
 
     unit: an open unit to use and leave open; by default the fastest that works here, closed with the eye. encoder: what turns
     patches into tokens; without one `look` gives patches alone. text: what turns words into what is looked for; without
-    one words are read for places and colours. head: a trained procedural channel. budget: tokens a look. allocator: a
-    name of the registry, or one of your own. policy: how fixations are chosen (`homunculus.fixation`). weights: of the
-    relevance channels, by name. merge: whether several fixations share one plan, sampled once, by the distance to the
-    nearest; otherwise each has a plan of the whole budget, one after the other, and what was read at one guides the next.
-    enough: where the coarse tokens alone are at least this confident (0..1), they are the answer and nothing more is
-    sampled; None looks always. confidence: `margin` of the best place over the second best, or `attention`, 1 less the
-    entropy of the coarse attention over its greatest; to compare it with `enough` costs a visit to the host.
+    one words are read for places and colours. head: a trained procedural channel; the weights learned with it are used
+    where none are given. budget: tokens a look. allocator: a name of the registry, or one of your own. policy: how fixations
+    are chosen (`homunculus.fixation`). weights: of the relevance channels, by name. merge: whether several fixations share
+    one plan, sampled once, by the distance to the nearest; otherwise each has a plan of the whole budget, one after the
+    other, and what was read at one guides the next. enough: where the coarse tokens alone are at least this confident
+    (0..1), they are the answer and nothing more is sampled; None looks always. confidence: `margin` of the best place over
+    the second best, or `attention`, 1 less the entropy of the coarse attention over its greatest; to compare it with
+    `enough` costs a visit to the host, as does going on from one fixation to the next where they do not share a plan.
     Nothing else between pyramid and tokens reads a value back. Raises PlanError and ModelError for what does not fit.
     """
 
@@ -70,7 +71,7 @@ class Homunculus(Closing):
         allocator: str | Allocator = "foveated_pyramid",
         policy: Policy = "greedy",
         quality: Quality = "high",
-        weights: dict[str, float] | None = None,
+        weights: Mapping[str, float] | None = None,
         merge: bool = True,
         enough: float | None = None,
         confidence: Confidence = "margin",
@@ -90,6 +91,7 @@ class Homunculus(Closing):
         self.unit = open_unit(backend) if unit is None else unit
         self.encoder, self.text = encoder, text
         self.channels: dict[str, Channel] = registry if head is None else {**registry, "procedural": head}
+        weights = weights or (head.weights if head is not None else None) or None
         unknown = set(weights or {}) - set(self.channels)
         if unknown:
             raise PlanError(f"weights name {sorted(unknown)}; the channels are {', '.join(self.channels)}")
@@ -285,12 +287,17 @@ class Pass:
         clock.lap("statistics")
         self.texts = [eye.embedded(job.query) for job in jobs]
 
-    def run(self, fixations: int, points: list[tuple[float, float]] | None) -> list[Seen]:
-        """What is seen for every job."""
+    def search(self) -> tuple[list[Seen], Coarse | None]:
+        """The coarse pass, and what matters where for every job before anything is fixated."""
         coarse = self._coarse()
         self.clock.lap("coarse")
         seen = [self._related(job, text, coarse) for job, text in zip(self.jobs, self.texts, strict=True)]
         self.clock.lap("relevance")
+        return seen, coarse
+
+    def run(self, fixations: int, points: list[tuple[float, float]] | None) -> list[Seen]:
+        """What is seen for every job."""
+        seen, coarse = self.search()
         going = [one for one in seen if not self._enough(one, coarse)]
         counts = [fixations] if self.eye.merge or points is not None else [1] * fixations
         for turn, count in enumerate(counts):

@@ -172,10 +172,15 @@ class Evidence:
 
         Each is the mean of the squares under it, so nothing changes where the sides are whole numbers of squares.
         """
-        rows, columns = self.grid
-        down = overlaps(rows, self.size[0] / rows, rows, 2**self.level, map)
-        right = overlaps(columns, self.size[1] / columns, columns, 2**self.level, map)
-        return down @ map @ right.mT
+        return cover(map, self.size, self.level)
+
+
+def cover(map: Tensor, size: tuple[int, int], level: int) -> Tensor:
+    """`Evidence.cover` of a map [..., rows, columns] of squares of 2^level px over a picture of (height, width)."""
+    rows, columns = map.shape[-2:]
+    down = overlaps(rows, size[0] / rows, rows, 2**level, map)
+    right = overlaps(columns, size[1] / columns, columns, 2**level, map)
+    return down @ map @ right.mT
 
 
 def grid_level(size: tuple[int, int]) -> int:

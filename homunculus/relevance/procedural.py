@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -32,13 +33,18 @@ class Head(nn.Module):
 
     width: of the hidden layers. embedding: length of the query's embedding; 0 for a head that knows no query. The last layer
     starts at zero, so that a head adds nothing before it has been trained.
+    weights: of all channels, as they were learned with it, empty if they were not; notes: what it was trained on.
     """
+
+    weights: Mapping[str, float]
+    notes: Mapping[str, Any]
 
     def __init__(self, width: int = 32, embedding: int = 0) -> None:
         super().__init__()
         if width < 1 or embedding < 0:
             raise ModelError(f"width is {width} and embedding {embedding}; they must be at least 1 and 0")
         self.width, self.embedding = width, embedding
+        self.weights, self.notes = {}, {}
         self.first = nn.Conv2d(INPUTS, width, 1)
         self.norm = nn.GroupNorm(1, width)
         self.film = nn.Linear(embedding, 2 * width) if embedding else None
@@ -47,31 +53,38 @@ class Head(nn.Module):
         for parameter in self.last.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, evidence: Evidence, sought: Sought) -> Tensor:
-        """[B, rows, columns]. Raises ModelError where the query's embedding is missing or of another length."""
-        planes = _planes(evidence).to(self.first.weight)
-        x = self.norm(self.first(planes))
-        if self.film is not None:
-            scale, shift = self.film(self._embedding(sought)).reshape(-1, 2 * self.width, 1, 1).chunk(2, 1)
+    def forward(self, evidence: Evidence, sought: Sought) -> Tensor | Silent:
+        """[B, rows, columns]; silent where the query it was made for is missing. Raises ModelError for an embedding of another length."""
+        if self.embedding and sought.embedding is None:
+            return Silent("the trained head reads the query's embedding, and there is none; ask for something in words")
+        if self.embedding and sought.embedding is not None and sought.embedding.shape[-1] != self.embedding:
+            raise ModelError(
+                f"the query's embedding is {tuple(sought.embedding.shape)}; this head was made for [{self.embedding}] or "
+                f"[B, {self.embedding}]: use the text model it was trained with"
+            )
+        found = planes(evidence)
+        return evidence.cover(self.scores(found, sought.embedding).to(found))
+
+    def scores(self, planes: Tensor, embedding: Tensor | None = None) -> Tensor:
+        """[B, rows, columns] of the grid's squares, from their planes [B, INPUTS, rows, columns]."""
+        x = self.norm(self.first(planes.to(self.first.weight)))
+        if self.film is not None and embedding is not None:
+            asked = self.film(embedding.to(self.first.weight)).reshape(-1, 2 * self.width, 1, 1)
+            scale, shift = asked.chunk(2, 1)
             x = x * (1 + scale) + shift
         x = nn.functional.gelu(self.second(nn.functional.gelu(x)))
-        return evidence.cover(self.last(x)[:, 0].to(planes))
+        return self.last(x)[:, 0]  # type: ignore[no-any-return]
 
-    def _embedding(self, sought: Sought) -> Tensor:
-        given = sought.embedding
-        if given is None or given.shape[-1] != self.embedding:
-            shape = None if given is None else tuple(given.shape)
-            raise ModelError(
-                f"the query's embedding is {shape}; this head was made for [{self.embedding}] or [B, {self.embedding}]"
-            )
-        return given.to(self.first.weight)
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes a .safetensors file that `load` reads."""
+    def save(self, path: str | os.PathLike[str], notes: Mapping[str, Any] | None = None) -> None:
+        """Writes a .safetensors file that `load` reads. notes: what it was trained on and how, in JSON types."""
         made = json.dumps({"width": self.width, "embedding": self.embedding})
-        save_file(
-            {name: value.contiguous() for name, value in self.state_dict().items()}, path, {"kind": KIND, "made": made}
-        )
+        about = {
+            "kind": KIND,
+            "made": made,
+            "weights": json.dumps({name: float(weight) for name, weight in self.weights.items()}),
+            "notes": json.dumps(dict(self.notes if notes is None else notes)),
+        }
+        save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, path, about)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Head:
@@ -89,12 +102,14 @@ class Head(nn.Module):
                 )
             head = cls(**json.loads(about["made"]))
             head.load_state_dict(tensors)
+            head.weights = json.loads(about.get("weights", "{}"))
+            head.notes = json.loads(about.get("notes", "{}"))
         except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise ModelError(f"{path} cannot be read as a head: {error}; give a file that Head.save wrote") from error
         return head
 
 
-def _planes(evidence: Evidence) -> Tensor:
+def planes(evidence: Evidence) -> Tensor:
     """[B, INPUTS, rows, columns] in about -1..1. Of a small picture, which has fewer sources, the coarsest is repeated."""
     stacks = [evidence.planes(source, evidence.level) for source in evidence.sources]
     stacks += [stacks[-1]] * (len(SOURCE_STEPS) - len(stacks))
