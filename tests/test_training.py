@@ -35,17 +35,17 @@ def texture(kind: str, rng: np.random.Generator) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Pictures of four patches of stripes and one of checks on grey noise; it is the patch of vertical stripes, of which there is
-    one, that is asked for in words that say nothing of it."""
+    """Pictures of patches on grey noise: one of vertical stripes, which is asked for in words that say nothing of it, two of
+    horizontal ones, two of checks, and a white one, which stands out more than any."""
     folder = tmp_path_factory.mktemp("triples")
     lines = []
     for number in range(24):
         rng = np.random.default_rng(number)
         picture = rng.normal(0.5, 0.02, (SIDE, SIDE))
-        places = rng.permutation(9)[:5]
-        for kind, place in zip(["columns", "rows", "rows", "checks", "checks"], places, strict=True):
+        places = rng.permutation(9)[:6]
+        for kind, place in zip(["columns", "rows", "rows", "checks", "checks", "white"], places, strict=True):
             left, top = 24 + 80 * (place % 3) + rng.integers(0, 17), 24 + 80 * (place // 3) + rng.integers(0, 17)
-            picture[top : top + TILE, left : left + TILE] = texture(kind, rng)
+            picture[top : top + TILE, left : left + TILE] = 1.0 if kind == "white" else texture(kind, rng)
             if kind == "columns":
                 box = [int(left), int(top), int(left + TILE), int(top + TILE)]
         pixels = np.rint(np.clip(picture, 0, 1) * 255).astype(np.uint8)
@@ -64,7 +64,7 @@ def _one_thread() -> Any:
 
 
 def test_it_learns_what_no_other_channel_knows_and_the_eye_uses_it(data: Path, tmp_path: Path) -> None:
-    report = train(data, tmp_path, steps=150, batch=4, holdout=0.25, backend="torch")
+    report = train(data, tmp_path, steps=200, batch=4, rate=1e-2, holdout=0.25, backend="torch")
     print(f"\nfirst fixation in the box, held out: {report['hit_rate_before']} before, {report['hit_rate']} after")
     assert report["held_out"] == 6
     assert report["hit_rate"] >= 0.8
@@ -83,7 +83,7 @@ def test_it_learns_what_no_other_channel_knows_and_the_eye_uses_it(data: Path, t
             assert "procedural" not in seen.relevance.inactive
             x, y = seen.fixations[0]
             hits += triple.box[0] <= x <= triple.box[2] and triple.box[1] <= y <= triple.box[3]
-    assert hits >= 20
+    assert hits >= 22
 
 
 def test_stopped_and_resumed_it_ends_the_same(data: Path, tmp_path: Path) -> None:
