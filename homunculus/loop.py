@@ -32,7 +32,7 @@ from homunculus.scene import Allocator, Scene
 Confidence = Literal["margin", "attention"]
 AnyQuery = Query | str | Tensor | np.ndarray[Any, Any] | tuple[float, float] | None
 GENERIC = "object"  # what relevance to a text is relative to
-COARSE_TOKENS = 256
+MOST_COARSE_TOKENS = 256
 BATCH = 16  # plans that are encoded at once
 
 
@@ -201,6 +201,12 @@ class Homunculus(Closing):
         ]
 
     @property
+    def coarse_tokens(self) -> int:
+        """Tokens of the coarse pass: as many as the model saw in training, but no more than 256."""
+        grid = None if self.encoder is None else self.encoder.native_grid
+        return MOST_COARSE_TOKENS if grid is None else min(grid[0] * grid[1], MOST_COARSE_TOKENS)
+
+    @property
     def device(self) -> torch.device:
         """Where the encoder is."""
         return torch.device("cpu") if self.encoder is None else next(self.encoder.parameters()).device
@@ -333,7 +339,7 @@ class Pass:
         if eye.encoder is None or (eye.enough is None and not asked):
             return None
         plans = [
-            layouts.grid(self.size, None, COARSE_TOKENS, eye.patch_size, layer=layer)
+            layouts.grid(self.size, None, eye.coarse_tokens, eye.patch_size, layer=layer)
             for layer in sorted({job.layer for job in self.jobs})
         ]
         patches, pixels = self._sampled(plans)
