@@ -14,7 +14,8 @@ from homunculus.relevance.evidence import Evidence, overlaps
 
 CELLS: Final = 7  # about as many across the longer side of an example
 FINEST_STEP: Final = 2  # cells of an example are no more than so many levels finer than the grid
-LEAST_VARIANCE: Final = 1e-6  # below it, a feature's variance is rounding
+GREY_LEVEL: Final = 1 / 255  # what differs by less, in root mean square, is rounding
+LEAST_ENERGY: Final = 0.1  # of a layout, as a share of the mean over the picture's own
 RIDGE: Final = 0.01  # of each feature's variance, added to it
 
 
@@ -55,8 +56,8 @@ def _check(evidence: Evidence, example: Evidence) -> None:
 def _features(stacks: list[Tensor]) -> Tensor:
     """[B, 12, h, w] a source -> [B, 6 + 4 a source, h, w]."""
     mean, square = stacks[0][:, 0:3], stacks[0][:, 3:6]
-    sd = (square - mean.square()).clamp(min=0).sqrt()
-    return torch.cat([mean, sd, *(stack[:, 6:10].clamp(min=0).sqrt() for stack in stacks)], 1)
+    powers = torch.cat([square - mean.square(), *(stack[:, 6:10] for stack in stacks)], 1)
+    return torch.cat([mean, (powers.clamp(min=0) + (GREY_LEVEL / 2) ** 2).sqrt()], 1)
 
 
 def _halves(evidence: Evidence, level: int) -> Tensor:
@@ -93,7 +94,7 @@ def _whitening(evidence: Evidence, level: int) -> tuple[Tensor, Tensor]:
     centered = flat - mean
     covariance = centered @ centered.mT / flat.shape[2]
     variance = covariance.diagonal(dim1=1, dim2=2)
-    ridge = torch.diag_embed(RIDGE * variance + LEAST_VARIANCE)
+    ridge = torch.diag_embed(RIDGE * variance + GREY_LEVEL**2)
     factor, _ = torch.linalg.cholesky_ex(covariance + ridge, check_errors=False)
     return mean, factor
 
@@ -101,7 +102,7 @@ def _whitening(evidence: Evidence, level: int) -> tuple[Tensor, Tensor]:
 def _apply(factor: Tensor, mean: Tensor, features: Tensor) -> Tensor:
     centered = features.flatten(2) - mean
     white: Tensor = torch.linalg.solve_triangular(factor, centered, upper=False)
-    return white.unflatten(2, features.shape[2:])
+    return white.reshape(-1, *features.shape[1:])
 
 
 def _similarity(field: Tensor, query: Tensor) -> Tensor:
@@ -114,7 +115,7 @@ def _similarity(field: Tensor, query: Tensor) -> Tensor:
     product = F.conv2d(padded.flatten(0, 1)[None], query, dilation=2, groups=batch)[0]
     energy = F.conv2d(padded.square().sum(1, keepdim=True), torch.ones_like(query[:1, :1]), dilation=2)[:, 0]
     own = query.square().sum((1, 2, 3))[:, None, None]
-    return 2 * product / (energy + own).clamp(min=torch.finfo(query.dtype).tiny)
+    return 2 * product / (energy + own).clamp(min=LEAST_ENERGY * query[0].numel())
 
 
 def _onto_grid(evidence: Evidence, corners: Tensor, level: int) -> Tensor:

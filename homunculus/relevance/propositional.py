@@ -44,8 +44,9 @@ def self_information(features: Tensor, weight: Tensor | None = None, least_sd: T
     covariance = (centered * share) @ centered.mT
     noise = torch.eye(flat.shape[1], device=flat.device, dtype=flat.dtype) * least_sd**2
     factor, _ = torch.linalg.cholesky_ex(covariance + noise, check_errors=False)
-    white: Tensor = torch.linalg.solve_triangular(factor, centered, upper=False)
-    return white.square().sum(1).unflatten(1, features.shape[2:]) / (2 * math.log(2))
+    white = torch.linalg.solve_triangular(factor, centered, upper=False)
+    bits: Tensor = white.square().sum(1) / (2 * math.log(2))
+    return bits.reshape(features.shape[0], *features.shape[2:])
 
 
 def propositional(evidence: Evidence, *, joint: bool = False) -> Tensor:
