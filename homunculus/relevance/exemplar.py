@@ -20,14 +20,14 @@ RIDGE: Final = 0.01  # of each feature's variance, added to it
 
 
 def exemplar(evidence: Evidence, example: Evidence) -> Tensor:
-    """[B, rows, columns] in -1..1: how much each place looks like the example; 1 the same, 0 no more than the picture at large.
+    """[B, rows, columns] in 0..1: how much each place looks like the example; 1 the same, 0 no more than the picture at large.
 
     example: `Evidence.of` a crop, at the picture's scale and on the level of the picture's grid. Its cells, four to ten across, are
     compared with cells of the same size at every half cell of the picture. A cell holds mean and standard deviation of
     opponent colours and the roots of the oriented energies; features f are whitened by the picture's own mean and covariance,
     x = Sigma^-1/2 (f - mu), so that what is everywhere counts for nothing (as in linear discriminant analysis of whitened
-    gradients: Hariharan, Malik & Ramanan, ECCV 2012). The similarity of two layouts, 2 x.q / (|x|^2 + |q|^2), is 1 only where
-    they are equal: more of the same, such as a stronger colour, is not a better match.
+    gradients: Hariharan, Malik & Ramanan, ECCV 2012). The similarity of two layouts, s = 2 x.q / (|x|^2 + |q|^2), is 1 only where
+    they are equal: more of the same, such as a stronger colour, is not a better match. The map is max(s, 0)^2.
     Raises PlanError for an example of several pictures, or one described on another grid.
     """
     _check(evidence, example)
@@ -35,7 +35,7 @@ def exemplar(evidence: Evidence, example: Evidence) -> Tensor:
     mean, white = evidence.once(("whitening", level), lambda: _whitening(evidence, level))
     field = evidence.once(("whitened", level), lambda: _apply(white, mean, _halves(evidence, level)))
     query = _apply(white, mean, _layout(example, level))
-    return evidence.cover(_onto_grid(evidence, _similarity(field, query), level))
+    return evidence.cover(_onto_grid(evidence, _similarity(field, query).clamp(min=0).square(), level))
 
 
 def cell_level(evidence: Evidence, example: Evidence) -> int:
