@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import bars
 import numpy as np
 import pytest
@@ -13,7 +15,7 @@ from bridge.unit import TextureUnit
 from homunculus.query import Query
 from homunculus.relevance import Evidence, Sought, participatory, perspectival, propositional, relevance
 
-TRIALS, SCENES = 40, 200
+TRIALS, SCENES, TOTALS = 40, 200, 48
 
 
 def odd_bar(map: torch.Tensor) -> tuple[int, int]:
@@ -33,13 +35,18 @@ def test_what_is_odd_in_one_way_pops_out_and_a_conjunction_does_not(any_unit: Te
     with any_unit.pyramid(np.stack([field.image for field in fields])) as pyramid:
         evidence = Evidence.of(any_unit, pyramid)
     told, stands_out = rate(fields, propositional(evidence)), rate(fields, perspectival(evidence))
-    jointly = rate(fields, propositional(evidence, joint=True))
-    print(f"{kind:12s} propositional {told:.1%}  perspectival {stands_out:.1%}  (one joint Gaussian {jointly:.1%})")
+    print(f"{kind:12s} propositional {told:.1%}  perspectival {stands_out:.1%}")
     if kind == "conjunction":
         assert max(told, stands_out) <= 0.10
     else:
         assert told >= 0.95
         assert stands_out >= 0.90
+
+
+def said(evidence: Evidence, sought: Sought) -> torch.Tensor:
+    maps = participatory(evidence, sought)
+    assert isinstance(maps, torch.Tensor)
+    return maps
 
 
 def bar_example(target: Bar, seed: int) -> np.ndarray:
@@ -63,9 +70,7 @@ def test_a_conjunction_is_found_by_an_example(any_unit: TextureUnit) -> None:
         with any_unit.pyramid(field.image) as pyramid:
             evidence = Evidence.of(any_unit, pyramid)
         sought = Sought.of(any_unit, evidence, bar_example(field.target, seed))
-        said = participatory(evidence, sought)
-        assert isinstance(said, torch.Tensor)
-        hits.append(odd_bar(said[0]) == field.odd)
+        hits.append(odd_bar(said(evidence, sought)[0]) == field.odd)
     print(f"conjunction by example {np.mean(hits):.1%}")
     assert np.mean(hits) >= 0.90
 
@@ -77,40 +82,46 @@ def fixation(map: torch.Tensor, evidence: Evidence) -> tuple[float, float]:
     return (place % columns + 0.5) * width, (place // columns + 0.5) * height
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Small tensors on few cores: threads would wait for one another."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_the_first_fixation_falls_on_what_is_asked_for(fastest_unit: TextureUnit) -> None:
+    """The two coarser sources suffice, and take a fifth of the time."""
     rng = np.random.default_rng(0)
     hits: dict[tuple[str, str], list[bool]] = {}
     for seed in range(SCENES):
         scene = scenes.scene(seed)
         with fastest_unit.pyramid(scene.image) as pyramid:
-            evidence = Evidence.of(fastest_unit, pyramid)
+            evidence = Evidence.of(fastest_unit, pyramid, levels=(2, 3))
         side = scenes.SIDE_PX
         points = {"centre": (side / 2, side / 2), "random": tuple(rng.uniform(0, side, 2))}
-        example = Sought.of(fastest_unit, evidence, scenes.example(scene, seed))
-        seen = relevance(evidence, example)
-        points |= {
-            "example": fixation(seen.maps["participatory"][0], evidence),
-            "example, total": fixation(seen.total[0], evidence),
-        }
-        points["propositional"] = fixation(seen.maps["propositional"][0], evidence)
+        asked = {"example": Sought.of(fastest_unit, evidence, scenes.example(scene, seed))}
         if scene.color_is_unique:
-            word = Sought.of(fastest_unit, evidence, Query(scene.target.color))
-            seen = relevance(evidence, word)
-            points |= {
-                "colour": fixation(seen.maps["participatory"][0], evidence),
-                "colour, total": fixation(seen.total[0], evidence),
-            }
+            asked["colour"] = Sought.of(fastest_unit, evidence, Query(scene.target.color))
+        for name, sought in asked.items():
+            points[name] = fixation(said(evidence, sought)[0], evidence)
+            if seed < TOTALS:
+                points[f"{name}, total"] = fixation(relevance(evidence, sought).total[0], evidence)
         left, top, right, bottom = scene.box
+        kind = "colour unique" if scene.color_is_unique else "colour shared"
         for name, (x, y) in points.items():
-            hit = left <= x <= right and top <= y <= bottom
-            kind = "colour unique" if scene.color_is_unique else "colour shared"
             for group in ("all", scene.clutter, kind, scene.target.kind):
-                hits.setdefault((name, group), []).append(hit)
+                hits.setdefault((name, group), []).append(left <= x <= right and top <= y <= bottom)
     groups = list(dict.fromkeys(group for _, group in hits))
-    print("\n" + " " * 15 + "".join(f"{group:>14s}" for group in groups))
+    print(f"\nfirst fixation inside the target's box, {SCENES} scenes (totals: {TOTALS})")
+    print(" " * 15 + "".join(f"{group:>14s}" for group in groups))
     for name in dict.fromkeys(name for name, _ in hits):
         row = (f"{np.mean(hits[name, group]):14.1%}" if (name, group) in hits else f"{'':14s}" for group in groups)
         print(f"{name:15s}" + "".join(row))
     assert np.mean(hits["example", "all"]) >= 0.85
     assert np.mean(hits["example", "colour shared"]) >= 0.85
     assert np.mean(hits["colour", "all"]) >= 0.85
+    assert np.mean(hits["example, total", "all"]) >= 0.85
+    assert np.mean(hits["colour, total", "all"]) >= 0.85

@@ -17,6 +17,7 @@ from homunculus.relevance.propositional import propositional
 from homunculus.relevance.sought import NOTHING, Channel, Silent, Sought
 
 __all__ = [
+    "NOTHING",
     "Channel",
     "Evidence",
     "Head",

@@ -14,19 +14,20 @@ from homunculus.relevance.evidence import Evidence, overlaps
 
 CELLS: Final = 7  # about as many across the longer side of an example
 FINEST_STEP: Final = 2  # cells of an example are no more than so many levels finer than the grid
-LEAST_VARIANCE: Final = 1e-6  # below it, a feature's variance is rounding
+GREY_LEVEL: Final = 1 / 255  # what differs by less, in root mean square, is rounding
+LEAST_ENERGY: Final = 0.1  # of a layout, as a share of the mean over the picture's own
 RIDGE: Final = 0.01  # of each feature's variance, added to it
 
 
 def exemplar(evidence: Evidence, example: Evidence) -> Tensor:
-    """[B, rows, columns] in -1..1: how much each place looks like the example; 1 the same, 0 no more than the picture at large.
+    """[B, rows, columns] in 0..1: how much each place looks like the example; 1 the same, 0 no more than the picture at large.
 
     example: `Evidence.of` a crop, at the picture's scale and on the level of the picture's grid. Its cells, four to ten across, are
     compared with cells of the same size at every half cell of the picture. A cell holds mean and standard deviation of
     opponent colours and the roots of the oriented energies; features f are whitened by the picture's own mean and covariance,
     x = Sigma^-1/2 (f - mu), so that what is everywhere counts for nothing (as in linear discriminant analysis of whitened
-    gradients: Hariharan, Malik & Ramanan, ECCV 2012). The similarity of two layouts, 2 x.q / (|x|^2 + |q|^2), is 1 only where
-    they are equal: more of the same, such as a stronger colour, is not a better match.
+    gradients: Hariharan, Malik & Ramanan, ECCV 2012). The similarity of two layouts, s = 2 x.q / (|x|^2 + |q|^2), is 1 only where
+    they are equal: more of the same, such as a stronger colour, is not a better match. The map is max(s, 0)^2.
     Raises PlanError for an example of several pictures, or one described on another grid.
     """
     _check(evidence, example)
@@ -34,7 +35,7 @@ def exemplar(evidence: Evidence, example: Evidence) -> Tensor:
     mean, white = evidence.once(("whitening", level), lambda: _whitening(evidence, level))
     field = evidence.once(("whitened", level), lambda: _apply(white, mean, _halves(evidence, level)))
     query = _apply(white, mean, _layout(example, level))
-    return evidence.cover(_onto_grid(evidence, _similarity(field, query), level))
+    return evidence.cover(_onto_grid(evidence, _similarity(field, query).clamp(min=0).square(), level))
 
 
 def cell_level(evidence: Evidence, example: Evidence) -> int:
@@ -55,8 +56,8 @@ def _check(evidence: Evidence, example: Evidence) -> None:
 def _features(stacks: list[Tensor]) -> Tensor:
     """[B, 12, h, w] a source -> [B, 6 + 4 a source, h, w]."""
     mean, square = stacks[0][:, 0:3], stacks[0][:, 3:6]
-    sd = (square - mean.square()).clamp(min=0).sqrt()
-    return torch.cat([mean, sd, *(stack[:, 6:10].clamp(min=0).sqrt() for stack in stacks)], 1)
+    powers = torch.cat([square - mean.square(), *(stack[:, 6:10] for stack in stacks)], 1)
+    return torch.cat([mean, (powers.clamp(min=0) + (GREY_LEVEL / 2) ** 2).sqrt()], 1)
 
 
 def _halves(evidence: Evidence, level: int) -> Tensor:
@@ -93,7 +94,7 @@ def _whitening(evidence: Evidence, level: int) -> tuple[Tensor, Tensor]:
     centered = flat - mean
     covariance = centered @ centered.mT / flat.shape[2]
     variance = covariance.diagonal(dim1=1, dim2=2)
-    ridge = torch.diag_embed(RIDGE * variance + LEAST_VARIANCE)
+    ridge = torch.diag_embed(RIDGE * variance + GREY_LEVEL**2)
     factor, _ = torch.linalg.cholesky_ex(covariance + ridge, check_errors=False)
     return mean, factor
 
@@ -101,7 +102,7 @@ def _whitening(evidence: Evidence, level: int) -> tuple[Tensor, Tensor]:
 def _apply(factor: Tensor, mean: Tensor, features: Tensor) -> Tensor:
     centered = features.flatten(2) - mean
     white: Tensor = torch.linalg.solve_triangular(factor, centered, upper=False)
-    return white.unflatten(2, features.shape[2:])
+    return white.reshape(-1, *features.shape[1:])
 
 
 def _similarity(field: Tensor, query: Tensor) -> Tensor:
@@ -114,7 +115,7 @@ def _similarity(field: Tensor, query: Tensor) -> Tensor:
     product = F.conv2d(padded.flatten(0, 1)[None], query, dilation=2, groups=batch)[0]
     energy = F.conv2d(padded.square().sum(1, keepdim=True), torch.ones_like(query[:1, :1]), dilation=2)[:, 0]
     own = query.square().sum((1, 2, 3))[:, None, None]
-    return 2 * product / (energy + own).clamp(min=torch.finfo(query.dtype).tiny)
+    return 2 * product / (energy + own).clamp(min=LEAST_ENERGY * query[0].numel())
 
 
 def _onto_grid(evidence: Evidence, corners: Tensor, level: int) -> Tensor:

@@ -12,7 +12,7 @@ from homunculus.relevance.evidence import Evidence
 
 RADIUS: Final = 2  # squares of the grid around each that its features are taken over
 GREY_LEVEL: Final = 1 / 255
-LEAST_SD: Final = 0.1 * GREY_LEVEL  # of a mean; differences below it are rounding, and say nothing
+LEAST_SD: Final = GREY_LEVEL / math.sqrt(12)  # of rounding to bytes: what varies less says nothing
 
 
 def dimensions(evidence: Evidence, radius: int = RADIUS) -> list[tuple[Tensor, Tensor]]:
@@ -44,21 +44,19 @@ def self_information(features: Tensor, weight: Tensor | None = None, least_sd: T
     covariance = (centered * share) @ centered.mT
     noise = torch.eye(flat.shape[1], device=flat.device, dtype=flat.dtype) * least_sd**2
     factor, _ = torch.linalg.cholesky_ex(covariance + noise, check_errors=False)
-    white: Tensor = torch.linalg.solve_triangular(factor, centered, upper=False)
-    return white.square().sum(1).unflatten(1, features.shape[2:]) / (2 * math.log(2))
+    white = torch.linalg.solve_triangular(factor, centered, upper=False)
+    bits: Tensor = white.square().sum(1) / (2 * math.log(2))
+    return bits.reshape(features.shape[0], *features.shape[2:])
 
 
-def propositional(evidence: Evidence, *, joint: bool = False) -> Tensor:
+def propositional(evidence: Evidence) -> Tensor:
     """[B, rows, columns], bits: the sum over intensity, colour and form, each under its own Gaussian.
 
     Dimensions are held to be independent, as in feature integration (Treisman & Gelade 1980): what is odd in one of them pops
-    out, and what is odd only as a conjunction does not. joint: one Gaussian over all features, which finds conjunctions too.
+    out, and what is odd only as a conjunction does not. So Sigma is one matrix of three blocks.
     """
     weight = evidence.inside(evidence.level)
-    parts = dimensions(evidence)
-    if joint:
-        parts = [(torch.cat([features for features, _ in parts], 1), torch.cat([least for _, least in parts]))]
-    bits = torch.stack([self_information(features, weight, least) for features, least in parts])
+    bits = torch.stack([self_information(features, weight, least) for features, least in dimensions(evidence)])
     return evidence.cover(bits.sum(0))
 
 
