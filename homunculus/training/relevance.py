@@ -19,6 +19,7 @@ from homunculus.image import read_image
 from homunculus.look import Clock
 from homunculus.loop import Homunculus, Job, Pass, Seen
 from homunculus.relevance import Evidence, Head, z_scores
+from homunculus.relevance.combine import WEIGHTS
 from homunculus.relevance.evidence import cover, overlaps
 from homunculus.relevance.procedural import planes
 from homunculus.training import checkpoint
@@ -28,7 +29,7 @@ LEARNED = "procedural"
 WEIGHTS_FILE, REPORT_FILE = "relevance.safetensors", "relevance.json"
 SAVE_EVERY = 50
 # What the learned channel starts with: it should be heard, and not drown what is measured.
-FIRST_WEIGHTS = {"propositional": 1.0, "perspectival": 1.0, "participatory": 1.0, LEARNED: 0.1}
+FIRST_WEIGHTS = {"propositional": 1.0, "perspectival": 1.0, **WEIGHTS, LEARNED: 0.1}
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
