@@ -124,9 +124,7 @@ class Context:
         key = (names, tuple(sorted(defines.items())))
         if key not in self._programs:
             texts = [source(name, **defines) for name in names]
-            make: Callable[..., Any] = (
-                self.moderngl.compute_shader if len(names) == 1 else self.moderngl.program
-            )
+            make: Callable[..., Any] = self.moderngl.compute_shader if len(names) == 1 else self.moderngl.program
             try:
                 self._programs[key] = make(*(text.text for text in texts))
             except moderngl.Error as error:

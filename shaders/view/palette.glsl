@@ -1,12 +1,10 @@
 // A value as a colour: blended between neighbouring stops, clamped to the first and last.
 
-vec3 blend_stops(vec3 low, vec3 high, float place) { return mix(low, high, place); }
-
 #define PALETTE(name, stops, count) \
 vec3 name(float value) { \
     float place = clamp(value, 0.0, float(count - 1)); \
     int low = min(int(place), count - 2); \
-    return blend_stops(stops[low], stops[low + 1], place - float(low)); \
+    return mix(stops[low], stops[low + 1], place - float(low)); \
 }
 
 #define LODS 7
