@@ -130,6 +130,7 @@ class Target:
         return thing
 
     def _release(self) -> None:
+        self._gl.detect_framebuffer(0).use()  # or moderngl would bind one of these again once it is gone
         while self._owned:
             self._owned.pop().release()
             self._context.live["drawing"] -= 1
