@@ -79,9 +79,10 @@ class Painter:
     def draw(self, moment: Moment) -> None:
         state = moment.state
         shown = self.panels(state, self.status_px(moment))
-        pictures = [(area, moment.pyramid, WITH_PICTURE[view]) for view, area in shown if view in WITH_PICTURE]
-        key = (moment.picture, tuple((area, paleness) for area, _, paleness in pictures))
-        self.canvas.begin(key, pictures)
+        heats = state.channel, id(self._map(moment)) if moment.channels else None
+        key = (moment.picture, heats, tuple((view, area) for view, area in shown))
+        outlined = any(view == "footprints" for view, _ in shown)
+        self.canvas.begin(key, lambda: self._ground(moment, shown), outlined=outlined)
         for view, area in shown:
             DRAW[view](self, moment, area)
             if moment.chrome:
@@ -90,6 +91,19 @@ class Painter:
             self._words(moment)
         while len(self._kept) > KEPT_LABELS:
             self.canvas.forget(self._kept.popitem(last=False)[1])
+
+    def _ground(self, moment: Moment, shown: Sequence[tuple[View, Area]]) -> None:
+        """What stays while the gaze moves."""
+        for view, area in shown:
+            if view in WITH_PICTURE:
+                self.canvas.picture(area, moment.pyramid, WITH_PICTURE[view])
+            if view == "relevance" and moment.channels:
+                values = self._map(moment).float()
+                texture = self._texture(("map", id(self._map(moment))), values.clone)
+                self.canvas.heat(area, moment.state.size, texture, float(values.max()), HEAT_OPACITY)
+
+    def _map(self, moment: Moment) -> Tensor:
+        return moment.channels[moment.state.channel % len(moment.channels)][1]
 
     def _footprints(self, moment: Moment, area: Area) -> None:
         lines = marks.Marks(moment.scale)
@@ -119,10 +133,7 @@ class Painter:
 
     def _relevance(self, moment: Moment, area: Area) -> None:
         if moment.channels:
-            _, values = moment.channels[moment.state.channel % len(moment.channels)]
-            peak = float(values.max())
-            texture = self._texture(("map", id(values)), lambda: values.float())
-            self.canvas.heat(area, moment.state.size, texture, peak, HEAT_OPACITY)
+            peak = float(self._map(moment).max())
             self._heat_legend(moment, area, f"{peak:.3g}")
         self._marks(moment, area)
 

@@ -347,6 +347,7 @@ class Session:
         """Waits until the plan is measured, for a picture whose words must be right."""
         self._measure()
         self.measured = self.measurer.poll(wait_s) or self.measured
+        self._status = (-1e9, [])
 
     @property
     def fingerprint(self) -> tuple[object, ...]:
