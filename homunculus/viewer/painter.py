@@ -63,6 +63,7 @@ class Painter:
     def __init__(self, canvas: Canvas) -> None:
         self.canvas = canvas
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._deepest = ((0, 0), 0)
 
     def panels(self, state: ViewState, chrome_px: int) -> list[tuple[View, Area]]:
         height, width = self.canvas.size
@@ -73,8 +74,16 @@ class Painter:
         if not moment.chrome or not moment.status:
             return 0
         size = self._text_px(moment)
-        lines = labels.wrapped(moment.status, size, self.canvas.size[1])
-        return round(1.35 * size) * len(lines) + round(labels.PAD * size)
+        return round(1.35 * size) * len(self._status_lines(moment)) + round(labels.PAD * size)
+
+    def _status_lines(self, moment: Moment) -> list[str]:
+        """As many as were ever needed at this width, so that the picture above does not jump."""
+        width, size = self.canvas.size[1], self._text_px(moment)
+        lines = labels.wrapped(moment.status, size, width)
+        if (width, size) != self._deepest[0]:
+            self._deepest = ((width, size), 0)
+        self._deepest = (self._deepest[0], max(self._deepest[1], len(lines)))
+        return lines + [""] * (self._deepest[1] - len(lines))
 
     def draw(self, moment: Moment) -> None:
         state = moment.state
@@ -189,14 +198,14 @@ class Painter:
         size = self._text_px(moment)
         bottom = height
         if moment.status:
-            lines = labels.wrapped(moment.status, size, width)
+            lines = self._status_lines(moment)
             texture = self._texture((tuple(lines), size, width), lambda: labels.text(lines, size, width))
             bottom -= texture.size[1]
             self.canvas.label(0, bottom, texture)
         if moment.note:
             lines = labels.wrapped(moment.note.split(" "), size, width, " ")
             texture = self._texture((tuple(lines), size), lambda: labels.text(lines, size))
-            self.canvas.label(max(0, (width - texture.size[0]) // 2), bottom - texture.size[1], texture)
+            self.canvas.label(max(0, (width - texture.size[0]) // 2), bottom - texture.size[1] - 2 * size, texture)
         if moment.state.help and moment.help:
             texture = self._help(moment, size)
             while texture.size[0] > width and size > 7:
