@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 from pictures import dead_leaves
+from PIL import Image
 from torch import Tensor
 
 import homunculus as hm
@@ -47,7 +47,9 @@ def image(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def two_peaks() -> Tensor:
     y, x = torch.meshgrid((torch.arange(24) + 0.5) / 24, (torch.arange(32) + 0.5) / 32, indexing="ij")
-    return torch.exp(-((x - 0.7) ** 2 + (y - 0.3) ** 2) / 0.01) + 0.5 * torch.exp(-((x - 0.2) ** 2 + (y - 0.8) ** 2) / 0.02)
+    return torch.exp(-((x - 0.7) ** 2 + (y - 0.3) ** 2) / 0.01) + 0.5 * torch.exp(
+        -((x - 0.2) ** 2 + (y - 0.8) ** 2) / 0.02
+    )
 
 
 CHANNELS = [("sum", two_peaks()), ("participatory", two_peaks().flip(1))]
@@ -70,7 +72,7 @@ def test_each_view_is_drawn_as_it_was(gl_unit: GLUnit, image: Path, case: str) -
     path = REFERENCE / f"view-{case}.png"
     if os.environ.get("REFERENCE") == "write":
         Image.fromarray(drawn.numpy()).save(path, optimize=True)
-    expected = torch.from_numpy(np.array(Image.open(path)))
+    expected = torch.from_numpy(hm.read_image(path))
     assert drawn.shape == expected.shape
     if gl_unit.software:
         assert worst(drawn, expected) <= TOLERANCE
@@ -203,7 +205,9 @@ def test_a_video_follows_the_scanpath_and_leaves_nothing_else(gl_unit: GLUnit, i
         shown.append(count)
         return frames
 
-    settings = Settings(view="reconstruction", allocator="foveated_pyramid")  # without lines, whose colours H.264 halves
+    settings = Settings(
+        view="reconstruction", allocator="foveated_pyramid"
+    )  # without lines, whose colours H.264 halves
     count = headless.video(out, [image], settings, path, fps=10, unit=gl_unit, progress=progress)  # type: ignore[arg-type]
     assert shown == [count] == [4]
     assert [file.name for file in tmp_path.iterdir()] == ["out.mp4"]

@@ -84,6 +84,7 @@ class Session:
         self.measured: Measured | None = None
         self._measured_plan: SamplePlan | None = None
         self._asked: object = None
+        self._planned: object = None
         self._sampled_key: object = None
         self._readable = planning.as_tensor(self.picture)
         self._writers: list[threading.Thread] = []
@@ -267,6 +268,7 @@ class Session:
             plan = planning.device_plan(self.unit, self.state)
             if plan is not None:
                 self._take(plan)
+                self._planned = key
                 return
             self.planner.ask(planning.Request(self.state, self._readable, self.relevance))
             made = self.planner.poll(wait_s) if wait_s else made
@@ -275,12 +277,18 @@ class Session:
             and made[0].state.allocator == self.state.allocator
             and made[0].state.size == self.state.size
         ):
+            self._planned = made[0].key
             if isinstance(made[1], Exception):
                 if self.strict:
                     raise made[1]
                 self.say(f"{self.state.allocator}: {made[1]}")
             else:
                 self._take(made[1])
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the plan that the state asks for is still being made."""
+        return self._asked != self._planned
 
     def _take(self, plan: SamplePlan) -> None:
         self.plan = plan
@@ -411,6 +419,11 @@ class Session:
         self.say(f"saved {path} and its plan, {path.with_suffix('.json').name}")
         return path
 
+    def join_writers(self) -> None:
+        """Waits for files being written."""
+        for writer in self._writers:
+            writer.join()
+
     def as_dict(self) -> Mapping[str, Any]:
         """The state and the plan, in JSON types."""
         state = self.state
@@ -440,8 +453,7 @@ class Session:
     def close(self) -> None:
         """Saves what is being recorded, waits for files being written, and frees everything."""
         self.attempt(self.stop_recording)
-        for writer in self._writers:
-            writer.join()
+        self.join_writers()
         self.planner.close()
         self.measurer.close()
         self.source.close()
