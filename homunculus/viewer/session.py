@@ -32,6 +32,7 @@ from homunculus.viewer.state import Point, ViewState
 
 NOTE_MS = 4000.0
 STATUS_MS = 100.0
+MEASURE_MS = 250.0
 
 
 class Session:
@@ -83,9 +84,11 @@ class Session:
         self.measurer = Measurer()
         self.measured: Measured | None = None
         self._measured_plan: SamplePlan | None = None
+        self._measured_ms = -1e9
         self._asked: object = None
         self._planned: object = None
         self._sampled_key: object = None
+        self._cortex_key: object = None
         self._readable = planning.as_tensor(self.picture)
         self._writers: list[threading.Thread] = []
         self._status: tuple[float, list[str]] = (-1e9, [])
@@ -306,8 +309,8 @@ class Session:
 
     @property
     def _minified(self) -> bool:
-        """Whether patches may be shown smaller than they are."""
-        return any(area.step_px > 1 for _, area in self.painter.panels(self.state, 0))
+        """Whether patches are shown so small that a coarser level of the atlas is the nearest."""
+        return any(area.step_px >= 2**0.5 for _, area in self.painter.panels(self.state, 0))
 
     def _sample_cortex(self) -> tuple[Tokens, Chart] | None:
         if self.state.view != "cortex" and not self.state.side_by_side:
@@ -315,8 +318,12 @@ class Session:
         if self.chart is not None and self.tokens.count:
             return self.tokens, self.chart
         chart = planning.chart_of(self.state)
-        plan = planning.cortical_plan(self.unit, self.state, chart)
-        self.cortex.sample(self.pyramid, plan, quality=self.state.quality, columns=chart.wedges)
+        key = (chart, self.state.patch_size, self.state.quality, self.pictures_seen)
+        if key != self._cortex_key:
+            self._cortex_key = None
+            plan = planning.cortical_plan(self.unit, self.state, chart)
+            self.cortex.sample(self.pyramid, plan, quality=self.state.quality, columns=chart.wedges)
+            self._cortex_key = key
         return self.cortex, chart
 
     def _moment(self, cortex: tuple[Tokens, Chart] | None, path: Sequence[Point]) -> Moment:
@@ -345,10 +352,12 @@ class Session:
         )
 
     def _measure(self) -> None:
-        """Has the plan measured, unless that was done or the one before is not done yet."""
+        """Has the plan measured, a few times a second: it takes processor time from drawing where there is no GPU."""
         self.measured = self.measurer.poll() or self.measured
-        if self.plan is not None and self._measured_plan is not self.plan and not self.measurer.busy and self.chrome:
-            self._measured_plan = self.plan
+        now_ms = self.now_ms()
+        due = now_ms - self._measured_ms >= MEASURE_MS and not self.measurer.busy and self.chrome
+        if due and self.plan is not None and self._measured_plan is not self.plan:
+            self._measured_plan, self._measured_ms = self.plan, now_ms
             self.measurer.ask(planning.measurable(self.state, self.plan), self.state.size)
 
     def settle(self, wait_s: float = 10.0) -> None:
@@ -363,13 +372,14 @@ class Session:
         now_ms = self.now_ms()
         noted = (self.note, now_ms < self._note_until_ms)
         running = now_ms if self.playing_since_ms is not None or self.recorder is not None else None
-        pending = (
-            self.planner.ready,
-            self.measurer.ready,
-            self.source.ready,
-            self.guide is not None and self.guide.ready,
-        )
-        return self.state, self.pictures_seen, self.canvas.size, len(self.channels), noted, running, pending
+        return self.state, self.pictures_seen, self.canvas.size, len(self.channels), noted, running
+
+    @property
+    def pending(self) -> bool:
+        """Whether another thread has something for the next frame."""
+        heard = self.guide is not None and self.guide.ready
+        stale = self._measured_plan is not self.plan and self.now_ms() - self._measured_ms >= MEASURE_MS
+        return heard or stale or self.planner.ready or self.measurer.ready or self.source.ready
 
     def status(self) -> list[str]:
         """The parts of the status line, ten times a second."""

@@ -214,7 +214,7 @@ class Window:
             self._glfw.wait_events_timeout(wait_s)
         self._thread.pump()
         width, height = self._glfw.get_framebuffer_size(self._handle)
-        changed = session.fingerprint != self._drawn
+        changed = session.pending or session.fingerprint != self._drawn
         if not self.open or not width or not height or not (changed or self._extra_frames):
             return False
         self._extra_frames = EXTRA_FRAMES if changed else self._extra_frames - 1
