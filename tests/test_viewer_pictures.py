@@ -108,10 +108,10 @@ def test_the_reconstruction_is_that_of_the_patches_that_sample_gives(
     gl_unit: GLUnit, image: Path, settings: Settings, quality: str
 ) -> None:
     def check(session: Session) -> None:
-        assert session.plan is not None
-        patches = gl_unit.sample(session.pyramid, session.plan, quality=session.state.quality)
-        assert torch.equal(session.tokens.patches().pixels, patches.pixels)
-        expected = hm.reconstruct(patches.pixels, session.plan, session.state.size)
+        assert session.eye.plan is not None
+        patches = gl_unit.sample(session.pyramid, session.eye.plan, quality=session.state.quality)
+        assert torch.equal(session.eye.tokens.patches().pixels, patches.pixels)
+        expected = hm.reconstruct(patches.pixels, session.eye.plan, session.state.size)
         drawn = session.canvas.read().permute(2, 0, 1) / 255
         error = (drawn - expected.pixels).abs().amax(0) * 255
         assert float(error.max()) <= TOLERANCE, f"{int((error > TOLERANCE).sum())} pixels differ"
@@ -121,14 +121,14 @@ def test_the_reconstruction_is_that_of_the_patches_that_sample_gives(
 
 def test_the_chart_is_the_cortical_layouts_own_picture(gl_unit: GLUnit, image: Path) -> None:
     def check(session: Session) -> None:
-        assert session.chart is not None
-        plan = hm.layouts.cortical(session.state.size, session.state.gaze, 91, a_px=session.chart.a_px)
+        assert session.eye.chart is not None
+        plan = hm.layouts.cortical(session.state.size, session.state.gaze, 91, a_px=session.eye.chart.a_px)
         patches = gl_unit.sample(session.pyramid, plan)
         expected = plan.chart.picture(patches.pixels)
-        area = headless_area(session.chart.wedges * 16, session.chart.rings * 16)
+        area = headless_area(session.eye.chart.wedges * 16, session.eye.chart.rings * 16)
         session.canvas.resize((area.height, area.width))
         session.canvas.begin("chart", lambda: None)
-        session.canvas.cortex(area, session.tokens, session.chart)
+        session.canvas.cortex(area, session.eye.tokens, session.eye.chart)
         drawn = session.canvas.read().permute(2, 0, 1) / 255
         inside = plan.chart.picture(patches.inside[:, None, None, None].expand(-1, 3, 16, 16)) == 1
         assert float(((drawn - expected).abs() * 255)[inside].max()) <= TOLERANCE
@@ -154,11 +154,11 @@ def test_the_difference_is_that_of_reconstruction_and_picture(gl_unit: GLUnit, i
 
 def test_levels_of_detail_have_the_colours_of_the_report(gl_unit: GLUnit, image: Path) -> None:
     def check(session: Session) -> None:
-        assert session.plan is not None
+        assert session.eye.plan is not None
         drawn = session.canvas.read().numpy()
-        finest = int(session.plan.lod.argmin())
-        x, y = (int(value) for value in session.plan.centers[finest])
-        assert np.abs(drawn[y, x] - np.array(lod_color(float(session.plan.lod[finest])))).max() <= TOLERANCE
+        finest = int(session.eye.plan.lod.argmin())
+        x, y = (int(value) for value in session.eye.plan.centers[finest])
+        assert np.abs(drawn[y, x] - np.array(lod_color(float(session.eye.plan.lod[finest])))).max() <= TOLERANCE
 
     seen_by_session(gl_unit, image, Settings(AT, "lod", budget=91, allocator="foveated_pyramid"), check)
 

@@ -96,7 +96,7 @@ class Driven:
     def quiet(self) -> bool:
         """Whether the plan on the canvas is the one asked for."""
         session = self.session
-        return session.plan is not None and not session.waiting and not self.window.step(0.0)
+        return session.eye.plan is not None and not session.eye.waiting and not self.window.step(0.0)
 
     def place(self, point: Point) -> tuple[int, int]:
         """Where a point of the picture is in the window."""
@@ -164,8 +164,8 @@ def test_the_mouse_is_the_gaze_and_tokens_follow(driven: Driven) -> None:
     assert differ(before, driven.picture()) > 0.03
     unit, session = driven.window._unit, driven.session
     assert unit is not None
-    assert session.plan is not None
-    assert torch.equal(session.tokens.patches().pixels, unit.sample(session.pyramid, session.plan).pixels)
+    assert session.eye.plan is not None
+    assert torch.equal(session.eye.tokens.patches().pixels, unit.sample(session.pyramid, session.eye.plan).pixels)
 
 
 def test_what_the_window_shows_is_the_canvas(driven: Driven, display: str) -> None:
@@ -263,7 +263,7 @@ def test_keys_change_the_eye(driven: Driven) -> None:
     changes("[")
     assert session.state.e0_px == pytest.approx(wide / 2**0.25)
     changes(".")
-    assert session.state.budget == len(session.plan or []) == 400
+    assert session.state.budget == len(session.eye.plan or []) == 400
     changes(",")
     assert session.state.budget == 273
     changes("a")
@@ -310,36 +310,36 @@ def test_s_saves_the_picture_and_the_plan(driven: Driven) -> None:
     driven.move((80, 60))
     drawn = driven.picture()
     driven.key("s")
-    picture, plan = driven.session.saved
-    driven.session.join_writers()
+    picture, plan = driven.session.outputs.saved
+    driven.session.outputs.join()
     assert np.array_equal(read_image(picture), drawn.numpy())
     facts = json.loads(plan.read_text())
     assert len(facts["footprints"]) == facts["budget"] == 273
     assert facts["fixations_px"] == [list(driven.session.state.gaze)]
     driven.key("s")
-    assert len({path.name for path in driven.session.saved}) == 4
+    assert len({path.name for path in driven.session.outputs.saved}) == 4
 
 
 def test_p_records_then_plays(driven: Driven) -> None:
     driven.move((80, 60))
     driven.key("p")
-    assert driven.session.recorder is not None
+    assert driven.session.player.recording
     driven.move((480, 300))
     driven.move((60, 150))
     driven.key("p")
-    (path,) = driven.session.saved
+    (path,) = driven.session.outputs.saved
     recorded = read_scanpath(path)
     assert [(round(f.x_px), round(f.y_px)) for f in recorded.fixations][-1] == (60, 150)
     assert len(recorded.fixations) >= 3
     driven.move((300, 20))
     driven.key("p")
-    assert driven.session.playing_since_ms is not None
-    driven.until(lambda: driven.session.playing_since_ms is None)
+    assert driven.session.player.playing
+    driven.until(lambda: not driven.session.player.playing)
     assert driven.near((60, 150))
     driven.key("Shift+P")
-    assert driven.session.recorder is not None
+    assert driven.session.player.recording
     driven.key("Shift+P")
-    assert len(driven.session.saved) == 2
+    assert len(driven.session.outputs.saved) == 2
 
 
 def test_space_lets_the_model_look_for_the_typed_query_while_the_window_lives(driven: Driven) -> None:
@@ -351,10 +351,10 @@ def test_space_lets_the_model_look_for_the_typed_query_while_the_window_lives(dr
     driven.move((80, 60))
     assert driven.near((80, 60)), "the window answers while the model looks"
     driven.guide.may_answer.set()
-    driven.until(lambda: driven.session.playing_since_ms is not None)
+    driven.until(lambda: driven.session.player.playing)
     assert [name for name, _ in driven.session.channels] == ["sum", "participatory", "perspectival"]
     seen = set()
-    driven.until(lambda: seen.add(driven.session.state.gaze) or driven.session.playing_since_ms is None)
+    driven.until(lambda: seen.add(driven.session.state.gaze) or not driven.session.player.playing)
     assert len(seen) >= 4
     assert driven.near((0.8 * 640, 0.8 * 400))
 
@@ -436,7 +436,7 @@ def test_resizing_keeps_the_gaze_on_its_place(driven: Driven) -> None:
 
 
 def test_other_threads_may_use_the_units_context(driven: Driven) -> None:
-    unit, pyramid, plan = driven.window._unit, driven.session.pyramid, driven.session.plan
+    unit, pyramid, plan = driven.window._unit, driven.session.pyramid, driven.session.eye.plan
     assert unit is not None
     assert plan is not None
     found: list[object] = []
@@ -567,7 +567,15 @@ def test_a_soak_of_random_input_leaves_no_error_and_no_leak(driven: Driven) -> N
             frames += sum(driven.window.step(0.0) for _ in range(4))
         return frames
 
-    soak(min(20.0, SOAK_S))
+    # First everything once, at the largest budget: buffers grow to the largest plan seen, and stay.
+    driven.key("c", *"......")
+    assert driven.session.state.budget == 2048
+    for _ in range(13):
+        driven.key("a")
+        driven.until(lambda: not driven.session.eye.waiting)
+        driven.settle()
+    driven.key("r")
+    soak(min(15.0, SOAK_S))
     before = resident_bytes()
     frames = soak(SOAK_S)
     grown = resident_bytes() - before

@@ -87,7 +87,7 @@ def view(request: Request, guide: Guide | None = None) -> list[Path]:
     window = Window(make, request.size or (800, 1280), panel=request.panel)
     session = window.session
     window.run()
-    return [] if session is None else session.saved
+    return [] if session is None else session.outputs.saved
 
 
 def _guide(map_: Tensor | None) -> Guide | None:

@@ -54,7 +54,7 @@ class Moment:
     scale: float = 1.0
     e0_px: float = 0.0
     note: str = ""
-    picture: int = 0  # counts the pictures shown
+    version: Hashable = 0  # of the picture and the maps
 
 
 class Painter:
@@ -88,8 +88,7 @@ class Painter:
     def draw(self, moment: Moment) -> None:
         state = moment.state
         shown = self.panels(state, self.status_px(moment))
-        heats = state.channel, id(self._map(moment)) if moment.channels else None
-        key = (moment.picture, heats, tuple((view, area) for view, area in shown))
+        key = (moment.version, state.channel, tuple((view, area) for view, area in shown))
         outlined = any(view == "footprints" for view, _ in shown)
         self.canvas.begin(key, lambda: self._ground(moment, shown), outlined=outlined)
         for view, area in shown:

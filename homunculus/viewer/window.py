@@ -208,7 +208,7 @@ class Window:
         """Handles what happened, and draws if anything changed; waits at most that long. False where nothing was drawn."""
         assert self.session is not None
         session = self.session
-        if self._extra_frames or session.playing_since_ms is not None:
+        if self._extra_frames or session.player.playing:
             self._glfw.poll_events()
         else:
             self._glfw.wait_events_timeout(wait_s)
