@@ -320,7 +320,7 @@ def test_view_writes_a_picture_and_refuses_what_cannot_be(gl_works: str, tmp_pat
     assert read_image(out).shape == (100, 200, 3)
     for wrong, told in (
         (("--view", "x"), "choose one of footprints, reconstruction"),
-        (("--size", "x"), "give width and height in pixels"),
+        (("--size", "x"), "give pixels, as in --size 1280x800"),
         (("--at", "2,2"), "give fractions from 0 to 1"),
         (("--video", tmp_path / "a.mp4"), "give --scanpath gaze.csv"),
         (("--relevance", tmp_path / "none.npy"), "check the path"),
