@@ -77,6 +77,8 @@ def test_unknown_names_are_refused_with_what_there_is() -> None:
         replace(STATE, view="x")  # type: ignore[arg-type]
     with pytest.raises(PlanError, match="budget is 0; it must be at least 1"):
         replace(STATE, budget=0)
+    with pytest.raises(PlanError, match=r"e0 is -3 px; it must lie in 1\.\.1e\+06"):
+        replace(STATE, e0_px=-3)
     with pytest.raises(PlanError, match="allocator 'x' is unknown"):
         replace(STATE, allocator="x")
 

@@ -11,7 +11,8 @@ from typing import Any
 from torch import Tensor
 
 from bridge.errors import HomunculusError
-from bridge.gl.draw.canvas import Canvas
+from bridge.gl.draw.canvas import Canvas, Chart
+from bridge.gl.draw.tokens import Tokens
 from bridge.gl.unit import GLUnit
 from homunculus.viewer import planning
 from homunculus.viewer import state as states
@@ -205,6 +206,8 @@ class Session:
     def _play_on(self) -> list[Point]:
         """Moves the gaze along the scanpath; the places seen so far."""
         path = self.player.move()
+        if path and not self.player.playing:
+            self.say("the end of the scanpath; a click on the gaze frees it")
         if path:
             self.state = replace(self.state, fixations=(states.inside(self.state, path[-1]),), held=True)
         self.player.see(self.state.gaze)
@@ -222,9 +225,9 @@ class Session:
         laps.append(perf_counter())
         minified = any(area.step_px >= 2**0.5 for _, area in self.painter.panels(state, 0))
         self.attempt(lambda: eye.sample(self.pyramid, state, self.pictures_seen, minified=minified))
-        cortex = None
+        cortex: list[tuple[Tokens, Chart]] = []
         if state.view == "cortex" or state.side_by_side:
-            cortex = eye.cortical_image(self.pyramid, state, self.pictures_seen)
+            self.attempt(lambda: cortex.append(eye.cortical_image(self.pyramid, state, self.pictures_seen)))
         finish()
         laps.append(perf_counter())
         if self.chrome:
@@ -235,7 +238,7 @@ class Session:
             pyramid=self.pyramid,
             tokens=eye.tokens if eye.tokens.count else None,
             chart=eye.chart,
-            cortex=cortex,
+            cortex=cortex[0] if cortex else None,
             channels=self.channels,
             path=path,
             lods=measured.lods if measured is not None else DEFAULT_LODS,
