@@ -1,0 +1,327 @@
+"""The viewer without its window: events change the state, a frame draws it, nothing waits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from torch import Tensor
+
+from bridge.errors import HomunculusError
+from bridge.gl.draw.canvas import Canvas, Chart
+from bridge.gl.draw.tokens import Tokens
+from bridge.gl.unit import GLUnit
+from homunculus.viewer import planning
+from homunculus.viewer import state as states
+from homunculus.viewer.eye import Eye
+from homunculus.viewer.guide import Guidance, Guide, GuideRunner
+from homunculus.viewer.outputs import Outputs
+from homunculus.viewer.painter import COLORS, Moment, Painter
+from homunculus.viewer.player import Player
+from homunculus.viewer.scanpath import Scanpath
+from homunculus.viewer.source import Array, Source
+from homunculus.viewer.state import Point, ViewState
+from homunculus.viewer.status import Status
+
+NOTE_MS = 4000.0
+DEFAULT_LODS = (0.0, 3.0)
+
+
+class Session:
+    """Everything one viewer holds. All methods run on the unit's thread.
+
+    unit: whose context draws, and samples. source: opened here. size: (height, width) of the canvas. guide: answers the space
+    bar. channels: relevance maps to begin with. out: where S and P write. chrome: whether there are words on the canvas. scale:
+    canvas pixels of a point of text. strict: errors are raised rather than shown. now_ms: the clock.
+    """
+
+    def __init__(
+        self,
+        unit: GLUnit,
+        source: Source,
+        size: tuple[int, int],
+        *,
+        guide: Guide | None = None,
+        channels: Sequence[tuple[str, Tensor]] = (),
+        scanpath: Scanpath | None = None,
+        out: Path = Path("."),
+        chrome: bool = True,
+        scale: float = 1.0,
+        strict: bool = False,
+        now_ms: Callable[[], float] | None = None,
+    ) -> None:
+        self.unit, self.source, self.chrome, self.scale, self.strict = unit, source, chrome, scale, strict
+        self.now_ms = now_ms or wall_ms
+        self.channels = list(channels)
+        self.help: Sequence[tuple[str, str]] = ()
+        self.closing = False
+        self.timings_ms: dict[str, float] = {}
+        self.note, self._note_until_ms = "", 0.0
+        self.picture: Array = source.open()
+        self.pictures_seen = self.maps_seen = 0
+        self.state = self.first = states.start(self.picture.shape[:2])
+        if scanpath is not None:
+            scanpath.check(self.state.size)
+        self.player = Player(self.now_ms, scanpath)
+        self.guide = GuideRunner(guide) if guide is not None else None
+        self._asked_about = 0
+        self.outputs = Outputs(out, self.say)
+        self.pyramid = unit.pyramid(self.picture)
+        self.canvas = Canvas(unit, size, COLORS)
+        self.painter = Painter(self.canvas)
+        self.eye = Eye(unit)
+        self.status = Status(self.now_ms, unit.stats)
+        self.chrome_px = 0  # the height of the status lines drawn last
+
+    def change(self, state: ViewState) -> None:
+        self.state = state
+
+    def say(self, note: str) -> None:
+        """Shows a line of text for a while."""
+        self.note, self._note_until_ms = note, self.now_ms() + NOTE_MS
+
+    def attempt(self, action: Callable[[], object]) -> None:
+        """Does it, or says why it cannot be done."""
+        try:
+            action()
+        except (HomunculusError, OSError) as error:
+            if self.strict:
+                raise
+            self.say(str(error))
+
+    def follow(self, point: Point) -> None:
+        """The gaze goes to a point of the picture, unless it is fixed or a scanpath plays."""
+        if not self.state.held and not self.player.playing:
+            self.change(states.look_at(self.state, point))
+
+    def reset(self) -> None:
+        self.player.stop()
+        self.change(states.reset(self.state, self.first))
+
+    def change_e0(self, steps: int) -> None:
+        if self.state.allocator not in planning.WITH_E0:
+            self.say(f"{self.state.allocator} has no e0; {', '.join(planning.WITH_E0)} have (A changes the allocator)")
+            return
+        self.change(states.change_e0(self.state, steps, planning.fitted_e0_px(self.state)))
+
+    def open_paths(self, paths: Sequence[str | Path]) -> None:
+        """Looks at other files from now on. Raises, and keeps the old ones, where the first cannot be read."""
+        source = Source(paths)
+        picture = source.open()
+        self.source.close()
+        self.source = source
+        self._show(picture, f"{source.name}, {picture.shape[1]} x {picture.shape[0]} px")
+
+    def step(self, by: int) -> None:
+        """The next or previous picture of several."""
+        picture = self.source.step(by)
+        if picture is not None:
+            self._show(picture, f"{self.source.index + 1} of {len(self.source.paths)}: {self.source.name}")
+
+    def _show(self, picture: Array, note: str) -> None:
+        """Another picture: what was known about the last one is forgotten."""
+        self._replace_picture(picture)
+        self.show_channels([])
+        self.player.forget()
+        self.say(note)
+
+    def _replace_picture(self, picture: Array) -> None:
+        pyramid = self.unit.pyramid(picture)
+        self.pyramid.close()
+        self.pyramid, self.picture = pyramid, picture
+        self.pictures_seen += 1
+        self.state = states.resized(self.state, picture.shape[:2])
+        self.first = states.resized(self.first, picture.shape[:2])
+
+    def _next_frame(self) -> None:
+        frame = self.source.frame()
+        if frame is not None:
+            self._replace_picture(frame)
+
+    def show_channels(self, channels: Sequence[tuple[str, Tensor]]) -> None:
+        """Other relevance maps; allocators spend by the first."""
+        self.channels = list(channels)
+        self.maps_seen += 1
+        self.painter.forget_maps()
+
+    def play(self) -> None:
+        """Plays the scanpath, or stops it; without one records, until it is asked again."""
+        if self.player.recording:
+            self.stop_recording()
+        elif self.player.playing:
+            self.player.stop()
+        elif self.player.scanpath is not None:
+            self.player.play()
+        else:
+            self.record()
+
+    def record(self) -> None:
+        """Records the gaze as a new scanpath; asked again, saves it."""
+        if self.player.recording:
+            self.stop_recording()
+        else:
+            self.player.record(float(self.state.patch_size))
+            self.say("recording where you look; P stops and saves")
+
+    def stop_recording(self) -> None:
+        if self.player.recording:
+            path = self.outputs.free_path("scanpath", ".csv")
+            scanpath = self.player.finish(path)
+            if scanpath is not None:
+                self.outputs.saved.append(path)
+                self.say(f"saved {path}: {len(scanpath.fixations)} fixations; P plays them")
+
+    def save(self) -> None:
+        """Writes the canvas as PNG and the plan as JSON, beside the window."""
+        path = self.outputs.save(self.canvas.read().numpy(), self.as_dict())
+        self.say(f"saved {path} and its plan, {path.with_suffix('.json').name}")
+
+    def ask_guide(self) -> None:
+        """Lets the model look, beside the window."""
+        if self.guide is None:
+            self.say("no model and no map say where to look; start with --relevance map.npy")
+        elif self.guide.busy:
+            self.say("still looking")
+        else:
+            self.guide.ask(self.picture, self.state.query)
+            self._asked_about = self.maps_seen
+            self.say(f"looking for {self.state.query!r}" if self.state.query else "looking, without a query")
+
+    def _hear_guide(self) -> None:
+        answer = self.guide.poll() if self.guide is not None else None
+        if isinstance(answer, Exception):
+            self.say(f"the model could not look: {answer}")
+        elif isinstance(answer, Guidance) and self._asked_about == self.maps_seen:  # and not about another picture
+            self.show_channels(answer.channels)
+            if answer.fixations_px:
+                scanpath = Scanpath.of(answer.fixations_px)
+                scanpath.check(self.state.size)
+                self.player.scanpath = scanpath
+                self.player.play()
+            self.say(f"{len(answer.fixations_px)} fixations; 4 shows why")
+
+    def _play_on(self) -> list[Point]:
+        """Moves the gaze along the scanpath; the places seen so far."""
+        path = self.player.move()
+        if path and not self.player.playing:
+            self.say("the end of the scanpath; a click on the gaze frees it")
+        if path:
+            self.state = replace(self.state, fixations=(states.inside(self.state, path[-1]),), held=True)
+        self.player.see(self.state.gaze)
+        return path
+
+    def frame(self, *, wait_s: float = 0.0) -> Moment:
+        """Draws the present moment on the canvas. wait_s: how long to wait for a plan that the host makes; a window does not."""
+        self.attempt(self._next_frame)
+        self.attempt(self._hear_guide)
+        path = self._play_on()
+        finish, state, eye = self.unit.context.moderngl.finish, self.state, self.eye
+        laps = [perf_counter()]
+        self.attempt(lambda: eye.plan_for(self._request(), wait_s))
+        finish()
+        laps.append(perf_counter())
+        minified = any(area.step_px >= 2**0.5 for _, area in self.painter.panels(state, 0))
+        self.attempt(lambda: eye.sample(self.pyramid, state, self.pictures_seen, minified=minified))
+        cortex: list[tuple[Tokens, Chart]] = []
+        if state.view == "cortex" or state.side_by_side:
+            self.attempt(lambda: cortex.append(eye.cortical_image(self.pyramid, state, self.pictures_seen)))
+        finish()
+        laps.append(perf_counter())
+        if self.chrome:
+            self.status.measure(state, eye.plan)
+        measured = self.status.measured
+        moment = Moment(
+            state=state,
+            pyramid=self.pyramid,
+            tokens=eye.tokens if eye.tokens.count else None,
+            chart=eye.chart,
+            cortex=cortex[0] if cortex else None,
+            channels=self.channels,
+            path=path,
+            lods=measured.lods if measured is not None else DEFAULT_LODS,
+            status=self._words() if self.chrome else (),
+            help=self.help,
+            chrome=self.chrome,
+            scale=self.scale,
+            e0_px=planning.fitted_e0_px(state) if state.grid else 0.0,
+            note=self._note(),
+            version=(self.pictures_seen, self.maps_seen),
+        )
+        self.chrome_px = self.painter.status_px(moment)
+        self.painter.draw(moment)
+        finish()
+        laps.append(perf_counter())
+        for name, start, end in zip(("plan", "sample", "draw"), laps[:-1], laps[1:], strict=True):
+            self.timings_ms[name] = 1000 * (end - start)
+        return moment
+
+    def settle(self, wait_s: float = 10.0) -> None:
+        """Waits until the next frame's words are right."""
+        self.status.settle(self.state, self.eye.plan, wait_s)
+
+    def _request(self) -> planning.Request:
+        relevance = self.channels[0][1] if self.channels else None
+        return planning.Request(self.state, self.picture, relevance, (self.pictures_seen, self.maps_seen))
+
+    def _words(self) -> list[str]:
+        mode = "playing" if self.player.playing else "fixed" if self.state.held else "follows the mouse"
+        words = self.status.words(self.state, self.eye.tokens.count, self.timings_ms, mode)
+        return ["RECORDING", *words] if self.player.recording else words
+
+    def _note(self) -> str:
+        if self.state.typing:
+            return f"/{self.state.query}_"
+        if self.guide is not None and self.guide.busy:
+            return f"{self.note} ..."
+        return self.note if self.now_ms() < self._note_until_ms else ""
+
+    @property
+    def fingerprint(self) -> tuple[object, ...]:
+        """What the next frame depends on: a window draws when it changes."""
+        now_ms = self.now_ms()
+        moving = now_ms if self.player.playing or self.player.recording else None
+        seen = self.pictures_seen, self.maps_seen
+        return self.state, seen, self.canvas.size, self.note, now_ms < self._note_until_ms, moving
+
+    @property
+    def pending(self) -> bool:
+        """Whether another thread has something for the next frame."""
+        heard = self.guide is not None and self.guide.ready
+        return heard or self.eye.planner.ready or self.source.ready or self.status.ready(self.eye.plan)
+
+    def as_dict(self) -> Mapping[str, Any]:
+        """The state and the plan, in JSON types."""
+        state, plan = self.state, self.eye.plan
+        return {
+            "image": str(self.source.paths[self.source.index]),
+            "image_size": list(state.size),
+            "view": state.view,
+            "fixations_px": [list(point) for point in state.fixations],
+            "budget": state.budget,
+            "allocator": state.allocator,
+            "quality": state.quality,
+            "e0_px": state.e0_px,
+            "query": state.query,
+            "patch_size": state.patch_size,
+            "backend": self.unit.backend,
+            "renderer": self.unit.renderer,
+            "footprints": [] if plan is None else plan.footprints.tolist(),
+        }
+
+    def close(self) -> None:
+        """Saves what is being recorded, waits for files being written, and frees everything."""
+        self.attempt(self.stop_recording)
+        self.outputs.join()
+        self.status.close()
+        self.source.close()
+        self.eye.close()
+        self.painter.close()
+        self.canvas.close()
+        self.pyramid.close()
+
+
+def wall_ms() -> float:
+    return 1000 * perf_counter()
