@@ -66,7 +66,9 @@ def look(
         from homunculus.maps import read_relevance
     if searching:
         shared |= {"allocator": allocator or "foveated_pyramid", "patch_size": patch_size, "merge": not one_by_one}
-        seen = _search(console, image, points, query, example, 3 if fixations is None else fixations, model, head, shared)
+        seen = _search(
+            console, image, points, query, example, 3 if fixations is None else fixations, model, head, shared
+        )
     else:
         with console.status("looking"):
             seen = look_once(

@@ -94,7 +94,9 @@ class Homunculus(Closing):
             raise ModelError(
                 f"patch_size is {patch_size} and this {encoder.family.model_types[0]} takes {encoder.patch_size}; leave it out"
             )
-        self.patch_size = encoder.patch_size if encoder is not None else whole("patch_size", 16 if patch_size is None else patch_size)
+        self.patch_size = (
+            encoder.patch_size if encoder is not None else whole("patch_size", 16 if patch_size is None else patch_size)
+        )
         self._owns_unit = unit is None
         self.unit = open_unit(backend) if unit is None else unit
         self.encoder, self.text = encoder, text
