@@ -71,6 +71,7 @@ def fixate(
     *,
     policy: Policy = "greedy",
     a_px: float | None = None,
+    sharpness: float = 1.0,
     seen: Tensor | None = None,
     least_gain: float = LEAST_GAIN,
     seed: int = 0,
@@ -81,6 +82,8 @@ def fixate(
     of which each look then takes the share it has seen, R (1 - v) (Najemnik & Geisler 2009); `inhibition` the maximum of
     relevance with Gaussian inhibition of return (Itti, Koch & Niebur 1998) of 1.2 a; `argmax` the maximum alone, which
     never moves on; `center`; and `random`, seeded. a_px: the acuity's constant, by default a tenth of the longer side.
+    sharpness: relevance is raised to this power first. At 1 a fixation serves all that is faintly relevant around it; the
+    higher, the more it stands on the peak itself.
     seen: [J, 2] pixels already looked at, which count as fixations and are not returned. least_gain: a point that raises
     utility by a smaller share ends the sequence; the first of all is always kept.
     Points are refined within their cell by a parabola through its neighbours.
@@ -91,7 +94,12 @@ def fixate(
         raise PlanError(f"relevance is {relevance.dtype} {tuple(relevance.shape)}; expected floats [h, w]")
     if a_px is not None and not a_px > 0:
         raise PlanError(f"a_px is {a_px}; it must be above 0, or None for a tenth of the longer side")
-    field = _Field(relevance.detach(), size, A_SHARE * max(size) if a_px is None else a_px)
+    if not sharpness > 0:
+        raise PlanError(f"sharpness is {sharpness}; it must be above 0, and is 1 where relevance is taken as it is")
+    sharp = relevance.detach()
+    if sharpness != 1:
+        sharp = (sharp / sharp.amax().clamp(min=torch.finfo(sharp.dtype).tiny)) ** sharpness
+    field = _Field(sharp, size, A_SHARE * max(size) if a_px is None else a_px)
     old = relevance.new_zeros(0, 2) if seen is None else seen.to(relevance)
     chosen = _SEQUENCES[policy](field, old, whole("fixations", count), seed)
     if policy not in ("center", "random"):

@@ -34,6 +34,9 @@ Confidence = Literal["margin", "attention"]
 AnyQuery = Query | str | Tensor | np.ndarray[Any, Any] | tuple[float, float] | None
 GENERIC = "object"  # what relevance to a text is relative to
 MOST_COARSE_TOKENS = 256
+# Of relevance where something is asked for, before a fixation is chosen on it: of 32 scenes of shapes on clutter the first fixation fell on the target in 59 %
+# at 1, 81 % at 2, and 91 % at 4 and 8, as where the maximum itself is taken.
+SHARPNESS = 6.0
 BATCH = 16  # plans that are encoded at once
 
 
@@ -381,8 +384,10 @@ class Pass:
         if points is not None:
             return given([(x * self.size[1], y * self.size[0]) for x, y in points], self.size)
         old = [glimpse.fixations.points for glimpse in seen.glimpses]
-        total = seen.relevance.total[0]
-        return fixate(total, self.size, count, policy=self.eye.policy, seen=torch.cat(old) if old else None)
+        found = seen.relevance.total[0]
+        before = torch.cat(old) if old else None
+        sharpness = 1.0 if seen.job.query is None else SHARPNESS
+        return fixate(found, self.size, count, policy=self.eye.policy, sharpness=sharpness, seen=before)
 
     def _look(self, gazes: Sequence[tuple[Seen, Fixations]], *, last: bool) -> None:
         """One plan a job, all sampled in one dispatch and encoded in one batch."""

@@ -116,6 +116,14 @@ def test_what_has_been_seen_is_left(policy: str) -> None:
     torch.testing.assert_close(both.points[1], second.points[0], atol=1e-3, rtol=0)
 
 
+def test_sharpness_takes_the_eye_from_the_crowd_to_the_peak() -> None:
+    map_ = 0.5 + bump(50, 50, 1)
+    broad, sharp = (fixate(map_, SIZE, a_px=A_PX, sharpness=power).points[0] for power in (1.0, 8.0))
+    peak = torch.tensor([800.0, 800.0])
+    assert float((broad - peak).norm()) > 100
+    assert float((sharp - peak).norm()) < 12
+
+
 def test_given_points_are_checked_and_kept() -> None:
     found = given([(10, 20), (30, 40)], (100, 200))
     assert found.as_list() == [(10, 20), (30, 40)]
@@ -129,6 +137,7 @@ def test_given_points_are_checked_and_kept() -> None:
         ({"policy": "longest"}, "policy is 'longest'; choose one of greedy, elm"),
         ({"count": 0}, "fixations is 0; it must be a whole number of at least 1"),
         ({"a_px": -1.0}, "a_px is -1.0; it must be above 0"),
+        ({"sharpness": 0.0}, "sharpness is 0.0; it must be above 0"),
         ({"relevance": torch.ones(3)}, r"relevance is torch.float32 \(3,\); expected floats"),
     ],
 )

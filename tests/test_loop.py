@@ -22,7 +22,7 @@ from bridge.errors import ClosedError, ImageError, PlanError
 from homunculus.encoder import dense_features, similarity
 from homunculus.errors import ModelError, QueryError
 from homunculus.fixation import fixate
-from homunculus.loop import Homunculus
+from homunculus.loop import SHARPNESS, Homunculus
 from homunculus.query import Query
 from homunculus.relevance import Evidence, Sought
 from homunculus.scene import Scene
@@ -234,7 +234,7 @@ def torch_part(eye: Homunculus, evidence: Any, pixels: Tensor, plan: hm.SamplePl
     features = dense_features(eye.encoder, pixels[:64], plan, size)
     said = (similarity(features, text), plan)
     total = eye.related(evidence, query, Sought(color=query.color, tokens=said, embedding=text)).total[0]
-    gaze = fixate(total, size, 3)
+    gaze = fixate(total, size, 3, sharpness=SHARPNESS)
     scene = Scene(size, gaze.points, total, eye.patch_size)
     plan = eye.allocator.allocate(scene, len(pixels))
     return eye.encoded(pixels[None], [plan], size)[0].tokens

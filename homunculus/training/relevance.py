@@ -17,7 +17,7 @@ from homunculus.errors import DataError
 from homunculus.fixation import fixate
 from homunculus.image import read_image
 from homunculus.look import Clock
-from homunculus.loop import Homunculus, Job, Pass, Seen
+from homunculus.loop import SHARPNESS, Homunculus, Job, Pass, Seen
 from homunculus.relevance import Evidence, Head, z_scores
 from homunculus.relevance.combine import WEIGHTS
 from homunculus.relevance.evidence import cover, overlaps
@@ -210,7 +210,7 @@ def hit_rate(learner: Model, samples: Sequence[Sample]) -> float | None:
         return None
     hits = 0
     for sample in samples:
-        x, y = fixate(nn.functional.softplus(learner(sample)), sample.size).points[0].tolist()
+        x, y = fixate(nn.functional.softplus(learner(sample)), sample.size, sharpness=SHARPNESS).points[0].tolist()
         left, top, right, bottom = sample.box
         hits += left <= x <= right and top <= y <= bottom
     return round(hits / len(samples), 4)
