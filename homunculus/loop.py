@@ -34,8 +34,8 @@ Confidence = Literal["margin", "attention"]
 AnyQuery = Query | str | Tensor | np.ndarray[Any, Any] | tuple[float, float] | None
 GENERIC = "object"  # what relevance to a text is relative to
 MOST_COARSE_TOKENS = 256
-# Of relevance where something is asked for, before a fixation is chosen on it: of 32 scenes of shapes on clutter the first fixation fell on the target in 59 %
-# at 1, 81 % at 2, and 91 % at 4 and 8, as where the maximum itself is taken.
+# Of relevance where something is asked for, before a fixation is chosen on it: of 32 scenes of shapes on clutter the first one
+# fell on the target in 59 % at 1, 81 % at 2, and 91 % at 4 and 8, as where the maximum itself is taken.
 SHARPNESS = 6.0
 BATCH = 16  # plans that are encoded at once
 
