@@ -19,6 +19,11 @@ def check_open(owner: object, closed: bool) -> None:
         raise ClosedError(f"{owner!r} is closed; open another with open_unit()")
 
 
+def check_level(level: int, max_level: int) -> None:
+    if not 0 <= level <= max_level:
+        raise ImageError(f"level {level} does not exist; this pyramid has levels 0 to {max_level}")
+
+
 def check_quality(quality: Quality) -> None:
     if quality not in QUALITIES:
         raise PlanError(f"quality is {quality!r}; choose one of {', '.join(QUALITIES)}")

@@ -157,5 +157,15 @@ class TextureUnit(Closing):
         or not finite, or a map beyond what the device can hold.
         """
 
+    @abstractmethod
+    def statistics(self, pyramid: Pyramid, level: int = 1) -> Pyramid:
+        """Local statistics of an image, measured on the texels of one of its levels: a pyramid of four layers an image, whose
+        level 0 is as large as that level and whose coarsest is as coarse as the image's.
+
+        `bridge.statistics` names the channels: opponent colours and their squares, oriented energy, ON and OFF contrast.
+        Its levels are premultiplied like any pyramid's, in 32-bit floats, so `sample` reads a channel of any square with
+        one fetch, and `bridge.statistics.planes` turns a level into planes. Raises ImageError for a level that is missing.
+        """
+
     def __repr__(self) -> str:
         return f"TextureUnit({self.backend} on {self.renderer})"

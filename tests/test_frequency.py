@@ -13,21 +13,20 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from bridge.errors import ImageError, PlanError
+from bridge.oriented import (
+    ORIENTATIONS,
+    PEAK_PERIOD_PX,
+    derivative_kernels,
+    oriented_energy,
+    steering,
+    third_derivatives,
+)
 from bridge.plan import SamplePlan
 from bridge.twin.unit import TwinUnit
 from homunculus.allocators.frequency import Frequency
 from homunculus.allocators.frequency_energies import band_means, measure
 from homunculus.allocators.frequency_prior import BOOST, line_level, prior
-from homunculus.oriented import (
-    ORIENTATIONS,
-    PEAK_PERIOD_PX,
-    derivative_kernels,
-    direction,
-    intensity_levels,
-    oriented_energy,
-    steering,
-    third_derivatives,
-)
+from homunculus.oriented import direction, intensity_levels
 from homunculus.scene import Scene
 
 ANGLES = np.arange(-90, 90, 7.5)

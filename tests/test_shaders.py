@@ -7,6 +7,7 @@ import pytest
 
 import shaders
 from bridge import ShaderError
+from bridge.gl import statistics
 from bridge.gl.unit import GLUnit
 
 
@@ -106,7 +107,7 @@ def test_explain_knows_the_three_dialects() -> None:
 @pytest.mark.gl
 @pytest.mark.parametrize("name", [name for name in shaders.names() if name.endswith(".comp")])
 def test_every_compute_shader_compiles_in_every_variant(gl_unit: GLUnit, name: str) -> None:
-    variants: dict[str, list[dict[str, int | str]]] = {
+    variants: dict[str, list[dict[str, int | float | str]]] = {
         "sample.comp": [
             {"QUALITY": quality, "ELEMENT": element, "WARPED": warped, "GROUP": 64, "PATCH_SIZE": 14}
             for quality in range(4)
@@ -118,6 +119,7 @@ def test_every_compute_shader_compiles_in_every_variant(gl_unit: GLUnit, name: s
             for format, stored in (("rgba8", 8), ("rgba16f", 16), ("rgba32f", 32))
             for levels in range(1, 7)
         ],
+        "statistics.comp": [statistics.defines()],
     }
     for defines in variants.get(name, [{}]):
         program = gl_unit.context.thread.call(gl_unit.context.program, name, defines)

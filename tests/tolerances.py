@@ -14,4 +14,7 @@ LEVELS = {
     "simd": (1.7, 0.15),  # OpenCV rounds halves up and every level builds on the rounded one
 }
 INSIDE = 1e-5
+# Statistics against the twin on the same texels, all channels premultiplied; energies reach 1 on black and white noise.
+STATISTICS = 1e-6  # float32 sums of 81 products and of up to 4096 texels; measured 2e-7
+STATISTICS_HARDWARE = 4e-3  # contrast, whose surround is one filtered fetch
 BETWEEN_PLANS_PX = 0.01  # a plan written by a shader in float32 against its float64 twin

@@ -17,8 +17,13 @@ from bridge.images import as_bytes
 def build_exact(context: Context, texture: Texture, batch: Tensor, max_level: int) -> None:
     """Every level by compute shader, each the mean of its block of level 0 (of level 6 above that), rounded to nearest."""
     upload(texture, batch)
+    reduce(context, texture, max_level)
+
+
+def reduce(context: Context, texture: Texture, max_level: int) -> int:
+    """Levels 1 to `max_level` from level 0, up to six a dispatch; returns the number of dispatches."""
     format = texture.key[4]
-    base = 0
+    base = dispatches = 0
     while base < max_level:
         count = min(6, max_level - base)
         defines = {"FORMAT": format, "STORED": 8 * BYTES_PER_TEXEL[format] // 4, "LEVELS": count}
@@ -33,6 +38,8 @@ def build_exact(context: Context, texture: Texture, batch: Tensor, max_level: in
         program.run(-(-width // 64), -(-height // 64), layers)
         context.moderngl.memory_barrier()
         base += count
+        dispatches += 1
+    return dispatches
 
 
 def build_driver(context: Context, texture: Texture, batch: Tensor, max_level: int) -> None:

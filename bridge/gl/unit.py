@@ -15,6 +15,7 @@ from bridge.gl.max_pyramid import max_pyramid
 from bridge.gl.pyramid import GLPyramid, TexturePool
 from bridge.gl.sampler import ResidentPlan, Sampler
 from bridge.gl.simd import HAS_OPENCV
+from bridge.gl.statistics import statistics
 from bridge.images import as_batch
 from bridge.law import Quality
 from bridge.plan import SamplePlan
@@ -113,8 +114,7 @@ class GLUnit(TextureUnit):
         std: Sequence[float] = (1.0, 1.0, 1.0),
     ) -> Patches:
         check_open(self, self._closed)
-        if not isinstance(pyramid, GLPyramid) or not pyramid.belongs_to(self.context):
-            raise ImageError(f"{pyramid!r} belongs to another backend; build it with this unit's pyramid()")
+        pyramid = self._own(pyramid)
         check_quality(quality)
         check_normalisation(mean, std, dtype)
         if dtype == torch.float64:
@@ -124,6 +124,11 @@ class GLUnit(TextureUnit):
         if quality == "exact":
             check_exact(plan, pyramid.max_level)
         return self.context.thread.call(self.sampler.sample, pyramid, plan, quality, dtype, tuple(mean), tuple(std))
+
+    def _own(self, pyramid: Pyramid) -> GLPyramid:
+        if not isinstance(pyramid, GLPyramid) or not pyramid.belongs_to(self.context):
+            raise ImageError(f"{pyramid!r} belongs to another backend; build it with this unit's pyramid()")
+        return pyramid
 
     def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
         check_open(self, self._closed)
@@ -136,6 +141,10 @@ class GLUnit(TextureUnit):
         check_open(self, self._closed)
         check_map(map)
         return self.context.thread.call(max_pyramid, self.context, self.stats, map)
+
+    def statistics(self, pyramid: Pyramid, level: int = 1) -> Pyramid:
+        check_open(self, self._closed)
+        return self.context.thread.call(statistics, self.context, self._pool, self.stats, self._own(pyramid), level)
 
     def close(self) -> None:
         if not self._closed:

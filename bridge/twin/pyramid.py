@@ -6,30 +6,31 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.errors import ClosedError, ImageError
-from bridge.images import as_bytes, padded_size
+from bridge.checks import check_level
+from bridge.errors import ClosedError
+from bridge.images import as_bytes
 from bridge.unit import Builder, Format, Pyramid
 
 
 class TwinPyramid(Pyramid):
     """Levels [B, h, w, 4] flattened one behind the other, so that a tap is one gather whatever its level."""
 
-    def __init__(self, batch: Tensor, format: Format, max_level: int, dtype: torch.dtype) -> None:
-        self.size = (batch.shape[1], batch.shape[2])
-        self.layers = batch.shape[0]
-        self.max_level = max_level
+    builder: Builder = "exact"
+
+    def __init__(self, levels: list[Tensor], size: tuple[int, int], format: Format) -> None:
+        self.size = size
+        self.layers = len(levels[0])
+        self.max_level = len(levels) - 1
         self.format = format
-        self.builder: Builder = "exact"
-        self.padded_size = padded_size(self.size, max_level)
-        self._levels = box_levels(batch, format, self.padded_size, max_level, dtype)
-        self.texels = torch.cat([level.reshape(-1, 4) for level in self._levels])  # [sum of B * h * w, 4]
-        counts = torch.tensor([level[..., 0].numel() for level in self._levels], device=batch.device)
+        self.padded_size = (levels[0].shape[1], levels[0].shape[2])
+        self._levels = levels
+        self.texels = torch.cat([level.reshape(-1, 4) for level in levels])  # [sum of B * h * w, 4]
+        counts = torch.tensor([level[..., 0].numel() for level in levels], device=levels[0].device)
         self.offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)[:-1]])
 
     def level(self, level: int) -> Tensor:
         self.check_open()
-        if not 0 <= level <= self.max_level:
-            raise ImageError(f"level {level} does not exist; this pyramid has levels 0 to {self.max_level}")
+        check_level(level, self.max_level)
         return self._levels[level]
 
     def check_open(self) -> None:

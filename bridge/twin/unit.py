@@ -10,12 +10,13 @@ from torch import Tensor
 from bridge import law
 from bridge.checks import check_exact, check_layers, check_normalisation, check_open, check_quality
 from bridge.errors import ImageError
-from bridge.images import as_batch
+from bridge.images import as_batch, padded_size
 from bridge.law import Quality
 from bridge.plan import SamplePlan
 from bridge.twin.max_pyramid import max_pyramid
-from bridge.twin.pyramid import TwinPyramid
+from bridge.twin.pyramid import TwinPyramid, box_levels
 from bridge.twin.sampler import sample_texels
+from bridge.twin.statistics import statistics
 from bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
 
 
@@ -46,7 +47,9 @@ class TwinUnit(TextureUnit):
         if builder not in (None, "exact", "auto"):
             raise ImageError(f"builder is {builder!r}; the torch backend has only 'exact'")
         batch, format = as_batch(images, format)
-        return TwinPyramid(batch.to(self.device), format, max_level, self.dtype)
+        size = (batch.shape[1], batch.shape[2])
+        levels = box_levels(batch.to(self.device), format, padded_size(size, max_level), max_level, self.dtype)
+        return TwinPyramid(levels, size, format)
 
     def sample(
         self,
@@ -94,6 +97,12 @@ class TwinUnit(TextureUnit):
     def max_pyramid(self, map: Tensor) -> list[Tensor]:
         check_open(self, self._closed)
         return max_pyramid(map.to(self.device, self.dtype))
+
+    def statistics(self, pyramid: Pyramid, level: int = 1) -> Pyramid:
+        check_open(self, self._closed)
+        if not isinstance(pyramid, TwinPyramid):
+            raise ImageError(f"{pyramid!r} belongs to another backend; build it with this unit's pyramid()")
+        return statistics(pyramid, level)
 
     def close(self) -> None:
         self._closed = True

@@ -10,13 +10,14 @@ import numpy as np
 import torch
 
 from bridge.errors import PlanError
+from bridge.oriented import ORIENTATIONS
 from bridge.plan import SamplePlan
 from homunculus import layouts
 from homunculus.allocators.frequency_energies import Energies, Scores, band_means, cell_means, measure, reach
 from homunculus.allocators.frequency_prior import prior
 from homunculus.budget import split
 from homunculus.layouts.frame import Frame, clamp_centers
-from homunculus.oriented import ORIENTATIONS, direction
+from homunculus.oriented import direction
 from homunculus.scene import Scene
 
 

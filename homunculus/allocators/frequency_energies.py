@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bridge.errors import ImageError
-from homunculus.oriented import ORIENTATIONS, intensity_levels, oriented_energy
+from bridge.oriented import ORIENTATIONS, oriented_energy
+from homunculus.oriented import intensity_levels
 
 MAX_LEVEL = 4
 # Variance below which there is nothing to see: a tenth of one grey level of 255, squared.

@@ -1,0 +1,67 @@
+"""The statistics of an image by one compute dispatch, reduced like any pyramid."""
+
+from __future__ import annotations
+
+from functools import cache
+
+from torch import Tensor
+
+from bridge.checks import check_level
+from bridge.errors import ImageTooLargeError
+from bridge.gl import functions as gl
+from bridge.gl.builders import reduce
+from bridge.gl.context import Context
+from bridge.gl.pyramid import INTERNAL_FORMATS, GLPyramid, TexturePool
+from bridge.oriented import RADIUS_PX, derivative_kernels, steering_matrix
+from bridge.statistics import LAYERS, SURROUND_LEVELS
+from bridge.unit import Stats
+
+TILE_WIDTH, TILE_HEIGHT = 32, 8  # on llvmpipe a quarter faster than 16 x 16, and rows of a whole warp elsewhere
+
+
+def statistics(context: Context, pool: TexturePool, stats: Stats, pyramid: GLPyramid, level: int) -> GLPyramid:
+    """The statistics pyramid of the texels of one level. Runs on the context's thread."""
+    texture = pyramid.texture
+    check_level(level, pyramid.max_level)
+    if LAYERS * pyramid.layers > context.limits.layers:
+        raise ImageTooLargeError(
+            f"the statistics of {pyramid.layers} images need {LAYERS * pyramid.layers} layers; "
+            f"this device allows {context.limits.layers} layers a texture. Split the batch"
+        )
+    height, width = (-(-side >> level) for side in pyramid.size)
+    max_level = pyramid.max_level - level
+    result = GLPyramid(context, pool, (height, width), LAYERS * pyramid.layers, "rgba32f", "exact", max_level)
+    try:
+        program = context.program("statistics.comp", defines())
+        program["level"] = level
+        program["surround"] = min(level + SURROUND_LEVELS, pyramid.max_level)
+        program["inside"] = (width, height)
+        texture.use()
+        context.gl.glBindImageTexture(0, result.texture.name, 0, 1, 0, gl.WRITE_ONLY, INTERNAL_FORMATS["rgba32f"])
+        columns, rows = -(-result.padded_size[1] // TILE_WIDTH), -(-result.padded_size[0] // TILE_HEIGHT)
+        program.run(columns, rows, pyramid.layers)
+        context.moderngl.memory_barrier()
+        stats.dispatches += 1 + reduce(context, result.texture, max_level)
+        context.check(f"measuring the statistics of {pyramid!r}")
+    except BaseException:
+        result.close()
+        raise
+    return result
+
+
+@cache
+def defines() -> dict[str, int | float | str]:
+    """What statistics.comp is compiled with: the filters as `bridge.oriented` makes them."""
+    taps = ", ".join(_vector("vec4", tap) for tap in derivative_kernels()[:, RADIUS_PX:].T)
+    return {
+        "TILE_WIDTH": TILE_WIDTH,
+        "TILE_HEIGHT": TILE_HEIGHT,
+        "RADIUS": RADIUS_PX,
+        "TAPS": f"vec4[]({taps})",
+        "STEERING": _vector("mat4", steering_matrix().T),
+    }
+
+
+def _vector(type: str, values: Tensor) -> str:
+    """A GLSL constructor; a matrix is given by its columns, one a row of `values`."""
+    return f"{type}({', '.join(f'{value:.9e}' for value in values.flatten().tolist())})"
