@@ -1,8 +1,20 @@
 """Every error this library raises on purpose. Each message gives the value, the limit and the remedy."""
 
+from interop.errors import ClosedError, CudaError, HomunculusError
 
-class HomunculusError(Exception):
-    """Base of all errors below, so that a caller can catch the library's own refusals and nothing else."""
+__all__ = [
+    "BackendUnavailableError",
+    "ClosedError",
+    "CudaError",
+    "ForkedContextError",
+    "GLError",
+    "HomunculusError",
+    "ImageError",
+    "ImageReadError",
+    "ImageTooLargeError",
+    "PlanError",
+    "ShaderError",
+]
 
 
 class PlanError(HomunculusError, ValueError):
@@ -31,10 +43,6 @@ class GLError(HomunculusError, RuntimeError):
 
 class ShaderError(HomunculusError, RuntimeError):
     """A shader does not compile; the message names the author's file and line."""
-
-
-class ClosedError(HomunculusError, RuntimeError):
-    """A unit, pyramid or buffer was used after it was closed."""
 
 
 class ForkedContextError(HomunculusError, RuntimeError):
