@@ -34,7 +34,11 @@ class ImageTooLargeError(ImageError):
 
 
 class BackendUnavailableError(HomunculusError, RuntimeError):
-    """A backend was asked for that does not work on this machine."""
+    """A backend was asked for that does not work on this machine. `text` says why, `remedy` what helps, where it stands apart."""
+
+    def __init__(self, text: str, remedy: str = "") -> None:
+        super().__init__(f"{text}. {remedy[0].upper()}{remedy[1:]}" if remedy else text)
+        self.text, self.remedy = text, remedy
 
 
 class GLError(HomunculusError, RuntimeError):

@@ -24,7 +24,7 @@ def compile_text(name: str, text: str, architecture: str) -> bytes:
         options = [option.encode() for option in (f"--gpu-architecture={target}", *OPTIONS)]
         _call(nvrtc, "nvrtcCompileProgram", program, len(options), options)
         kind = "CUBIN" if native else "PTX"
-        binary = b" " * _call(nvrtc, f"nvrtcGet{kind}Size", program)  # cuda-python fills it in place
+        binary: bytes = b" " * _call(nvrtc, f"nvrtcGet{kind}Size", program)  # cuda-python fills it in place
         _call(nvrtc, f"nvrtcGet{kind}", program, binary)
         return binary
     finally:

@@ -6,15 +6,18 @@ import atexit
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from bridge.errors import BackendUnavailableError, ForkedContextError, GLError, ShaderError
+import torch
+
+from bridge.errors import BackendUnavailableError, CudaError, ForkedContextError, GLError, ShaderError
 from bridge.gl import functions as gl
 from bridge.gl.thread import GLThread, LoopThread
-from interop import HostBuffer, SharedBuffer, Transfers, egl_devices
+from interop import Cuda, CudaMemory, HostMemory, Memory, SharedBuffer, Transfers, egl_devices
 from shaders import explain, source
 
 try:
@@ -26,6 +29,8 @@ except ImportError as error:  # macOS, or an installation without the wheel
 else:
     IMPORT_ERROR = None
 
+P = ParamSpec("P")
+T = TypeVar("T")
 REQUIRED_VERSION = 430
 SOFTWARE_RENDERERS = ("llvmpipe", "softpipe", "swrast", "SwiftShader")
 
@@ -50,9 +55,12 @@ class Context:
     Methods other than `thread` run on that thread only.
     """
 
-    def __init__(self, device_index: int | None, thread: GLThread, find: Callable[[], Any]) -> None:
-        """find: gives, on that thread, what glcontext makes of a context, new or current."""
+    def __init__(
+        self, device_index: int | None, thread: GLThread, find: Callable[[], Any], memory: Memory | None = None
+    ) -> None:
+        """find: gives, on that thread, what glcontext makes of a context, new or current. memory: how its buffers reach torch."""
         self.device_index = device_index
+        self.memory = HostMemory() if memory is None else memory
         self.thread = thread
         self.live: Counter[str] = Counter()
         self._programs: dict[tuple[tuple[str, ...], tuple[tuple[str, object], ...]], Any] = {}
@@ -82,6 +90,10 @@ class Context:
         self.gl.glPixelStorei(gl.PACK_ALIGNMENT, 1)
         self.check("opening the context")
 
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The function's result or exception, run on the context's thread and, where there are streams, on the caller's stream."""
+        return self.thread.call(self.memory.carried(function), *args, **kwargs)
+
     def check(self, what: str) -> None:
         """Raises GLError if OpenGL reports an error since the last check."""
         error = self.moderngl.error
@@ -97,7 +109,7 @@ class Context:
 
     def buffer(self, size_bytes: int, transfers: Transfers) -> SharedBuffer:
         """A storage buffer, counted as live until `release`. Raises GLError where the device has no room for it."""
-        buffer = HostBuffer(self.moderngl, size_bytes, transfers)
+        buffer = self.memory.buffer(self.moderngl, size_bytes, transfers)
         self.live["buffer"] += 1
         try:
             self.check(f"allocating a buffer of {size_bytes} bytes")
@@ -136,6 +148,7 @@ class Context:
 
     def close(self) -> None:
         def release() -> None:
+            self.memory.close()
             for program in self._programs.values():
                 program.release()
             self._programs.clear()
@@ -146,7 +159,7 @@ class Context:
         self.thread.stop()
 
 
-_contexts: dict[int, Context] = {}
+_contexts: dict[tuple[str, int], Context] = {}  # by kind of memory and EGL device
 _lock = threading.Lock()
 _forked_from: int | None = None
 
@@ -156,6 +169,61 @@ def open_context(device_index: int | None = None) -> Context:
 
     Raises BackendUnavailableError with what each device answered, or ForkedContextError where opening one would hang.
     """
+    answers: list[str] = []
+    with _opening(device_index, lambda: range(_device_count())) as candidates:
+        for index in candidates:
+            if ("host", index) in _contexts:
+                return _contexts["host", index]
+            try:
+                _contexts["host", index] = _at(index)
+            except Exception as error:  # glcontext and moderngl raise bare Exception
+                answers.append(f"EGL device {index}: {error}")
+            else:
+                return _contexts["host", index]
+    raise BackendUnavailableError(
+        "no OpenGL 4.3 context could be opened through EGL"
+        + (f" ({'; '.join(answers)})" if answers else ": libEGL finds no device, so no vendor driver is installed")
+        + ". Install Mesa (Debian, Ubuntu: apt install libegl1 libgl1 libgl1-mesa-dri) or the vendor's EGL driver; "
+        "`homunculus doctor` tells which part is missing"
+    )
+
+
+def open_cuda_context(cuda: Cuda, device_index: int | None = None) -> Context:
+    """A context that shares its buffers with CUDA, on the EGL device that is this CUDA device, or on the one given.
+
+    EGL's own word on which that is comes first, and whatever it says, cudaGLGetDevices must agree and a buffer must go there
+    and back. Raises BackendUnavailableError with what each EGL device answered, or ForkedContextError.
+    """
+    kind = f"cuda {cuda.ordinal}"
+    answers: list[str] = []
+    with _opening(device_index, lambda: _likely_devices(cuda.ordinal)) as candidates:
+        for index in candidates:
+            if (kind, index) in _contexts:
+                return _contexts[kind, index]
+            try:
+                context = _at(index, CudaMemory(cuda))
+            except Exception as error:  # glcontext and moderngl raise bare Exception
+                answers.append(f"EGL device {index}: {error}")
+                continue
+            try:
+                context.call(_verify, context, cuda)
+            except Exception as error:
+                answers.append(f"EGL device {index} ({context.renderer}): {error}")
+                context.close()
+                continue
+            _contexts[kind, index] = context
+            return context
+    raise BackendUnavailableError(
+        f"no OpenGL context shares memory with CUDA device {cuda.ordinal} ({cuda.name})"
+        + (f": {'; '.join(answers)}" if answers else ": libEGL finds no device"),
+        "in a container set NVIDIA_DRIVER_CAPABILITIES=compute,utility,graphics, elsewhere install libnvidia-gl of the running driver; "
+        "backend='cuda' needs no OpenGL",
+    )
+
+
+@contextmanager
+def _opening(device_index: int | None, devices: Callable[[], Iterable[int]]) -> Iterator[Iterable[int]]:
+    """The EGL devices to try, one caller at a time."""
     if IMPORT_ERROR is not None:
         raise BackendUnavailableError(f"OpenGL needs moderngl ({IMPORT_ERROR}); run: pip install moderngl")
     if _forked_from is not None:
@@ -165,24 +233,45 @@ def open_context(device_index: int | None = None) -> Context:
         )
     if device_index is None and os.environ.get("HOMUNCULUS_EGL_DEVICE"):
         device_index = _device_from_environment()
-    answers = []
     with _lock:
-        candidates = [device_index] if device_index is not None else range(_device_count())
-        for index in candidates:
-            if index in _contexts:
-                return _contexts[index]
-            try:
-                _contexts[index] = Context(index, GLThread(f"homunculus-gl-{index}"), partial(_standalone, index))
-            except Exception as error:  # glcontext and moderngl raise bare Exception
-                answers.append(f"EGL device {index}: {error}")
-            else:
-                return _contexts[index]
-    raise BackendUnavailableError(
-        "no OpenGL 4.3 context could be opened through EGL"
-        + (f" ({'; '.join(answers)})" if answers else ": libEGL finds no device, so no vendor driver is installed")
-        + ". Install Mesa (Debian, Ubuntu: apt install libegl1 libgl1 libgl1-mesa-dri) or the vendor's EGL driver; "
-        "`homunculus doctor` tells which part is missing"
+        yield [device_index] if device_index is not None else devices()
+
+
+def _at(index: int, memory: Memory | None = None) -> Context:
+    return Context(index, GLThread(f"homunculus-gl-{index}"), partial(_standalone, index), memory)
+
+
+def _likely_devices(ordinal: int) -> list[int]:
+    """First what EGL calls that CUDA device, then hardware of no stated number, of another number, and software."""
+    try:
+        devices = egl_devices()
+    except OSError as error:
+        raise _no_library(error) from None
+    order = sorted(
+        devices,
+        key=lambda device: (
+            device.cuda_ordinal != ordinal,
+            device.software,
+            device.cuda_ordinal is not None,
+            device.index,
+        ),
     )
+    return [device.index for device in order]
+
+
+def _verify(context: Context, cuda: Cuda) -> None:
+    """On the context's thread. Raises CudaError or GLError where the context and CUDA do not share memory."""
+    devices = cuda.gl_devices()
+    if cuda.ordinal not in devices:
+        raise CudaError(f"runs on CUDA device {devices}, not {cuda.ordinal}" if devices else "runs on no CUDA device")
+    buffer = context.buffer(256, Transfers())
+    try:
+        sent = torch.arange(64, dtype=torch.float32, device=cuda.device)
+        buffer.write(sent)
+        if not torch.equal(buffer.read((64,), torch.float32), sent):
+            raise CudaError("256 bytes written by CUDA came back changed")
+    finally:
+        context.release(buffer)
 
 
 def _standalone(device_index: int) -> Any:
@@ -226,9 +315,13 @@ def _device_count() -> int:
     try:
         return len(egl_devices())
     except OSError as error:
-        raise BackendUnavailableError(
-            f"libEGL cannot be loaded ({error}). Debian, Ubuntu: apt install libegl1 libgl1 libgl1-mesa-dri"
-        ) from None
+        raise _no_library(error) from None
+
+
+def _no_library(error: OSError) -> BackendUnavailableError:
+    return BackendUnavailableError(
+        f"libEGL cannot be loaded ({error}). Debian, Ubuntu: apt install libegl1 libgl1 libgl1-mesa-dri"
+    )
 
 
 def _after_fork_in_child() -> None:
