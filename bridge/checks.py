@@ -45,7 +45,9 @@ def check_dtype(mean: Sequence[float], std: Sequence[float], dtype: torch.dtype)
     """The same for texture units, which filter in float32."""
     check_normalisation(mean, std, dtype)
     if dtype == torch.float64:
-        raise ImageError("dtype is torch.float64; texture units filter in float32. Use torch.float32, or backend='torch'")
+        raise ImageError(
+            "dtype is torch.float64; texture units filter in float32. Use torch.float32, or backend='torch'"
+        )
 
 
 def check_fixations(points: Tensor) -> None:

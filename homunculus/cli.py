@@ -72,7 +72,9 @@ def look(
     ] = None,
     query: Annotated[str, typer.Option(help="For an allocator: what is looked for, such as text.")] = "",
     quality: Annotated[str, typer.Option(help="fast, sharp, high, or exact for mip-aligned layouts.")] = "high",
-    backend: Annotated[str | None, typer.Option(help="auto, gl or torch; auto is the first that works.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch; auto is the fastest that works.")
+    ] = None,
     patch_size: Annotated[int, typer.Option(help="Texels along a side of a patch.")] = 16,
     out: Annotated[Path, typer.Option(file_okay=False, help="The folder for what was seen.")] = Path("out"),
 ) -> None:
@@ -118,7 +120,9 @@ def compare(
     periphery: Annotated[str | None, typer.Option(metavar="X,Y", help="One far from both.")] = None,
     budget: Annotated[int, typer.Option(help="How many tokens.")] = 273,
     quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "high",
-    backend: Annotated[str | None, typer.Option(help="auto, gl or torch; auto is the first that works.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch; auto is the fastest that works.")
+    ] = None,
     patch_size: Annotated[int, typer.Option(help="Texels along a side of a patch.")] = 16,
     each: Annotated[bool, typer.Option("--each", help="Also a JPEG for every allocator.")] = False,
     out: Annotated[Path, typer.Option(file_okay=False, help="The folder for the sheet.")] = Path("out"),
@@ -178,7 +182,7 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="For a machine to r
 @app.command()
 def bench(
     size: Annotated[list[int] | None, typer.Option(help="Side of the picture in pixels; repeat it.")] = None,
-    backend: Annotated[str | None, typer.Option(help="auto, gl or torch.")] = None,
+    backend: Annotated[str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch.")] = None,
     quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "fast",
     repeats: Annotated[int, typer.Option(min=3, help="Timed calls a row, in each of three rounds.")] = 15,
     allocators: Annotated[

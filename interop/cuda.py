@@ -35,14 +35,23 @@ def open_cuda(device: torch.device | str | int | None = None) -> Cuda:
         from cuda.bindings import driver, runtime
     except ImportError as error:
         raise CudaError(f"cuda-python is not installed ({error})", "pip install 'homunculus[cuda]'") from None
-    if device is None:
-        device = torch.cuda.current_device()
-    ordinal = device if isinstance(device, int) else torch.device(device).index
-    if ordinal is None:
-        ordinal = torch.cuda.current_device()
+    ordinal = cuda_ordinal(device)
     if not 0 <= ordinal < torch.cuda.device_count():
         raise CudaError(f"CUDA device {ordinal} does not exist", f"torch sees {torch.cuda.device_count()} of them")
     return Cuda(ordinal, runtime, driver)
+
+
+def cuda_ordinal(device: torch.device | str | int | None = None) -> int:
+    """The number of a CUDA device, by default of torch's current one. Raises CudaError."""
+    if not isinstance(device, int):
+        named = torch.device("cuda" if device is None else device)
+        if named.type != "cuda":
+            raise CudaError(f"device is {named}, not a CUDA device", "pass device='cuda', or use backend='torch'")
+        device = named.index
+    try:
+        return torch.cuda.current_device() if device is None else device
+    except RuntimeError as error:  # a forked child of a process that used CUDA
+        raise CudaError(f"torch cannot use CUDA in this process ({error})", "start workers by spawn") from None
 
 
 class Cuda:
@@ -82,6 +91,10 @@ class Cuda:
     def stream(self) -> int:
         """The address of the current stream."""
         return int(torch.cuda.current_stream(self.device).cuda_stream)
+
+    def synchronize(self) -> None:
+        """Waits for everything that was issued to the device. For measuring; no verb of a unit waits."""
+        torch.cuda.synchronize(self.device)
 
     def view(self, pointer: int, size_bytes: int) -> Tensor:
         """A uint8 tensor over device memory that somebody else owns."""

@@ -43,7 +43,9 @@ class CudaBuffer(SharedBuffer):
 
     def bind(self, binding: int) -> None:
         if self.mapped:
-            raise CudaError("this buffer is mapped to CUDA", "end the `with unit.sampled(...)` block that holds it first")
+            raise CudaError(
+                "this buffer is mapped to CUDA", "end the `with unit.sampled(...)` block that holds it first"
+            )
         super().bind(binding)
 
     def write(self, tensor: Tensor) -> None:

@@ -23,7 +23,7 @@ BITS_TO_TEXEL = {8: 4, 16: 8, 32: 16}
 
 
 class HostLevel(ctypes.Structure):
-    _fields_ = [  # noqa: RUF012
+    _fields_ = [
         ("data", ctypes.c_void_p),
         ("width", ctypes.c_int),
         ("height", ctypes.c_int),
@@ -33,7 +33,7 @@ class HostLevel(ctypes.Structure):
 
 
 class HostTexture(ctypes.Structure):
-    _fields_ = [("max_level", ctypes.c_int), ("level", HostLevel * 16)]  # noqa: RUF012
+    _fields_ = [("max_level", ctypes.c_int), ("level", HostLevel * 16)]
 
 
 class Resource:
@@ -218,7 +218,9 @@ class StandInCuda(Cuda):
         texel_bytes, type_ = TEXELS[parameter(0, GL_TEXTURE_INTERNAL_FORMAT)]
         arrays = []
         for k in range(levels.value):
-            layers, height, width = (parameter(k, side) for side in (GL_TEXTURE_DEPTH, GL_TEXTURE_HEIGHT, GL_TEXTURE_WIDTH))
+            layers, height, width = (
+                parameter(k, side) for side in (GL_TEXTURE_DEPTH, GL_TEXTURE_HEIGHT, GL_TEXTURE_WIDTH)
+            )
             array = np.empty((layers, height, width, texel_bytes), np.uint8)
             gl("glGetTextureImage", resource.name, k, GL_RGBA, type_, array.nbytes, array)
             arrays.append(array)

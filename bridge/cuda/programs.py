@@ -70,7 +70,9 @@ class Programs:
         self._kernels = kernels
         self._compiled: dict[tuple[str, tuple[tuple[str, object], ...]], tuple[Kernel, Any]] = {}
 
-    def run(self, shader: str, defines: Defines, buffers: Mapping[int, Tensor], uniforms: Values, grid: tuple[int, ...]) -> None:
+    def run(
+        self, shader: str, defines: Defines, buffers: Mapping[int, Tensor], uniforms: Values, grid: tuple[int, ...]
+    ) -> None:
         """One launch. Uniforms that are not given are 0, as in OpenGL."""
         key = (shader, tuple(sorted(defines.items())))
         if key not in self._compiled:
@@ -113,7 +115,9 @@ class Programs:
             }
             grid = (-(-width // TILE), -(-height // TILE))
             if max(packed.numel(), map.numel()) >= 2**31 or grid[1] > 65535:
-                raise PlanError(f"a map of {map.shape[0]} x {map.shape[1]} is beyond what the kernel counts; reduce it first")
+                raise PlanError(
+                    f"a map of {map.shape[0]} x {map.shape[1]} is beyond what the kernel counts; reduce it first"
+                )
             self.run("reduce_max.comp", {}, {MAP: map, LEVELS: packed}, uniforms, grid)
             launches += 1
         first = 0
@@ -128,4 +132,3 @@ def _uniform(type: str, value: Any) -> Any:
         return SCALARS[type](value)
     values = tuple(value) if isinstance(value, tuple | list) else (value,) * int(type[-1])
     return (VECTORS[type] * len(values))(*values)
-

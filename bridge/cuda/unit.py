@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -13,14 +14,16 @@ from bridge.cuda import builders
 from bridge.cuda.kernels import Kernels, address, float_, floats, handle, int_
 from bridge.cuda.programs import Programs
 from bridge.cuda.pyramid import CudaPyramid, LevelsPool, key_of
+from bridge.cuda.shared import mapped
 from bridge.cuda.statistics import statistics
 from bridge.errors import BackendUnavailableError, CudaError, ImageError, PlanError
+from bridge.gl.pyramid import GLPyramid
 from bridge.images import as_batch
 from bridge.law import QUALITIES, Quality
 from bridge.plan import SamplePlan
 from bridge.twin.max_pyramid import check_map
 from bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
-from interop import Cuda, open_cuda
+from interop import Cuda, CudaMemory, open_cuda
 
 ELEMENTS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 MAX_THREADS = 256
@@ -145,6 +148,27 @@ class CudaUnit(TextureUnit):
             raise ImageError(f"{pyramid!r} belongs to another backend; build it with this unit's pyramid()")
         return pyramid
 
+    @contextmanager
+    def shared(self, pyramid: Pyramid) -> Iterator[Pyramid]:
+        """The texture of a pyramid that OpenGL owns, a window's for instance, as a pyramid of this unit: nothing is copied.
+
+        Inside the block it is CUDA's and OpenGL may not use it; after the block the shared pyramid is closed. Raises ImageError for
+        a pyramid that is not OpenGL's, and CudaError where its context runs on another device or the driver refuses.
+        """
+        check_open(self, self._closed)
+        if not isinstance(pyramid, GLPyramid):
+            raise ImageError(
+                f"{pyramid!r} is no texture of OpenGL's; only those of the backends gl and gl-cuda can be shared"
+            )
+        thread = pyramid.context.thread
+        carried = CudaMemory(self.cuda).carried
+        mapping = mapped(self.kernels, pyramid)
+        shared = thread.call(carried(mapping.__enter__))
+        try:
+            yield shared
+        finally:
+            thread.call(carried(mapping.__exit__), None, None, None)
+
     def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
         check_open(self, self._closed)
         points = torch.as_tensor(fixations, dtype=torch.float32).reshape(-1, 2)
@@ -158,7 +182,9 @@ class CudaUnit(TextureUnit):
         check_open(self, self._closed)
         check_map(map)
         if map.numel() >= 2**31:
-            raise PlanError(f"a map of {map.shape[0]} x {map.shape[1]} is beyond what the kernel counts; reduce it first")
+            raise PlanError(
+                f"a map of {map.shape[0]} x {map.shape[1]} is beyond what the kernel counts; reduce it first"
+            )
         with self.cuda.active():
             levels, launches = self._programs.max_pyramid(self._on_device(map.detach()))
         self.stats.dispatches += launches

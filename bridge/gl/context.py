@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import platform
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -216,8 +217,10 @@ def open_cuda_context(cuda: Cuda, device_index: int | None = None) -> Context:
     raise BackendUnavailableError(
         f"no OpenGL context shares memory with CUDA device {cuda.ordinal} ({cuda.name})"
         + (f": {'; '.join(answers)}" if answers else ": libEGL finds no device"),
-        "in a container set NVIDIA_DRIVER_CAPABILITIES=compute,utility,graphics, elsewhere install libnvidia-gl of the running driver; "
-        "backend='cuda' needs no OpenGL",
+        "under WSL OpenGL and CUDA share no memory; use backend='cuda', which needs no OpenGL"
+        if "microsoft" in platform.release().lower()
+        else "in a container set NVIDIA_DRIVER_CAPABILITIES=compute,utility,graphics, elsewhere install libnvidia-gl of the running "
+        "driver; backend='cuda' needs no OpenGL",
     )
 
 

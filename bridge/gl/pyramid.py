@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ctypes
 import weakref
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bridge.checks import check_level
-from bridge.errors import ClosedError, ImageError, ImageTooLargeError
+from bridge.errors import ClosedError, CudaError, ImageError, ImageTooLargeError
 from bridge.gl import functions as gl
 from bridge.gl.context import Context
 from bridge.images import padded_size
@@ -25,6 +26,8 @@ class Texture:
     def __init__(self, context: Context, key: tuple[int, int, int, int, Format]) -> None:
         height, width, layers, levels, format = self.key = key
         self._context = context
+        self.registration: Any = None  # with CUDA; has `release`
+        self.lent = False  # mapped to CUDA, which owns it meanwhile
         name = ctypes.c_uint()
         context.gl.glGenTextures(1, ctypes.byref(name))
         self.name = name.value
@@ -46,7 +49,11 @@ class Texture:
             raise
 
     def use(self) -> None:
-        """Binds the texture to unit 0, where every shader looks for it."""
+        """Binds the texture to unit 0, where every shader looks for it. Raises CudaError while CUDA has it."""
+        if self.lent:
+            raise CudaError(
+                "this pyramid is shared with CUDA", "end the `with unit.shared(...)` block that holds it first"
+            )
         self._context.gl.glActiveTexture(gl.TEXTURE0)
         self._context.gl.glBindTexture(gl.TEXTURE_2D_ARRAY, self.name)
 
@@ -78,6 +85,9 @@ class Texture:
 
     def release(self) -> None:
         if self.name:
+            if self.registration is not None:
+                self.registration.release()
+                self.registration = None
             self._context.gl.glDeleteTextures(1, ctypes.byref(ctypes.c_uint(self.name)))
             self._context.live["texture"] -= 1
             self.name = 0
@@ -145,6 +155,10 @@ class GLPyramid(Pyramid):
         if self._texture is None:
             raise ClosedError(f"{self!r} is closed; build it again from the image")
         return self._texture
+
+    @property
+    def context(self) -> Context:
+        return self._context
 
     def belongs_to(self, context: Context) -> bool:
         return self._context is context
