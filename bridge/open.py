@@ -62,7 +62,7 @@ def _first_that_works(options: dict[str, Any]) -> TextureUnit:
     try:
         return _opened("gl", "; ".join(["OpenGL 4.3 through EGL works here", *_told(refusals)]), options)
     except REFUSALS as error:
-        refusals["gl"] = str(error)
+        refusals = {"gl": str(error), **refusals}
     return _opened("torch", "; ".join(_told(refusals)), options)
 
 

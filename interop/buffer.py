@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from interop.lending import revoke
-
 if TYPE_CHECKING:
     import moderngl
 
@@ -79,12 +77,9 @@ class Memory(ABC):
 
     @contextmanager
     def lend(self, parts: Sequence[Part]) -> Iterator[list[Tensor]]:
-        """The tensors that `read` gives, without a copy where there need be none. Unusable after the block."""
-        tensors = self.read(parts)
-        try:
-            yield tensors
-        finally:
-            revoke(tensors)
+        """The tensors that `read` gives, without a copy where there need be none. They end with the block: whoever hands them on
+        takes them back with `revoke` before it does."""
+        yield self.read(parts)
 
     def carried(self, function: Callable[P, T]) -> Callable[P, T]:
         """The function as it has to run on another thread for this one: on this one's stream, where there are streams."""

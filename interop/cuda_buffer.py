@@ -14,7 +14,6 @@ from torch import Tensor
 from interop.buffer import Memory, Part, SharedBuffer, Transfers
 from interop.cuda import Cuda
 from interop.errors import ClosedError, CudaError
-from interop.lending import revoke
 
 if TYPE_CHECKING:
     import moderngl
@@ -143,11 +142,9 @@ class CudaMemory(Memory):
         for buffer in buffers:
             buffer.forget()  # so that no other view loses its storage with this one
         with self.mapped(buffers) as views:
-            tensors = [_typed(view, part) for view, part in zip(views, parts, strict=True)]
             try:
-                yield tensors
+                yield [_typed(view, part) for view, part in zip(views, parts, strict=True)]
             finally:
-                revoke(tensors)
                 for buffer in buffers:
                     buffer.forget()
 

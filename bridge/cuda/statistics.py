@@ -11,7 +11,7 @@ from bridge.cuda.builders import reduce
 from bridge.cuda.kernels import Kernels, float_, handle, ints
 from bridge.cuda.pyramid import BITS, CudaPyramid, LevelsPool, key_of
 from bridge.oriented import RADIUS_PX, derivative_kernels, steering_matrix
-from bridge.statistics import LAYERS, SURROUND_LEVELS
+from bridge.statistics import LAYERS, SURROUND_LEVELS, TINY
 
 TILE_WIDTH, TILE_HEIGHT = 32, 8
 
@@ -58,5 +58,6 @@ def defines() -> dict[str, int | float | str]:
 
 
 def _table(rows: Tensor) -> str:
+    rows = rows.where(rows.abs() > TINY, 0)  # what float32 cannot hold is an error to the compiler
     inner = ", ".join("{" + ", ".join(f"{value:.9e}f" for value in row) + "}" for row in rows.tolist())
     return "{" + inner + "}"

@@ -16,7 +16,7 @@ from bridge.gl.pyramid import GLPyramid
 from bridge.law import QUALITIES, Quality
 from bridge.plan import SamplePlan
 from bridge.unit import Patches, PlanProgram, Stats
-from interop import Part, SharedBuffer
+from interop import Part, SharedBuffer, revoke
 
 ROW_BYTES = 32
 ELEMENTS: Mapping[torch.dtype, int] = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
@@ -178,8 +178,12 @@ class Sampler:
         self._dispatch(pyramid, plan, 0, len(plan), quality, dtype, mean, std)
         lent = {name: self._buffers.pop(name) for name in ("pixels", "inside")}
         try:
-            with self._context.memory.lend(_parts(lent, plan.patch_size, len(plan), dtype)) as (pixels, inside):
-                yield _patches(pixels, inside, plan.patch_size)
+            with self._context.memory.lend(_parts(lent, plan.patch_size, len(plan), dtype)) as (planes, inside):
+                patches = _patches(planes, inside, plan.patch_size)
+                try:
+                    yield patches
+                finally:
+                    revoke([patches.pixels, patches.inside])
         finally:
             for name, buffer in lent.items():
                 if self._released or name in self._buffers:
