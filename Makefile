@@ -7,11 +7,12 @@ PIP := $(PY) -m pip --disable-pip-version-check --no-input
 OUT := out/demo
 
 .NOTPARALLEL:
-.PHONY: help demo test lint venv gl wheel-check clean
+.PHONY: help demo test soak lint venv gl xvfb wheel-check clean
 
 help:
 	@echo "make demo         render a page, look at it and at a photograph; pictures in $(OUT)"
 	@echo "make test         lint, type check and all tests"
+	@echo "make soak         the viewer under ten minutes of random input; SOAK_S says how many seconds"
 	@echo "make lint         ruff and mypy alone"
 	@echo "make wheel-check  build the wheel and use it from elsewhere"
 	@echo "make venv         only install: Python packages into $(VENV)"
@@ -27,8 +28,11 @@ demo: venv gl
 	@for look in page photograph; do for picture in footprints reconstruction; do \
 		echo "  $(OUT)/$$look/$$picture.png"; done; done
 
-test: lint gl
+test: lint gl xvfb
 	$(PY) -m pytest
+
+soak: venv gl xvfb
+	SOAK_S=$${SOAK_S:-600} $(PY) -m pytest -s tests/test_viewer_window.py -k soak
 
 lint: venv
 	$(PY) -m ruff check .
@@ -52,6 +56,14 @@ gl: $(VENV)/gl-checked
 $(VENV)/gl-checked: $(VENV)/installed
 	@$(PY) .ci/opens_gl.py || { .ci/debian-packages libegl1 libgl1 libgl1-mesa-dri && $(PY) .ci/opens_gl.py; } || \
 		echo "No OpenGL 4.3 here: going on with the torch backend."
+	@touch $@
+
+# A virtual screen and a hand for the mouse, only where they are missing; the tests of the window are skipped without them.
+xvfb: $(VENV)/xvfb-checked
+
+$(VENV)/xvfb-checked: $(VENV)/installed
+	@command -v Xvfb >/dev/null && command -v xdotool >/dev/null || .ci/debian-packages xvfb xdotool || \
+		echo "No virtual screen here: going on without the tests of the window."
 	@touch $@
 
 wheel-check: venv

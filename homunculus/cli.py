@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -13,6 +14,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 
 from bridge.errors import HomunculusError
+from homunculus.cli_view import view
 
 if TYPE_CHECKING:
     from homunculus.look import Look
@@ -165,6 +167,9 @@ def compare(
         typer.echo(path)
 
 
+app.command()(view)
+
+
 @app.command()
 def doctor(json: Annotated[bool, typer.Option("--json", help="For a machine to read.")] = False) -> None:
     """Tell which backends work here, and why the others do not."""
@@ -179,22 +184,35 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="For a machine to r
     raise typer.Exit(report.exit_code)
 
 
+class Subject(StrEnum):
+    """What `bench` can measure."""
+
+    sampling = "sampling"
+    allocators = "allocators"
+    view = "view"
+
+
 @app.command()
 def bench(
+    subject: Annotated[
+        Subject, typer.Argument(help="sampling beside plain PyTorch; every allocator on the CPU; the viewer's frames.")
+    ] = Subject.sampling,
     size: Annotated[list[int] | None, typer.Option(help="Side of the picture in pixels; repeat it.")] = None,
     backend: Annotated[str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch.")] = None,
     quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "fast",
     repeats: Annotated[int, typer.Option(min=3, help="Timed calls a row, in each of three rounds.")] = 15,
-    allocators: Annotated[
-        bool, typer.Option("--allocators", help="Time every allocator on the CPU instead: 273 tokens, a 64 x 64 map.")
-    ] = False,
     out: Annotated[Path | None, typer.Option(file_okay=False, help="The folder for the JSON.")] = None,
 ) -> None:
-    """Time image to patches, and a new fixation on an existing pyramid, beside plain PyTorch."""
-    if allocators:
+    """Time sampling (image to patches, and a new fixation, beside plain PyTorch), allocators, or view."""
+    if subject is Subject.allocators:
         from homunculus.bench.allocators import run as run_allocators
 
         run_allocators(repeats=repeats, out=out)
+        return
+    if subject is Subject.view:
+        from homunculus.bench.view import run as run_view
+
+        run_view(quality=cast("Any", quality), repeats=repeats, out=out)
         return
     from homunculus.bench import run
 

@@ -21,11 +21,16 @@ class Source:
     files: tuple[str, ...]
 
 
-def names() -> list[str]:
-    """Every GLSL file for computing in the package, sorted."""
-    return sorted(
-        entry.name for entry in resources.files(__package__).iterdir() if entry.name.endswith((".comp", ".glsl"))
-    )
+def names(folder: str = "") -> list[str]:
+    """Every GLSL file in the package, those of a folder as `folder/name`, sorted."""
+    found: list[str] = []
+    for entry in resources.files(__package__).joinpath(folder).iterdir():
+        name = f"{folder}/{entry.name}" if folder else entry.name
+        if entry.is_dir():
+            found += names(name)
+        elif entry.name.endswith((".comp", ".glsl", ".vert", ".frag")):
+            found.append(name)
+    return sorted(found)
 
 
 def source(name: str, **defines: int | float | str) -> Source:

@@ -1,6 +1,8 @@
 """One place for the devices that tests run on. A machine says what it has: EXPECT_GL=llvmpipe, EXPECT_CUDA=1 turn a skip into a failure."""
 
 import os
+import shutil
+import subprocess
 from collections.abc import Iterator
 
 import host_cuda
@@ -98,3 +100,31 @@ def twin() -> Iterator[TwinUnit]:
     """The float64 torch unit: the oracle."""
     with TwinUnit(dtype=torch.float64) as unit:
         yield unit
+
+
+@pytest.fixture(scope="session")
+def display(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A virtual screen of this session's own; without one the test is skipped, or fails where EXPECT_XVFB=1."""
+    missing = [program for program in ("Xvfb", "xdotool") if shutil.which(program) is None]
+    if missing:
+        told = f"{' and '.join(missing)} not installed; on Debian and Ubuntu: apt install xvfb xdotool"
+        pytest.fail(f"EXPECT_XVFB=1, but: {told}") if os.environ.get("EXPECT_XVFB") == "1" else pytest.skip(told)
+    log = tmp_path_factory.mktemp("xvfb") / "log"
+    reader, writer = os.pipe()
+    with log.open("w") as errors:
+        command = ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1280x800x24", "-nolisten", "tcp"]
+        server = subprocess.Popen(command, pass_fds=[writer], stdout=errors, stderr=errors)
+    os.close(writer)
+    with os.fdopen(reader) as answer:
+        number = answer.readline().strip()
+    assert number, f"Xvfb did not start: {log.read_text()}"
+    before = {name: os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")}
+    os.environ["DISPLAY"] = f":{number}"
+    os.environ.pop("WAYLAND_DISPLAY", None)
+    yield f":{number}"
+    for name, value in before.items():
+        os.environ.pop(name, None)
+        if value is not None:
+            os.environ[name] = value
+    server.terminate()
+    server.wait(timeout=10)

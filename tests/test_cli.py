@@ -17,6 +17,7 @@ from bridge.errors import BackendUnavailableError
 from homunculus import allocators, layouts
 from homunculus.cli import app
 from homunculus.compare import compare
+from homunculus.image import read_image
 
 ROOT = Path(__file__).parents[1]
 OUTPUTS = {"footprints.png", "reconstruction.png", "tokens.safetensors", "look.json"}
@@ -290,13 +291,44 @@ def test_the_bench_prints_its_rows_and_writes_them(tmp_path: Path) -> None:
 
 
 def test_the_bench_times_every_allocator(tmp_path: Path) -> None:
-    code, shown, _ = run("bench", "--allocators", "--repeats", 3, "--out", tmp_path)
+    code, shown, _ = run("bench", "allocators", "--repeats", 3, "--out", tmp_path)
     assert code == 0
     rows = json.loads((tmp_path / "allocators.json").read_text())["rows"]
     assert [row["name"] for row in rows] == list(allocators.registry)
     for row in rows:
         assert row["name"] in shown
         assert row["reason"] or row["timing"]["median_ms"] > 0
+
+
+def test_the_bench_times_the_viewer(gl_works: str, tmp_path: Path) -> None:
+    code, shown, _ = run("bench", "view", "--repeats", 3, "--out", tmp_path)
+    assert code == 0
+    report = json.loads((tmp_path / "view.json").read_text())
+    assert [row["view"] for row in report["rows"]][-1] == "all side by side"
+    for row in report["rows"]:
+        assert row["view"] in shown
+        assert row["timing"]["median_ms"] > 0
+        assert row["draw_ms"] > 0
+    assert run("bench", "everything")[0] == 2
+
+
+def test_view_writes_a_picture_and_refuses_what_cannot_be(gl_works: str, tmp_path: Path) -> None:
+    image, out = ROOT / "examples/data/photograph.jpg", tmp_path / "out.png"
+    code, shown, _ = run("view", image, "--at", "0.43,0.22", "--view", "lod", "--size", "200x100", "--screenshot", out)
+    assert code == 0
+    assert shown.strip() == str(out)
+    assert read_image(out).shape == (100, 200, 3)
+    for wrong, told in (
+        (("--view", "x"), "choose one of footprints, reconstruction"),
+        (("--size", "x"), "give pixels, as in --size 1280x800"),
+        (("--at", "2,2"), "give fractions from 0 to 1"),
+        (("--video", tmp_path / "a.mp4"), "give --scanpath gaze.csv"),
+        (("--relevance", tmp_path / "none.npy"), "check the path"),
+    ):
+        code, _, error = run("view", image, "--screenshot", tmp_path / "b.png", *wrong)
+        assert code == 2
+        assert told in error or "one at a time" in error
+    assert [path.name for path in tmp_path.iterdir()] == ["out.png"]
 
 
 def test_version() -> None:

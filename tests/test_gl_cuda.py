@@ -8,7 +8,8 @@ from pictures import white_noise
 from stand_in_cuda import StandInCuda
 
 from bridge import BackendUnavailableError, ClosedError, CudaError, Patches, SamplePlan
-from bridge.gl import context as contexts
+from bridge.gl import cuda as gl_cuda
+from bridge.gl.context import close_all, contexts
 from bridge.gl.cuda import GLCudaUnit
 from bridge.twin.unit import TwinUnit
 from homunculus import layouts
@@ -23,8 +24,8 @@ Open = Callable[[StandInCuda], GLCudaUnit]
 @pytest.fixture
 def open_stand_in(gl_works: str) -> Iterator[Open]:
     """Opens units in contexts of this test's own, and proves at its end that nothing stayed registered or mapped."""
-    before = dict(contexts._contexts)
-    contexts._contexts.clear()
+    before = dict(contexts)
+    contexts.clear()
     opened: list[tuple[GLCudaUnit, StandInCuda]] = []
 
     def open_it(cuda: StandInCuda) -> GLCudaUnit:
@@ -41,8 +42,8 @@ def open_stand_in(gl_works: str) -> Iterator[Open]:
         assert live == {} or not cuda.fail, live
         assert not [resource.name for resource in cuda.resources if resource.registered], "left registered"
         assert not [resource.name for resource in cuda.resources if resource.memory is not None], "left mapped"
-    contexts.close_all()
-    contexts._contexts.update(before)
+    close_all()
+    contexts.update(before)
 
 
 def a_plan(count: int = 20, patch_size: int = 8) -> SamplePlan:
@@ -181,7 +182,7 @@ def test_closing_the_context_inside_the_block(open_stand_in: Open) -> None:
     unit = open_stand_in(cuda)
     pyramid = unit.pyramid(white_noise(*SIZE))
     with unit.sampled(pyramid, a_plan()) as patches:
-        contexts.close_all()
+        close_all()
         assert "unmap" in cuda.names()
     assert patches.pixels.numel() == 0
 
@@ -278,9 +279,9 @@ def devices(*rows: tuple[int | None, bool]) -> list[EGLDevice]:
 
 
 def test_egl_devices_are_tried_in_the_order_of_likelihood(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contexts, "egl_devices", lambda: devices((1, False), (None, True), (None, False), (0, False)))
-    assert contexts._likely_devices(0) == [3, 2, 0, 1]
-    assert contexts._likely_devices(1) == [0, 2, 3, 1]
+    monkeypatch.setattr(gl_cuda, "egl_devices", lambda: devices((1, False), (None, True), (None, False), (0, False)))
+    assert gl_cuda._likely_devices(0) == [3, 2, 0, 1]
+    assert gl_cuda._likely_devices(1) == [0, 2, 3, 1]
 
 
 def test_a_context_on_another_gpu_is_refused_with_what_it_runs_on(open_stand_in: Open) -> None:
@@ -298,23 +299,23 @@ def test_a_refusing_driver_is_one_typed_error(open_stand_in: Open, failing: str)
     with pytest.raises(BackendUnavailableError, match=f"{failing} answered cudaErrorOperatingSystem") as caught:
         open_stand_in(StandInCuda(fail=[failing]))
     assert "NVIDIA_DRIVER_CAPABILITIES" in caught.value.remedy
-    assert contexts._contexts == {}
+    assert contexts == {}
 
 
 def test_under_wsl_the_remedy_is_the_other_backend(open_stand_in: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contexts.platform, "release", lambda: "5.15.167.4-microsoft-standard-WSL2")
+    monkeypatch.setattr(gl_cuda.platform, "release", lambda: "5.15.167.4-microsoft-standard-WSL2")
     with pytest.raises(BackendUnavailableError, match="Under WSL OpenGL and CUDA share no memory; use backend='cuda'"):
         open_stand_in(StandInCuda(fail=["gl_devices"]))
 
 
 def test_without_a_vendor_file_or_library(open_stand_in: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(contexts, "egl_devices", list)
+    monkeypatch.setattr(gl_cuda, "egl_devices", list)
     with pytest.raises(BackendUnavailableError, match="libEGL finds no device"):
         open_stand_in(StandInCuda())
 
     def missing() -> list[EGLDevice]:
         raise OSError("libEGL.so.1: cannot open shared object file")
 
-    monkeypatch.setattr(contexts, "egl_devices", missing)
+    monkeypatch.setattr(gl_cuda, "egl_devices", missing)
     with pytest.raises(BackendUnavailableError, match="libEGL cannot be loaded"):
         open_stand_in(StandInCuda())

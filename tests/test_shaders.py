@@ -114,6 +114,7 @@ def test_every_compute_shader_compiles_in_every_variant(gl_unit: GLUnit, name: s
             for element in range(3)
             for warped in range(2)
         ],
+        "view/atlas.comp": [{"GROUP": 64, "PATCH_SIZE": 14, "WARPED": warped} for warped in range(2)],
         "reduce.comp": [
             {"FORMAT": format, "STORED": stored, "LEVELS": levels}
             for format, stored in (("rgba8", 8), ("rgba16f", 16), ("rgba32f", 32))
@@ -128,4 +129,26 @@ def test_every_compute_shader_compiles_in_every_variant(gl_unit: GLUnit, name: s
     }
     for defines in variants.get(name, [{}]):
         program = gl_unit.context.thread.call(gl_unit.context.program, name, defines)
+        assert program.glo > 0
+
+
+@pytest.mark.gl
+@pytest.mark.parametrize("name", [name for name in shaders.names() if name.endswith(".frag")])
+def test_every_fragment_shader_compiles_in_every_variant(gl_unit: GLUnit, name: str) -> None:
+    vertex = {
+        "view/sum.frag": "view/patch.vert",
+        "view/finest.frag": "view/patch.vert",
+        "view/outline.frag": "view/outline.vert",
+        "view/segment.frag": "view/segment.vert",
+        "view/cortex.frag": "view/area.vert",
+        "view/label.frag": "view/area.vert",
+    }.get(name, "view/image.vert")
+    variants = {
+        "view/warped.frag": ("FINEST", 2),
+        "view/resolve.frag": ("SHOW", 3),
+        "view/cortex.frag": ("HEMIFIELDS", 2),
+    }
+    define, count = variants.get(name, ("UNUSED", 1))
+    for value in range(count):
+        program = gl_unit.context.thread.call(gl_unit.context.drawing, vertex, name, {define: value})
         assert program.glo > 0

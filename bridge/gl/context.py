@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import os
-import platform
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -13,12 +12,10 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-import torch
-
-from bridge.errors import BackendUnavailableError, CudaError, ForkedContextError, GLError, ShaderError
+from bridge.errors import BackendUnavailableError, ForkedContextError, GLError, ShaderError
 from bridge.gl import functions as gl
 from bridge.gl.thread import GLThread, LoopThread
-from interop import Cuda, CudaMemory, HostMemory, Memory, SharedBuffer, Transfers, egl_devices
+from interop import HostMemory, Memory, SharedBuffer, Transfers, egl_devices
 from shaders import explain, source
 
 try:
@@ -160,7 +157,7 @@ class Context:
         self.thread.stop()
 
 
-_contexts: dict[tuple[str, int], Context] = {}  # by kind of memory and EGL device
+contexts: dict[tuple[str, int], Context] = {}  # by kind of memory and EGL device
 _lock = threading.Lock()
 _forked_from: int | None = None
 
@@ -171,16 +168,16 @@ def open_context(device_index: int | None = None) -> Context:
     Raises BackendUnavailableError with what each device answered, or ForkedContextError where opening one would hang.
     """
     answers: list[str] = []
-    with _opening(device_index, lambda: range(_device_count())) as candidates:
+    with opening(device_index, lambda: range(_device_count())) as candidates:
         for index in candidates:
-            if ("host", index) in _contexts:
-                return _contexts["host", index]
+            if ("host", index) in contexts:
+                return contexts["host", index]
             try:
-                _contexts["host", index] = _at(index)
+                contexts["host", index] = context_at(index)
             except Exception as error:  # glcontext and moderngl raise bare Exception
                 answers.append(f"EGL device {index}: {error}")
             else:
-                return _contexts["host", index]
+                return contexts["host", index]
     raise BackendUnavailableError(
         "no OpenGL 4.3 context could be opened through EGL"
         + (f" ({'; '.join(answers)})" if answers else ": libEGL finds no device, so no vendor driver is installed")
@@ -189,43 +186,8 @@ def open_context(device_index: int | None = None) -> Context:
     )
 
 
-def open_cuda_context(cuda: Cuda, device_index: int | None = None) -> Context:
-    """A context that shares its buffers with CUDA, on the EGL device that is this CUDA device, or on the one given.
-
-    EGL's own word on which that is comes first, and whatever it says, cudaGLGetDevices must agree and a buffer must go there
-    and back. Raises BackendUnavailableError with what each EGL device answered, or ForkedContextError.
-    """
-    kind = f"cuda {cuda.ordinal}"
-    answers: list[str] = []
-    with _opening(device_index, lambda: _likely_devices(cuda.ordinal)) as candidates:
-        for index in candidates:
-            if (kind, index) in _contexts:
-                return _contexts[kind, index]
-            try:
-                context = _at(index, CudaMemory(cuda))
-            except Exception as error:  # glcontext and moderngl raise bare Exception
-                answers.append(f"EGL device {index}: {error}")
-                continue
-            try:
-                context.call(_verify, context, cuda)
-            except Exception as error:
-                answers.append(f"EGL device {index} ({context.renderer}): {error}")
-                context.close()
-                continue
-            _contexts[kind, index] = context
-            return context
-    raise BackendUnavailableError(
-        f"no OpenGL context shares memory with CUDA device {cuda.ordinal} ({cuda.name})"
-        + (f": {'; '.join(answers)}" if answers else ": libEGL finds no device"),
-        "under WSL OpenGL and CUDA share no memory; use backend='cuda', which needs no OpenGL"
-        if "microsoft" in platform.release().lower()
-        else "in a container set NVIDIA_DRIVER_CAPABILITIES=compute,utility,graphics, elsewhere install libnvidia-gl of the running "
-        "driver; backend='cuda' needs no OpenGL",
-    )
-
-
 @contextmanager
-def _opening(device_index: int | None, devices: Callable[[], Iterable[int]]) -> Iterator[Iterable[int]]:
+def opening(device_index: int | None, devices: Callable[[], Iterable[int]]) -> Iterator[Iterable[int]]:
     """The EGL devices to try, one caller at a time."""
     if IMPORT_ERROR is not None:
         raise BackendUnavailableError(f"OpenGL needs moderngl ({IMPORT_ERROR}); run: pip install moderngl")
@@ -240,41 +202,9 @@ def _opening(device_index: int | None, devices: Callable[[], Iterable[int]]) -> 
         yield [device_index] if device_index is not None else devices()
 
 
-def _at(index: int, memory: Memory | None = None) -> Context:
+def context_at(index: int, memory: Memory | None = None) -> Context:
+    """A new context on that EGL device."""
     return Context(index, GLThread(f"homunculus-gl-{index}"), partial(_standalone, index), memory)
-
-
-def _likely_devices(ordinal: int) -> list[int]:
-    """First what EGL calls that CUDA device, then hardware of no stated number, of another number, and software."""
-    try:
-        devices = egl_devices()
-    except OSError as error:
-        raise _no_library(error) from None
-    order = sorted(
-        devices,
-        key=lambda device: (
-            device.cuda_ordinal != ordinal,
-            device.software,
-            device.cuda_ordinal is not None,
-            device.index,
-        ),
-    )
-    return [device.index for device in order]
-
-
-def _verify(context: Context, cuda: Cuda) -> None:
-    """On the context's thread. Raises CudaError or GLError where the context and CUDA do not share memory."""
-    devices = cuda.gl_devices()
-    if cuda.ordinal not in devices:
-        raise CudaError(f"runs on CUDA device {devices}, not {cuda.ordinal}" if devices else "runs on no CUDA device")
-    buffer = context.buffer(256, Transfers())
-    try:
-        sent = torch.arange(64, dtype=torch.float32, device=cuda.device)
-        buffer.write(sent)
-        if not torch.equal(buffer.read((64,), torch.float32), sent):
-            raise CudaError("256 bytes written by CUDA came back changed")
-    finally:
-        context.release(buffer)
 
 
 def _standalone(device_index: int) -> Any:
@@ -318,10 +248,10 @@ def _device_count() -> int:
     try:
         return len(egl_devices())
     except OSError as error:
-        raise _no_library(error) from None
+        raise no_library(error) from None
 
 
-def _no_library(error: OSError) -> BackendUnavailableError:
+def no_library(error: OSError) -> BackendUnavailableError:
     return BackendUnavailableError(
         f"libEGL cannot be loaded ({error}). Debian, Ubuntu: apt install libegl1 libgl1 libgl1-mesa-dri"
     )
@@ -329,7 +259,7 @@ def _no_library(error: OSError) -> BackendUnavailableError:
 
 def _after_fork_in_child() -> None:
     global _forked_from, _lock
-    if _contexts or _forked_from is not None:
+    if contexts or _forked_from is not None:
         _forked_from = os.getppid()
     _lock = threading.Lock()
 
@@ -337,8 +267,8 @@ def _after_fork_in_child() -> None:
 def close_all() -> None:
     """Closes every context of this process; the next open_context opens a new one."""
     with _lock:
-        while _contexts:
-            _, context = _contexts.popitem()
+        while contexts:
+            _, context = contexts.popitem()
             context.close()
 
 

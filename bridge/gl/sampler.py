@@ -5,6 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -66,6 +67,12 @@ class ResidentPlan(SamplePlan):
     @property
     def note(self) -> str:
         return self._twin.note
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SamplePlan:
+        """A plan of tensors with these rows; of a warped one, one that still locates points."""
+        if self.program.warped:
+            return replace(self._twin, texels=self._rows).to(device, dtype)
+        return SamplePlan(self._rows, self.patch_size, note=self.note).to(device, dtype)
 
 
 class Sampler:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
-
 from bridge.gl.draw.canvas import Area
 from homunculus.viewer.state import VIEWS, Point, View, ViewState
 
 GAP_PX = 4
+HEMIFIELDS_RATIO = 2.0
 
 
 def panels(state: ViewState, size: tuple[int, int]) -> list[tuple[View, Area]]:
@@ -71,13 +70,14 @@ def center_after_zoom(area: Area, place: Point, factor: float) -> Point:
 
 
 def cortex_parts(area: Area, wedges: int, rings: int) -> tuple[Area, Area]:
-    """Where the chart and the two hemifields go: beside each other, or above each other."""
-    beside = area.width >= area.height
-    width = area.width // 2 if beside else area.width
-    height = area.height if beside else area.height // 2
-    first = fitted(area.left, area.top, width, height, wedges / rings)
-    place = (area.left + width, area.top) if beside else (area.left, area.top + height)
-    return first, fitted(*place, width, height, 2.0)
+    """Where the chart and the two hemifields go: beside each other or above each other, whichever shows the chart larger."""
+    ratio = wedges / rings
+    half_width, half_height = area.width // 2, area.height // 2
+    beside = fitted(area.left, area.top, half_width, area.height, ratio)
+    above = fitted(area.left, area.top, area.width, half_height, ratio)
+    if beside.width >= above.width:
+        return beside, fitted(area.left + half_width, area.top, half_width, area.height, HEMIFIELDS_RATIO)
+    return above, fitted(area.left, area.top + half_height, area.width, half_height, HEMIFIELDS_RATIO)
 
 
 def fitted(left: int, top: int, width: int, height: int, ratio: float) -> Area:
@@ -86,7 +86,3 @@ def fitted(left: int, top: int, width: int, height: int, ratio: float) -> Area:
     inner = (room[0], round(room[0] / ratio)) if room[0] / ratio <= room[1] else (round(room[1] * ratio), room[1])
     inner = max(1, inner[0]), max(1, inner[1])
     return Area(left + (width - inner[0]) // 2, top + (height - inner[1]) // 2, *inner)
-
-
-def octaves(value: float) -> float:
-    return math.log2(max(value, 1e-9))

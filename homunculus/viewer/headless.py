@@ -15,8 +15,9 @@ from torch import Tensor
 from bridge.errors import BackendUnavailableError, PlanError
 from bridge.gl.unit import GLUnit
 from homunculus.viewer import state as states
+from homunculus.viewer.outputs import write_picture
 from homunculus.viewer.scanpath import Scanpath
-from homunculus.viewer.session import Session, write_picture
+from homunculus.viewer.session import Session
 from homunculus.viewer.source import Source, import_av
 from homunculus.viewer.state import Point, ViewState
 
@@ -155,7 +156,7 @@ def video(
         with av.open(str(staging), "w", format=format) as container:
             stream = _stream(av, container, format, fps)
             stream.height, stream.width = session.canvas.size
-            session.playing_since_ms = 0.0
+            session.player.play()
             for number in progress(range(count), count):
                 clock["ms"] = 1000 * number / fps
                 session.frame(wait_s=PLAN_WAIT_S)

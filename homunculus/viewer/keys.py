@@ -109,7 +109,7 @@ def click(session: Session, event: Event) -> None:
     area = area_at(session, event.place)
     if area is None:
         return
-    session.playing_since_ms = None
+    session.player.stop()
     near = math.dist(areas.to_canvas(area, session.state.gaze), event.place) <= FREE_PX * session.scale
     point = areas.to_image(area, event.place)
     session.change(states.free(session.state) if session.state.held and near else states.fix(session.state, point))
@@ -118,7 +118,7 @@ def click(session: Session, event: Event) -> None:
 def add(session: Session, event: Event) -> None:
     point = point_at(session, event.place)
     if point is not None:
-        session.playing_since_ms = None
+        session.player.stop()
         session.change(states.add_fixation(session.state, point))
 
 

@@ -36,6 +36,7 @@ def font(size_px: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size_px)
 
 
+@lru_cache(maxsize=1024)
 def text_width_px(text: str, size_px: int) -> float:
     return float(font(size_px).getlength(text))
 
@@ -55,13 +56,15 @@ def text(lines: Sequence[str], size_px: int, width_px: int = 0) -> Tensor:
 def wrapped(parts: Sequence[str], size_px: int, width_px: int, between: str = "   ") -> list[str]:
     """The parts on as few lines as fit that width; none is split."""
     room = width_px - 2 * round(PAD * size_px)
+    gap, used = text_width_px(between, size_px), 0.0
     lines: list[str] = []
     for part in parts:
-        longer = f"{lines[-1]}{between}{part}" if lines else part
-        if lines and text_width_px(longer, size_px) <= room:
-            lines[-1] = longer
+        own = text_width_px(part, size_px)
+        if lines and used + gap + own <= room:
+            lines[-1], used = f"{lines[-1]}{between}{part}", used + gap + own
         else:
             lines.append(part)
+            used = own
     return lines
 
 

@@ -54,7 +54,7 @@ class Moment:
     scale: float = 1.0
     e0_px: float = 0.0
     note: str = ""
-    picture: int = 0  # counts the pictures shown
+    version: Hashable = 0  # of the picture and the maps
 
 
 class Painter:
@@ -63,6 +63,7 @@ class Painter:
     def __init__(self, canvas: Canvas) -> None:
         self.canvas = canvas
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
+        self._deepest = ((0, 0), 0)
 
     def panels(self, state: ViewState, chrome_px: int) -> list[tuple[View, Area]]:
         height, width = self.canvas.size
@@ -73,15 +74,23 @@ class Painter:
         if not moment.chrome or not moment.status:
             return 0
         size = self._text_px(moment)
-        lines = labels.wrapped(moment.status, size, self.canvas.size[1])
-        return round(1.35 * size) * len(lines) + round(labels.PAD * size)
+        return round(1.35 * size) * len(self._status_lines(moment)) + round(labels.PAD * size)
+
+    def _status_lines(self, moment: Moment) -> list[str]:
+        """As many as were ever needed at this width, so that the picture above does not jump."""
+        width, size = self.canvas.size[1], self._text_px(moment)
+        lines = labels.wrapped(moment.status, size, width)
+        if (width, size) != self._deepest[0]:
+            self._deepest = ((width, size), 0)
+        self._deepest = (self._deepest[0], max(self._deepest[1], len(lines)))
+        return lines + [""] * (self._deepest[1] - len(lines))
 
     def draw(self, moment: Moment) -> None:
         state = moment.state
         shown = self.panels(state, self.status_px(moment))
-        pictures = [(area, moment.pyramid, WITH_PICTURE[view]) for view, area in shown if view in WITH_PICTURE]
-        key = (moment.picture, tuple((area, paleness) for area, _, paleness in pictures))
-        self.canvas.begin(key, pictures)
+        key = (moment.version, state.channel, tuple((view, area) for view, area in shown))
+        outlined = any(view == "footprints" for view, _ in shown)
+        self.canvas.begin(key, lambda: self._ground(moment, shown), outlined=outlined)
         for view, area in shown:
             DRAW[view](self, moment, area)
             if moment.chrome:
@@ -90,6 +99,19 @@ class Painter:
             self._words(moment)
         while len(self._kept) > KEPT_LABELS:
             self.canvas.forget(self._kept.popitem(last=False)[1])
+
+    def _ground(self, moment: Moment, shown: Sequence[tuple[View, Area]]) -> None:
+        """What stays while the gaze moves."""
+        for view, area in shown:
+            if view in WITH_PICTURE:
+                self.canvas.picture(area, moment.pyramid, WITH_PICTURE[view])
+            if view == "relevance" and moment.channels:
+                values = self._map(moment).float()
+                texture = self._texture(("map", id(self._map(moment))), values.clone)
+                self.canvas.heat(area, moment.state.size, texture, float(values.max()), HEAT_OPACITY)
+
+    def _map(self, moment: Moment) -> Tensor:
+        return moment.channels[moment.state.channel % len(moment.channels)][1]
 
     def _footprints(self, moment: Moment, area: Area) -> None:
         lines = marks.Marks(moment.scale)
@@ -119,10 +141,7 @@ class Painter:
 
     def _relevance(self, moment: Moment, area: Area) -> None:
         if moment.channels:
-            _, values = moment.channels[moment.state.channel % len(moment.channels)]
-            peak = float(values.max())
-            texture = self._texture(("map", id(values)), lambda: values.float())
-            self.canvas.heat(area, moment.state.size, texture, peak, HEAT_OPACITY)
+            peak = float(self._map(moment).max())
             self._heat_legend(moment, area, f"{peak:.3g}")
         self._marks(moment, area)
 
@@ -178,14 +197,14 @@ class Painter:
         size = self._text_px(moment)
         bottom = height
         if moment.status:
-            lines = labels.wrapped(moment.status, size, width)
+            lines = self._status_lines(moment)
             texture = self._texture((tuple(lines), size, width), lambda: labels.text(lines, size, width))
             bottom -= texture.size[1]
             self.canvas.label(0, bottom, texture)
         if moment.note:
             lines = labels.wrapped(moment.note.split(" "), size, width, " ")
             texture = self._texture((tuple(lines), size), lambda: labels.text(lines, size))
-            self.canvas.label(max(0, (width - texture.size[0]) // 2), bottom - texture.size[1], texture)
+            self.canvas.label(max(0, (width - texture.size[0]) // 2), bottom - texture.size[1] - 2 * size, texture)
         if moment.state.help and moment.help:
             texture = self._help(moment, size)
             while texture.size[0] > width and size > 7:

@@ -1,4 +1,4 @@
-"""The panel beside the picture: imgui-bundle with its own glfw and OpenGL back ends, where that extra is installed."""
+"""The panel at the right of the picture: imgui-bundle with its own glfw and OpenGL back ends, where that extra is installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from homunculus.viewer.session import Session
 from homunculus.viewer.state import BUDGETS, QUALITY_CYCLE, VIEWS, ViewState
 
 GLSL = "#version 330"
-WIDTH_PX = 290
+WIDTH_PX = 280
 
 
 def open_panel(window: Any, scale: float) -> Panel | None:
@@ -27,7 +27,7 @@ def open_panel(window: Any, scale: float) -> Panel | None:
 
 
 class Panel:
-    """Draws over what the window shows. Its events come first: `wants_mouse` and `wants_keys` tell whether it took them."""
+    """Draws where the canvas ends. Its events come first: `wants_mouse` and `wants_keys` tell whether it took them."""
 
     def __init__(self, imgui: Any, window: Any, scale: float) -> None:
         self._imgui = imgui
@@ -38,6 +38,15 @@ class Panel:
         self._scale = scale
         imgui.backends.glfw_init_for_opengl(ctypes.cast(window, ctypes.c_void_p).value, True)
         imgui.backends.opengl3_init(GLSL)
+
+    @property
+    def width_px(self) -> int:
+        """How many of the window's pixels it takes, at its right."""
+        return round(WIDTH_PX * self._scale)
+
+    def _ratio(self) -> float:
+        """Pixels of one of imgui's units, which are the window system's."""
+        return float(self._imgui.get_io().display_framebuffer_scale.x) or 1.0
 
     @property
     def wants_mouse(self) -> bool:
@@ -52,12 +61,12 @@ class Panel:
         imgui.backends.opengl3_new_frame()
         imgui.backends.glfw_new_frame()
         imgui.new_frame()
-        width = WIDTH_PX * self._scale
-        imgui.set_next_window_pos((session.canvas.size[1] - width - 8, 8), imgui.Cond_.first_use_ever)
-        imgui.set_next_window_size((width, 0), imgui.Cond_.always)
-        imgui.set_next_window_bg_alpha(0.88)
-        imgui.begin("homunculus")
-        imgui.push_item_width(0.6 * width)
+        rows, columns = session.canvas.size
+        ratio = self._ratio()
+        imgui.set_next_window_pos((columns / ratio, 0), imgui.Cond_.always)
+        imgui.set_next_window_size((self.width_px / ratio, rows / ratio), imgui.Cond_.always)
+        imgui.begin("homunculus", None, imgui.WindowFlags_.no_decoration | imgui.WindowFlags_.no_move)
+        imgui.push_item_width(0.6 * self.width_px / ratio)
         state = self._query(session, session.state)
         state = self._eye(session, state)
         state = self._views(state)

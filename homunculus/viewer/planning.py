@@ -7,6 +7,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -27,17 +28,26 @@ WITH_E0 = (*ON_DEVICE, "foveated_pyramid")
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """A plan to make: the state, the picture as the allocators read it, and the relevance that they spend by."""
+    """A plan to make: the state, the picture uint8 [H, W, 3], the relevance to spend by, and the version of the two."""
 
     state: ViewState
-    picture: Tensor
+    picture: np.ndarray[Any, Any]
     relevance: Tensor | None
+    version: Hashable
 
     @property
     def key(self) -> Hashable:
         state = self.state
-        wanted = (state.fixations, state.allocator, state.budget, state.patch_size, state.e0_px, state.query)
-        return wanted, id(self.picture), id(self.relevance)
+        wanted = (
+            state.size,
+            state.fixations,
+            state.allocator,
+            state.budget,
+            state.patch_size,
+            state.e0_px,
+            state.query,
+        )
+        return wanted, None if state.allocator in ON_DEVICE else self.version
 
 
 def fitted_e0_px(state: ViewState) -> float:
@@ -78,9 +88,8 @@ def host_plan(request: Request) -> SamplePlan:
     allocator: Any = allocators.get(state.allocator)
     if state.e0_px is not None and isinstance(allocator, FoveatedPyramid):
         allocator = replace(allocator, a_px=state.e0_px)
-    scene = Scene(
-        state.size, state.fixations, request.relevance, state.patch_size, image=request.picture, query=state.query
-    )
+    picture = torch.from_numpy(request.picture if request.picture.flags.writeable else request.picture.copy())
+    scene = Scene(state.size, state.fixations, request.relevance, state.patch_size, image=picture, query=state.query)
     with one_thread():
         plan: SamplePlan = allocator.allocate(scene, state.budget)
     return plan
@@ -143,8 +152,3 @@ def measurable(state: ViewState, plan: SamplePlan) -> Callable[[], SamplePlan]:
         return lambda: layouts.cortical(state.size, state.gaze, state.budget, state.patch_size, a_px=state.e0_px)
     rows = SamplePlan(plan.footprints.detach().cpu(), plan.patch_size)
     return lambda: rows
-
-
-def as_tensor(picture: Any) -> Tensor:
-    """uint8 [H, W, 3] that torch may keep."""
-    return torch.from_numpy(picture.copy() if not picture.flags.writeable else picture)

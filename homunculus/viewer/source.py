@@ -119,7 +119,8 @@ class Frames:
                 count = self._play_once()
                 if not count or CAMERA.fullmatch(self._path):
                     raise ImageReadError(f"{self._path} gives no more frames; it may be damaged or unplugged")
-                self._container.seek(0)
+                self._container.close()
+                self._container = opened(self._path)
         except HomunculusError as error:
             self._put(error)
         except Exception as error:

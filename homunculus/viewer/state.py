@@ -52,6 +52,13 @@ class ViewState:
         allocators.get(self.allocator)
         if self.budget < 1:
             raise PlanError(f"budget is {self.budget}; it must be at least 1")
+        if self.patch_size < 1:
+            raise PlanError(f"patch_size is {self.patch_size}; it must be at least 1")
+        low, high = E0_RANGE_PX
+        if self.e0_px is not None and not low <= self.e0_px <= high:
+            raise PlanError(
+                f"e0 is {self.e0_px} px; it must lie in {low:g}..{high:g}, or be left out to fit the budget"
+            )
 
     @property
     def gaze(self) -> Point:

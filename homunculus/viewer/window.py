@@ -76,10 +76,10 @@ class Window:
             self._thread = LoopThread()
             self._context = adopt_context(self._thread)
             self._unit = GLUnit(context=self._context, reason="shares the window's context")
-            self.session = make(self._unit, self._canvas_size(), self._scale())
-            self.session.help = keys.rows()
             self._listen()
             self.panel = open_panel(self._handle, self._scale()) if panel else None
+            self.session = make(self._unit, self._canvas_size(), self._scale())
+            self.session.help = keys.rows()
         except BaseException:
             self.close()
             raise
@@ -181,8 +181,10 @@ class Window:
             session.attempt(lambda: session.open_paths(paths))
 
     def _canvas_size(self) -> tuple[int, int]:
+        """What the panel leaves of the window."""
         width, height = self._glfw.get_framebuffer_size(self._handle)
-        return max(1, height), max(1, width)
+        taken = self.panel.width_px if self.panel is not None else 0
+        return max(1, height), max(1, width - taken)
 
     def _scale(self) -> float:
         return max(1.0, float(self._glfw.get_window_content_scale(self._handle)[0]))
@@ -190,7 +192,7 @@ class Window:
     def _on_canvas(self, place: Point) -> Point:
         """From the window's coordinates to the canvas' pixels."""
         width, height = self._glfw.get_window_size(self._handle)
-        rows, columns = self._canvas_size()
+        columns, rows = self._glfw.get_framebuffer_size(self._handle)
         return place[0] * columns / max(1, width), place[1] * rows / max(1, height)
 
     @property
@@ -206,18 +208,18 @@ class Window:
         """Handles what happened, and draws if anything changed; waits at most that long. False where nothing was drawn."""
         assert self.session is not None
         session = self.session
-        if self._extra_frames or session.playing_since_ms is not None:
+        if self._extra_frames or session.player.playing:
             self._glfw.poll_events()
         else:
             self._glfw.wait_events_timeout(wait_s)
         self._thread.pump()
         width, height = self._glfw.get_framebuffer_size(self._handle)
-        changed = session.fingerprint != self._drawn
+        changed = session.pending or session.fingerprint != self._drawn
         if not self.open or not width or not height or not (changed or self._extra_frames):
             return False
         self._extra_frames = EXTRA_FRAMES if changed else self._extra_frames - 1
         session.scale = self._scale()
-        session.canvas.resize((height, width))
+        session.canvas.resize(self._canvas_size())
         session.frame()
         session.canvas.present()
         if self.panel is not None:

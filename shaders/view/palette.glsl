@@ -1,17 +1,12 @@
-// A value as a colour: blended between neighbouring stops, clamped to the first and last.
+// A value as a colour: rows of a texture, whose first and last texel are the first and last stop.
 
-#define PALETTE(name, stops, count) \
-vec3 name(float value) { \
-    float place = clamp(value, 0.0, float(count - 1)); \
-    int low = min(int(place), count - 2); \
-    return mix(stops[low], stops[low + 1], place - float(low)); \
+layout(binding = 4) uniform sampler2D palette;  // row 0: levels of detail, row 1: heat
+
+vec3 stop(float place, float row) {
+    float width = float(textureSize(palette, 0).x);
+    return textureLod(palette, vec2((clamp(place, 0.0, 1.0) * (width - 1.0) + 0.5) / width, row), 0.0).rgb;
 }
 
-#define LODS 7
-#define HEATS 9
-uniform vec3 lod_stops[LODS];    // one a level
-uniform vec3 heat_stops[HEATS];  // from 0 to 1
-PALETTE(lod_color, lod_stops, LODS)
-PALETTE(heat_stop, heat_stops, HEATS)
+vec3 lod_color(float lod) { return stop(lod / 6.0, 0.25); }
 
-vec3 heat_color(float value) { return heat_stop(value * float(HEATS - 1)); }
+vec3 heat_color(float value) { return stop(value, 0.75); }

@@ -10,11 +10,8 @@ uniform int patch_size;
 uniform int columns;   // patches in a row of the atlas
 uniform int max_atlas_level;
 
-flat out vec2 center;
-flat out vec4 inverse_axes;  // image pixels to -1..1 across the patch
-flat out vec2 cell;          // its corner in the atlas
-flat out float weight;
-flat out float level;
+out vec2 place;      // from -1 at one border of the patch to 1 at the other
+flat out vec4 cell;  // its corner in the atlas, its weight, and the atlas' level
 flat out float lod;
 
 const float COARSEST_PX = 4096.0;
@@ -27,18 +24,16 @@ void main() {
     float clamped = clamp(texel_px, 1.0, COARSEST_PX);
     float squared = clamped * clamped;
     float fourth = squared * squared;
-    center = own.center;
-    inverse_axes = vec4(own.down.y, -own.down.x, -own.right.y, own.right.x) * (2.0 / (side * area));
     int row = gl_InstanceID / columns;
-    cell = vec2(gl_InstanceID - row * columns, row) * side;
-    weight = 1.0 / (fourth * fourth);
-    level = clamp(round(log2(step_px / max(texel_px, 1.0))), 0.0, float(max_atlas_level));
+    float level = clamp(round(log2(step_px / max(texel_px, 1.0))), 0.0, float(max_atlas_level));
+    cell = vec4(vec2(gl_InstanceID - row * columns, row) * side, 1.0 / (fourth * fourth), level);
     Taps cut = taps(own.right, own.down, 1000.0);
     lod = quality_lod(cut.step_px, own.lod_bias);
     vec2 turn = vec2(gl_VertexID & 1, gl_VertexID >> 1) * 2.0 - 1.0;
     vec2 half_right = own.right * (0.5 * side);
     vec2 half_down = own.down * (0.5 * side);
     vec2 grown = 1.0 + step_px / max(vec2(length(half_right), length(half_down)), TINY);
+    place = turn * grown;
     gl_Position = area == 0.0 ? vec4(2.0, 2.0, 0.0, 1.0)
-        : position(to_target(own.center + turn.x * grown.x * half_right + turn.y * grown.y * half_down));
+        : position(to_target(own.center + place.x * half_right + place.y * half_down));
 }

@@ -9,13 +9,15 @@ uniform int max_atlas_level;
 
 out vec4 sums;
 
+const float COARSEST_LOD = 64.0;
+
 void main() {
     vec2 point = to_image(gl_FragCoord.xy);
     vec2 place = chart_place(point);
     vec2 axes_px = chart_axes_px(place);
 #if FINEST
     Taps cut = taps(vec2(axes_px.x, 0.0), vec2(0.0, axes_px.y), 1000.0);
-    sums = vec4(quality_lod(cut.step_px, 0.0));
+    sums = vec4(COARSEST_LOD - quality_lod(cut.step_px, 0.0));
 #else
     // Texels that hardly touch the image hold next to nothing: pixels near the border show the texel next to them.
     float angle = (floor(place.x) + 0.5) / texels().x * TURN;

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from math import log2
 from typing import Any, Literal
 
+import torch
 from torch import Tensor
 
 from bridge.gl.draw.target import Target
@@ -17,8 +18,8 @@ from bridge.unit import Closing, Pyramid
 
 Show = Literal["reconstruction", "lod", "difference"]
 SHOWS: tuple[Show, ...] = ("reconstruction", "lod", "difference")
-ATLAS, SUMS, PICTURE, EXTRA = 1, 2, 3, 5  # texture units, as the shaders name them
-NOTHING = 1e9  # a level of detail where no footprint lies
+ATLAS, SUMS, PICTURE, PALETTE, EXTRA = 1, 2, 3, 4, 5  # texture units, as the shaders name them
+PALETTE_STEPS = 240  # six times 40 and eight times 30
 Color = tuple[float, float, float]
 
 
@@ -75,11 +76,22 @@ class Colors:
     unseen: Color = (0.5, 0.5, 0.5)
     ground: Color = (0.11, 0.11, 0.12)
 
+    def palette(self) -> Tensor:
+        """uint8 [2, 241, 4]: both scales, so fine that every stop is a texel of its own."""
+        rows = []
+        for stops in (self.lod, self.heat):
+            place = torch.linspace(0, len(stops) - 1, PALETTE_STEPS + 1, dtype=torch.float64)
+            low = place.floor().clamp(max=len(stops) - 2).long()
+            table = torch.tensor(stops, dtype=torch.float64)
+            rows.append(torch.lerp(table[low], table[low + 1], (place - low)[:, None]))
+        colors = (torch.stack(rows) * 255).round().byte()
+        return torch.cat([colors, torch.full((*colors.shape[:2], 1), 255, dtype=torch.uint8)], -1)
+
 
 class Canvas(Closing):
     """Draws on a texture of (height, width) pixels with the unit's context. Used on the context's thread.
 
-    `begin` lays down the picture, which is kept until it changes; the other calls draw on it, each in its area.
+    `begin` lays down what stays while the gaze moves, such as the picture; the other calls draw on it, each in its area.
     """
 
     def __init__(self, unit: GLUnit, size: tuple[int, int], colors: Colors) -> None:
@@ -87,6 +99,8 @@ class Canvas(Closing):
         self._context = unit.context
         self._target = Target(unit.context, size)
         self._ground_key: object = None
+        self._onto = self._target.shown
+        self._palette = self._target.texture(colors.palette())
 
     @property
     def size(self) -> tuple[int, int]:
@@ -98,18 +112,21 @@ class Canvas(Closing):
             self._target.resize(size)
             self._ground_key = None
 
-    def begin(self, key: object, pictures: Sequence[tuple[Area, Pyramid, float]] = ()) -> None:
-        """Starts a frame with pictures, each in its area, mixed with that share of white. key: what they depend on; with an equal one
-        the last frame's are used again."""
+    def begin(self, key: object, lay: Callable[[], None], *, outlined: bool = False) -> None:
+        """Starts a frame. lay: draws what stays; left out while `key`, which says all it depends on, is the last frame's.
+        outlined: whether `outlines` will be called."""
         if key != self._ground_key:
-            self._target.bind(self._target.ground)
-            self._target.ground.clear(*self.colors.ground, 1.0)
-            for area, pyramid, paleness in pictures:
-                self._picture(area, pyramid, paleness)
+            self._ground_key = None
+            self._onto = self._target.ground
+            self._target.bind(self._onto)
+            self._onto.clear(*self.colors.ground, 1.0)
+            lay()
             self._ground_key = key
-        self._target.start()
+        self._onto = self._target.shown
+        self._target.start(deep=outlined)
 
-    def _picture(self, area: Area, pyramid: Pyramid, paleness: float) -> None:
+    def picture(self, area: Area, pyramid: Pyramid, paleness: float) -> None:
+        """The picture itself, mixed with that share of white."""
         assert isinstance(pyramid, GLPyramid)
         height, width = pyramid.padded_size
         uniforms = {
@@ -119,13 +136,13 @@ class Canvas(Closing):
             "nearest": area.step_px < 0.5,
             "image_px": pyramid.size[::-1],
         }
+        self._target.bind(self._onto, area.rectangle)
         pyramid.texture.use()
-        self._target.bind(self._target.ground, area.rectangle)
         self._draw("view/image.vert", "view/picture.frag", area, uniforms, 4)
 
     def outlines(self, area: Area, tokens: Tokens, width_px: float) -> None:
         """The borders of affine footprints, coloured by level of detail, the finest on top."""
-        uniforms = {"patch_size": tokens.patch_size, "width_px": width_px, **self._stops()}
+        uniforms = {"patch_size": tokens.patch_size, "width_px": width_px}
         self._target.bind(self._target.shown, area.rectangle)
         self._draw("view/outline.vert", "view/outline.frag", area, uniforms, 24, tokens=tokens, blend="deep")
 
@@ -136,8 +153,7 @@ class Canvas(Closing):
         which must not be pale. chart: where warped tokens lie."""
         image = {"image_px": image_size[::-1]}
         finest = show == "lod"
-        self._target.bind(self._target.sums, area.rectangle)
-        self._target.sums.clear(*((NOTHING,) * 4 if finest else (0.0,) * 4))
+        self._target.sum(area.rectangle)
         own = {"patch_size": tokens.patch_size, "max_atlas_level": tokens.max_atlas_level, **image}
         tokens.atlas.use(ATLAS)
         if tokens.warped:
@@ -145,13 +161,13 @@ class Canvas(Closing):
             uniforms = {**own, **chart.uniforms()}
             self._draw("view/image.vert", "view/warped.frag", area, uniforms, 4, defines={"FINEST": int(finest)})
         else:
-            fragment, blend = ("view/finest.frag", "least") if finest else ("view/sum.frag", "add")
+            fragment, blend = ("view/finest.frag", "most") if finest else ("view/sum.frag", "add")
             uniforms = {**own, "columns": tokens.columns}
             self._draw("view/patch.vert", fragment, area, uniforms, 4, tokens=tokens, blend=blend)
         self._target.bind(self._target.shown, area.rectangle)
         self._target.textures["sums"].use(SUMS)
         self._target.textures["ground"].use(PICTURE)
-        uniforms = {"unseen": self.colors.unseen, **image, **self._stops()}
+        uniforms = {"unseen": self.colors.unseen, **image}
         self._draw("view/image.vert", "view/resolve.frag", area, uniforms, 4, defines={"SHOW": SHOWS.index(show)})
 
     def cortex(self, area: Area, tokens: Tokens, chart: Chart, *, hemifields: bool = False) -> None:
@@ -164,9 +180,9 @@ class Canvas(Closing):
 
     def heat(self, area: Area, image_size: tuple[int, int], map: Any, peak: float, opacity: float) -> None:
         """A texture of one channel as colours from 0 to `peak`, stretched over the image. Made by `texture`."""
-        self._target.bind(self._target.shown, area.rectangle)
+        self._target.bind(self._onto, area.rectangle)
         map.use(EXTRA)
-        uniforms = {"image_px": image_size[::-1], "peak": peak, "opacity": opacity, **self._stops()}
+        uniforms = {"image_px": image_size[::-1], "peak": peak, "opacity": opacity}
         self._draw("view/image.vert", "view/heat.frag", area, uniforms, 4, blend="over")
 
     def segments(self, area: Area, rows: Tensor) -> None:
@@ -198,9 +214,6 @@ class Canvas(Closing):
         self._target.present()
         self._context.check("presenting a frame")
 
-    def _stops(self) -> dict[str, Any]:
-        return {"lod_stops": list(self.colors.lod), "heat_stops": list(self.colors.heat)}
-
     def _draw(
         self,
         vertex: str,
@@ -216,6 +229,7 @@ class Canvas(Closing):
     ) -> None:
         program = self._context.drawing(vertex, fragment, defines or {})
         height, width = self.size
+        self._palette.use(PALETTE)
         for name, value in {"target_px": (float(width), float(height)), **area.uniforms(), **uniforms}.items():
             if name in program:
                 program[name] = value
@@ -223,4 +237,5 @@ class Canvas(Closing):
         self._context.check(f"drawing with {fragment}")
 
     def close(self) -> None:
+        self._target.forget(self._palette)
         self._target.close()

@@ -22,8 +22,8 @@ class Target:
         self._context = context
         self._gl: Any = context.moderngl
         self._owned: list[Any] = []
-        self._extra = 0
         self.size = (0, 0)
+        self._summed = False
         self.resize(size)
 
     def resize(self, size: tuple[int, int]) -> None:
@@ -49,20 +49,29 @@ class Target:
         framebuffer.scissor = rectangle
         framebuffer.use()
 
-    def start(self) -> None:
-        """Puts the ground into `shown` and makes it the target."""
-        self.bind(self.shown)
-        self.shown.clear(depth=1.0)
+    def start(self, *, deep: bool) -> None:
+        """Puts the ground into `shown`. deep: with an empty depth buffer."""
+        if deep:
+            self.bind(self.shown)
+            self.shown.clear(depth=1.0)
         height, width = self.size
         self._blit(self.ground.glo, self.shown.glo, (0, 0, width, height))
-        self.bind(self.shown)
+        self._summed = False
+
+    def sum(self, rectangle: Rectangle) -> None:
+        """Makes `sums` the target, empty in every frame: cleared as a whole, which a software rasteriser does on the fly."""
+        if not self._summed:
+            self.bind(self.sums)
+            self.sums.clear()
+            self._summed = True
+        self.bind(self.sums, rectangle)
 
     def render(
         self, program: Any, vertices: int, *, tokens: Tokens | None = None, lines: Tensor | None = None, blend: str = ""
     ) -> None:
         """A strip of four vertices, or triangles: once, for every footprint, or for every line.
 
-        blend: nothing, `over` (by alpha), `add`, `least`, or `deep` (over, and the nearer on top).
+        blend: nothing, `over` (by alpha), `add`, `most`, or `deep` (over, and the nearer on top).
         """
         m = self._gl
         content: list[tuple[Any, ...]] = []
@@ -76,7 +85,7 @@ class Target:
             content = [(buffer, "4f 4f 1f/i", "ends", "color", "width_px")]
             instances = len(lines)
         m.enable_only((m.BLEND if blend else 0) | (m.DEPTH_TEST if blend == "deep" else 0))
-        m.blend_equation = m.MIN if blend == "least" else m.FUNC_ADD
+        m.blend_equation = m.MAX if blend == "most" else m.FUNC_ADD
         m.blend_func = (
             (m.ONE, m.ONE) if blend == "add" else (m.SRC_ALPHA, m.ONE_MINUS_SRC_ALPHA, m.ONE, m.ONE_MINUS_SRC_ALPHA)
         )

@@ -1,0 +1,90 @@
+"""The eye of a session: from what is asked for to patches on the device, and no step twice."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from bridge.gl.draw.canvas import Chart
+from bridge.gl.draw.tokens import Tokens
+from bridge.gl.unit import GLUnit
+from bridge.plan import SamplePlan
+from bridge.unit import Pyramid
+from homunculus.viewer import planning
+from homunculus.viewer.planning import Request
+from homunculus.viewer.state import ViewState
+
+
+class Eye:
+    """The plan, its patches and, where a view needs it, the cortical image. Used on the unit's thread.
+
+    plan: the last that could be made; None before the first. chart: where its patches lie, if they are warped.
+    """
+
+    def __init__(self, unit: GLUnit) -> None:
+        self.unit = unit
+        self.tokens, self._cortex = Tokens(unit), Tokens(unit)
+        self.plan: SamplePlan | None = None
+        self.chart: Chart | None = None
+        self.planner = planning.Planner()
+        self._asked: Hashable = None
+        self._planned: Hashable = None
+        self._sampled: Hashable = None
+        self._cortex_sampled: Hashable = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the plan asked for last is still being made."""
+        return self._asked != self._planned
+
+    def plan_for(self, request: Request, wait_s: float = 0.0) -> None:
+        """Makes the plan on the device at once, or has it made on the host and takes it when it is there, in a later call; wait_s:
+        how long this one may wait for it. Raises, once a request, where it cannot be made; the old plan stays."""
+        made = self.planner.poll()
+        if request.key != self._asked:
+            self._asked = request.key
+            plan = planning.device_plan(self.unit, request.state)
+            if plan is not None:
+                self._take(plan, request)
+                return
+            self.planner.ask(request)
+            made = self.planner.poll(wait_s) if wait_s else made
+        if made is None:
+            return
+        answered, result = made
+        same = answered.state.allocator == request.state.allocator and answered.state.size == request.state.size
+        if same and isinstance(result, Exception):
+            self._planned = answered.key
+            raise result
+        if same and isinstance(result, SamplePlan):
+            self._take(result, answered)
+
+    def _take(self, plan: SamplePlan, request: Request) -> None:
+        self.plan, self._planned, self._sampled = plan, request.key, None
+        self.chart = planning.chart_of(request.state) if request.state.allocator == "cortical" else None
+
+    def sample(self, pyramid: Pyramid, state: ViewState, picture: int, *, minified: bool) -> None:
+        """The patches of the plan, unless they are there. picture: another number for another pyramid."""
+        key = (picture, state.quality, minified)
+        if self.plan is not None and key != self._sampled:
+            columns = self.chart.wedges if self.chart is not None else 0
+            self.tokens.sample(pyramid, self.plan, quality=state.quality, columns=columns, minified=minified)
+            self._sampled = key
+
+    def cortical_image(self, pyramid: Pyramid, state: ViewState, picture: int) -> tuple[Tokens, Chart]:
+        """The patches of the log-polar image around the gaze, and its chart: the plan's own where it is one."""
+        if self.chart is not None and self._sampled is not None:
+            return self.tokens, self.chart
+        chart = planning.chart_of(state)
+        key = (chart, state.patch_size, state.quality, picture)
+        if key != self._cortex_sampled:
+            self._cortex_sampled = None
+            plan = planning.cortical_plan(self.unit, state, chart)
+            self._cortex.sample(pyramid, plan, quality=state.quality, columns=chart.wedges)
+            self._cortex_sampled = key
+        return self._cortex, chart
+
+    def close(self) -> None:
+        self.planner.close()
+        self.plan = None
+        self.tokens.close()
+        self._cortex.close()

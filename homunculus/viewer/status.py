@@ -1,0 +1,75 @@
+"""The status line: what the numbers are, and how often they are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from bridge.plan import SamplePlan
+from bridge.unit import Stats
+from homunculus.viewer import planning
+from homunculus.viewer.measuring import Measured, Measurer
+from homunculus.viewer.state import ViewState
+
+WORDS_MS = 100.0
+MEASURE_MS = 250.0
+
+
+class Status:
+    """Takes part of a frame now and then: words ten times a second, coverage four times. now_ms: the clock."""
+
+    def __init__(self, now_ms: Callable[[], float], stats: Stats) -> None:
+        self._now_ms, self._stats = now_ms, stats
+        self._measurer = Measurer()
+        self.measured: Measured | None = None
+        self._plan: SamplePlan | None = None
+        self._measured_ms = self._worded_ms = -1e9
+        self._words: list[str] = []
+        self._host = (0, 0)
+
+    def ready(self, plan: SamplePlan | None) -> bool:
+        """Whether a frame would show newer numbers."""
+        return self._measurer.ready or (plan is not self._plan and self._now_ms() - self._measured_ms >= MEASURE_MS)
+
+    def measure(self, state: ViewState, plan: SamplePlan | None) -> None:
+        """Has a new plan measured, unless that is being done or was done just now: it takes processor time from drawing."""
+        self.measured = self._measurer.poll() or self.measured
+        due = self._now_ms() - self._measured_ms >= MEASURE_MS and not self._measurer.busy
+        if due and plan is not None and plan is not self._plan:
+            self._plan, self._measured_ms = plan, self._now_ms()
+            self._measurer.ask(planning.measurable(state, plan), state.size)
+
+    def settle(self, state: ViewState, plan: SamplePlan | None, wait_s: float) -> None:
+        """Waits until the plan is measured, for a picture whose words must be right."""
+        self.measure(state, plan)
+        self.measured = self._measurer.poll(wait_s) or self.measured
+        self._worded_ms = -1e9
+
+    def words(self, state: ViewState, tokens: int, timings_ms: Mapping[str, float], mode: str) -> list[str]:
+        """The parts of the line. mode: what moves the gaze."""
+        if self._now_ms() - self._worded_ms < WORDS_MS:
+            return self._words
+        self._worded_ms = self._now_ms()
+        before, self._host = self._host, (self._stats.bytes_to_device, self._stats.bytes_to_host)
+        inwards, outwards = (_bytes(now - then) for now, then in zip(self._host, before, strict=True))
+        more = f" (+{len(state.fixations) - 1})" if len(state.fixations) > 1 else ""
+        self._words = [
+            f"fixation {state.gaze[0]:.0f}, {state.gaze[1]:.0f} px{more} {mode}",
+            f"{tokens} tokens by {state.allocator}, {state.quality}",
+        ]
+        if self.measured is not None:
+            low, high = self.measured.lods
+            self._words += [f"coverage {100 * self.measured.coverage:.1f} %", f"LOD {low:.1f} to {high:.1f}"]
+        if state.allocator in planning.WITH_E0:
+            fitted = "" if state.e0_px else " fitted"
+            self._words.append(f"e0 {planning.fitted_e0_px(state):.0f} px{fitted}")
+        self._words.append(f"over the host {inwards} in, {outwards} out")
+        self._words.append(" ".join(f"{name} {time_ms:.1f}" for name, time_ms in timings_ms.items()) + " ms")
+        return self._words
+
+    def close(self) -> None:
+        self._measurer.close()
+        self._plan = None
+
+
+def _bytes(count: int) -> str:
+    return f"{count} B" if count < 1000 else f"{count / 1000:.1f} kB" if count < 1e6 else f"{count / 1e6:.1f} MB"
