@@ -19,15 +19,18 @@ from bridge import (
     TextureUnit,
     open_unit,
 )
-from homunculus import allocators, cortex, layouts
+from homunculus import allocators, cortex, layouts, relevance
 from homunculus.budget import TokenBank
 from homunculus.compare import Comparison, compare
 from homunculus.encoder import FoveatedViT
 from homunculus.errors import ModelError, QueryError
 from homunculus.image import read_image
-from homunculus.look import Look, look
+from homunculus.look import Glimpse, Look, look
+from homunculus.loop import Homunculus
 from homunculus.maps import read_relevance
 from homunculus.metrics import PlanMetrics, measure
+from homunculus.query import Query
+from homunculus.relevance import Evidence, Relevance
 from homunculus.report import Reconstruction, draw_footprints, reconstruct
 from homunculus.scene import Scene
 
@@ -35,9 +38,12 @@ __all__ = [
     "BackendUnavailableError",
     "ClosedError",
     "Comparison",
+    "Evidence",
     "ForkedContextError",
     "FoveatedViT",
     "GLError",
+    "Glimpse",
+    "Homunculus",
     "HomunculusError",
     "ImageError",
     "ImageReadError",
@@ -49,8 +55,10 @@ __all__ = [
     "PlanMetrics",
     "PlanProgram",
     "Pyramid",
+    "Query",
     "QueryError",
     "Reconstruction",
+    "Relevance",
     "SamplePlan",
     "Scene",
     "ShaderError",
@@ -68,4 +76,5 @@ __all__ = [
     "read_image",
     "read_relevance",
     "reconstruct",
+    "relevance",
 ]

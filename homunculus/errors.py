@@ -1,4 +1,4 @@
-"""Errors of the parts that hold a model. The rest are in `bridge.errors`; all share one base."""
+"""Errors of the parts that hold a model or read data. The rest are in `bridge.errors`; all share one base."""
 
 from bridge.errors import HomunculusError
 
@@ -9,3 +9,7 @@ class ModelError(HomunculusError, ValueError):
 
 class QueryError(HomunculusError, ValueError):
     """A query that says nothing, or that cannot be read or encoded."""
+
+
+class DataError(HomunculusError, ValueError):
+    """A data file that does not say what it should, or does not fit what it is used with."""

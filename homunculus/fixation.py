@@ -35,10 +35,10 @@ INHIBITION = 1.2  # standard deviation of Gaussian inhibition of return, over a
 class Fixations:
     """K points chosen one after the other; every field is a tensor where the relevance map lives.
 
-    points: float [K, 2] (x, y) in pixels. utility: [K], U in 0..1 of the first k + 1 points. kept: bool [K], False from the
-    first point that adds less than the least gain; such points repeat the last kept one, so that whatever looks at the
-    nearest of all points sees no difference. flat: bool scalar, whether the map says too little to choose by, and the
-    first point is the middle of the image.
+    points: float [K, 2] (x, y) in pixels. utility: [K], U in 0..1 of the first k + 1 points and of what was seen before. kept:
+    bool [K], False from the first point that adds less than the least gain; such points repeat the last kept one, so that
+    whatever looks at the nearest of all points sees no difference. flat: bool scalar, whether the map says too little to
+    choose by, and the first point is the middle of the image.
     """
 
     points: Tensor
@@ -82,12 +82,11 @@ def fixate(
     relevance with Gaussian inhibition of return (Itti, Koch & Niebur 1998) of 1.2 a; `argmax` the maximum alone, which
     never moves on; `center`; and `random`, seeded. a_px: the acuity's constant, by default a tenth of the longer side.
     seen: [J, 2] pixels already looked at, which count as fixations and are not returned. least_gain: a point that raises
-    utility by a smaller share ends the sequence; the first is always kept.
+    utility by a smaller share ends the sequence; the first of all is always kept.
     Points are refined within their cell by a parabola through its neighbours.
     Raises PlanError for a policy, shape or number out of range.
     """
-    if policy not in POLICIES:
-        raise PlanError(f"policy is {policy!r}; choose one of {', '.join(POLICIES)}")
+    check_policy(policy)
     if relevance.ndim != 2 or not relevance.is_floating_point() or relevance.numel() < 1:
         raise PlanError(f"relevance is {relevance.dtype} {tuple(relevance.shape)}; expected floats [h, w]")
     if a_px is not None and not a_px > 0:
@@ -101,9 +100,14 @@ def fixate(
     return field.judged(chosen, old, least_gain)
 
 
+def check_policy(policy: str) -> None:
+    if policy not in POLICIES:
+        raise PlanError(f"policy is {policy!r}; choose one of {', '.join(POLICIES)}")
+
+
 def given(points: Sequence[Sequence[float]] | Tensor, size: tuple[int, int]) -> Fixations:
-    """Fixations that the caller names, (x, y) in pixels, all kept. Raises PlanError for a point outside the image."""
-    chosen = check_fixations(points, *size).float()
+    """Fixations that the caller names, (x, y) in pixels, none or more, all kept. Raises PlanError for a point outside the image."""
+    chosen = check_fixations(points, *size) if len(points) else torch.zeros(0, 2)
     return Fixations(chosen, chosen.new_zeros(len(chosen)), torch.ones(len(chosen)).bool(), torch.tensor(False))
 
 
@@ -111,6 +115,14 @@ def utility(relevance: Tensor, size: tuple[int, int], points: Tensor, a_px: floa
     """U in 0..1 of points [K, 2] looked at together, a scalar."""
     field = _Field(relevance.detach(), size, A_SHARE * max(size) if a_px is None else a_px)
     return field.utility(field.acuity(points.to(field.share)).amax(0))
+
+
+def margin(relevance: Tensor, size: tuple[int, int], a_px: float | None = None) -> Tensor:
+    """0..1, a scalar: 1 less the greatest relevance farther than a from the maximum, over the maximum."""
+    field = _Field(relevance.detach(), size, A_SHARE * max(size) if a_px is None else a_px)
+    far = field.distance_px(field.peak(field.map)[None])[0] > field.a_px
+    greatest = field.share.amax()
+    return 1 - (field.share * far).amax() / greatest.clamp(min=torch.finfo(greatest.dtype).tiny)
 
 
 def attention_entropy(attention: Tensor) -> Tensor:
@@ -142,11 +154,6 @@ class _Field:
         return self.share.new_tensor([self.size[1] / 2, self.size[0] / 2])
 
     @cached_property
-    def places(self) -> Tensor:
-        """[cells, 2] (x, y) in pixels of the middle of every cell."""
-        return self.lattice(*self.map.shape)
-
-    @cached_property
     def candidates(self) -> tuple[int, int]:
         """Rows and columns of the places to look at that are tried first."""
         step = -(-max(self.map.shape) // CANDIDATES)
@@ -157,21 +164,28 @@ class _Field:
         """[candidates, cells]"""
         return self.acuity(self.lattice(*self.candidates))
 
-    def lattice(self, rows: int, columns: int) -> Tensor:
-        """[rows * columns, 2] (x, y) in pixels of the middles of equal parts of the image."""
+    def middles(self, rows: int, columns: int) -> tuple[Tensor, Tensor]:
+        """x [columns] and y [rows] in pixels of the middles of equal parts of the image."""
         y, x = (
             (torch.arange(count, device=self.share.device, dtype=self.share.dtype) + 0.5) * (side / count)
             for count, side in zip((rows, columns), self.size, strict=True)
         )
+        return x, y
+
+    def lattice(self, rows: int, columns: int) -> Tensor:
+        """[rows * columns, 2] (x, y) in pixels of the same."""
+        x, y = self.middles(rows, columns)
         return torch.stack([x.expand(rows, -1), y[:, None].expand(-1, columns)], -1).reshape(-1, 2)
 
     def distance_px(self, points: Tensor) -> Tensor:
-        """[K, cells] from points [K, 2]."""
-        return torch.cdist(points, self.places, compute_mode="donot_use_mm_for_euclid_dist")
+        """[K, cells] from points [K, 2] to the middle of every cell."""
+        x, y = self.middles(*self.map.shape)
+        squared = (points[:, 0, None, None] - x).square() + (points[:, 1, None, None] - y[:, None]).square()
+        return squared.sqrt_().flatten(1)
 
     def acuity(self, points: Tensor) -> Tensor:
         """[K, cells]: v of every place seen from points [K, 2]."""
-        return 1 / (1 + self.distance_px(points) / self.a_px)
+        return self.a_px / self.distance_px(points).add_(self.a_px)
 
     def seen(self, points: Tensor) -> Tensor:
         """[cells]: the best acuity with which points [K, 2], none or more, see every place."""
@@ -208,10 +222,10 @@ class _Field:
         """The points with their utility, those after the first small gain replaced by the last before it."""
         seen = torch.maximum(self.acuity(points).cummax(0).values, self.seen(old))
         reached = (seen * self.share).sum(1)
-        before = torch.cat([reached.new_zeros(1), reached[:-1]])
+        before = torch.cat([self.utility(self.seen(old))[None], reached[:-1]])
         small = reached - before < least_gain * before
-        kept = torch.cat([small.new_ones(1), small[1:].cumsum(0) == 0])
-        last = kept.sum() - 1
+        kept = small.cumsum(0) == 0
+        last = (kept.sum() - 1).clamp(min=0)
         index = torch.minimum(torch.arange(len(points), device=points.device), last)
         return Fixations(points[index], reached[index], kept, self.flat)
 

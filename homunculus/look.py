@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
 from pathlib import Path
@@ -21,10 +22,14 @@ from bridge.errors import ImageError, PlanError
 from bridge.law import Quality
 from bridge.open import Backend, open_unit
 from bridge.plan import SamplePlan
-from bridge.unit import Images, Patches, TextureUnit
+from bridge.unit import Images, Patches, Pyramid, TextureUnit
 from homunculus import allocators, layouts
+from homunculus.encoder import Encoding
+from homunculus.fixation import Fixations, given
 from homunculus.image import Array, read_image
 from homunculus.metrics import PlanMetrics, measure
+from homunculus.query import Query
+from homunculus.relevance import Relevance
 from homunculus.report import write_look
 from homunculus.scene import Scene
 
@@ -33,25 +38,79 @@ CENTER = (0.5, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
-    """What one look saw. image: uint8 [H, W, 3]; fixations: (x, y) in pixels; request, unit: as told by `as_dict`."""
+class Glimpse:
+    """One plan and what it showed. patches: in 0..1; encoding: what the encoder made of them, None without one."""
 
-    image: Array
-    fixations: list[tuple[float, float]]
+    fixations: Fixations
     plan: SamplePlan
     patches: Patches
-    metrics: PlanMetrics
+    encoding: Encoding | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What was seen of one image, in one glimpse or several; plan, patches and tokens are those of the last.
+
+    source: the image [H, W, 3] as it was given; request, unit: as told by `as_dict`; timings_ms: by part, on the host's clock.
+    query: what was looked for; relevance: the maps [1, rows, columns] that the fixations were chosen on; notes: what the caller might not
+    expect. All but `plan`, `patches`, `tokens` and `relevance` visit the host.
+    """
+
+    source: Images
+    glimpses: Sequence[Glimpse]
     request: Mapping[str, Any]
     unit: Mapping[str, Any]
     timings_ms: Mapping[str, float]
+    query: Query | None = None
+    relevance: Relevance | None = None
+    remarks: Sequence[str] = ()
+
+    @property
+    def plan(self) -> SamplePlan:
+        return self.glimpses[-1].plan
+
+    @property
+    def patches(self) -> Patches:
+        return self.glimpses[-1].patches
+
+    @property
+    def tokens(self) -> Tensor | None:
+        """[N, D] in the plan's order, None without an encoder."""
+        encoding = self.glimpses[-1].encoding
+        return None if encoding is None else encoding.tokens
+
+    @cached_property
+    def image(self) -> Array:
+        """uint8 [H, W, 3]."""
+        return picture_of(self.source)
+
+    @cached_property
+    def fixations(self) -> list[tuple[float, float]]:
+        """(x, y) in pixels, in order, over all glimpses."""
+        return [point for glimpse in self.glimpses for point in glimpse.fixations.as_list()]
+
+    @cached_property
+    def metrics(self) -> PlanMetrics:
+        """Of the last plan, around its own fixations."""
+        fixations = self.glimpses[-1].fixations.as_list() or None
+        return measure(self.plan.to("cpu"), self.image.shape[:2], fixations)
+
+    @cached_property
+    def notes(self) -> list[str]:
+        told = [self.plan.note, *(glimpse.fixations.note() for glimpse in self.glimpses), *self.remarks]
+        return list(dict.fromkeys(note for note in told if note))
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the arrays, in JSON types: what look.json holds."""
         return {
             "image_size": list(self.image.shape[:2]),
             "fixations_px": [list(point) for point in self.fixations],
+            "query": None if self.query is None else self.query.as_dict(),
+            "relevance": None if self.relevance is None else {"inactive": self.relevance.inactive},
             "request": dict(self.request),
             "plan": {"warped": self.plan.texels is not None, "note": self.plan.note},
+            "tokens": None if self.tokens is None else list(self.tokens.shape),
+            "notes": self.notes,
             "metrics": {name: value if isfinite(value) else None for name, value in self.metrics.as_dict().items()},
             "unit": dict(self.unit),
             "timings_ms": dict(self.timings_ms),
@@ -59,8 +118,21 @@ class Look:
         }
 
     def save(self, out_dir: str | os.PathLike[str]) -> list[Path]:
-        """Writes footprints.png, reconstruction.png, tokens.safetensors and look.json, all of them or none."""
-        return write_look(out_dir, self.image, self.plan, self.patches, self.fixations, self.as_dict())
+        """Writes footprints.png, reconstruction.png, tokens.safetensors and look.json, and relevance.png where relevance was
+        measured; all of them or none.
+        """
+        found = self.relevance
+        maps = {} if found is None else {**found.maps, "total": found.total}
+        return write_look(
+            out_dir,
+            self.image,
+            self.plan,
+            self.patches,
+            self.fixations,
+            self.as_dict(),
+            maps={name: map_[0] for name, map_ in maps.items()},
+            tokens=self.tokens,
+        )
 
 
 def look(
@@ -99,16 +171,14 @@ def look(
     if layout is not None:
         plan = layouts.get(layout)((height, width), fixations, budget, patch_size)
     else:
-        seen = torch.from_numpy(np.array(picture))
-        scene = Scene((height, width), fixations, relevance, patch_size, image=seen, query=query)
+        shown = torch.from_numpy(np.array(picture))
+        scene = Scene((height, width), fixations, relevance, patch_size, image=shown, query=query)
         plan = allocators.get(str(allocator)).allocate(scene, budget)
     clock.lap("plan")
     with ExitStack() as stack:
         unit = stack.enter_context(open_unit(backend)) if unit is None else unit
         clock.lap("open")
-        patches, used = _sampled(unit, pixels, plan, quality, clock)
-    metrics = measure(plan, (height, width), fixations or None)
-    clock.lap("metrics")
+        patches, record = _sampled(unit, pixels, plan, quality, clock)
     request = {
         "image": os.fspath(image) if isinstance(image, str | os.PathLike) else None,
         "at": [list(point) for point in fractions],
@@ -121,7 +191,10 @@ def look(
         "quality": quality,
         "backend": backend,
     }
-    return Look(picture, fixations, plan, patches, metrics, request, used, clock.laps_ms)
+    seen = Look(pixels, [Glimpse(given(fixations, (height, width)), plan, patches)], request, record, clock.laps_ms)
+    seen.metrics  # noqa: B018  measured here, so that its time is told apart
+    clock.lap("metrics")
+    return seen
 
 
 def _sampled(
@@ -135,15 +208,20 @@ def _sampled(
         if patches.pixels.is_cuda:
             torch.cuda.synchronize()
         clock.lap("sample")
-        return patches, {
-            "backend": unit.backend,
-            "renderer": unit.renderer,
-            "reason": unit.reason,
-            "builder": pyramid.builder,
-            "format": pyramid.format,
-            "max_level": pyramid.max_level,
-            **{name: count - before[name] for name, count in vars(unit.stats).items()},
-        }
+        return patches, used(unit, pyramid, before)
+
+
+def used(unit: TextureUnit, pyramid: Pyramid, before: Mapping[str, int]) -> dict[str, Any]:
+    """What look.json says of a unit and a pyramid, and what was added to the counts since `before`."""
+    return {
+        "backend": unit.backend,
+        "renderer": unit.renderer,
+        "reason": unit.reason,
+        "builder": pyramid.builder,
+        "format": pyramid.format,
+        "max_level": pyramid.max_level,
+        **{name: count - before[name] for name, count in vars(unit.stats).items()},
+    }
 
 
 def _one_way(layout: str | None, allocator: str | None, told: bool) -> str | None:
@@ -160,7 +238,7 @@ def _one_way(layout: str | None, allocator: str | None, told: bool) -> str | Non
 
 
 class Clock:
-    """Milliseconds by part, in order."""
+    """Milliseconds by part, in order; a part that comes again adds to its own."""
 
     def __init__(self) -> None:
         self.laps_ms: dict[str, float] = {}
@@ -168,7 +246,7 @@ class Clock:
 
     def lap(self, name: str) -> None:
         now = perf_counter()
-        self.laps_ms[name] = round(1000 * (now - self._start), 3)
+        self.laps_ms[name] = round(self.laps_ms.get(name, 0.0) + 1000 * (now - self._start), 3)
         self._start = now
 
 

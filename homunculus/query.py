@@ -58,17 +58,23 @@ class Query:
 
     text: words. A place in it (`top left`, `in the bottom right corner`, `centre`) becomes a prior, a colour word a colour
     to look for, and what is left, `subject`, is what a text encoder reads. example: uint8 [h, w, 3], a crop at the
-    picture's scale: find what looks like this. point: (x, y) as fractions of width and height.
+    picture's scale: find what looks like this. point: (x, y) as fractions of width and height. embedding: [D], what is
+    looked for as a vector in the encoder's text space, in place of the subject.
     Raises QueryError for a query without any of these, or of a wrong shape or type.
     """
 
     text: str = ""
     example: Tensor | None = None
     point: tuple[float, float] | None = None
+    embedding: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if not self.text.strip() and self.example is None and self.point is None:
+        if not self.text.strip() and self.example is None and self.point is None and self.embedding is None:
             raise QueryError("the query is empty; give words, an example crop or a point, or no query at all")
+        if self.embedding is not None and (self.embedding.ndim != 1 or not self.embedding.is_floating_point()):
+            raise QueryError(
+                f"the embedding is {self.embedding.dtype} {tuple(self.embedding.shape)}; expected floats [D]"
+            )
         if self.example is not None and (
             self.example.dtype != torch.uint8 or self.example.ndim != 3 or self.example.shape[2] != 3
         ):
@@ -153,4 +159,5 @@ class Query:
             "place": self.place,
             "point": self.point,
             "example": None if self.example is None else list(self.example.shape),
+            "embedding": None if self.embedding is None else list(self.embedding.shape),
         }

@@ -16,6 +16,7 @@ from bridge.gl.context import open_context
 from bridge.gl.cuda import GLCudaUnit
 from bridge.gl.unit import GLUnit
 from bridge.twin.unit import TwinUnit
+from bridge.unit import TextureUnit
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -128,3 +129,20 @@ def display(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             os.environ[name] = value
     server.terminate()
     server.wait(timeout=10)
+
+
+@pytest.fixture
+def fastest_unit() -> Iterator[TextureUnit]:
+    """The first unit that works here."""
+    with open_unit() as unit:
+        yield unit
+
+
+@pytest.fixture(params=["torch", pytest.param("gl", marks=pytest.mark.gl)])
+def any_unit(request: pytest.FixtureRequest) -> Iterator[TextureUnit]:
+    """Each unit in turn; gl as `gl_unit` gives it."""
+    if request.param == "gl":
+        yield request.getfixturevalue("gl_unit")
+    else:
+        with TwinUnit() as unit:
+            yield unit

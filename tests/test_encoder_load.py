@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import FAMILIES, native_plan, tiny
+from tiny_models import FAMILIES, native_plan, tiny, write_tokenizer
 
 import homunculus as hm
 from homunculus.encoder import TextEncoder
@@ -153,27 +153,6 @@ def test_importing_the_library_imports_no_transformers() -> None:
 
 
 # Texts
-
-
-def write_tokenizer(folder: Path, family: str) -> None:
-    """A tokenizer of a few letters: CLIP's own kind, or a small one of the tokenizers library, as SigLIP folders carry."""
-    if family == "clip":
-        from transformers import CLIPTokenizer
-
-        letters = [chr(code) for code in range(97, 123)]
-        symbols = ["<|startoftext|>", "<|endoftext|>", *letters, *(letter + "</w>" for letter in letters), ".</w>"]
-        vocabulary = {symbol: index for index, symbol in enumerate(symbols)}
-        (folder / "vocab.json").write_text(json.dumps(vocabulary), "utf-8")
-        (folder / "merges.txt").write_text("#version: 0.2\n", "utf-8")
-        CLIPTokenizer.from_pretrained(folder).save_pretrained(folder)
-        return
-    from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import PreTrainedTokenizerFast
-
-    words = {"<pad>": 2, "<unk>": 0, "a": 3, "photo": 4, "of": 5, "dog": 6, "cat": 7, ".": 8}
-    tokenizer = Tokenizer(models.WordLevel(words, unk_token="<unk>"))
-    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token="<pad>", unk_token="<unk>").save_pretrained(folder)
 
 
 @pytest.fixture(params=["clip", "siglip", "siglip2"])

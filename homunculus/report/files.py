@@ -19,9 +19,11 @@ from torch import Tensor
 from bridge.plan import SamplePlan
 from bridge.unit import Patches
 from homunculus.report.footprints import draw_footprints
+from homunculus.report.heat import draw_relevance
 from homunculus.report.reconstruction import reconstruct
 
 FILES = ("footprints.png", "reconstruction.png", "tokens.safetensors", "look.json")
+MAPS = "relevance.png"
 
 
 def write_look(
@@ -31,13 +33,19 @@ def write_look(
     patches: Patches,
     fixations: Sequence[Sequence[float]],
     details: Mapping[str, Any],
+    *,
+    maps: Mapping[str, Tensor] | None = None,
+    tokens: Tensor | None = None,
 ) -> list[Path]:
-    """Writes footprints.png, reconstruction.png, tokens.safetensors and look.json; returns their paths in this order.
+    """Writes footprints.png, reconstruction.png, tokens.safetensors and look.json, and relevance.png where there are maps;
+    returns their paths in this order.
 
     image: uint8 [H, W, 3]; patches: pixels [N, 3, P, P] in 0..1; fixations: (x, y) in pixels; details: what look.json
-    says, JSON types only; the time that these files took is added to its `timings_ms`.
-    All four replace older ones together: a failure leaves the folder as it was. Raises OSError.
+    says, JSON types only; the time that these files took is added to its `timings_ms`. maps: relevance [h, w] by channel;
+    tokens: [N, D] from an encoder; both go into tokens.safetensors too, maps as `relevance.NAME`.
+    All replace older ones together: a failure leaves the folder as it was. Raises OSError.
     """
+    maps = maps or {}
     with replaced_together(Path(out_dir)) as folder:
         timings_ms = dict(details.get("timings_ms", {}))
         start = perf_counter()
@@ -49,15 +57,20 @@ def write_look(
         to_picture(seen.pixels).save(folder / FILES[1], compress_level=1)
         timings_ms["reconstruction"] = round(1000 * (perf_counter() - start), 3)
 
+        if maps:
+            draw_relevance(image, maps, fixations).save(folder / MAPS, compress_level=1)
         tensors = {"pixels": patches.pixels, "inside": patches.inside, "footprints": plan.footprints}
         if plan.texels is not None:
             tensors["texels"] = plan.texels
+        if tokens is not None:
+            tensors["tokens"] = tokens
+        tensors.update({f"relevance.{name}": map_ for name, map_ in maps.items()})
         metadata = {key: value if isinstance(value, str) else json.dumps(value) for key, value in details.items()}
         tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
         (folder / FILES[2]).write_bytes(save(tensors, metadata))
         text = json.dumps({**details, "timings_ms": timings_ms}, indent=2, allow_nan=False)
         (folder / FILES[3]).write_text(text + "\n", "utf-8")
-    return [Path(out_dir) / name for name in FILES]
+    return [Path(out_dir) / name for name in (*FILES, *([MAPS] if maps else []))]
 
 
 def to_picture(pixels: Tensor) -> Image.Image:

@@ -1,0 +1,76 @@
+"""Maps of several channels as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bridge.errors import PlanError
+from homunculus.relevance.evidence import Evidence
+from homunculus.relevance.sought import Channel, Silent, Sought
+
+# Where something is asked for, it counts for more than what stands out by itself: at equal weights, of 48 scenes of shapes on
+# clutter, the first fixation fell on the target in 71 % (by example) and 75 % (by colour); at 4, in 94 % and 100 %.
+WEIGHTS: Final[Mapping[str, float]] = {"participatory": 4.0}
+LEAST_SD: Final = 1e-3  # of a map; what varies less is not blown up to a deviation of 1
+Weights = Mapping[str, float | Tensor] | nn.ParameterDict
+
+
+@dataclass(frozen=True, eq=False)
+class Relevance:
+    """Where to look, for a batch of B pictures.
+
+    maps: by channel, float [B, rows, columns] in the channel's own unit, stretched over the picture; zeros where it is silent.
+    inactive: by channel, why it is silent.
+    total: [B, rows, columns], softplus of the weighted sum of z-scores: positive, and as a `Scene` wants it, picture by picture.
+    """
+
+    maps: dict[str, Tensor]
+    inactive: dict[str, str]
+    total: Tensor
+
+
+def z_scores(maps: Tensor, least_sd: float = LEAST_SD) -> Tensor:
+    """[..., h, w]: each map less its mean, over its standard deviation or least_sd, if that is more. 0 for a constant map."""
+    centered = maps - maps.mean((-2, -1), keepdim=True)
+    return centered / centered.square().mean((-2, -1), keepdim=True).clamp(min=least_sd**2).sqrt()
+
+
+def combine(
+    evidence: Evidence, sought: Sought, channels: Mapping[str, Channel], weights: Weights | None = None
+) -> Relevance:
+    """Asks every channel, and adds what they say: R = softplus(sum over channels of w z), z the channel's z-scores.
+
+    weights: by channel, numbers or tensors that broadcast to [B, 1, 1], learned ones among them; where none is given,
+    4 for `participatory` and 1 for any other.
+    Raises PlanError for a weight of an unknown channel, or a map of another shape than [B, rows, columns].
+    """
+    weights = {} if weights is None else weights
+    given = set(weights.keys())
+    unknown = sorted(given - set(channels))
+    if unknown:
+        raise PlanError(f"weights name {', '.join(unknown)}; the channels are {', '.join(channels)}")
+    shape = (evidence.batch, *evidence.grid)
+    like = next(iter(evidence.sources.values()))
+    maps: dict[str, Tensor] = {}
+    inactive: dict[str, str] = {}
+    total = torch.zeros(shape, device=like.device, dtype=like.dtype)
+    for name, channel in channels.items():
+        said = channel(evidence, sought)
+        if isinstance(said, Silent):
+            inactive[name] = said.reason
+            maps[name] = torch.zeros_like(total)
+            continue
+        if tuple(said.shape) != shape:
+            raise PlanError(
+                f"channel {name!r} gave a map of shape {tuple(said.shape)}; expected [B, rows, columns] {shape}"
+            )
+        maps[name] = said
+        weight = weights[name] if name in given else WEIGHTS.get(name, 1.0)
+        total = total + weight * z_scores(said)
+    return Relevance(maps, inactive, F.softplus(total))

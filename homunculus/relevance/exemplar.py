@@ -1,0 +1,131 @@
+"""Where the picture looks like an example: its layout of local statistics, slid over the picture's, both told from the generic."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from bridge.errors import PlanError
+from homunculus.relevance.evidence import Evidence, overlaps
+
+CELLS: Final = 7  # about as many across the longer side of an example
+FINEST_STEP: Final = 2  # cells of an example are no more than so many levels finer than the grid
+GREY_LEVEL: Final = 1 / 255  # what differs by less, in root mean square, is rounding
+LEAST_ENERGY: Final = 0.1  # of a layout, as a share of the mean over the picture's own
+RIDGE: Final = 0.01  # of each feature's variance, added to it
+
+
+def exemplar(evidence: Evidence, example: Evidence) -> Tensor:
+    """[B, rows, columns] in 0..1: how much each place looks like the example; 1 the same, 0 no more than the picture at large.
+
+    example: `Evidence.of` a crop, at the picture's scale and on the level of the picture's grid. Its cells, four to ten across, are
+    compared with cells of the same size at every half cell of the picture. A cell holds mean and standard deviation of
+    opponent colours and the roots of the oriented energies; features f are whitened by the picture's own mean and covariance,
+    x = Sigma^-1/2 (f - mu), so that what is everywhere counts for nothing (as in linear discriminant analysis of whitened
+    gradients: Hariharan, Malik & Ramanan, ECCV 2012). The similarity of two layouts, s = 2 x.q / (|x|^2 + |q|^2), is 1 only where
+    they are equal: more of the same, such as a stronger colour, is not a better match. The map is max(s, 0)^2.
+    Raises PlanError for an example of several pictures, or one described on another grid.
+    """
+    _check(evidence, example)
+    level = cell_level(evidence, example)
+    mean, white = evidence.once(("whitening", level), lambda: _whitening(evidence, level))
+    field = evidence.once(("whitened", level), lambda: _apply(white, mean, _halves(evidence, level)))
+    query = _apply(white, mean, _layout(example, level))
+    return evidence.cover(_onto_grid(evidence, _similarity(field, query).clamp(min=0).square(), level))
+
+
+def cell_level(evidence: Evidence, example: Evidence) -> int:
+    """The level whose squares are the cells of the example."""
+    return max(round(math.log2(max(example.size) / CELLS)), evidence.level - FINEST_STEP, 1)
+
+
+def _check(evidence: Evidence, example: Evidence) -> None:
+    if example.batch != 1:
+        raise PlanError(f"the example holds {example.batch} pictures; describe one crop at a time")
+    if example.level != evidence.level or list(example.sources) != list(evidence.sources):
+        raise PlanError(
+            f"the example was measured at levels {list(example.sources)} for a grid of level {example.level}, the picture at "
+            f"{list(evidence.sources)} for {evidence.level}; describe the crop with Sought.of"
+        )
+
+
+def _features(stacks: list[Tensor]) -> Tensor:
+    """[B, 12, h, w] a source -> [B, 6 + 4 a source, h, w]."""
+    mean, square = stacks[0][:, 0:3], stacks[0][:, 3:6]
+    powers = torch.cat([square - mean.square(), *(stack[:, 6:10] for stack in stacks)], 1)
+    return torch.cat([mean, (powers.clamp(min=0) + (GREY_LEVEL / 2) ** 2).sqrt()], 1)
+
+
+def _halves(evidence: Evidence, level: int) -> Tensor:
+    """[B, C, h, w]: features of squares of 2^level px at every half of that, those that lie inside as far as they do."""
+    inside = F.pad(evidence.inside(level - 1)[None, None], (1, 1, 1, 1))
+    share = F.avg_pool2d(inside, 2, 1)
+    stacks = [evidence.planes(source, level - 1) for source in evidence.sources]
+    return _features([F.avg_pool2d(F.pad(stack, (1, 1, 1, 1)) * inside, 2, 1) / share for stack in stacks])
+
+
+def _layout(example: Evidence, level: int) -> Tensor:
+    """[1, C, rows, columns] of the example, cells of 2^level px about its middle."""
+    stacks = []
+    for source in example.sources:
+        kept = example.kept(source)
+        planes, inside = example.planes(source, kept), example.inside(kept)
+        down, right = (
+            overlaps(count, 2**level, squares, 2**kept, planes, (side - count * 2**level) / 2)
+            for side, squares, count in zip(example.size, example.shape(kept), _cells(example, level), strict=True)
+        )
+        stacks.append((down @ (planes * inside) @ right.mT) / (down @ inside @ right.mT))
+    return _features(stacks)
+
+
+def _cells(example: Evidence, level: int) -> tuple[int, int]:
+    rows, columns = (max(1, round(side / 2**level)) for side in example.size)
+    return rows, columns
+
+
+def _whitening(evidence: Evidence, level: int) -> tuple[Tensor, Tensor]:
+    """[B, C, 1], [B, C, C]: the mean of the features over each picture, and the factor L of their covariance L L'."""
+    flat = _halves(evidence, level).flatten(2)
+    mean = flat.mean(2, keepdim=True)
+    centered = flat - mean
+    covariance = centered @ centered.mT / flat.shape[2]
+    variance = covariance.diagonal(dim1=1, dim2=2)
+    ridge = torch.diag_embed(RIDGE * variance + GREY_LEVEL**2)
+    factor, _ = torch.linalg.cholesky_ex(covariance + ridge, check_errors=False)
+    return mean, factor
+
+
+def _apply(factor: Tensor, mean: Tensor, features: Tensor) -> Tensor:
+    centered = features.flatten(2) - mean
+    white: Tensor = torch.linalg.solve_triangular(factor, centered, upper=False)
+    return white.reshape(-1, *features.shape[1:])
+
+
+def _similarity(field: Tensor, query: Tensor) -> Tensor:
+    """[B, h', w'] of the example centred on every corner of the half cells, from one example beyond the border to another.
+
+    What lies outside the picture counts as generic.
+    """
+    batch, _, rows, columns = query.shape
+    padded = F.pad(field, (columns, columns, rows, rows))
+    product = F.conv2d(padded.flatten(0, 1)[None], query, dilation=2, groups=batch)[0]
+    energy = F.conv2d(padded.square().sum(1, keepdim=True), torch.ones_like(query[:1, :1]), dilation=2)[:, 0]
+    own = query.square().sum((1, 2, 3))[:, None, None]
+    return 2 * product / (energy + own).clamp(min=LEAST_ENERGY * query[0].numel())
+
+
+def _onto_grid(evidence: Evidence, corners: Tensor, level: int) -> Tensor:
+    """[B, rows, columns] of the grid's squares: the most of the corners in and around each."""
+    half = level - 1
+    rows, columns = evidence.shape(half)
+    corners = corners[:, None, : rows + 1, : columns + 1]
+    squares = F.max_pool2d(corners, 2, 1)
+    for _ in range(evidence.level - half):
+        squares = F.max_pool2d(squares, 2, ceil_mode=True)
+    if half > evidence.level:
+        squares = F.interpolate(squares, scale_factor=2 ** (half - evidence.level), mode="bilinear")
+    return squares[:, 0, : evidence.grid[0], : evidence.grid[1]]

@@ -1,0 +1,119 @@
+"""Procedural relevance: what training has made of the same evidence. Zero until then."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from homunculus.errors import ModelError
+from homunculus.relevance.evidence import SOURCE_STEPS, Evidence
+from homunculus.relevance.sought import Silent, Sought
+
+KIND: Final = "homunculus.relevance.procedural"
+INPUTS: Final = 6 + 6 * len(SOURCE_STEPS)
+
+
+def procedural(evidence: Evidence, sought: Sought) -> Tensor | Silent:
+    """Says nothing: a stranger's weights are no default."""
+    return Silent(
+        "no head has been trained; give one as a channel: channels={**registry, 'procedural': Head.load(path)}"
+    )
+
+
+class Head(nn.Module):
+    """A few convolutions over the planes of the evidence, shifted and scaled by an embedding of the query (FiLM: Perez et al. 2018).
+
+    width: of the hidden layers. embedding: length of the query's embedding; 0 for a head that knows no query. The last layer
+    starts at zero, so that a head adds nothing before it has been trained.
+    weights: of all channels, as they were learned with it, empty if they were not; notes: what it was trained on.
+    """
+
+    weights: Mapping[str, float]
+    notes: Mapping[str, Any]
+
+    def __init__(self, width: int = 32, embedding: int = 0) -> None:
+        super().__init__()
+        if width < 1 or embedding < 0:
+            raise ModelError(f"width is {width} and embedding {embedding}; they must be at least 1 and 0")
+        self.width, self.embedding = width, embedding
+        self.weights, self.notes = {}, {}
+        self.first = nn.Conv2d(INPUTS, width, 1)
+        self.norm = nn.GroupNorm(1, width)
+        self.film = nn.Linear(embedding, 2 * width) if embedding else None
+        self.second = nn.Conv2d(width, width, 3, padding=1)
+        self.last = nn.Conv2d(width, 1, 1)
+        for parameter in self.last.parameters():
+            nn.init.zeros_(parameter)
+
+    def forward(self, evidence: Evidence, sought: Sought) -> Tensor | Silent:
+        """[B, rows, columns]; silent where the query it was made for is missing. Raises ModelError for an embedding of another length."""
+        if self.embedding and sought.embedding is None:
+            return Silent("the trained head reads the query's embedding, and there is none; ask for something in words")
+        if self.embedding and sought.embedding is not None and sought.embedding.shape[-1] != self.embedding:
+            raise ModelError(
+                f"the query's embedding is {tuple(sought.embedding.shape)}; this head was made for [{self.embedding}] or "
+                f"[B, {self.embedding}]: use the text model it was trained with"
+            )
+        found = planes(evidence)
+        return evidence.cover(self.scores(found, sought.embedding).to(found))
+
+    def scores(self, planes: Tensor, embedding: Tensor | None = None) -> Tensor:
+        """[B, rows, columns] of the grid's squares, from their planes [B, INPUTS, rows, columns]."""
+        x = self.norm(self.first(planes.to(self.first.weight)))
+        if self.film is not None and embedding is not None:
+            asked = self.film(embedding.to(self.first.weight)).reshape(-1, 2 * self.width, 1, 1)
+            scale, shift = asked.chunk(2, 1)
+            x = x * (1 + scale) + shift
+        x = nn.functional.gelu(self.second(nn.functional.gelu(x)))
+        return self.last(x)[:, 0]  # type: ignore[no-any-return]
+
+    def save(self, path: str | os.PathLike[str], notes: Mapping[str, Any] | None = None) -> None:
+        """Writes a .safetensors file that `load` reads. notes: what it was trained on and how, in JSON types."""
+        made = json.dumps({"width": self.width, "embedding": self.embedding})
+        about = {
+            "kind": KIND,
+            "made": made,
+            "weights": json.dumps({name: float(weight) for name, weight in self.weights.items()}),
+            "notes": json.dumps(dict(self.notes if notes is None else notes)),
+        }
+        save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, path, about)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Head:
+        """A head as it was saved, on the CPU. Raises ModelError for a file that is missing, or not a head."""
+        path = Path(path)
+        if not path.is_file():
+            raise ModelError(f"{path} is not a file; give the .safetensors file that Head.save wrote")
+        try:
+            with safe_open(path, "pt") as file:
+                about = file.metadata() or {}
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if about.get("kind") != KIND:
+                raise ModelError(
+                    f"{path} holds {about.get('kind', 'no head')}; expected {KIND}, as Head.save writes it"
+                )
+            head = cls(**json.loads(about["made"]))
+            head.load_state_dict(tensors)
+            head.weights = json.loads(about.get("weights", "{}"))
+            head.notes = json.loads(about.get("notes", "{}"))
+        except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise ModelError(f"{path} cannot be read as a head: {error}; give a file that Head.save wrote") from error
+        return head
+
+
+def planes(evidence: Evidence) -> Tensor:
+    """[B, INPUTS, rows, columns] in about -1..1. Of a small picture, which has fewer sources, the coarsest is repeated."""
+    stacks = [evidence.planes(source, evidence.level) for source in evidence.sources]
+    stacks += [stacks[-1]] * (len(SOURCE_STEPS) - len(stacks))
+    mean, square = stacks[0][:, 0:3], stacks[0][:, 3:6]
+    sd = (square - mean.square()).clamp(min=0).sqrt()
+    energies = [torch.cat([stack[:, 6:10].clamp(min=0).sqrt(), stack[:, 10:12]], 1) for stack in stacks]
+    return torch.cat([mean, sd, *energies], 1)

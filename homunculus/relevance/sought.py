@@ -1,0 +1,71 @@
+"""What is looked for, in terms of the evidence; and what a channel says that has nothing to say."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from bridge.errors import PlanError
+from bridge.plan import SamplePlan
+from bridge.unit import TextureUnit
+from homunculus.query import Query
+from homunculus.relevance.evidence import Evidence
+
+
+@dataclass(frozen=True, eq=False)
+class Sought:
+    """A query as the channels read it. Every part may be missing.
+
+    example: the evidence of a crop, measured as the picture was. color: red, green and blue in 0..1. tokens: how much the
+    query is like each token of a coarse pass, float [N], relative to a generic query, and the plan of that pass.
+    embedding: float [D] or [B, D], the query as a learned head reads it.
+    """
+
+    example: Evidence | None = None
+    color: tuple[float, float, float] | None = None
+    tokens: tuple[Tensor, SamplePlan] | None = None
+    embedding: Tensor | None = None
+
+    @classmethod
+    def of(
+        cls,
+        unit: TextureUnit,
+        evidence: Evidence,
+        query: Query | str | Tensor | np.ndarray[Any, Any] | None = None,
+        tokens: tuple[Tensor, SamplePlan] | None = None,
+        embedding: Tensor | None = None,
+    ) -> Sought:
+        """Describes a query for one evidence: its example through the same unit, its colour word.
+
+        A place or a point in the query is no relevance but a prior: `Query.prior`. Raises QueryError for a query that cannot be
+        read, ImageError for an example that cannot be measured.
+        """
+        if query is None:
+            return cls(tokens=tokens, embedding=embedding)
+        query = Query.of(query)
+        example = None
+        if query.example is not None:
+            with unit.pyramid(query.example) as pyramid:
+                example = Evidence.of(unit, pyramid, evidence.level, tuple(evidence.sources))
+        return cls(example, query.color, tokens, embedding)
+
+
+NOTHING = Sought()
+
+
+@dataclass(frozen=True)
+class Silent:
+    """A channel that has nothing to say, and why."""
+
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not self.reason:
+            raise PlanError("a silent channel gives no reason; say what it lacks and who can provide it")
+
+
+Channel = Callable[[Evidence, Sought], Tensor | Silent]

@@ -1,0 +1,1 @@
+"""Fitting what can be learned: resumable, seeded, weights out as safetensors."""

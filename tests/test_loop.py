@@ -1,0 +1,282 @@
+"""The loop from query to tokens: what it records, what it shares, when it stops, and that it never waits for the device."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pictures import dead_leaves
+from safetensors.torch import load_file
+from tiny_models import tiny, write_tokenizer
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+import homunculus as hm
+from bridge.errors import ClosedError, ImageError, PlanError
+from homunculus.encoder import dense_features, similarity
+from homunculus.errors import ModelError, QueryError
+from homunculus.fixation import fixate
+from homunculus.loop import Homunculus
+from homunculus.query import Query
+from homunculus.relevance import Evidence, Sought
+from homunculus.scene import Scene
+
+PICTURE = torch.from_numpy((dead_leaves(160) * 255).round().astype(np.uint8))
+BUDGET = 40
+
+
+@pytest.fixture
+def unit() -> Iterator[hm.TextureUnit]:
+    with hm.open_unit("torch") as unit:
+        yield unit
+
+
+def encoder(family: str = "clip") -> hm.FoveatedViT:
+    return hm.FoveatedViT(tiny(family))
+
+
+def embedding(width: int = 24) -> Tensor:
+    return torch.nn.functional.normalize(torch.linspace(-1, 1, width), dim=0)
+
+
+def test_without_a_model_it_looks_where_something_stands_out(unit: hm.TextureUnit, tmp_path: Path) -> None:
+    seen = Homunculus(unit, budget=BUDGET).look(PICTURE, fixations=3)
+    assert seen.tokens is None
+    assert seen.patches.pixels.shape == (BUDGET, 3, 16, 16)
+    assert 1 <= len(seen.fixations) <= 3
+    assert seen.relevance is not None
+    assert set(seen.relevance.maps) == {"propositional", "perspectival", "participatory", "procedural"}
+    assert set(seen.relevance.inactive) == {"participatory", "procedural"}
+    record = seen.as_dict()
+    assert {"pyramid", "statistics", "relevance", "fixation", "plan", "sample"} <= set(record["timings_ms"])
+    paths = seen.save(tmp_path)
+    assert {path.name for path in paths} == {
+        "footprints.png",
+        "reconstruction.png",
+        "tokens.safetensors",
+        "look.json",
+        "relevance.png",
+    }
+    told = json.loads((tmp_path / "look.json").read_text())
+    assert told["request"]["allocator"] == "foveated_pyramid"
+    assert told["query"] is None
+    tensors = load_file(tmp_path / "tokens.safetensors")
+    assert {"pixels", "footprints", "relevance.total", "relevance.propositional"} <= set(tensors)
+    assert "tokens" not in tensors
+
+
+def test_tokens_are_the_encoders_own_of_what_was_sampled(unit: hm.TextureUnit, tmp_path: Path) -> None:
+    vit = encoder()
+    seen = Homunculus(unit, vit, budget=BUDGET).look(PICTURE, Query("top left", embedding=embedding()))
+    assert seen.tokens is not None
+    assert seen.tokens.shape == (BUDGET, vit.dim)
+    with unit.pyramid(PICTURE) as pyramid, torch.no_grad():
+        patches = unit.sample(pyramid, seen.plan, mean=vit.mean, std=vit.std)
+        expected = vit(patches.pixels, seen.plan, pyramid.size).tokens
+        raw = unit.sample(pyramid, seen.plan)
+    torch.testing.assert_close(seen.tokens, expected, rtol=0, atol=1e-5)
+    inside = raw.inside > 0.99
+    torch.testing.assert_close(seen.patches.pixels[inside], raw.pixels[inside], rtol=0, atol=1e-5)
+    seen.save(tmp_path)
+    torch.testing.assert_close(load_file(tmp_path / "tokens.safetensors")["tokens"], seen.tokens)
+
+
+def test_words_place_the_first_fixation(unit: hm.TextureUnit) -> None:
+    eye = Homunculus(unit, budget=BUDGET)
+    for words, (x, y) in {"top left": (1 / 6, 1 / 6), "bottom right": (5 / 6, 5 / 6), "centre": (0.5, 0.5)}.items():
+        found = eye.look(PICTURE, words).fixations[0]
+        assert abs(found[0] / 160 - x) < 0.25, words
+        assert abs(found[1] / 160 - y) < 0.25, words
+    assert eye.look(PICTURE, (0.8, 0.3), 1).fixations[0] == pytest.approx((128, 48), abs=16)
+
+
+def test_fixations_may_be_given(unit: hm.TextureUnit) -> None:
+    seen = Homunculus(unit, budget=BUDGET).look(PICTURE, at=[(0.25, 0.5), (0.75, 0.5)])
+    assert seen.fixations == [(40, 80), (120, 80)]
+    assert len(seen.glimpses) == 1
+
+
+def test_one_after_the_other_each_glimpse_has_the_whole_budget(unit: hm.TextureUnit) -> None:
+    eye = Homunculus(unit, encoder(), budget=BUDGET, merge=False)
+    seen = eye.look(PICTURE, Query(embedding=embedding()), 3)
+    assert 2 <= len(seen.glimpses) <= 3
+    assert all(len(glimpse.plan) == BUDGET for glimpse in seen.glimpses)
+    points = torch.cat([glimpse.fixations.points for glimpse in seen.glimpses])
+    assert torch.pdist(points).min() > 16
+    assert seen.tokens is seen.glimpses[-1].encoding.tokens  # type: ignore[union-attr]
+
+
+def test_many_queries_share_one_pyramid_and_many_images_one_batch(
+    unit: hm.TextureUnit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built = []
+    own = unit.pyramid
+    monkeypatch.setattr(unit, "pyramid", lambda *a, **k: built.append(1) or own(*a, **k))
+    eye = Homunculus(unit, encoder(), budget=BUDGET)
+    queries = ["top left", "bottom right", Query("red", embedding=embedding())]
+    several = eye.looks(PICTURE[None], queries)
+    assert len(built) == 1
+    for query, seen in zip(queries, several, strict=True):
+        alone = eye.look(PICTURE, query)
+        np.testing.assert_allclose(seen.fixations, alone.fixations, atol=1e-3)
+        torch.testing.assert_close(seen.tokens, alone.tokens, rtol=0, atol=1e-4)
+    images = torch.stack([PICTURE, PICTURE.flip(1)])
+    left, right = eye.looks(images, ["top left"])
+    torch.testing.assert_close(left.tokens, several[0].tokens, rtol=0, atol=1e-4)
+    assert set(right.plan.layers.tolist()) == {1}
+    np.testing.assert_array_equal(right.image, PICTURE.flip(1).numpy())
+
+
+@pytest.mark.parametrize("confidence", ["margin", "attention"])
+def test_where_coarse_tokens_are_enough_nothing_more_is_sampled(unit: hm.TextureUnit, confidence: Any) -> None:
+    query = Query(embedding=embedding())
+    sure = Homunculus(unit, encoder(), budget=BUDGET, enough=0.0, confidence=confidence).look(PICTURE, query)
+    assert sure.tokens is not None
+    assert len(sure.tokens) == 16  # the native grid of the tiny model, 4 x 4
+    assert sure.fixations == []
+    assert any(note.startswith(f"the coarse tokens were enough: {confidence}") for note in sure.notes)
+    unsure = Homunculus(unit, encoder(), budget=BUDGET, enough=1.0, confidence=confidence).look(PICTURE, query)
+    assert unsure.tokens is not None
+    assert len(unsure.tokens) == BUDGET
+
+
+@pytest.mark.parametrize("name", ["foveated_pyramid", "pyramid", "log_polar", "token_dag", "stratified", "frequency"])
+def test_any_allocator_spends_the_budget(unit: hm.TextureUnit, name: str) -> None:
+    seen = Homunculus(unit, encoder(), budget=BUDGET, allocator=name).look(PICTURE, "text, top left")
+    assert seen.tokens is not None
+    assert len(seen.tokens) == BUDGET
+
+
+def test_words_that_nothing_reads_are_told(unit: hm.TextureUnit) -> None:
+    seen = Homunculus(unit, budget=BUDGET).look(PICTURE, "a dog")
+    assert "there is no encoder: of the words only places and colours are read" in seen.notes
+    seen = Homunculus(unit, encoder("dinov2"), budget=BUDGET).look(PICTURE, "a dog")
+    assert "there is no text encoder: of the words only places and colours are read" in seen.notes
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip", "siglip2", "vit", "dinov3_vit"])
+def test_from_a_folder(family: str, tmp_path: Path) -> None:
+    tiny(family).save_pretrained(tmp_path)
+    reads = family in ("clip", "siglip", "siglip2")
+    if reads:
+        write_tokenizer(tmp_path, family)
+    with Homunculus.from_pretrained(tmp_path, budget=BUDGET, backend="torch") as eye:
+        seen = eye.look(PICTURE, "a dog")
+        assert seen.tokens is not None
+        assert seen.tokens.shape == (BUDGET, 32)
+        assert (seen.relevance is not None and "participatory" in seen.relevance.inactive) != reads
+        if family in ("clip", "siglip"):  # the toy tokenizer of siglip2 makes one token of any words
+            long = eye.look(PICTURE, "dog " * 40)
+            assert any("was cut" in note for note in long.notes)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "text"),
+    [
+        (lambda eye: eye.look(PICTURE, ""), QueryError, "the query is empty"),
+        (lambda eye: eye.look(PICTURE[0]), ImageError, "look takes one"),
+        (lambda eye: eye.look(PICTURE, fixations=0), PlanError, "fixations is 0; it must be a whole number"),
+        (lambda eye: eye.look(PICTURE, at=(0.5, 2)), PlanError, "lies outside the image"),
+        (lambda eye: eye.looks(PICTURE[None].expand(3, -1, -1, -1), ["a", "b"]), PlanError, "3 images and 2 queries"),
+        (lambda eye: eye.looks(PICTURE[None], []), PlanError, "1 images and 0 queries"),
+        (
+            lambda eye: eye.look(PICTURE, Query(embedding=torch.ones(5))),
+            QueryError,
+            "the embedding has 5 numbers and the model's text space 24",
+        ),
+    ],
+)
+def test_bad_requests_are_refused_and_the_next_call_works(
+    unit: hm.TextureUnit, call: Any, error: type[Exception], text: str
+) -> None:
+    eye = Homunculus(unit, encoder(), budget=BUDGET)
+    with pytest.raises(error, match=text):
+        call(eye)
+    assert eye.look(PICTURE, "top left").tokens is not None
+
+
+def test_bad_eyes_are_refused(unit: hm.TextureUnit) -> None:
+    for arguments, error, text in (
+        ({"policy": "longest"}, PlanError, "policy is 'longest'"),
+        ({"quality": "best"}, PlanError, "'best'"),
+        ({"allocator": "nothing"}, PlanError, "'nothing'"),
+        ({"enough": 0.5}, ModelError, "no encoder whose coarse tokens could do"),
+        ({"encoder": encoder("siglip"), "enough": 0.5, "confidence": "attention"}, ModelError, "class token"),
+        ({"weights": {"magic": 1.0}}, PlanError, "magic"),
+    ):
+        with pytest.raises(error, match=text):
+            Homunculus(unit, **arguments)  # type: ignore[arg-type]
+
+
+def test_it_closes_what_it_opened_and_nothing_else(unit: hm.TextureUnit) -> None:
+    with Homunculus(unit):
+        pass
+    unit.pyramid(PICTURE).close()
+    with Homunculus(backend="torch") as eye:
+        own = eye.unit
+    with pytest.raises(ClosedError):
+        own.pyramid(PICTURE)
+
+
+def torch_part(eye: Homunculus, evidence: Any, pixels: Tensor, plan: hm.SamplePlan) -> Tensor:
+    """All that lies between statistics and tokens, but for the sampling itself, which is a texture unit's. plan: the coarse one."""
+    size = evidence.size
+    query = Query("red, top left", embedding=embedding().to(pixels.device))
+    text, _ = eye.embedded(query)
+    assert eye.encoder is not None
+    assert text is not None
+    features = dense_features(eye.encoder, pixels[:64], plan, size)
+    said = (similarity(features, text), plan)
+    total = eye.related(evidence, query, Sought(color=query.color, tokens=said, embedding=text)).total[0]
+    gaze = fixate(total, size, 3)
+    scene = Scene(size, gaze.points, total, eye.patch_size)
+    plan = eye.allocator.allocate(scene, len(pixels))
+    return eye.encoded(pixels[None], [plan], size)[0].tokens
+
+
+COARSE = hm.layouts.grid((160, 160), None, 64, 8)
+
+
+def evidence_on(unit: hm.TextureUnit, device: str) -> Any:
+    with unit.pyramid(PICTURE) as pyramid:
+        measured = Evidence.of(unit, pyramid)
+    return measured.to(device)
+
+
+@torch.no_grad()
+def test_from_statistics_to_tokens_no_value_is_read_back(unit: hm.TextureUnit) -> None:
+    eye = Homunculus(unit, hm.FoveatedViT(tiny("clip")))
+    evidence = evidence_on(unit, "cpu")
+    assert torch_part(eye, evidence, torch.randn(BUDGET + 50, 3, 8, 8), COARSE).shape == (BUDGET + 50, 32)
+    moved = Homunculus(unit, hm.FoveatedViT(deepcopy(tiny("clip")).to("meta")))
+    there, coarse = evidence_on(unit, "meta"), COARSE.to("meta")
+    # A fake tensor has no values, and on the meta device no check of ours looks at them: reading one back raises.
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        tokens = torch_part(moved, there, torch.randn(BUDGET + 50, 3, 8, 8, device="meta"), coarse)
+    assert tokens.shape == (BUDGET + 50, 32)
+    assert tokens.device.type == "meta"
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@torch.no_grad()
+def test_on_a_gpu_from_statistics_to_tokens_it_never_waits(unit: hm.TextureUnit) -> None:
+    eye = Homunculus(unit, hm.FoveatedViT(deepcopy(tiny("clip")).cuda()))
+    evidence, pixels = evidence_on(unit, "cuda"), torch.randn(BUDGET + 50, 3, 8, 8, device="cuda")
+    coarse = COARSE.to("cuda")
+    torch_part(eye, evidence, pixels, coarse)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        tokens = torch_part(eye, evidence, pixels, coarse)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    expected = torch_part(
+        Homunculus(unit, hm.FoveatedViT(tiny("clip"))), evidence_on(unit, "cpu"), pixels.cpu(), COARSE
+    )
+    torch.testing.assert_close(tokens.cpu(), expected, rtol=0, atol=1e-2)
