@@ -88,6 +88,12 @@ class Cuda:
         """Makes that torch stream current on this thread."""
         return torch.cuda.stream(stream)
 
+    def follow(self, stream: Any) -> None:
+        """Makes the current stream wait for what was issued to another. A capture, which cannot, begins with all streams at rest."""
+        current = self.current_stream()
+        if stream != current and not torch.cuda.is_current_stream_capturing():
+            current.wait_stream(stream)
+
     def stream(self) -> int:
         """The address of the current stream."""
         return int(torch.cuda.current_stream(self.device).cuda_stream)

@@ -77,7 +77,8 @@ class CudaBuffer(SharedBuffer):
         self._view = None
         resource, self._resource = self._resource, None
         if resource is not None:
-            self._memory.cuda.unregister(resource)
+            with self._memory.cuda.active():
+                self._memory.cuda.unregister(resource)
 
     def release(self) -> None:
         """Unmaps what is still lent, unregisters, and only then deletes the GL buffer."""
@@ -130,7 +131,8 @@ class CudaMemory(Memory):
         for buffer in held:
             buffer.mapped = False
         if held:
-            self.cuda.unmap([buffer.resource for buffer in held])
+            with self.cuda.active():  # also where a unit is closed, which no caller's stream is carried to
+                self.cuda.unmap([buffer.resource for buffer in held])
 
     def read(self, parts: Sequence[Part]) -> list[Tensor]:
         with self.mapped(_buffers(parts)) as views:

@@ -11,13 +11,15 @@ MESSAGE = "these patches were lent by `with unit.sampled(...)` and its block has
 
 
 def revoke(tensors: Iterable[Tensor]) -> None:
-    """Makes tensors unusable. With a CUDA build of torch every use raises RuntimeError with `MESSAGE`, of their views too; with
-    another build, which lends only memory that torch owns, the tensors become empty.
+    """Makes tensors unusable. With a CUDA build of torch every use of their memory raises RuntimeError with `MESSAGE`, by views of
+    them too; with another build, which lends only memory that torch owns, the tensors become empty.
     """
-    fence = getattr(torch._C, "_set_storage_access_error_msg", None)
+    fence = getattr(
+        torch._C, "_set_storage_data_ptr_access_error_msg", None
+    )  # what CUDA graphs mark overwritten outputs with
     for tensor in tensors:
-        if fence is not None and tensor.numel():
-            fence(tensor, MESSAGE)
+        if fence is not None:
+            fence(tensor.untyped_storage()._cdata, MESSAGE)
         else:
             with torch.no_grad():
                 tensor.data = tensor.new_empty(0)

@@ -16,7 +16,6 @@ from bridge.gl.context import open_context
 from bridge.gl.cuda import GLCudaUnit
 from bridge.gl.unit import GLUnit
 from bridge.twin.unit import TwinUnit
-from bridge.unit import TextureUnit
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -77,6 +77,13 @@ class StandInCuda(Cuda):
         self._record("on", stream)
         yield
 
+    def follow(self, stream: str) -> None:
+        if stream != self.now:
+            self._record("follow", stream)
+
+    def synchronize(self) -> None:
+        self._record("synchronize")
+
     def view(self, pointer: int, size_bytes: int) -> Tensor:
         return torch.frombuffer((ctypes.c_uint8 * size_bytes).from_address(pointer), dtype=torch.uint8)
 

@@ -99,6 +99,28 @@ def test_a_pyramid_of_the_same_size_takes_over_the_arrays(cuda_unit: CudaUnit, t
             assert float((ours.level(level) - oracle.level(level)).abs().max()) < 1e-6
 
 
+def test_arrays_taken_over_on_another_stream_wait_for_the_first(cuda_unit: CudaUnit) -> None:
+    cuda = cuda_unit.cuda
+    assert isinstance(cuda, StandInCuda)
+    cuda_unit.pyramid(white_noise(64, 64)).close()
+    cuda_unit.pyramid(white_noise(64, 64)).close()
+    assert "follow" not in cuda.names()
+    cuda.now = "another stream"
+    cuda_unit.pyramid(white_noise(64, 64)).close()
+    assert cuda.calls[-2] == ("follow", "caller's stream")
+    cuda_unit.pyramid(white_noise(64, 64)).close()
+    assert cuda.names().count("follow") == 1
+
+
+def test_nothing_is_freed_while_the_device_may_read_it(cuda_unit: CudaUnit) -> None:
+    cuda = cuda_unit.cuda
+    assert isinstance(cuda, StandInCuda)
+    cuda_unit.pyramid(white_noise(64, 64)).close()
+    cuda_unit.pyramid(white_noise(64, 65)).close()
+    names = cuda.names()
+    assert names[names.index("free_levels") - 1] == "synchronize"
+
+
 def test_a_sample_is_one_launch_and_nothing_else(cuda_unit: CudaUnit) -> None:
     cuda = cuda_unit.cuda
     assert isinstance(cuda, StandInCuda)

@@ -266,11 +266,12 @@ def test_five_hundred_alternating_frames(open_stand_in: Open) -> None:
 
 
 def test_with_a_cuda_build_the_storage_itself_is_fenced(monkeypatch: pytest.MonkeyPatch) -> None:
-    fenced: list[str] = []
-    monkeypatch.setattr(torch._C, "_set_storage_access_error_msg", lambda t, text: fenced.append(text), raising=False)
-    lending_module.revoke([torch.zeros(3), torch.zeros(0)])
-    assert len(fenced) == 1
-    assert "its block has ended; clone what you keep" in fenced[0]
+    fenced: dict[int, str] = {}
+    monkeypatch.setattr(torch._C, "_set_storage_data_ptr_access_error_msg", fenced.__setitem__, raising=False)
+    first, second = torch.zeros(3), torch.zeros(4)
+    lending_module.revoke([first, second])
+    assert set(fenced) == {first.untyped_storage()._cdata, second.untyped_storage()._cdata}
+    assert all("its block has ended; clone what you keep" in text for text in fenced.values())
 
 
 def devices(*rows: tuple[int | None, bool]) -> list[EGLDevice]:

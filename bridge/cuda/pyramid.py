@@ -34,6 +34,7 @@ class Levels:
         self._cuda = cuda
         self._owned = array is None
         self.array = cuda.allocate_levels((height, width), layers, count, BITS[format]) if array is None else array
+        self.stream = cuda.current_stream()  # where its last user was
         self.surfaces: list[int] = []
         self.texture = 0
         try:
@@ -50,11 +51,12 @@ class Levels:
         return (handle * (LEVELS_PER_LAUNCH + 1))(*chosen)
 
     def release(self) -> None:
-        """Work that was issued before must be over: the runtime waits for it when it frees an array."""
+        """Waits for the device: work that was issued may still read the texture."""
         array, self.array = self.array, None
         if array is None:
             return
         with self._cuda.active():
+            self._cuda.synchronize()
             if self.texture:
                 self._cuda.free_texture(self.texture)
             for surface in self.surfaces:
@@ -77,6 +79,8 @@ class LevelsPool:
         for spare in list(self._spares):
             if spare.key == key:
                 self._spares.remove(spare)
+                self._cuda.follow(spare.stream)
+                spare.stream = self._cuda.current_stream()
                 return spare
         self.clear()  # sizes have changed: what is left has had its use
         return Levels(self._cuda, key)
@@ -95,7 +99,8 @@ class LevelsPool:
 
 
 class CudaPyramid(Pyramid):
-    """A pyramid in CUDA arrays. They go back to the pool when it is closed or forgotten."""
+    """A pyramid in CUDA arrays. They go back to the pool when it is closed or forgotten; the next user waits for the stream that it
+    was built on, so sample on that one, or order the streams before closing."""
 
     def __init__(
         self,
