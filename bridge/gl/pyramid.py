@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import weakref
 from typing import Any
 
@@ -15,6 +16,7 @@ from bridge.gl import functions as gl
 from bridge.gl.context import Context
 from bridge.images import padded_size
 from bridge.unit import Builder, Format, Pyramid
+from interop import Transfers
 
 INTERNAL_FORMATS: dict[Format, int] = {"rgba8": 0x8058, "rgba16f": 0x881A, "rgba32f": 0x8814}
 BYTES_PER_TEXEL: dict[Format, int] = {"rgba8": 4, "rgba16f": 8, "rgba32f": 16}
@@ -75,13 +77,27 @@ class Texture:
         )
 
     def read(self, level: int) -> Tensor:
-        """Float32 [layers, height, width, 4] of one level."""
+        """Float32 [layers, height, width, 4] of one level, where the context's tensors are."""
         height, width, layers, _, _ = self.key
-        pixels = torch.empty((layers, height >> level, width >> level, 4))
+        shape = (layers, height >> level, width >> level, 4)
         self.use()
-        self._context.gl.glGetTexImage(gl.TEXTURE_2D_ARRAY, level, gl.RGBA, gl.FLOAT, pixels.data_ptr())
+        if self._context.memory.shared:
+            pixels = self._read_on_device(level, shape)
+        else:
+            pixels = torch.empty(shape)
+            self._context.gl.glGetTexImage(gl.TEXTURE_2D_ARRAY, level, gl.RGBA, gl.FLOAT, pixels.data_ptr())
         self._context.check(f"reading level {level}")
         return pixels
+
+    def _read_on_device(self, level: int, shape: tuple[int, ...]) -> Tensor:
+        buffer = self._context.buffer(4 * math.prod(shape), Transfers())
+        try:
+            self._context.gl.glBindBuffer(gl.PIXEL_PACK_BUFFER, buffer.buffer.glo)
+            self._context.gl.glGetTexImage(gl.TEXTURE_2D_ARRAY, level, gl.RGBA, gl.FLOAT, None)
+            self._context.gl.glBindBuffer(gl.PIXEL_PACK_BUFFER, 0)
+            return buffer.read(shape, torch.float32)
+        finally:
+            self._context.release(buffer)
 
     def release(self) -> None:
         if self.name:
@@ -165,7 +181,7 @@ class GLPyramid(Pyramid):
 
     def level(self, level: int) -> Tensor:
         check_level(level, self.max_level)
-        return self._context.thread.call(self.texture.read, level)
+        return self._context.call(self.texture.read, level)
 
     def close(self) -> None:
         self._texture = None
