@@ -261,7 +261,8 @@ _REMEDIES = {
     "cudaErrorUnknown": "interop does not work with this OpenGL driver (VirtualGL and WSL are known for it); use backend='cuda'",
     "cudaErrorInvalidDevice": "the OpenGL context runs on another device; use backend='cuda'",
     "cudaErrorInvalidGraphicsContext": "no OpenGL context of this device is current; use backend='cuda'",
-    "cudaErrorInsufficientDriver": "install a newer NVIDIA driver, or an older CUDA build of torch",
+    "cudaErrorInsufficientDriver": "install a newer NVIDIA driver, or the cuda-bindings of the driver's CUDA, for instance "
+    "pip install 'cuda-bindings<13'",
     "cudaErrorMemoryAllocation": "close pyramids that are no longer needed, or use a smaller image, batch or format",
     "CUDA_ERROR_NO_BINARY_FOR_GPU": "pip install --upgrade nvidia-cuda-nvrtc",
 }

@@ -7,7 +7,7 @@ from typing import Any
 from interop.errors import CudaError
 
 OPTIONS = ("--std=c++20", "-default-device", "-lineinfo")
-REMEDY = "pip install 'homunculus[cuda]', or nvidia-cuda-nvrtc alone"
+REMEDY = "pip install 'homunculus[cuda]'; the library itself comes with a CUDA build of torch, or by pip install nvidia-cuda-nvrtc"
 
 
 def compile_text(name: str, text: str, architecture: str) -> bytes:

@@ -132,6 +132,15 @@ def test_a_sample_is_one_launch_and_nothing_else(cuda_unit: CudaUnit) -> None:
         assert cuda.calls == [("launch", "sample")]
 
 
+def test_rows_that_start_anywhere(cuda_unit: CudaUnit) -> None:
+    plan = random_footprints(20, (100, 130))
+    inside_another = torch.zeros(20 * 8 + 1)[1:].view(20, 8).copy_(plan.footprints)
+    assert inside_another.data_ptr() % 16
+    with cuda_unit.pyramid(white_noise(100, 130)) as pyramid:
+        expected = cuda_unit.sample(pyramid, plan).pixels
+        assert torch.equal(cuda_unit.sample(pyramid, SamplePlan(inside_another, 8)).pixels, expected)
+
+
 @pytest.mark.parametrize("patch_size", [1, 5, 14, 16, 24])
 def test_patch_sizes(cuda_unit: CudaUnit, twin: TwinUnit, patch_size: int) -> None:
     plan = SamplePlan(random_footprints(20, (100, 130)).footprints, patch_size)

@@ -13,7 +13,6 @@ from interop import Cuda
 from shaders import Source, source
 
 Defines = Mapping[str, int | float | str]
-MAX_GRID_Y = 65535
 
 int_, float_ = ctypes.c_int, ctypes.c_float
 handle = ctypes.c_uint64  # texture and surface objects, addresses

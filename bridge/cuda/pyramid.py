@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from bridge.checks import check_level
-from bridge.cuda.kernels import MAX_GRID_Y, Kernels, handle, ints
+from bridge.cuda.kernels import Kernels, handle, ints
 from bridge.cuda.kernels import address as address_of
 from bridge.errors import ClosedError, ImageError, ImageTooLargeError
 from bridge.images import padded_size

@@ -27,6 +27,7 @@ from interop import Cuda, CudaMemory, open_cuda
 
 ELEMENTS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 MAX_THREADS = 256
+ROW_ALIGNMENT = 16  # of the kernel's float4
 
 
 class CudaUnit(TextureUnit):
@@ -114,6 +115,8 @@ class CudaUnit(TextureUnit):
         height, width = own.padded_size
         with self.cuda.active():
             rows = self._on_device((plan.footprints if texels is None else texels).detach(), torch.float32).contiguous()
+            if rows.data_ptr() % ROW_ALIGNMENT:  # a view into something else
+                rows = rows.clone()
             pixels = self.empty((count, 3, side, side), dtype)
             inside = self.empty((count,), torch.float32)
             arguments = (
