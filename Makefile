@@ -12,7 +12,7 @@ GPU_OUT ?= docs/gpu
 .PHONY: help demo test soak lint venv gl xvfb wheel-check gpu-check clean
 
 help:
-	@echo "make demo         render a page, look at it and at a photograph; pictures in $(OUT)"
+	@echo "make demo         render a page, look at it, at a photograph, and for something in it; pictures in $(OUT)"
 	@echo "make test         lint, type check and all tests"
 	@echo "make soak         the viewer under ten minutes of random input; SOAK_S says how many seconds"
 	@echo "make lint         ruff and mypy alone"
@@ -26,10 +26,12 @@ demo: venv gl
 	$(PY) -m homunculus look $(OUT)/page.png --at 0.62,0.31 --out $(OUT)/page
 	$(PY) examples/04_overview.py $(OUT)
 	$(PY) -m homunculus look examples/data/photograph.jpg --at 0.43,0.22 --out $(OUT)/photograph
+	$(PY) -m homunculus look examples/data/photograph.jpg --query "orange, bottom left" --out $(OUT)/query
 	@echo
 	@echo "Open these, side by side:"
-	@for look in page photograph; do for picture in footprints reconstruction; do \
+	@for look in page photograph query; do for picture in footprints reconstruction; do \
 		echo "  $(OUT)/$$look/$$picture.png"; done; done
+	@echo "  $(OUT)/query/relevance.png"
 
 test: lint gl xvfb
 	$(PY) -m pytest

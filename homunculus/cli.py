@@ -6,18 +6,16 @@ from collections.abc import Iterable
 from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from typer.core import TyperGroup
 
 from bridge.errors import HomunculusError
+from homunculus.cli_look import look, point_of, points_of
+from homunculus.cli_train import train
 from homunculus.cli_view import view
-
-if TYPE_CHECKING:
-    from homunculus.look import Look
 
 REFUSED = 2  # the exit status of a command line that asks for what cannot be done
 
@@ -55,58 +53,6 @@ def homunculus(
 
 
 @app.command()
-def look(
-    image: Annotated[Path, typer.Argument(help="The picture: PNG, JPEG, TIFF, WebP, ...")],
-    at: Annotated[
-        list[str] | None,
-        typer.Option(metavar="X,Y", help="Where to look, as fractions of width and height; repeat it for several."),
-    ] = None,
-    budget: Annotated[int, typer.Option(help="How many tokens.")] = 273,
-    layout: Annotated[
-        str | None,
-        typer.Option(help="log_polar (default), cortical, quadtree, rings, clipmap, grid or pyramid."),
-    ] = None,
-    allocator: Annotated[
-        str | None, typer.Option(help="Spend the budget by relevance instead; `homunculus compare` shows every way.")
-    ] = None,
-    relevance: Annotated[
-        Path | None, typer.Option(help="For an allocator: .npy, .safetensors, or a picture whose grey it is.")
-    ] = None,
-    query: Annotated[str, typer.Option(help="For an allocator: what is looked for, such as text.")] = "",
-    quality: Annotated[str, typer.Option(help="fast, sharp, high, or exact for mip-aligned layouts.")] = "high",
-    backend: Annotated[
-        str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch; auto is the fastest that works.")
-    ] = None,
-    patch_size: Annotated[int, typer.Option(help="Texels along a side of a patch.")] = 16,
-    out: Annotated[Path, typer.Option(file_okay=False, help="The folder for what was seen.")] = Path("out"),
-) -> None:
-    """Look once at a picture and write footprints.png, reconstruction.png, tokens.safetensors and look.json."""
-    points = _points(at)
-    console = Console(stderr=True)
-    with console.status("opening the library"):
-        from homunculus.look import look as look_once
-        from homunculus.maps import read_relevance
-    with console.status("looking"):
-        seen = look_once(
-            image,
-            points,
-            budget=budget,
-            layout=layout,
-            allocator=allocator,
-            relevance=None if relevance is None else read_relevance(relevance),
-            query=query,
-            patch_size=patch_size,
-            quality=cast("Any", quality),
-            backend=cast("Any", backend),
-        )
-    with console.status("writing"):
-        paths = seen.save(out)
-    Console().print(_summary(seen))
-    for path in paths:
-        typer.echo(path)
-
-
-@app.command()
 def compare(
     image: Annotated[Path, typer.Argument(help="The picture: PNG, JPEG, TIFF, WebP, ...")],
     at: Annotated[
@@ -131,8 +77,8 @@ def compare(
 ) -> None:
     """Spend one budget in every way there is, and write a contact sheet, compare.png, and compare.json."""
     named = {"target": target, "secondary": secondary, "periphery": periphery}
-    places = {name: _point(text) for name, text in named.items() if text is not None}
-    points = _points(at)
+    places = {name: point_of(text) for name, text in named.items() if text is not None}
+    points = points_of(at)
     console = Console(stderr=True)
     with console.status("opening the library"):
         from rich.progress import track
@@ -167,7 +113,9 @@ def compare(
         typer.echo(path)
 
 
+app.command()(look)
 app.command()(view)
+app.add_typer(train, name="train")
 
 
 @app.command()
@@ -189,13 +137,17 @@ class Subject(StrEnum):
 
     sampling = "sampling"
     allocators = "allocators"
+    loop = "loop"
     view = "view"
 
 
 @app.command()
 def bench(
     subject: Annotated[
-        Subject, typer.Argument(help="sampling beside plain PyTorch; every allocator on the CPU; the viewer's frames.")
+        Subject,
+        typer.Argument(
+            help="Patches beside PyTorch, allocators, the loop beside the full grid, or the viewer's frames."
+        ),
     ] = Subject.sampling,
     size: Annotated[list[int] | None, typer.Option(help="Side of the picture in pixels; repeat it.")] = None,
     backend: Annotated[str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch.")] = None,
@@ -209,6 +161,11 @@ def bench(
 
         run_allocators(repeats=repeats, out=out)
         return
+    if subject is Subject.loop:
+        from homunculus.bench.loop import run as run_loop
+
+        run_loop((size or [1024])[0], backend=cast("Any", backend), rounds=min(repeats, 5), out=out)
+        return
     if subject is Subject.view:
         from homunculus.bench.view import run as run_view
 
@@ -217,39 +174,6 @@ def bench(
     from homunculus.bench import run
 
     run(size or (1024, 2048, 4096), backend=backend, quality=cast("Any", quality), repeats=repeats, out=out)
-
-
-def _points(at: list[str] | None) -> list[tuple[float, float]] | None:
-    return [_point(text) for text in at] if at else None
-
-
-def _point(text: str) -> tuple[float, float]:
-    try:
-        x, y = (float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a point; give two fractions, as in --at 0.62,0.31") from None
-    return x, y
-
-
-def _summary(seen: Look) -> Table:
-    facts = seen.as_dict()
-    plan, unit, measured = facts["plan"], facts["unit"], facts["metrics"]
-    shown = {name: "none" if value is None else f"{value:.4g}" for name, value in measured.items()}
-    table = Table(show_header=False, box=None)
-    table.add_row("tokens", f"{shown['tokens']}, {shown['tokens_inside']} of them centred inside the image")
-    for name in ("coverage", "resolution_coverage", "overlap", "largest_gap", "density_ks"):
-        table.add_row(name.replace("_", " "), shown[name])
-    table.add_row("anisotropy", f"{shown['anisotropy_p50']} in the middle, 95 % below {shown['anisotropy_p95']}")
-    table.add_row("LOD", f"{shown['lod_min']} to {shown['lod_max']}")
-    table.add_row("side", f"{shown['side_px_min']} to {shown['side_px_max']} px")
-    if plan["note"]:
-        table.add_row("note", plan["note"])
-    table.add_row("backend", f"{unit['backend']}: {unit['reason']}")
-    table.add_row("renderer", unit["renderer"])
-    table.add_row("pyramid", f"{unit['format']}, levels 0 to {unit['max_level']}, built by {unit['builder']}")
-    table.add_row("over the host", f"{unit['bytes_to_device']} bytes in, {unit['bytes_to_host']} bytes out")
-    table.add_row("time", ", ".join(f"{name} {time_ms:.1f} ms" for name, time_ms in facts["timings_ms"].items()))
-    return table
 
 
 def main() -> None:

@@ -24,7 +24,11 @@ def view(
     relevance: Annotated[
         Path | None, typer.Option(help=".npy, .safetensors, or a picture whose grey it is; the space bar looks by it.")
     ] = None,
-    query: Annotated[str, typer.Option(help="What is looked for.")] = "",
+    query: Annotated[
+        str, typer.Option(help="What to look for; the space bar looks, and a screenshot shows where.")
+    ] = "",
+    model: Annotated[str | None, typer.Option(metavar="PATH", help="A model that reads the query's words.")] = None,
+    head: Annotated[Path | None, typer.Option(help="Learned relevance, from `homunculus train relevance`.")] = None,
     budget: Annotated[int, typer.Option(help="How many tokens.")] = 273,
     allocator: Annotated[str, typer.Option(help="A changes it in the window.")] = "log_polar",
     quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "high",
@@ -55,6 +59,8 @@ def view(
         scanpath=scanpath,
         video=video,
         relevance=relevance,
+        model=model,
+        head=head,
         size=None if width_height is None else (int(width_height[1]), int(width_height[0])),
         words=words,
         fps=fps,

@@ -24,6 +24,7 @@ from homunculus.encoder import Encoding, FoveatedViT, TextEncoder, dense_feature
 from homunculus.errors import ModelError, QueryError
 from homunculus.fixation import Fixations, Policy, attention_entropy, check_policy, fixate, given, margin
 from homunculus.image import read_image
+from homunculus.layouts.frame import whole
 from homunculus.look import Clock, Glimpse, Look, Points, pairs, used
 from homunculus.query import Query
 from homunculus.relevance import Channel, Evidence, Head, Relevance, Sought, registry, relevance
@@ -57,6 +58,7 @@ class Homunculus(Closing):
     (0..1), they are the answer and nothing more is sampled; None looks always. confidence: `margin` of the best place over
     the second best, or `attention`, 1 less the entropy of the coarse attention over its greatest; to compare it with
     `enough` costs a visit to the host, as does going on from one fixation to the next where they do not share a plan.
+    patch_size: texels along a side of a patch, 16 by default; with an encoder it is the encoder's.
     Nothing else between pyramid and tokens reads a value back. Raises PlanError and ModelError for what does not fit.
     """
 
@@ -75,6 +77,7 @@ class Homunculus(Closing):
         merge: bool = True,
         enough: float | None = None,
         confidence: Confidence = "margin",
+        patch_size: int | None = None,
         backend: Backend | None = None,
     ) -> None:
         check_quality(quality)
@@ -87,6 +90,13 @@ class Homunculus(Closing):
                 f"confidence 'attention' reads what a class token attends to, and a {encoder.family.model_types[0]} model "
                 "has none; use confidence='margin'"
             )
+        if encoder is not None and patch_size not in (None, encoder.patch_size):
+            raise ModelError(
+                f"patch_size is {patch_size} and this {encoder.family.model_types[0]} takes {encoder.patch_size}; leave it out"
+            )
+        self.patch_size = (
+            encoder.patch_size if encoder is not None else whole("patch_size", 16 if patch_size is None else patch_size)
+        )
         self._owns_unit = unit is None
         self.unit = open_unit(backend) if unit is None else unit
         self.encoder, self.text = encoder, text
@@ -117,11 +127,6 @@ class Homunculus(Closing):
         reads = hasattr(encoder.model, "get_text_features")
         text = TextEncoder.from_pretrained(name, model=encoder.model) if reads else None
         return cls(None, encoder, text=text, backend=backend, **options)
-
-    @property
-    def patch_size(self) -> int:
-        """Texels along a side of a patch: what the encoder takes."""
-        return 16 if self.encoder is None else self.encoder.patch_size
 
     def look(
         self,
@@ -218,11 +223,11 @@ class Homunculus(Closing):
         if self.encoder is None:
             if query.embedding is not None:
                 raise QueryError("the query has an embedding and the eye no encoder to compare it with; give one")
-            return None, "there is no encoder: of the words only places and colours are read"
+            return None, "there is no encoder: of the words only places and colours are read" if query.rest else ""
         if self.text is None:
             if query.embedding is not None:
                 return query.embedding.to(self.device), ""
-            return None, "there is no text encoder: of the words only places and colours are read"
+            return None, "there is no text encoder: of the words only places and colours are read" if query.rest else ""
         if self._generic is None:
             self._generic = self.text.encode([GENERIC]).embedding[0]
         if query.embedding is not None:

@@ -132,6 +132,12 @@ class Query:
         """The words without the place: what a text encoder reads. Empty where nothing but a place was named."""
         return re.sub(r"\s+", " ", _PLACE.sub(" ", self.text)).strip(" ,.;:")
 
+    @cached_property
+    def rest(self) -> str:
+        """The words that are neither a place nor a colour nor an article: what only a text encoder can read."""
+        known = {*COLORS, *_SYNONYMS, "a", "an", "the", "and", "or"}
+        return " ".join(word for word in re.findall(r"\w+", self.subject) if word.lower() not in known)
+
     def prior(self, size: tuple[int, int], grid: tuple[int, int], device: torch.device | str = "cpu") -> Tensor | None:
         """float32 [rows, columns] in 0.02..1, 1 where place and point say; None if neither is given. size: (height, width)."""
         if self.place is None and self.point is None:

@@ -102,6 +102,23 @@ def twin() -> Iterator[TwinUnit]:
         yield unit
 
 
+@pytest.fixture
+def fastest_unit() -> Iterator[TextureUnit]:
+    """The first unit that works here."""
+    with open_unit() as unit:
+        yield unit
+
+
+@pytest.fixture(params=["torch", pytest.param("gl", marks=pytest.mark.gl)])
+def any_unit(request: pytest.FixtureRequest) -> Iterator[TextureUnit]:
+    """Each unit in turn; gl as `gl_unit` gives it."""
+    if request.param == "gl":
+        yield request.getfixturevalue("gl_unit")
+    else:
+        with TwinUnit() as unit:
+            yield unit
+
+
 @pytest.fixture(scope="session")
 def display(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A virtual screen of this session's own; without one the test is skipped, or fails where EXPECT_XVFB=1."""
@@ -128,20 +145,3 @@ def display(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             os.environ[name] = value
     server.terminate()
     server.wait(timeout=10)
-
-
-@pytest.fixture
-def fastest_unit() -> Iterator[TextureUnit]:
-    """The first unit that works here."""
-    with open_unit() as unit:
-        yield unit
-
-
-@pytest.fixture(params=["torch", pytest.param("gl", marks=pytest.mark.gl)])
-def any_unit(request: pytest.FixtureRequest) -> Iterator[TextureUnit]:
-    """Each unit in turn; gl as `gl_unit` gives it."""
-    if request.param == "gl":
-        yield request.getfixturevalue("gl_unit")
-    else:
-        with TwinUnit() as unit:
-            yield unit

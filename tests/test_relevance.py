@@ -246,8 +246,9 @@ def test_a_head_is_zero_until_trained_and_comes_back_as_saved(unit: TwinUnit, tm
     again = Head.load(tmp_path / "head.safetensors")
     assert torch.equal(again(evidence, sought), said)
     assert relevance(evidence, sought, channels={**registry, "procedural": again}).inactive.keys() == {"participatory"}
+    assert isinstance(again(evidence, NOTHING), Silent)
     for wrong, message in (
-        (lambda: again(evidence, NOTHING), "embedding is None"),
+        (lambda: again(evidence, Sought(embedding=torch.ones(3))), "embedding is .3,.; this head was made for"),
         (lambda: Head(0), "width is 0"),
         (lambda: Head.load(tmp_path / "none.safetensors"), "is not a file"),
         (lambda: Head.load(__file__), "cannot be read as a head"),

@@ -82,7 +82,7 @@ def fixation(map: torch.Tensor, evidence: Evidence) -> tuple[float, float]:
     return (place % columns + 0.5) * width, (place // columns + 0.5) * height
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """Small tensors on few cores: threads would wait for one another."""
     threads = torch.get_num_threads()
@@ -91,7 +91,6 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@pytest.mark.usefixtures("one_thread")
 def test_the_first_fixation_falls_on_what_is_asked_for(fastest_unit: TextureUnit) -> None:
     """The two coarser sources suffice, and take a fifth of the time."""
     rng = np.random.default_rng(0)

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import math
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
+from typer.testing import CliRunner
 
-from bridge.errors import ImageReadError, PlanError
+from bridge.errors import ClosedError, ImageReadError, PlanError
+from homunculus.cli import app
+from homunculus.loop import Homunculus
 from homunculus.viewer import Guidance, MapGuide, areas, keys
 from homunculus.viewer import state as states
+from homunculus.viewer.eye_guide import EyeGuide
 from homunculus.viewer.guide import GuideRunner
 from homunculus.viewer.scanpath import Fixation, Recorder, Scanpath, read_scanpath, write_scanpath
 from homunculus.viewer.source import listed
@@ -194,3 +200,39 @@ def test_a_folder_gives_its_pictures_by_name(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(ImageReadError, match="holds no picture; known endings"):
         listed([tmp_path / "empty"])
+
+
+def test_the_eye_is_a_guide_that_opens_when_it_is_asked() -> None:
+    opened = []
+
+    def eye() -> Homunculus:
+        opened.append(Homunculus(backend="torch"))
+        return opened[-1]
+
+    picture = np.full((96, 128, 3), 128, np.uint8)
+    picture[60:80, 100:120] = (220, 20, 20)
+    with closing(EyeGuide(eye, fixations=2)) as guide:
+        assert not opened
+        found = guide.look(picture, "red")
+        assert set(found.maps) == {"propositional", "perspectival", "participatory"}
+        assert [name for name, _ in found.channels] == ["sum", *found.maps]
+        x, y = found.fixations_px[0]
+        assert 96 <= x <= 124
+        assert 56 <= y <= 84
+        assert set(guide.look(picture, "  ").maps) == {"propositional", "perspectival"}
+        assert len(opened) == 1
+    with pytest.raises(ClosedError):
+        opened[0].unit.pyramid(picture)
+
+
+@pytest.mark.gl
+def test_a_screenshot_of_a_query_looks_where_the_eye_would(gl_unit: object, tmp_path: Path) -> None:
+    picture = np.full((96, 128, 3), 128, np.uint8)
+    picture[60:80, 100:120] = (220, 20, 20)
+    Image.fromarray(picture).save(tmp_path / "a.png")
+    arguments = ["view", str(tmp_path / "a.png"), "--query", "red", "--view", "relevance", "--patch-size", "4"]
+    done = CliRunner().invoke(app, [*arguments, "--screenshot", str(tmp_path / "b.png")])
+    assert done.exit_code == 0, done.stderr
+    with Image.open(tmp_path / "b.png") as shown:
+        heat = np.asarray(shown.convert("RGB"), np.float64).mean(-1)
+    assert heat[60:80, 100:120].mean() > 2 * heat[:40, :60].mean()

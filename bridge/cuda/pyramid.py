@@ -132,10 +132,6 @@ class CudaPyramid(Pyramid):
         """[layers, height, width, 4] float32, on the device."""
         check_level(level, self.max_level)
         height, width = (side >> level for side in self.padded_size)
-        if height > MAX_GRID_Y:
-            raise ImageTooLargeError(
-                f"level {level} has {height} rows; a launch has {MAX_GRID_Y}. Read a coarser level"
-            )
         cuda = self._kernels.cuda
         kernel = self._kernels.get("reduce", "read_level", {"STORED": BITS[self.format]})
         with cuda.active():

@@ -23,9 +23,7 @@ INPUTS: Final = 6 + 6 * len(SOURCE_STEPS)
 
 def procedural(evidence: Evidence, sought: Sought) -> Tensor | Silent:
     """Says nothing: a stranger's weights are no default."""
-    return Silent(
-        "no head has been trained; give one as a channel: channels={**registry, 'procedural': Head.load(path)}"
-    )
+    return Silent("no head has been trained; `homunculus train relevance` makes one: Head.load(path)")
 
 
 class Head(nn.Module):

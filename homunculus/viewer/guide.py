@@ -20,14 +20,18 @@ INHIBITION = 0.1  # radius within which a place once looked at is not looked at 
 
 @dataclass(frozen=True)
 class Guidance:
-    """maps: float [h, w] by name, of any resolution, not negative, stretched over the picture. fixations_px: (x, y), in order."""
+    """maps: float [h, w] by name, of any resolution, not negative, stretched over the picture. fixations_px: (x, y), in order.
+    combined: the map that all of them make, where that is not their sum."""
 
     maps: Mapping[str, Tensor] = field(default_factory=dict)
     fixations_px: Sequence[tuple[float, float]] = ()
+    combined: Tensor | None = None
 
     @property
     def total(self) -> Tensor | None:
-        """Their sum, at the first one's resolution."""
+        """What they make together, or their sum, at the first one's resolution."""
+        if self.combined is not None:
+            return self.combined.detach().float().cpu()
         if not self.maps:
             return None
         first, *others = (map_.detach().float().cpu() for map_ in self.maps.values())

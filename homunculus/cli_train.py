@@ -1,0 +1,64 @@
+"""The commands `homunculus train ...`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.console import Console
+
+train = typer.Typer(no_args_is_help=True, help="Fit what can be learned.")
+
+
+@train.callback()
+def _train() -> None:
+    """Fit what can be learned. Stopped anywhere and called again, a training goes on from its last checkpoint."""
+
+
+@train.command()
+def relevance(
+    data: Annotated[Path, typer.Option(help="The folder of triples.jsonl: image, query and box a line.")],
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where weights, report and checkpoint go.")] = Path("out"),
+    steps: Annotated[int, typer.Option(help="In all, those before a stop included.")] = 1000,
+    batch: Annotated[int, typer.Option(help="Triples a step.")] = 8,
+    rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 3e-3,
+    width: Annotated[int, typer.Option(help="Of the head's hidden layers.")] = 32,
+    seed: Annotated[int, typer.Option(help="The same gives the same weights.")] = 0,
+    holdout: Annotated[float, typer.Option(help="Share of the pictures that is not learned from.")] = 0.1,
+    model: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Whose text tower reads the queries: a folder or hub name.")
+    ] = None,
+    backend: Annotated[str | None, typer.Option(help="auto, gl or torch.")] = None,
+) -> None:
+    """Fit the procedural channel, and the weights of all channels, to where answers lie."""
+    console = Console(stderr=True)
+    with console.status("opening the library"):
+        from rich.progress import track
+
+        from homunculus.training.relevance import WEIGHTS_FILE
+        from homunculus.training.relevance import train as fit
+
+    def progress(items: Iterable[Any], name: str) -> Iterable[Any]:
+        return track(items, name, console=console, transient=True)
+
+    found = fit(
+        data,
+        out,
+        steps=steps,
+        batch=batch,
+        rate=rate,
+        width=width,
+        seed=seed,
+        holdout=holdout,
+        model=model,
+        backend=cast("Any", backend),
+        track=progress,
+    )
+    typer.echo(f"loss {found['losses'][0]:.3f} to {found['losses'][-1]:.3f} in {found['steps']} steps")
+    if found["held_out"]:
+        told = f"{found['hit_rate_before']:.1%} before, {found['hit_rate']:.1%} after"
+        typer.echo(f"first fixation in the box, {found['held_out']} triples held out: {told}")
+    typer.echo(f"weights: {', '.join(f'{name} {weight:.2f}' for name, weight in found['weights'].items())}")
+    typer.echo(out / WEIGHTS_FILE)
