@@ -225,3 +225,34 @@ def test_it_agrees_with_the_float32_twin_on_a_picture(unit: TextureUnit) -> None
     with unit.pyramid(image, builder="exact") as ours, TwinUnit() as twin, twin.pyramid(image) as theirs:
         difference = unit.sample(ours, plan).pixels.cpu() - twin.sample(theirs, plan).pixels
     assert float(difference.abs().max()) <= tolerance(unit)["rgba8"] / MIN_ALPHA
+
+
+def usable(tensor: torch.Tensor) -> bool:
+    try:
+        return bool((tensor + 1).numel())
+    except RuntimeError as error:
+        assert "its block has ended" in str(error)
+        return False
+
+
+def assert_lends(unit: TextureUnit) -> None:
+    plan = random_footprints(20, (100, 130))
+    with unit.pyramid(white_noise(100, 130)) as pyramid:
+        kept = unit.sample(pyramid, plan, dtype=torch.float16)
+        with unit.sampled(pyramid, plan, dtype=torch.float16) as patches:
+            assert torch.equal(patches.pixels, kept.pixels)
+            assert torch.equal(patches.inside, kept.inside)
+        assert not usable(patches.pixels)
+        assert not usable(patches.inside)
+        with pytest.raises(KeyError), unit.sampled(pyramid, plan) as patches:
+            raise KeyError("the caller's own")
+        assert not usable(patches.pixels)
+        assert torch.equal(unit.sample(pyramid, plan, dtype=torch.float16).pixels, kept.pixels)
+
+
+def test_lent_patches_end_with_their_block(unit: TextureUnit) -> None:
+    assert_lends(unit)
+
+
+def test_the_twin_lends_by_the_same_rule(twin: TwinUnit) -> None:
+    assert_lends(twin)
