@@ -5,9 +5,11 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input
 OUT := out/demo
+GPU_PYTHON ?= $(if $(wildcard $(PY)),$(PY),$(PYTHON))
+GPU_OUT ?= docs/gpu
 
 .NOTPARALLEL:
-.PHONY: help demo test soak lint venv gl xvfb wheel-check clean
+.PHONY: help demo test soak lint venv gl xvfb wheel-check gpu-check clean
 
 help:
 	@echo "make demo         render a page, look at it, at a photograph, and for something in it; pictures in $(OUT)"
@@ -15,6 +17,7 @@ help:
 	@echo "make soak         the viewer under ten minutes of random input; SOAK_S says how many seconds"
 	@echo "make lint         ruff and mypy alone"
 	@echo "make wheel-check  build the wheel and use it from elsewhere"
+	@echo "make gpu-check    what only an NVIDIA GPU can prove, with \$$(GPU_PYTHON) from the source tree; report in docs/gpu"
 	@echo "make venv         only install: Python packages into $(VENV)"
 	@echo "make clean        remove what the targets above made, $(VENV) included"
 
@@ -70,6 +73,10 @@ $(VENV)/xvfb-checked: $(VENV)/installed
 
 wheel-check: venv
 	$(PY) .ci/check_wheel.py
+
+# Installs nothing: GPU_PYTHON has a CUDA build of torch, cuda-bindings, moderngl and pytest.
+gpu-check:
+	$(GPU_PYTHON) .ci/gpu_check.py --out $(GPU_OUT)
 
 clean:
 	rm -rf $(VENV) out dist build

@@ -3,6 +3,7 @@
 from bridge.errors import (
     BackendUnavailableError,
     ClosedError,
+    CudaError,
     ForkedContextError,
     GLError,
     HomunculusError,
@@ -19,6 +20,7 @@ from bridge.unit import Patches, PlanProgram, Pyramid, Stats, TextureUnit
 __all__ = [
     "BackendUnavailableError",
     "ClosedError",
+    "CudaError",
     "ForkedContextError",
     "GLError",
     "HomunculusError",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from bridge import law
 from bridge.errors import ClosedError, ImageError, PlanError
@@ -40,6 +41,21 @@ def check_normalisation(mean: Sequence[float], std: Sequence[float], dtype: torc
         raise ImageError(f"dtype is {dtype}; patches come as torch.float32, torch.float16 or torch.bfloat16")
 
 
+def check_dtype(mean: Sequence[float], std: Sequence[float], dtype: torch.dtype) -> None:
+    """The same for texture units, which filter in float32."""
+    check_normalisation(mean, std, dtype)
+    if dtype == torch.float64:
+        raise ImageError(
+            "dtype is torch.float64; texture units filter in float32. Use torch.float32, or backend='torch'"
+        )
+
+
+def check_fixations(points: Tensor) -> None:
+    """Points [K, 2]. Those on a device are not looked at, which would cost a visit to the host."""
+    if not len(points) or (points.device.type == "cpu" and not bool(torch.isfinite(points).all())):
+        raise PlanError(f"fixations are {points.tolist()}; expected at least one finite point (x, y)")
+
+
 def check_layers(plan: SamplePlan, layers: int) -> None:
     rows = plan.footprints if plan.texels is None else plan.texels.reshape(-1, 8)
     if rows.device.type != "cpu":  # looking would cost a visit to the host; the shader clamps the layer instead
@@ -50,8 +66,10 @@ def check_layers(plan: SamplePlan, layers: int) -> None:
 
 
 def check_exact(plan: SamplePlan, max_level: int) -> None:
-    """Quality `exact` promises an exact box mean, which only mip-aligned footprints have."""
+    """Quality `exact` promises an exact box mean, which only mip-aligned footprints have. Rows on a device are not looked at."""
     rows = plan.footprints if plan.texels is None else plan.texels.reshape(-1, 8)
+    if rows.device.type != "cpu":
+        return
     aligned = law.is_mip_aligned(rows.detach(), plan.patch_size if plan.texels is None else 1, max_level)
     if not bool(aligned.all()):
         count = int((~aligned).sum())

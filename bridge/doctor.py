@@ -14,18 +14,20 @@ from typing import Any
 
 import torch
 
+from bridge.cuda.unit import CudaUnit
 from bridge.errors import HomunculusError
 from bridge.gl.context import open_context
+from bridge.gl.cuda import GLCudaUnit
 from bridge.gl.simd import HAS_OPENCV
 from bridge.gl.unit import GLUnit
 from bridge.plan import SamplePlan
 from bridge.twin.unit import TwinUnit
-from bridge.unit import Stats
+from bridge.unit import Stats, TextureUnit
 from interop import EGLDevice, egl_devices
 
 HARDWARE, SOFTWARE, TORCH_ONLY, BROKEN = 0, 10, 20, 30
 VERDICTS = {
-    HARDWARE: "OpenGL runs on a GPU; every backend of this version works",
+    HARDWARE: "a GPU's texture units work, by OpenGL, by CUDA or by both, as the lines above tell",
     SOFTWARE: "OpenGL runs on the CPU; results are right, speed is the processor's",
     TORCH_ONLY: "no OpenGL here; the torch backend does the same, more slowly",
     BROKEN: "a backend opens but gives wrong results; do not trust it",
@@ -34,6 +36,8 @@ VENDOR_FOLDERS = ("/etc/glvnd/egl_vendor.d", "/usr/share/glvnd/egl_vendor.d")
 MESA = "Debian, Ubuntu: apt install libegl1 libgl1 libgl1-mesa-dri"
 # patches of the round trip may differ by one step of rgba8 at the image's border
 AGREEMENT = 1 / 255
+# and with 8 fractional bits in the weights by twice that
+HARDWARE_AGREEMENT = 2 / 255
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Finding:
 
 @dataclass
 class Report:
-    """Findings in the order they were made, and the class of machine: exit_code is 0 with OpenGL on a GPU, 10 with OpenGL on the
+    """Findings in the order they were made, and the class of machine: exit_code is 0 with OpenGL or CUDA on a GPU, 10 with OpenGL on the
     CPU, 20 with torch alone, 30 where a backend gives wrong results."""
 
     findings: list[Finding] = field(default_factory=list)
@@ -93,8 +97,33 @@ def examine() -> Report:
         "installed: builder 'simd' can be used" if HAS_OPENCV else "not installed: no builder 'simd'",
         "" if HAS_OPENCV else "pip install 'homunculus[simd]' makes pyramids on software OpenGL three times faster",
     )
+    for unit in (GLCudaUnit, CudaUnit):
+        _shared(report, unit, cuda)
     _torch(report)
     return report
+
+
+def _shared(report: Report, kind: type[GLCudaUnit] | type[CudaUnit], cuda: bool) -> None:
+    topic = f"backend {kind.backend}"
+    try:
+        with kind() as unit:
+            difference = _difference_from_twin(unit)
+    except HomunculusError as error:
+        text, remedy = getattr(error, "text", str(error)), getattr(error, "remedy", "")
+        if cuda:
+            report.add(topic, False, f"off: {text}", remedy)
+        else:
+            report.add(
+                topic,
+                None,
+                f"off: no NVIDIA driver is loaded, and {text}",
+                f"on an NVIDIA GPU with its driver: {remedy}",
+            )
+        return
+    right = difference <= HARDWARE_AGREEMENT
+    told = f"patches within {difference * 255:.3f}/255 of the float64 twin"
+    report.add(topic, right, told, "" if right else "a fault of the driver; use backend='torch' and report this output")
+    report.exit_code = HARDWARE if right and report.exit_code != BROKEN else BROKEN
 
 
 def _cuda(report: Report) -> bool:
@@ -239,7 +268,7 @@ def _round_trip(report: Report, index: int) -> None:
             report.exit_code = min(report.exit_code, SOFTWARE if unit.software else HARDWARE)
 
 
-def _difference_from_twin(unit: GLUnit) -> float:
+def _difference_from_twin(unit: TextureUnit) -> float:
     random = torch.Generator().manual_seed(0)
     image = torch.randint(0, 256, (200, 328, 3), dtype=torch.uint8, generator=random)
     centers = 60 + 80 * torch.rand(32, 2, generator=random)
@@ -252,7 +281,7 @@ def _difference_from_twin(unit: GLUnit) -> float:
         unit.pyramid(image, builder="exact") as pyramid,
     ):
         expected = twin.sample(oracle, plan).pixels
-        return float((unit.sample(pyramid, plan).pixels - expected).abs().max())
+        return float((unit.sample(pyramid, plan).pixels.cpu() - expected).abs().max())
 
 
 def _torch(report: Report) -> None:

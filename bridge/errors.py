@@ -1,8 +1,20 @@
 """Every error this library raises on purpose. Each message gives the value, the limit and the remedy."""
 
+from interop.errors import ClosedError, CudaError, HomunculusError
 
-class HomunculusError(Exception):
-    """Base of all errors below, so that a caller can catch the library's own refusals and nothing else."""
+__all__ = [
+    "BackendUnavailableError",
+    "ClosedError",
+    "CudaError",
+    "ForkedContextError",
+    "GLError",
+    "HomunculusError",
+    "ImageError",
+    "ImageReadError",
+    "ImageTooLargeError",
+    "PlanError",
+    "ShaderError",
+]
 
 
 class PlanError(HomunculusError, ValueError):
@@ -22,7 +34,11 @@ class ImageTooLargeError(ImageError):
 
 
 class BackendUnavailableError(HomunculusError, RuntimeError):
-    """A backend was asked for that does not work on this machine."""
+    """A backend was asked for that does not work on this machine. `text` says why, `remedy` what helps, where it stands apart."""
+
+    def __init__(self, text: str, remedy: str = "") -> None:
+        super().__init__(f"{text}. {remedy[0].upper()}{remedy[1:]}" if remedy else text)
+        self.text, self.remedy = text, remedy
 
 
 class GLError(HomunculusError, RuntimeError):
@@ -31,10 +47,6 @@ class GLError(HomunculusError, RuntimeError):
 
 class ShaderError(HomunculusError, RuntimeError):
     """A shader does not compile; the message names the author's file and line."""
-
-
-class ClosedError(HomunculusError, RuntimeError):
-    """A unit, pyramid or buffer was used after it was closed."""
 
 
 class ForkedContextError(HomunculusError, RuntimeError):

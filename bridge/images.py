@@ -43,7 +43,9 @@ def as_batch(images: Images, format: Format | None) -> tuple[Tensor, Format]:
     format = format or _NATURAL_FORMAT[batch.dtype]
     if format not in FORMATS:
         raise ImageError(f"format is {format!r}; choose one of {', '.join(FORMATS)}")
-    if batch.is_floating_point():
+    if (
+        batch.is_floating_point() and batch.device.type == "cpu"
+    ):  # looking at a device's values would cost a visit to the host
         _check_values(batch.detach(), format)
     return batch.contiguous(), format
 

@@ -1,4 +1,4 @@
-"""Which backend: the first that works on this machine, or the one asked for."""
+"""Which backend: the fastest that works on this machine, or the one asked for."""
 
 from __future__ import annotations
 
@@ -8,19 +8,39 @@ from typing import Any, Literal
 
 import torch
 
-from bridge.errors import BackendUnavailableError, ForkedContextError
+from bridge.cuda.unit import CudaUnit
+from bridge.errors import BackendUnavailableError, CudaError, ForkedContextError, GLError, ShaderError
+from bridge.gl.cuda import GLCudaUnit
 from bridge.gl.unit import GLUnit
+from bridge.race import Racer, image_to_patches_us
 from bridge.twin.unit import TwinUnit
 from bridge.unit import TextureUnit
+from interop.cuda import cuda_ordinal
 
-Backend = Literal["auto", "gl", "torch"]
+Backend = Literal["auto", "gl-cuda", "cuda", "gl", "torch"]
+BACKENDS: dict[str, Callable[..., TextureUnit]] = {
+    "gl-cuda": GLCudaUnit,
+    "cuda": CudaUnit,
+    "gl": GLUnit,
+    "torch": TwinUnit,
+}
+# What each backend's unit takes; `auto` hands on what applies and lets the rest be.
+OPTIONS = {
+    "gl-cuda": {"device", "device_index"},
+    "cuda": {"device"},
+    "gl": {"device_index"},
+    "torch": {"device", "dtype"},
+}
+REFUSALS = (BackendUnavailableError, ForkedContextError, CudaError, GLError, ShaderError)
+_faster: dict[int, tuple[str, str]] = {}  # by CUDA device: the backend that won, and the reason
 
 
 def open_unit(backend: Backend | None = None, **options: Any) -> TextureUnit:
-    """Opens a texture unit: `gl` (OpenGL 4.3 through EGL), `torch` (the twin), or `auto`, the first of these that works.
+    """Opens a texture unit: `gl-cuda` (OpenGL whose memory is CUDA's), `cuda` (no OpenGL), `gl` (OpenGL 4.3 through EGL), `torch`
+    (the twin), or `auto`: of the first two the faster, tried once a process, else the next that works.
 
     The argument wins over the environment variable HOMUNCULUS_BACKEND; without both it is `auto`. `unit.reason` tells why.
-    options: for `gl` device_index (EGL's number); for `torch` device and dtype (torch.float32 or torch.float64).
+    options: device (a CUDA device; for `torch` any), device_index (EGL's number), for `torch` dtype (torch.float32 or torch.float64).
     Raises BackendUnavailableError, with the remedy, for a backend that does not work here or does not exist.
     """
     asked = "argument" if backend is not None else "HOMUNCULUS_BACKEND"
@@ -33,16 +53,68 @@ def open_unit(backend: Backend | None = None, **options: Any) -> TextureUnit:
 
 
 def _first_that_works(options: dict[str, Any]) -> TextureUnit:
-    refusals = []
     if options.get("dtype") == torch.float64:
-        refusals.append("gl: filters in float32, float64 was asked for")
-    else:
+        return _opened("torch", "texture units filter in float32, float64 was asked for", options)
+    refusals: dict[str, str] = {}
+    unit = _on_cuda(options, refusals)
+    if unit is not None:
+        return unit
+    try:
+        return _opened("gl", "; ".join(["OpenGL 4.3 through EGL works here", *_told(refusals)]), options)
+    except REFUSALS as error:
+        refusals = {"gl": str(error), **refusals}
+    return _opened("torch", "; ".join(_told(refusals)), options)
+
+
+def _on_cuda(options: dict[str, Any], refusals: dict[str, str]) -> TextureUnit | None:
+    """The faster of `gl-cuda` and `cuda`, or the one that works."""
+    device = options.get("device")
+    if device is not None and not isinstance(device, int) and torch.device(device).type != "cuda":
+        refusals["gl-cuda, cuda"] = f"device is {device}"
+        return None
+    if not torch.cuda.is_available():
+        refusals["gl-cuda, cuda"] = f"torch {torch.__version__} sees no CUDA device"
+        return None
+    try:
+        ordinal = cuda_ordinal(device)
+    except CudaError as error:
+        refusals["gl-cuda, cuda"] = str(error)
+        return None
+    if ordinal in _faster:
+        name, reason = _faster[ordinal]
+        return _opened(name, reason, options)
+    units: list[Racer] = []
+    for name in ("gl-cuda", "cuda"):
         try:
-            return GLUnit(options.get("device_index"), reason="OpenGL 4.3 through EGL works here")
-        except (BackendUnavailableError, ForkedContextError) as error:
-            refusals.append(f"gl: {error}")
-    kept = {key: value for key, value in options.items() if key != "device_index"}
-    return TwinUnit(reason="; ".join(refusals), **kept)
+            units.append(_opened(name, "", options))  # type: ignore[arg-type]
+        except REFUSALS as error:
+            refusals[name] = str(error)
+    try:
+        return _winner(ordinal, units, refusals) if units else None
+    except REFUSALS as error:  # one opened and then failed at its work
+        refusals["gl-cuda, cuda"] = str(error)
+        for unit in units:
+            unit.close()
+        return None
 
 
-BACKENDS: dict[str, Callable[..., TextureUnit]] = {"gl": GLUnit, "torch": TwinUnit}
+def _winner(ordinal: int, units: list[Racer], refusals: dict[str, str]) -> TextureUnit:
+    if len(units) == 1:
+        winner, reason = units[0], "; ".join(["works here", *_told(refusals)])
+    else:
+        times = image_to_patches_us(units)
+        winner, loser = units if times[0] <= times[1] else reversed(units)
+        best, other = sorted(times)
+        reason = f"the faster here: 1024 x 1024 px to 273 patches in {best:.0f} us, {loser.backend} in {other:.0f} us"
+        loser.close()
+    winner.reason = reason
+    _faster[ordinal] = winner.backend, reason
+    return winner
+
+
+def _opened(name: str, reason: str, options: dict[str, Any]) -> TextureUnit:
+    return BACKENDS[name](reason=reason, **{key: value for key, value in options.items() if key in OPTIONS[name]})
+
+
+def _told(refusals: dict[str, str]) -> list[str]:
+    return [f"{name}: {reason}" for name, reason in refusals.items()]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -15,7 +16,7 @@ from torch import Tensor
 from bridge.errors import PlanError
 from bridge.law import Quality
 from bridge.plan import SamplePlan
-from interop import Transfers
+from interop import Transfers, revoke
 
 Format = Literal["rgba8", "rgba16f", "rgba32f", "rgba64f"]
 Builder = Literal["exact", "driver", "simd", "auto"]
@@ -143,6 +144,29 @@ class TextureUnit(Closing):
     ) -> Patches:
         """Filters every footprint of the plan. A texel partly outside the image is the mean of the part inside; one wholly outside is 0
         after normalisation. Raises PlanError for a layer the pyramid lacks, or a footprint that quality `exact` cannot honour."""
+
+    @contextmanager
+    def sampled(
+        self,
+        pyramid: Pyramid,
+        plan: SamplePlan,
+        *,
+        quality: Quality = "high",
+        dtype: torch.dtype = torch.float32,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+    ) -> Iterator[Patches]:
+        """`sample` for the length of a `with` block: on `gl-cuda` the patches are the shader's own output buffer, not a copy of it.
+
+        After the block the tensors cannot be used, whatever the backend: with a CUDA build of torch every use of them or of their
+        views raises RuntimeError, with another build they are empty. Inside it they may be written to; use them on the stream that
+        was current at the start. Raises what `sample` raises, and PlanError for more tokens than one buffer holds.
+        """
+        patches = self.sample(pyramid, plan, quality=quality, dtype=dtype, mean=mean, std=std)
+        try:
+            yield patches
+        finally:
+            revoke([patches.pixels, patches.inside])
 
     @abstractmethod
     def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:

@@ -68,7 +68,9 @@ def compare(
     periphery: Annotated[str | None, typer.Option(metavar="X,Y", help="One far from both.")] = None,
     budget: Annotated[int, typer.Option(help="How many tokens.")] = 273,
     quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "high",
-    backend: Annotated[str | None, typer.Option(help="auto, gl or torch; auto is the first that works.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch; auto is the fastest that works.")
+    ] = None,
     patch_size: Annotated[int, typer.Option(help="Texels along a side of a patch.")] = 16,
     each: Annotated[bool, typer.Option("--each", help="Also a JPEG for every allocator.")] = False,
     out: Annotated[Path, typer.Option(file_okay=False, help="The folder for the sheet.")] = Path("out"),
@@ -148,7 +150,7 @@ def bench(
         ),
     ] = Subject.sampling,
     size: Annotated[list[int] | None, typer.Option(help="Side of the picture in pixels; repeat it.")] = None,
-    backend: Annotated[str | None, typer.Option(help="auto, gl or torch.")] = None,
+    backend: Annotated[str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch.")] = None,
     quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "fast",
     repeats: Annotated[int, typer.Option(min=3, help="Timed calls a row, in each of three rounds.")] = 15,
     out: Annotated[Path | None, typer.Option(file_okay=False, help="The folder for the JSON.")] = None,

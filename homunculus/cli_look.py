@@ -44,7 +44,9 @@ def look(
         Path | None, typer.Option(help="A map of your own: .npy, .safetensors, or a picture whose grey it is.")
     ] = None,
     quality: Annotated[str, typer.Option(help="fast, sharp, high, or exact for mip-aligned layouts.")] = "high",
-    backend: Annotated[str | None, typer.Option(help="auto, gl or torch; auto is the first that works.")] = None,
+    backend: Annotated[
+        str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch; auto is the fastest that works.")
+    ] = None,
     patch_size: Annotated[
         int | None, typer.Option(help="Texels along a side of a patch: 16, or what the model takes.")
     ] = None,

@@ -30,7 +30,7 @@ def relevance(
     model: Annotated[
         str | None, typer.Option(metavar="PATH", help="Whose text tower reads the queries: a folder or hub name.")
     ] = None,
-    backend: Annotated[str | None, typer.Option(help="auto, gl or torch.")] = None,
+    backend: Annotated[str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch.")] = None,
 ) -> None:
     """Fit the procedural channel, and the weights of all channels, to where answers lie."""
     console = Console(stderr=True)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
     import moderngl
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 @dataclass
@@ -41,11 +46,47 @@ class SharedBuffer(ABC):
 
     @abstractmethod
     def write(self, tensor: Tensor) -> None:
-        """Fills the head of the buffer with the bytes of a tensor."""
+        """Fills the head of the buffer with the bytes of a tensor on any device."""
 
     @abstractmethod
     def read(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        """A torch-owned tensor with the bytes at the head of the buffer."""
+        """A torch-owned tensor with the bytes at the head of the buffer, on the memory's device."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """What to read of a buffer: a tensor of that shape and type at its head."""
+
+    buffer: SharedBuffer
+    shape: tuple[int, ...]
+    dtype: torch.dtype
+
+
+class Memory(ABC):
+    """How the storage buffers of one GL context become torch tensors, and on which device those are."""
+
+    device: torch.device
+    shared: bool  # whether tensors on that device reach a buffer without the host
+
+    @abstractmethod
+    def buffer(self, context: moderngl.Context, size_bytes: int, transfers: Transfers) -> SharedBuffer: ...
+
+    @abstractmethod
+    def read(self, parts: Sequence[Part]) -> list[Tensor]:
+        """Torch-owned tensors with what the buffers hold."""
+
+    @contextmanager
+    def lend(self, parts: Sequence[Part]) -> Iterator[list[Tensor]]:
+        """The tensors that `read` gives, without a copy where there need be none. They end with the block: whoever hands them on
+        takes them back with `revoke` before it does."""
+        yield self.read(parts)
+
+    def carried(self, function: Callable[P, T]) -> Callable[P, T]:
+        """The function as it has to run on another thread for this one: on this one's stream, where there are streams."""
+        return function
+
+    def close(self) -> None:  # noqa: B027  (nothing to let go of is the common case)
+        """Lets go of everything registered. Before the GL context goes, on its thread."""
 
 
 class HostBuffer(SharedBuffer):
@@ -62,3 +103,16 @@ class HostBuffer(SharedBuffer):
         self.buffer.read_into(data, size=data.nbytes)
         self.transfers.bytes_to_host += data.nbytes
         return tensor
+
+
+class HostMemory(Memory):
+    """Tensors in the host's memory."""
+
+    device = torch.device("cpu")
+    shared = False
+
+    def buffer(self, context: moderngl.Context, size_bytes: int, transfers: Transfers) -> HostBuffer:
+        return HostBuffer(context, size_bytes, transfers)
+
+    def read(self, parts: Sequence[Part]) -> list[Tensor]:
+        return [part.buffer.read(part.shape, part.dtype) for part in parts]

@@ -5,14 +5,17 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 
+import host_cuda
 import pytest
 import torch
+from stand_in_cuda import StandInCuda
 
-from bridge import BackendUnavailableError, open_unit
+from bridge import BackendUnavailableError, TextureUnit, open_unit
+from bridge.cuda.unit import CudaUnit
 from bridge.gl.context import open_context
+from bridge.gl.cuda import GLCudaUnit
 from bridge.gl.unit import GLUnit
 from bridge.twin.unit import TwinUnit
-from bridge.unit import TextureUnit
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,6 +52,47 @@ def gl_unit(gl_works: str) -> Iterator[GLUnit]:
     assert context.thread.call(lambda: context.moderngl.error) == "GL_NO_ERROR"
     after = {name: count for name, count in context.live.items() if count}
     assert after == before, f"GL objects left behind: {before} before, {after} after"
+
+
+@pytest.fixture(scope="session")
+def stand_in_gl(gl_works: str) -> GLCudaUnit:
+    """A gl-cuda unit on software OpenGL, with a stand-in for CUDA; open for the whole session."""
+    return GLCudaUnit(cuda=StandInCuda())
+
+
+BACKENDS = ("gl", "gl-cuda", "cuda", "gl-cuda with a stand-in", "cuda with a stand-in")
+
+
+@pytest.fixture(params=BACKENDS)
+def unit(request: pytest.FixtureRequest) -> Iterator[TextureUnit]:
+    """Every unit that filters by a texture unit: those of this machine, and those that a stand-in for CUDA makes possible."""
+    if request.param == "gl":
+        yield request.getfixturevalue("gl_unit")
+    elif request.param == "gl-cuda with a stand-in":
+        yield request.getfixturevalue("stand_in_gl")
+    elif request.param == "cuda with a stand-in":
+        with host_unit() as unit:
+            yield unit
+    else:
+        with opened(request.param) as unit:
+            yield unit
+
+
+def host_unit() -> CudaUnit:
+    """A cuda unit whose kernels are compiled for the CPU. Skips where there is no compiler."""
+    if host_cuda.COMPILER is None:
+        pytest.skip("no C++ compiler (g++ or clang++) to build the kernels for the CPU with")
+    return CudaUnit(cuda=StandInCuda())
+
+
+def opened(backend: str) -> TextureUnit:
+    """That backend; skips with its reason where it does not work, or fails where EXPECT_CUDA=1."""
+    try:
+        return open_unit(backend)  # type: ignore[arg-type]
+    except BackendUnavailableError as error:
+        if os.environ.get("EXPECT_CUDA") == "1":
+            pytest.fail(f"EXPECT_CUDA=1, but: {error}")
+        pytest.skip(str(error))
 
 
 @pytest.fixture

@@ -6,9 +6,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import host_cuda
 import pytest
+import torch
+from stand_in_cuda import StandInCuda
 
 from bridge import doctor
+from bridge.cuda.unit import CudaUnit
+from bridge.gl.cuda import GLCudaUnit
 from bridge.gl.unit import GLUnit
 
 
@@ -71,3 +76,47 @@ def test_wrong_patches_are_called_broken(gl_unit: GLUnit, monkeypatch: pytest.Mo
     assert report.exit_code == doctor.BROKEN
     assert "do not trust it" in report.lines[-1]
     assert any("25.500/255" in line for line in report.lines)
+
+
+def test_why_the_cuda_backends_are_off_and_what_helps(monkeypatch: pytest.MonkeyPatch) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has CUDA; the reasons are for machines without")
+    monkeypatch.setattr(torch.version, "cuda", None)
+    for driver, mark in ((False, None), (True, False)):
+        report = doctor.Report()
+        for kind in (GLCudaUnit, CudaUnit):
+            doctor._shared(report, kind, driver)
+        assert [finding.topic for finding in report.findings] == ["backend gl-cuda", "backend cuda"]
+        for finding in report.findings:
+            assert finding.ok is mark
+            assert finding.text.startswith("off: ")
+            assert "is a CPU build" in finding.text
+            assert "install a CUDA build of torch" in finding.remedy
+            assert ("no NVIDIA driver is loaded" in finding.text) is not driver
+
+
+def test_cuda_python_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setitem(sys.modules, "cuda", None)
+    monkeypatch.setitem(sys.modules, "cuda.bindings", None)
+    report = doctor.Report()
+    doctor._shared(report, CudaUnit, True)
+    assert "cuda-python is not installed" in report.findings[0].text
+    assert report.findings[0].remedy == "pip install 'homunculus[cuda]'"
+
+
+def test_cuda_backends_that_work_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Works(CudaUnit):
+        def __init__(self) -> None:
+            super().__init__(cuda=StandInCuda())
+
+    if host_cuda.COMPILER is None:
+        pytest.skip("no C++ compiler (g++ or clang++) to build the kernels for the CPU with")
+    report = doctor.Report()
+    doctor._shared(report, Works, True)
+    assert report.findings[0].ok
+    assert "/255 of the float64 twin" in report.findings[0].text
+    assert report.exit_code == doctor.HARDWARE
+    monkeypatch.setattr(doctor, "_difference_from_twin", lambda unit: 0.1)
+    doctor._shared(report, Works, True)
+    assert report.exit_code == doctor.BROKEN

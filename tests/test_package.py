@@ -15,7 +15,7 @@ PACKAGES = ("shaders", "interop", "bridge", "homunculus")
 FORBIDDEN = {
     "shaders": {"interop", "bridge", "homunculus", "torch", "moderngl", "glcontext", "cuda"},
     "interop": {"bridge", "homunculus", "shaders"},
-    "bridge": {"homunculus"},
+    "bridge": {"homunculus", "cuda"},
     "homunculus": {"moderngl", "glcontext", "cuda", "interop", "shaders"},
 }
 NOWHERE = {"torchvision", "timm"}
@@ -52,6 +52,16 @@ def test_imports_point_downwards(package: str) -> None:
     for module in modules:
         wrong = imported(module.read_text("utf-8")) & (FORBIDDEN[package] | NOWHERE)
         assert not wrong, f"{module.relative_to(ROOT)} imports {sorted(wrong)}"
+
+
+def test_only_the_seam_touches_cuda_python() -> None:
+    modules = [
+        *(ROOT / "interop").rglob("*.py"),
+        *(ROOT / "homunculus").rglob("*.py"),
+        *(ROOT / "examples").rglob("*.py"),
+    ]
+    touching = {module.name for module in modules if "cuda" in imported(module.read_text("utf-8"))}
+    assert touching == {"cuda.py", "nvrtc.py"}
 
 
 def test_nothing_else_imports_what_cannot_stand_beside_a_cpu_build_of_torch() -> None:

@@ -120,6 +120,11 @@ def test_every_compute_shader_compiles_in_every_variant(gl_unit: GLUnit, name: s
             for format, stored in (("rgba8", 8), ("rgba16f", 16), ("rgba32f", 32))
             for levels in range(1, 7)
         ],
+        "ingest.comp": [
+            {"FORMAT": format, "BYTES": bytes_, "STORED": stored}
+            for format, stored in (("rgba8", 8), ("rgba16f", 16), ("rgba32f", 32))
+            for bytes_ in range(2)
+        ],
         "statistics.comp": [statistics.defines()],
     }
     for defines in variants.get(name, [{}]):

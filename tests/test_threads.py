@@ -135,7 +135,7 @@ def test_opening_after_fork_is_refused_not_hung(gl_unit: GLUnit) -> None:
     assert "can hang" in refusal
     assert "spawn" in refusal
     assert backend == "torch"
-    assert reason == f"gl: {refusal}"
+    assert reason.startswith(f"gl: {refusal}; gl-cuda, cuda: ")
 
 
 @pytest.mark.gl
@@ -185,7 +185,8 @@ def test_which_backend_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
         assert unit.reason == "asked for by HOMUNCULUS_BACKEND"
     monkeypatch.setenv("HOMUNCULUS_BACKEND", "vulkan")
     with pytest.raises(
-        BackendUnavailableError, match=r"'vulkan' \(by HOMUNCULUS_BACKEND\); choose one of auto, gl, torch"
+        BackendUnavailableError,
+        match=r"'vulkan' \(by HOMUNCULUS_BACKEND\); choose one of auto, gl-cuda, cuda, gl, torch",
     ):
         open_unit()
     with open_unit("auto", dtype=torch.float64) as unit:

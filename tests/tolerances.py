@@ -1,5 +1,7 @@
 """How far two backends may differ. One table; a looser number says why."""
 
+from bridge import TextureUnit
+
 # Premultiplied colour, so that a texel hardly inside the image is not held to more than its share of it. Pixels in 0..1.
 SOFTWARE = {
     "rgba8": 1 / 255,
@@ -14,7 +16,17 @@ LEVELS = {
     "simd": (1.7, 0.15),  # OpenCV rounds halves up and every level builds on the rounded one
 }
 INSIDE = 1e-5
+INSIDE_HARDWARE = 4e-3  # alpha is filtered like any colour
 # Statistics against the twin on the same texels, all channels premultiplied; energies reach 1 on black and white noise.
 STATISTICS = 1e-6  # float32 sums of 81 products and of up to 4096 texels; measured 2e-7
 STATISTICS_HARDWARE = 4e-3  # contrast, whose surround is one filtered fetch
 BETWEEN_PLANS_PX = 0.01  # a plan written by a shader in float32 against its float64 twin
+
+
+def is_software(unit: TextureUnit) -> bool:
+    """Whether filter weights are full floats: software OpenGL, or kernels built for the CPU."""
+    return unit.renderer == "StandInCuda" or bool(getattr(unit, "software", False))
+
+
+def tolerance(unit: TextureUnit) -> dict[str, float]:
+    return SOFTWARE if is_software(unit) else HARDWARE

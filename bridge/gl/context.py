@@ -6,15 +6,16 @@ import atexit
 import os
 import threading
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
 from bridge.errors import BackendUnavailableError, ForkedContextError, GLError, ShaderError
 from bridge.gl import functions as gl
 from bridge.gl.thread import GLThread, LoopThread
-from interop import HostBuffer, SharedBuffer, Transfers, egl_devices
+from interop import HostMemory, Memory, SharedBuffer, Transfers, egl_devices
 from shaders import explain, source
 
 try:
@@ -26,6 +27,8 @@ except ImportError as error:  # macOS, or an installation without the wheel
 else:
     IMPORT_ERROR = None
 
+P = ParamSpec("P")
+T = TypeVar("T")
 REQUIRED_VERSION = 430
 SOFTWARE_RENDERERS = ("llvmpipe", "softpipe", "swrast", "SwiftShader")
 
@@ -50,9 +53,12 @@ class Context:
     Methods other than `thread` run on that thread only.
     """
 
-    def __init__(self, device_index: int | None, thread: GLThread, find: Callable[[], Any]) -> None:
-        """find: gives, on that thread, what glcontext makes of a context, new or current."""
+    def __init__(
+        self, device_index: int | None, thread: GLThread, find: Callable[[], Any], memory: Memory | None = None
+    ) -> None:
+        """find: gives, on that thread, what glcontext makes of a context, new or current. memory: how its buffers reach torch."""
         self.device_index = device_index
+        self.memory = HostMemory() if memory is None else memory
         self.thread = thread
         self.live: Counter[str] = Counter()
         self._programs: dict[tuple[tuple[str, ...], tuple[tuple[str, object], ...]], Any] = {}
@@ -82,6 +88,10 @@ class Context:
         self.gl.glPixelStorei(gl.PACK_ALIGNMENT, 1)
         self.check("opening the context")
 
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """The function's result or exception, run on the context's thread and, where there are streams, on the caller's stream."""
+        return self.thread.call(self.memory.carried(function), *args, **kwargs)
+
     def check(self, what: str) -> None:
         """Raises GLError if OpenGL reports an error since the last check."""
         error = self.moderngl.error
@@ -97,7 +107,7 @@ class Context:
 
     def buffer(self, size_bytes: int, transfers: Transfers) -> SharedBuffer:
         """A storage buffer, counted as live until `release`. Raises GLError where the device has no room for it."""
-        buffer = HostBuffer(self.moderngl, size_bytes, transfers)
+        buffer = self.memory.buffer(self.moderngl, size_bytes, transfers)
         self.live["buffer"] += 1
         try:
             self.check(f"allocating a buffer of {size_bytes} bytes")
@@ -136,6 +146,7 @@ class Context:
 
     def close(self) -> None:
         def release() -> None:
+            self.memory.close()
             for program in self._programs.values():
                 program.release()
             self._programs.clear()
@@ -146,7 +157,7 @@ class Context:
         self.thread.stop()
 
 
-_contexts: dict[int, Context] = {}
+contexts: dict[tuple[str, int], Context] = {}  # by kind of memory and EGL device
 _lock = threading.Lock()
 _forked_from: int | None = None
 
@@ -156,6 +167,28 @@ def open_context(device_index: int | None = None) -> Context:
 
     Raises BackendUnavailableError with what each device answered, or ForkedContextError where opening one would hang.
     """
+    answers: list[str] = []
+    with opening(device_index, lambda: range(_device_count())) as candidates:
+        for index in candidates:
+            if ("host", index) in contexts:
+                return contexts["host", index]
+            try:
+                contexts["host", index] = context_at(index)
+            except Exception as error:  # glcontext and moderngl raise bare Exception
+                answers.append(f"EGL device {index}: {error}")
+            else:
+                return contexts["host", index]
+    raise BackendUnavailableError(
+        "no OpenGL 4.3 context could be opened through EGL"
+        + (f" ({'; '.join(answers)})" if answers else ": libEGL finds no device, so no vendor driver is installed")
+        + ". Install Mesa (Debian, Ubuntu: apt install libegl1 libgl1 libgl1-mesa-dri) or the vendor's EGL driver; "
+        "`homunculus doctor` tells which part is missing"
+    )
+
+
+@contextmanager
+def opening(device_index: int | None, devices: Callable[[], Iterable[int]]) -> Iterator[Iterable[int]]:
+    """The EGL devices to try, one caller at a time."""
     if IMPORT_ERROR is not None:
         raise BackendUnavailableError(f"OpenGL needs moderngl ({IMPORT_ERROR}); run: pip install moderngl")
     if _forked_from is not None:
@@ -165,24 +198,13 @@ def open_context(device_index: int | None = None) -> Context:
         )
     if device_index is None and os.environ.get("HOMUNCULUS_EGL_DEVICE"):
         device_index = _device_from_environment()
-    answers = []
     with _lock:
-        candidates = [device_index] if device_index is not None else range(_device_count())
-        for index in candidates:
-            if index in _contexts:
-                return _contexts[index]
-            try:
-                _contexts[index] = Context(index, GLThread(f"homunculus-gl-{index}"), partial(_standalone, index))
-            except Exception as error:  # glcontext and moderngl raise bare Exception
-                answers.append(f"EGL device {index}: {error}")
-            else:
-                return _contexts[index]
-    raise BackendUnavailableError(
-        "no OpenGL 4.3 context could be opened through EGL"
-        + (f" ({'; '.join(answers)})" if answers else ": libEGL finds no device, so no vendor driver is installed")
-        + ". Install Mesa (Debian, Ubuntu: apt install libegl1 libgl1 libgl1-mesa-dri) or the vendor's EGL driver; "
-        "`homunculus doctor` tells which part is missing"
-    )
+        yield [device_index] if device_index is not None else devices()
+
+
+def context_at(index: int, memory: Memory | None = None) -> Context:
+    """A new context on that EGL device."""
+    return Context(index, GLThread(f"homunculus-gl-{index}"), partial(_standalone, index), memory)
 
 
 def _standalone(device_index: int) -> Any:
@@ -226,14 +248,18 @@ def _device_count() -> int:
     try:
         return len(egl_devices())
     except OSError as error:
-        raise BackendUnavailableError(
-            f"libEGL cannot be loaded ({error}). Debian, Ubuntu: apt install libegl1 libgl1 libgl1-mesa-dri"
-        ) from None
+        raise no_library(error) from None
+
+
+def no_library(error: OSError) -> BackendUnavailableError:
+    return BackendUnavailableError(
+        f"libEGL cannot be loaded ({error}). Debian, Ubuntu: apt install libegl1 libgl1 libgl1-mesa-dri"
+    )
 
 
 def _after_fork_in_child() -> None:
     global _forked_from, _lock
-    if _contexts or _forked_from is not None:
+    if contexts or _forked_from is not None:
         _forked_from = os.getppid()
     _lock = threading.Lock()
 
@@ -241,8 +267,8 @@ def _after_fork_in_child() -> None:
 def close_all() -> None:
     """Closes every context of this process; the next open_context opens a new one."""
     with _lock:
-        while _contexts:
-            _, context = _contexts.popitem()
+        while contexts:
+            _, context = contexts.popitem()
             context.close()
 
 

@@ -18,7 +18,7 @@ MAX_IMAGE_UNITS = 0x8F38
 MAX_COMPUTE_IMAGE_UNIFORMS = 0x91BD
 MAX_COMPUTE_WORK_GROUP_COUNT = 0x91BE
 READ_FRAMEBUFFER, DRAW_FRAMEBUFFER, COLOR_BUFFER_BIT, NEAREST = 0x8CA8, 0x8CA9, 0x4000, 0x2600
-UNPACK_ALIGNMENT, PACK_ALIGNMENT = 0x0CF5, 0x0D05
+UNPACK_ALIGNMENT, PACK_ALIGNMENT, PIXEL_PACK_BUFFER = 0x0CF5, 0x0D05, 0x88EB
 TEXTURE_MAG_FILTER, TEXTURE_MIN_FILTER, TEXTURE_WRAP_S, TEXTURE_WRAP_T = 0x2800, 0x2801, 0x2802, 0x2803
 TEXTURE_BORDER_COLOR = 0x1004
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_BORDER = 0x2601, 0x2703, 0x812D
@@ -32,6 +32,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "glTexStorage3D": (_uint, _int, _uint, _int, _int, _int),
     "glTexSubImage3D": (_uint, _int, _int, _int, _int, _int, _int, _int, _uint, _uint, _pointer),
     "glGetTexImage": (_uint, _int, _uint, _uint, _pointer),
+    "glBindBuffer": (_uint, _uint),
     "glTexParameteri": (_uint, _uint, _int),
     "glTexParameterfv": (_uint, _uint, _pointer),
     "glGenerateMipmap": (_uint,),

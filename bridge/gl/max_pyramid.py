@@ -16,8 +16,8 @@ MAP, LEVELS = 0, 1
 
 
 def max_pyramid(context: Context, stats: Stats, map: Tensor) -> list[Tensor]:
-    """Levels 0 to 1 x 1 of a checked map [h, w], float32 on the host. Runs on the context's thread."""
-    map = map.detach().to("cpu", torch.float32)
+    """Levels 0 to 1 x 1 of a checked map [h, w], float32 on the context's torch device. Runs on the context's thread."""
+    map = map.detach().to(context.memory.device, torch.float32)
     sizes = level_sizes(map.shape[0], map.shape[1])
     counts = [height * width for height, width in sizes]
     limit = context.limits.storage_bytes

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import math
 import weakref
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from bridge.checks import check_level
-from bridge.errors import ClosedError, ImageError, ImageTooLargeError
+from bridge.errors import ClosedError, CudaError, ImageError, ImageTooLargeError
 from bridge.gl import functions as gl
 from bridge.gl.context import Context
 from bridge.images import padded_size
 from bridge.unit import Builder, Format, Pyramid
+from interop import Transfers
 
 INTERNAL_FORMATS: dict[Format, int] = {"rgba8": 0x8058, "rgba16f": 0x881A, "rgba32f": 0x8814}
 BYTES_PER_TEXEL: dict[Format, int] = {"rgba8": 4, "rgba16f": 8, "rgba32f": 16}
@@ -25,6 +28,8 @@ class Texture:
     def __init__(self, context: Context, key: tuple[int, int, int, int, Format]) -> None:
         height, width, layers, levels, format = self.key = key
         self._context = context
+        self.registration: Any = None  # with CUDA; has `release`
+        self.lent = False  # mapped to CUDA, which owns it meanwhile
         name = ctypes.c_uint()
         context.gl.glGenTextures(1, ctypes.byref(name))
         self.name = name.value
@@ -46,7 +51,11 @@ class Texture:
             raise
 
     def use(self) -> None:
-        """Binds the texture to unit 0, where every shader looks for it."""
+        """Binds the texture to unit 0, where every shader looks for it. Raises CudaError while CUDA has it."""
+        if self.lent:
+            raise CudaError(
+                "this pyramid is shared with CUDA", "end the `with unit.shared(...)` block that holds it first"
+            )
         self._context.gl.glActiveTexture(gl.TEXTURE0)
         self._context.gl.glBindTexture(gl.TEXTURE_2D_ARRAY, self.name)
 
@@ -68,16 +77,33 @@ class Texture:
         )
 
     def read(self, level: int) -> Tensor:
-        """Float32 [layers, height, width, 4] of one level."""
+        """Float32 [layers, height, width, 4] of one level, where the context's tensors are."""
         height, width, layers, _, _ = self.key
-        pixels = torch.empty((layers, height >> level, width >> level, 4))
+        shape = (layers, height >> level, width >> level, 4)
         self.use()
-        self._context.gl.glGetTexImage(gl.TEXTURE_2D_ARRAY, level, gl.RGBA, gl.FLOAT, pixels.data_ptr())
+        if self._context.memory.shared:
+            pixels = self._read_on_device(level, shape)
+        else:
+            pixels = torch.empty(shape)
+            self._context.gl.glGetTexImage(gl.TEXTURE_2D_ARRAY, level, gl.RGBA, gl.FLOAT, pixels.data_ptr())
         self._context.check(f"reading level {level}")
         return pixels
 
+    def _read_on_device(self, level: int, shape: tuple[int, ...]) -> Tensor:
+        buffer = self._context.buffer(4 * math.prod(shape), Transfers())
+        try:
+            self._context.gl.glBindBuffer(gl.PIXEL_PACK_BUFFER, buffer.buffer.glo)
+            self._context.gl.glGetTexImage(gl.TEXTURE_2D_ARRAY, level, gl.RGBA, gl.FLOAT, None)
+            self._context.gl.glBindBuffer(gl.PIXEL_PACK_BUFFER, 0)
+            return buffer.read(shape, torch.float32)
+        finally:
+            self._context.release(buffer)
+
     def release(self) -> None:
         if self.name:
+            if self.registration is not None:
+                self.registration.release()
+                self.registration = None
             self._context.gl.glDeleteTextures(1, ctypes.byref(ctypes.c_uint(self.name)))
             self._context.live["texture"] -= 1
             self.name = 0
@@ -146,12 +172,16 @@ class GLPyramid(Pyramid):
             raise ClosedError(f"{self!r} is closed; build it again from the image")
         return self._texture
 
+    @property
+    def context(self) -> Context:
+        return self._context
+
     def belongs_to(self, context: Context) -> bool:
         return self._context is context
 
     def level(self, level: int) -> Tensor:
         check_level(level, self.max_level)
-        return self._context.thread.call(self.texture.read, level)
+        return self._context.call(self.texture.read, level)
 
     def close(self) -> None:
         self._texture = None

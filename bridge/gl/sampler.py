@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 
@@ -16,7 +17,7 @@ from bridge.gl.pyramid import GLPyramid
 from bridge.law import QUALITIES, Quality
 from bridge.plan import SamplePlan
 from bridge.unit import Patches, PlanProgram, Stats
-from interop import SharedBuffer
+from interop import Part, SharedBuffer, revoke
 
 ROW_BYTES = 32
 ELEMENTS: Mapping[torch.dtype, int] = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
@@ -49,7 +50,7 @@ class ResidentPlan(SamplePlan):
     def _rows(self) -> Tensor:
         size = self.patch_size
         shape = (len(self), size, size, 8) if self.program.warped else (len(self), 8)
-        return self.context.thread.call(self.buffer.read, shape, torch.float32)
+        return self.context.call(self.buffer.read, shape, torch.float32)
 
     @cached_property
     def _twin(self) -> SamplePlan:
@@ -81,6 +82,7 @@ class Sampler:
         self._context = context
         self.stats = Stats() if stats is None else stats
         self._buffers: dict[str, SharedBuffer] = {}
+        self._released = False
         self._group = 8 if context.software else 64  # a CPU rasteriser runs a group's threads one after another
 
     def sample(
@@ -106,14 +108,17 @@ class Sampler:
 
     def leave(self, pyramid: GLPyramid, plan: SamplePlan, quality: Quality) -> None:
         """The same in float32, left in the buffers "pixels" and "inside". Raises PlanError for more than one buffer holds."""
-        most = self._most(plan, torch.float32)
-        if len(plan) > most:
-            raise PlanError(f"the plan has {len(plan)} tokens; this device holds {most} at once. Use fewer")
+        self._check_most(plan, torch.float32)
         self._dispatch(pyramid, plan, 0, len(plan), quality, torch.float32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
 
     def fetch(self, patch_size: int, count: int) -> Patches:
         """Reads back what `leave` left."""
         return self._read(patch_size, count, torch.float32)
+
+    def _check_most(self, plan: SamplePlan, dtype: torch.dtype) -> None:
+        most = self._most(plan, dtype)
+        if len(plan) > most:
+            raise PlanError(f"the plan has {len(plan)} tokens; this device holds {most} at once. Use fewer")
 
     def _most(self, plan: SamplePlan, dtype: torch.dtype) -> int:
         """How many patches one dispatch can write."""
@@ -162,11 +167,40 @@ class Sampler:
         self._context.check(f"sampling {plan!r}")
         self.stats.dispatches += 1
 
+    @contextmanager
+    def lend(
+        self,
+        pyramid: GLPyramid,
+        plan: SamplePlan,
+        quality: Quality,
+        dtype: torch.dtype,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+    ) -> Iterator[Patches]:
+        """The buffers themselves, as tensors, for the length of a block; other calls meanwhile get buffers of their own.
+
+        Raises PlanError for more patches than one buffer holds.
+        """
+        self._check_most(plan, dtype)
+        self._dispatch(pyramid, plan, 0, len(plan), quality, dtype, mean, std)
+        lent = {name: self._buffers.pop(name) for name in ("pixels", "inside")}
+        try:
+            with self._context.memory.lend(_parts(lent, plan.patch_size, len(plan), dtype)) as (planes, inside):
+                patches = _patches(planes, inside, plan.patch_size)
+                try:
+                    yield patches
+                finally:
+                    revoke([patches.pixels, patches.inside])
+        finally:
+            for name, buffer in lent.items():
+                if self._released or name in self._buffers:
+                    self._context.release(buffer)
+                else:
+                    self._buffers[name] = buffer
+
     def _read(self, size: int, count: int, dtype: torch.dtype) -> Patches:
-        words = _words(size, dtype)
-        per_word = 1 if dtype == torch.float32 else 2
-        planes = self._buffers["pixels"].read((count, 3, words * per_word), dtype)[..., : size * size]
-        return Patches(planes.reshape(count, 3, size, size), self._buffers["inside"].read((count,), torch.float32))
+        pixels, inside = self._context.memory.read(_parts(self._buffers, size, count, dtype))
+        return _patches(pixels, inside, size, contiguous=True)
 
     def _bind_plan(self, plan: SamplePlan, first: int, count: int, warped: bool) -> int:
         """Binds the rows and returns the index of the first patch in the bound buffer."""
@@ -209,6 +243,7 @@ class Sampler:
         return buffer
 
     def release(self) -> None:
+        self._released = True
         for buffer in self._buffers.values():
             self._context.release(buffer)
         self._buffers.clear()
@@ -216,6 +251,17 @@ class Sampler:
 
 def _is_warped(plan: SamplePlan) -> bool:
     return plan.program.warped if isinstance(plan, ResidentPlan) else plan.texels is not None
+
+
+def _parts(buffers: Mapping[str, SharedBuffer], size: int, count: int, dtype: torch.dtype) -> list[Part]:
+    words = _words(size, dtype) * (1 if dtype == torch.float32 else 2)
+    return [Part(buffers["pixels"], (count, 3, words), dtype), Part(buffers["inside"], (count,), torch.float32)]
+
+
+def _patches(planes: Tensor, inside: Tensor, size: int, *, contiguous: bool = False) -> Patches:
+    """Planes [N, 3, words] may end in an element that only fills the last word."""
+    pixels = planes[..., : size * size].view(len(planes), 3, size, size)
+    return Patches(pixels.contiguous() if contiguous else pixels, inside)
 
 
 def _words(patch_size: int, dtype: torch.dtype) -> int:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from bridge.checks import check_exact, check_layers, check_normalisation, check_open, check_quality
-from bridge.errors import ImageError, PlanError
+from bridge.checks import check_dtype, check_exact, check_fixations, check_layers, check_open, check_quality
+from bridge.errors import ImageError
 from bridge.gl import builders
 from bridge.gl.context import Context, open_context
+from bridge.gl.ingest import Ingest
 from bridge.gl.max_pyramid import max_pyramid
 from bridge.gl.pyramid import GLPyramid, TexturePool
 from bridge.gl.sampler import ResidentPlan, Sampler
@@ -21,6 +23,7 @@ from bridge.law import Quality
 from bridge.plan import SamplePlan
 from bridge.twin.max_pyramid import check_map
 from bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
+from interop import revoke
 
 
 class GLUnit(TextureUnit):
@@ -41,6 +44,7 @@ class GLUnit(TextureUnit):
         self.reason = reason
         self._pool = TexturePool(self.context)
         self.sampler = Sampler(self.context)
+        self._ingest = Ingest(self.context, self.sampler.stats)
         self._closed = False
         self._driver_is_exact: dict[Format, bool] = {}
 
@@ -58,7 +62,8 @@ class GLUnit(TextureUnit):
 
     def default_builder(self, format: Format) -> Builder:
         """`simd` on software GL where OpenCV is installed and bytes are stored, else `exact`."""
-        return "simd" if self.context.software and HAS_OPENCV and format == "rgba8" else "exact"
+        on_host = self.context.software and not self.context.memory.shared
+        return "simd" if on_host and HAS_OPENCV and format == "rgba8" else "exact"
 
     def pyramid(
         self, images: Images, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
@@ -72,19 +77,22 @@ class GLUnit(TextureUnit):
         builder = builder or self.default_builder(stored)
         if builder not in builders.BUILDERS:
             raise ImageError(f"builder is {builder!r}; choose one of {', '.join([*builders.BUILDERS, 'auto'])}")
-        return self.context.thread.call(self._build, batch, stored, builder, max_level)
+        return self.context.call(self._build, batch, stored, builder, max_level)
 
     def _build(self, batch: Tensor, format: Format, builder: Builder, max_level: int) -> GLPyramid:
         size = (batch.shape[1], batch.shape[2])
         pyramid = GLPyramid(self.context, self._pool, size, batch.shape[0], format, builder, max_level)
         try:
-            batch = builders.as_upload(batch, format)
-            builders.BUILDERS[builder](self.context, pyramid.texture, batch, max_level)
+            if self.context.memory.shared and builder != "simd":
+                self._ingest.build(pyramid.texture, batch, max_level, builder)
+            else:
+                batch = builders.as_upload(batch, format)
+                builders.BUILDERS[builder](self.context, pyramid.texture, batch, max_level)
+                self.stats.bytes_to_device += batch.numel() * batch.element_size()
             self.context.check(f"building {pyramid!r}")
         except BaseException:
             pyramid.close()
             raise
-        self.stats.bytes_to_device += batch.numel() * batch.element_size()
         return pyramid
 
     def driver_is_exact(self, format: Format = "rgba8") -> bool:
@@ -117,10 +125,31 @@ class GLUnit(TextureUnit):
         std: Sequence[float] = (1.0, 1.0, 1.0),
     ) -> Patches:
         resident = self.check_sample(pyramid, plan, quality)
-        check_normalisation(mean, std, dtype)
-        if dtype == torch.float64:
-            raise ImageError("dtype is torch.float64; OpenGL filters in float32. Use torch.float32, or backend='torch'")
-        return self.context.thread.call(self.sampler.sample, resident, plan, quality, dtype, tuple(mean), tuple(std))
+        check_dtype(mean, std, dtype)
+        return self.context.call(self.sampler.sample, resident, plan, quality, dtype, tuple(mean), tuple(std))
+
+    @contextmanager
+    def sampled(
+        self,
+        pyramid: Pyramid,
+        plan: SamplePlan,
+        *,
+        quality: Quality = "high",
+        dtype: torch.dtype = torch.float32,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+    ) -> Iterator[Patches]:
+        resident = self.check_sample(pyramid, plan, quality)
+        check_dtype(mean, std, dtype)
+        lending = self.sampler.lend(resident, plan, quality, dtype, tuple(mean), tuple(std))
+        patches = self.context.call(lending.__enter__)
+        try:
+            yield patches
+        finally:
+            if self.context.thread.stopped:  # closed inside the block, with everything in it
+                revoke([patches.pixels, patches.inside])
+            else:
+                self.context.call(lending.__exit__, None, None, None)
 
     def check_sample(self, pyramid: Pyramid, plan: SamplePlan, quality: Quality) -> GLPyramid:
         """The pyramid, where this unit can sample the plan from it at that quality. Raises what `sample` raises."""
@@ -141,18 +170,17 @@ class GLUnit(TextureUnit):
     def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
         check_open(self, self._closed)
         points = torch.as_tensor(fixations, dtype=torch.float32).reshape(-1, 2)
-        if not len(points) or not bool(torch.isfinite(points).all()):
-            raise PlanError(f"fixations are {points.tolist()}; expected at least one finite point (x, y)")
-        return self.context.thread.call(self.sampler.write_plan, program, points)
+        check_fixations(points)
+        return self.context.call(self.sampler.write_plan, program, points)
 
     def max_pyramid(self, map: Tensor) -> list[Tensor]:
         check_open(self, self._closed)
         check_map(map)
-        return self.context.thread.call(max_pyramid, self.context, self.stats, map)
+        return self.context.call(max_pyramid, self.context, self.stats, map)
 
     def statistics(self, pyramid: Pyramid, level: int = 1) -> Pyramid:
         check_open(self, self._closed)
-        return self.context.thread.call(statistics, self.context, self._pool, self.stats, self._own(pyramid), level)
+        return self.context.call(statistics, self.context, self._pool, self.stats, self._own(pyramid), level)
 
     def close(self) -> None:
         if not self._closed:
@@ -165,3 +193,4 @@ class GLUnit(TextureUnit):
     def _release(self) -> None:
         self._pool.clear()
         self.sampler.release()
+        self._ingest.release()

@@ -1,0 +1,52 @@
+"""How the levels are filled: one launch reads every pixel once and writes levels 0 to 6; another writes what is above."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from bridge.cuda.kernels import Kernels, address, int_, ints
+from bridge.cuda.pyramid import BITS, LEVELS_PER_LAUNCH, Levels
+from bridge.images import as_bytes
+
+TILE_PX = 64
+THREADS = 256
+
+
+def ingest(kernels: Kernels, levels: Levels, batch: Tensor) -> int:
+    """Every level from images [B, H, W, 3] on the device, each texel the mean of its block; returns the number of launches."""
+    height, width, layers, count, format = levels.key
+    if format == "rgba8":
+        batch = as_bytes(batch)
+    elif batch.dtype != torch.uint8:
+        batch = batch.float()
+    batch = batch.contiguous()
+    kernel = kernels.get("ingest", "ingest", {"BYTES": int(batch.dtype == torch.uint8), "STORED": BITS[format]})
+    above = min(count - 1, LEVELS_PER_LAUNCH)
+    arguments = (
+        address(batch),
+        ints(batch.shape[2], batch.shape[1]),
+        ints(width, height),
+        int_(above),
+        levels.pack(0),
+    )
+    kernels.launch(kernel, _tiles(height, width, layers), (THREADS,), arguments)
+    return 1 + reduce(kernels, levels, above)
+
+
+def reduce(kernels: Kernels, levels: Levels, base: int) -> int:
+    """The levels above `base` from it, up to six a launch; returns the number of launches."""
+    height, width, layers, count, format = levels.key
+    launches = 0
+    while base < count - 1:
+        above = min(count - 1 - base, LEVELS_PER_LAUNCH)
+        kernel = kernels.get("reduce", "reduce", {"STORED": BITS[format]})
+        arguments = (ints(width >> base, height >> base), int_(above), levels.pack(base))
+        kernels.launch(kernel, _tiles(height >> base, width >> base, layers), (THREADS,), arguments)
+        base += above
+        launches += 1
+    return launches
+
+
+def _tiles(height: int, width: int, layers: int) -> tuple[int, int, int]:
+    return -(-width // TILE_PX), -(-height // TILE_PX), layers

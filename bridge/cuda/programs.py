@@ -1,0 +1,134 @@
+"""Compute shaders that work on buffers alone, run as CUDA kernels from the same text: plan programs and the max reduction."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from bridge.cuda.kernels import Defines, Kernels, address
+from bridge.errors import PlanError
+from bridge.plan import SamplePlan
+from bridge.twin.max_pyramid import level_sizes, padded
+from bridge.unit import PlanProgram
+from shaders import Kernel, as_cuda, source
+
+FIXATIONS, ROWS = 0, 1  # bindings of a plan program
+MAP, LEVELS = 0, 1  # bindings of reduce_max.comp
+TILE, LEVELS_PER_LAUNCH = 64, 6
+Values = Mapping[str, Any]
+SCALARS: dict[str, Any] = {"int": ctypes.c_int, "uint": ctypes.c_uint, "float": ctypes.c_float}
+VECTORS: dict[str, Any] = {"vec2": ctypes.c_float, "vec4": ctypes.c_float, "ivec2": ctypes.c_int}
+
+
+class WrittenPlan(SamplePlan):
+    """A plan whose rows a kernel wrote. They stay on the device; what only the twin knows is computed when somebody asks: `note`,
+    and the affine summary of a warped plan."""
+
+    rows: Tensor
+    program: PlanProgram
+    fixations: Tensor
+
+    def __init__(self, rows: Tensor, program: PlanProgram, fixations: Tensor) -> None:
+        self.__dict__.update(rows=rows, program=program, fixations=fixations, patch_size=program.patch_size)
+
+    def __len__(self) -> int:
+        return self.program.count
+
+    def __repr__(self) -> str:
+        return f"WrittenPlan({len(self)} footprints written by {self.program.shader} on {self.rows.device})"
+
+    @cached_property
+    def _twin(self) -> SamplePlan:
+        return self.program.twin(self.fixations.cpu().double())
+
+    @property
+    def footprints(self) -> Tensor:
+        return self._twin.footprints.to(self.rows) if self.program.warped else self.rows
+
+    @property
+    def texels(self) -> Tensor | None:
+        size = self.patch_size
+        return self.rows.reshape(len(self), size, size, 8) if self.program.warped else None
+
+    @property
+    def note(self) -> str:
+        return self._twin.note
+
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SamplePlan:
+        return SamplePlan(self.footprints, self.patch_size, self.texels, self.note).to(device, dtype)
+
+
+class Programs:
+    """Shaders by name, translated and compiled once."""
+
+    def __init__(self, kernels: Kernels) -> None:
+        self._kernels = kernels
+        self._compiled: dict[tuple[str, tuple[tuple[str, object], ...]], tuple[Kernel, Any]] = {}
+
+    def run(
+        self, shader: str, defines: Defines, buffers: Mapping[int, Tensor], uniforms: Values, grid: tuple[int, ...]
+    ) -> None:
+        """One launch. Uniforms that are not given are 0, as in OpenGL."""
+        key = (shader, tuple(sorted(defines.items())))
+        if key not in self._compiled:
+            kernel = as_cuda(source(shader, **defines))
+            self._compiled[key] = kernel, self._kernels.compiled(kernel.source, "run")
+        kernel, function = self._compiled[key]
+        arguments = [
+            address(buffers[argument.binding])
+            if argument.binding is not None
+            else _uniform(argument.type, uniforms.get(argument.name, 0))
+            for argument in kernel.arguments
+        ]
+        self._kernels.launch(function, grid, kernel.group, arguments)
+
+    def write_plan(self, program: PlanProgram, fixations: Tensor) -> SamplePlan:
+        """The plan for fixations float32 [K, 2] on the device; its rows stay there."""
+        per_patch = program.patch_size**2 if program.warped else 1
+        rows = torch.empty((program.count * per_patch, 8), device=fixations.device)
+        uniforms = {**program.uniforms, "fixation_count": len(fixations)}
+        self.run(program.shader, program.defines, {FIXATIONS: fixations, ROWS: rows}, uniforms, (program.groups,))
+        return WrittenPlan(rows, program, fixations)
+
+    def max_pyramid(self, map: Tensor) -> tuple[list[Tensor], int]:
+        """Levels 0 to 1 x 1 of a map on the device, and the number of launches."""
+        map = map.detach().float().contiguous()
+        sizes = level_sizes(map.shape[0], map.shape[1])
+        counts = [height * width for height, width in sizes]
+        levels = [padded(map, sizes[0])]
+        packed = torch.empty(max(sum(counts[1:]), 1), device=map.device)
+        launches = 0
+        for base in range(0, len(sizes) - 1, LEVELS_PER_LAUNCH):
+            height, width = sizes[base]
+            uniforms = {
+                "map_size": (map.shape[1], map.shape[0]),
+                "base": base,
+                "base_size": (width, height),
+                "base_offset": sum(counts[1:base]),
+                "next_offset": sum(counts[1 : base + 1]),
+                "level_count": min(LEVELS_PER_LAUNCH, len(sizes) - 1 - base),
+            }
+            grid = (-(-width // TILE), -(-height // TILE))
+            if max(packed.numel(), map.numel()) >= 2**31 or grid[1] > 65535:
+                raise PlanError(
+                    f"a map of {map.shape[0]} x {map.shape[1]} is beyond what the kernel counts; reduce it first"
+                )
+            self.run("reduce_max.comp", {}, {MAP: map, LEVELS: packed}, uniforms, grid)
+            launches += 1
+        first = 0
+        for size, count in zip(sizes[1:], counts[1:], strict=True):
+            levels.append(packed[first : first + count].reshape(size))
+            first += count
+        return levels, launches
+
+
+def _uniform(type: str, value: Any) -> Any:
+    if type in SCALARS:
+        return SCALARS[type](value)
+    values = tuple(value) if isinstance(value, tuple | list) else (value,) * int(type[-1])
+    return (VECTORS[type] * len(values))(*values)

@@ -1,0 +1,37 @@
+"""Which of two units is faster on this machine, found out by running both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from statistics import median
+
+import torch
+
+from bridge.cuda.unit import CudaUnit
+from bridge.gl.cuda import GLCudaUnit
+from bridge.plan import SamplePlan
+
+SIDE_PX, PATCHES = 1024, 273
+WARM_UPS, ROUNDS = 3, 9
+Racer = GLCudaUnit | CudaUnit
+
+
+def image_to_patches_us(units: Sequence[Racer]) -> list[float]:
+    """Median microseconds of each unit, the device waited for, from a device image of 1024 x 1024 px to 273 patches. In turns."""
+    times: list[list[float]] = [[] for _ in units]
+    random = torch.Generator().manual_seed(0)
+    host = torch.randint(0, 256, (SIDE_PX, SIDE_PX, 3), dtype=torch.uint8, generator=random)
+    centers = SIDE_PX * torch.rand(PATCHES, 2, generator=random)
+    plan = SamplePlan.squares(centers, 16 * 2 ** (4 * torch.rand(PATCHES, generator=random)))
+    for turn in range(WARM_UPS + ROUNDS):
+        for unit, measured in zip(units, times, strict=True):
+            image, there = host.to(unit.cuda.device), plan.to(unit.cuda.device)
+            unit.cuda.synchronize()
+            start = time.perf_counter()
+            with unit.pyramid(image) as pyramid:
+                unit.sample(pyramid, there)
+            unit.cuda.synchronize()
+            if turn >= WARM_UPS:
+                measured.append(1e6 * (time.perf_counter() - start))
+    return [median(measured) for measured in times]
