@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import StrEnum
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
@@ -162,6 +163,63 @@ def compare(
 
 
 @app.command()
+def view(
+    images: Annotated[list[str], typer.Argument(help="Pictures, folders, a video, or camera:0.")],
+    at: Annotated[
+        list[str] | None,
+        typer.Option(metavar="X,Y", help="Where to look first, as fractions; repeat it for several."),
+    ] = None,
+    view: Annotated[
+        str, typer.Option(help="footprints, reconstruction, cortex, relevance, lod or difference.")
+    ] = "footprints",
+    screenshot: Annotated[Path | None, typer.Option(help="Write one picture instead; needs no display.")] = None,
+    scanpath: Annotated[Path | None, typer.Option(help="CSV: x_px, y_px, onset_ms, duration_ms.")] = None,
+    video: Annotated[Path | None, typer.Option(help="Write the scanpath as a video; needs no display.")] = None,
+    relevance: Annotated[
+        Path | None, typer.Option(help=".npy, .safetensors, or a picture whose grey it is; the space bar looks by it.")
+    ] = None,
+    query: Annotated[str, typer.Option(help="What is looked for.")] = "",
+    budget: Annotated[int, typer.Option(help="How many tokens.")] = 273,
+    allocator: Annotated[str, typer.Option(help="A changes it in the window.")] = "log_polar",
+    quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "high",
+    e0: Annotated[float | None, typer.Option(help="The eye's constant in pixels; by default fitted.")] = None,
+    patch_size: Annotated[int, typer.Option(help="Texels along a side of a patch.")] = 16,
+    size: Annotated[str | None, typer.Option(metavar="WxH", help="Of the window, or the picture.")] = None,
+    side_by_side: Annotated[bool, typer.Option("--side-by-side", help="All six views.")] = False,
+    grid: Annotated[bool, typer.Option("--grid", help="The eye's grid.")] = False,
+    words: Annotated[bool, typer.Option("--words", help="Titles and status line in the screenshot or video.")] = False,
+    fps: Annotated[int, typer.Option(help="Frames a second of the video.")] = 30,
+    panel: Annotated[bool, typer.Option("--panel/--no-panel", help="The imgui panel.")] = True,
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where S and P write.")] = Path("."),
+) -> None:
+    """Open a window in which the mouse is the gaze; H shows its keys. Or write one picture or a video, without a display."""
+    points = _points(at) or []
+    pixels = _size(size)
+    with Console(stderr=True).status("opening the library"):
+        from homunculus.viewer.command import Request
+        from homunculus.viewer.command import view as view_once
+        from homunculus.viewer.headless import Settings
+    settings = Settings(
+        points, cast("Any", view), side_by_side, budget, patch_size, allocator, quality, e0, grid, query
+    )
+    request = Request(
+        [Path(image) for image in images],
+        settings,
+        screenshot=screenshot,
+        scanpath=scanpath,
+        video=video,
+        relevance=relevance,
+        size=pixels,
+        words=words,
+        fps=fps,
+        panel=panel,
+        out=out,
+    )
+    for path in view_once(request):
+        typer.echo(path)
+
+
+@app.command()
 def doctor(json: Annotated[bool, typer.Option("--json", help="For a machine to read.")] = False) -> None:
     """Tell which backends work here, and why the others do not."""
     from bridge.doctor import examine
@@ -175,22 +233,35 @@ def doctor(json: Annotated[bool, typer.Option("--json", help="For a machine to r
     raise typer.Exit(report.exit_code)
 
 
+class Subject(StrEnum):
+    """What `bench` can measure."""
+
+    sampling = "sampling"
+    allocators = "allocators"
+    view = "view"
+
+
 @app.command()
 def bench(
+    subject: Annotated[
+        Subject, typer.Argument(help="sampling beside plain PyTorch; every allocator on the CPU; the viewer's frames.")
+    ] = Subject.sampling,
     size: Annotated[list[int] | None, typer.Option(help="Side of the picture in pixels; repeat it.")] = None,
     backend: Annotated[str | None, typer.Option(help="auto, gl or torch.")] = None,
     quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "fast",
     repeats: Annotated[int, typer.Option(min=3, help="Timed calls a row, in each of three rounds.")] = 15,
-    allocators: Annotated[
-        bool, typer.Option("--allocators", help="Time every allocator on the CPU instead: 273 tokens, a 64 x 64 map.")
-    ] = False,
     out: Annotated[Path | None, typer.Option(file_okay=False, help="The folder for the JSON.")] = None,
 ) -> None:
-    """Time image to patches, and a new fixation on an existing pyramid, beside plain PyTorch."""
-    if allocators:
+    """Time sampling (image to patches, and a new fixation, beside plain PyTorch), allocators, or view."""
+    if subject is Subject.allocators:
         from homunculus.bench.allocators import run as run_allocators
 
         run_allocators(repeats=repeats, out=out)
+        return
+    if subject is Subject.view:
+        from homunculus.bench.view import run as run_view
+
+        run_view(quality=cast("Any", quality), repeats=repeats, out=out)
         return
     from homunculus.bench import run
 
@@ -207,6 +278,16 @@ def _point(text: str) -> tuple[float, float]:
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a point; give two fractions, as in --at 0.62,0.31") from None
     return x, y
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    """(height, width) from WxH."""
+    if text is None:
+        return None
+    width, cross, height = text.lower().partition("x")
+    if not (cross and width.isdigit() and height.isdigit() and int(width) and int(height)):
+        raise typer.BadParameter(f"{text!r} is not a size; give width and height in pixels, as in --size 1280x800")
+    return int(height), int(width)
 
 
 def _summary(seen: Look) -> Table:

@@ -1,4 +1,4 @@
-"""The only place where a headless GL context is made: lazily, once per process and EGL device."""
+"""The only place where a GL context is opened: without a window, lazily, once per process and EGL device; or a window's own."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import atexit
 import os
 import threading
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
+from typing import Any
 
 from bridge.errors import BackendUnavailableError, ForkedContextError, GLError, ShaderError
 from bridge.gl import functions as gl
-from bridge.gl.thread import GLThread
+from bridge.gl.thread import GLThread, LoopThread
 from interop import HostBuffer, SharedBuffer, Transfers, egl_devices
 from shaders import explain, source
 
@@ -48,22 +50,23 @@ class Context:
     Methods other than `thread` run on that thread only.
     """
 
-    def __init__(self, device_index: int) -> None:
+    def __init__(self, device_index: int | None, thread: GLThread, find: Callable[[], Any]) -> None:
+        """find: gives, on that thread, what glcontext makes of a context, new or current."""
         self.device_index = device_index
-        self.thread = GLThread(f"homunculus-gl-{device_index}")
+        self.thread = thread
         self.live: Counter[str] = Counter()
-        self._programs: dict[tuple[str, tuple[tuple[str, object], ...]], moderngl.ComputeShader] = {}
+        self._programs: dict[tuple[tuple[str, ...], tuple[tuple[str, object], ...]], Any] = {}
         try:
-            self.thread.call(self._open)
+            self.thread.call(self._open, find)
         except BaseException:
             self.thread.stop()
             raise
 
-    def _open(self) -> None:
-        window = glcontext.get_backend_by_name("egl")(
-            mode="standalone", glversion=REQUIRED_VERSION, device_index=self.device_index
+    def _open(self, find: Callable[[], Any]) -> None:
+        window = find()
+        self.moderngl = moderngl.create_context(
+            standalone=self.device_index is not None, require=REQUIRED_VERSION, context=window
         )
-        self.moderngl = moderngl.create_context(standalone=True, require=REQUIRED_VERSION, context=window)
         self.gl = gl.Functions(window.load_opengl_function)
         self.renderer: str = self.moderngl.info["GL_RENDERER"]
         self.version: str = self.moderngl.info["GL_VERSION"]
@@ -109,14 +112,26 @@ class Context:
 
     def program(self, name: str, defines: Mapping[str, int | float | str]) -> moderngl.ComputeShader:
         """The compiled compute shader, kept for the context's life. Raises ShaderError with the author's file and line."""
-        key = (name, tuple(sorted(defines.items())))
+        compiled: moderngl.ComputeShader = self._compiled((name,), defines)
+        return compiled
+
+    def drawing(self, vertex: str, fragment: str, defines: Mapping[str, int | float | str]) -> moderngl.Program:
+        """The same for a vertex and a fragment shader."""
+        compiled: moderngl.Program = self._compiled((vertex, fragment), defines)
+        return compiled
+
+    def _compiled(self, names: tuple[str, ...], defines: Mapping[str, int | float | str]) -> Any:
+        key = (names, tuple(sorted(defines.items())))
         if key not in self._programs:
-            text = source(name, **defines)
+            texts = [source(name, **defines) for name in names]
+            make: Callable[..., Any] = self.moderngl.compute_shader if len(names) == 1 else self.moderngl.program
             try:
-                self._programs[key] = self.moderngl.compute_shader(text.text)
+                self._programs[key] = make(*(text.text for text in texts))
             except moderngl.Error as error:
                 self.moderngl.clear_errors()
-                raise ShaderError(f"{name} does not compile: {explain(str(error), text.files)}") from None
+                log = str(error)  # of a pair of shaders it names the one at fault
+                faulty = texts[-1] if "fragment_shader" in log else texts[0]
+                raise ShaderError(f"{faulty.name} does not compile: {explain(log, faulty.files)}") from None
         return self._programs[key]
 
     def close(self) -> None:
@@ -157,7 +172,7 @@ def open_context(device_index: int | None = None) -> Context:
             if index in _contexts:
                 return _contexts[index]
             try:
-                _contexts[index] = Context(index)
+                _contexts[index] = Context(index, GLThread(f"homunculus-gl-{index}"), partial(_standalone, index))
             except Exception as error:  # glcontext and moderngl raise bare Exception
                 answers.append(f"EGL device {index}: {error}")
             else:
@@ -168,6 +183,34 @@ def open_context(device_index: int | None = None) -> Context:
         + ". Install Mesa (Debian, Ubuntu: apt install libegl1 libgl1 libgl1-mesa-dri) or the vendor's EGL driver; "
         "`homunculus doctor` tells which part is missing"
     )
+
+
+def _standalone(device_index: int) -> Any:
+    return glcontext.get_backend_by_name("egl")(
+        mode="standalone", glversion=REQUIRED_VERSION, device_index=device_index
+    )
+
+
+def adopt_context(thread: LoopThread) -> Context:
+    """The context that is current on this thread, a window's. Whoever made it runs `thread.pump` now and then, closes the
+    Context, and only then the window. Raises BackendUnavailableError.
+    """
+    if IMPORT_ERROR is not None:
+        raise BackendUnavailableError(f"OpenGL needs moderngl ({IMPORT_ERROR}); run: pip install moderngl")
+    try:
+        return Context(None, thread, _current)
+    except Exception as error:  # glcontext and moderngl raise bare Exception
+        raise BackendUnavailableError(
+            f"the window's OpenGL cannot be used: {error}; OpenGL 4.3 is needed, `homunculus doctor` tells what this machine has"
+        ) from None
+
+
+def _current() -> Any:
+    """By GLX or WGL; else by EGL, as under Wayland."""
+    try:
+        return glcontext.default_backend()(mode="detect", glversion=REQUIRED_VERSION)
+    except Exception:
+        return glcontext.get_backend_by_name("egl")(mode="detect", glversion=REQUIRED_VERSION)
 
 
 def _device_from_environment() -> int:

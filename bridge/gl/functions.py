@@ -1,4 +1,4 @@
-"""The few OpenGL entry points that moderngl does not offer: immutable array textures with levels, and their image bindings."""
+"""The few OpenGL entry points that moderngl does not offer: immutable array textures with levels, their image bindings, a blit."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ MAX_SHADER_STORAGE_BLOCK_SIZE = 0x90DE
 MAX_IMAGE_UNITS = 0x8F38
 MAX_COMPUTE_IMAGE_UNIFORMS = 0x91BD
 MAX_COMPUTE_WORK_GROUP_COUNT = 0x91BE
+READ_FRAMEBUFFER, DRAW_FRAMEBUFFER, COLOR_BUFFER_BIT, NEAREST = 0x8CA8, 0x8CA9, 0x4000, 0x2600
 UNPACK_ALIGNMENT, PACK_ALIGNMENT = 0x0CF5, 0x0D05
 TEXTURE_MAG_FILTER, TEXTURE_MIN_FILTER, TEXTURE_WRAP_S, TEXTURE_WRAP_T = 0x2800, 0x2801, 0x2802, 0x2803
 TEXTURE_BORDER_COLOR = 0x1004
@@ -35,6 +36,8 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "glTexParameterfv": (_uint, _uint, _pointer),
     "glGenerateMipmap": (_uint,),
     "glBindImageTexture": (_uint, _uint, _int, ctypes.c_ubyte, _int, _uint, _uint),
+    "glBindFramebuffer": (_uint, _uint),
+    "glBlitFramebuffer": (*(_int,) * 8, _uint, _uint),
     "glPixelStorei": (_uint, _int),
     "glGetInteger64v": (_uint, _pointer),
     "glGetInteger64i_v": (_uint, _uint, _pointer),

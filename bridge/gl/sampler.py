@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -66,13 +67,19 @@ class ResidentPlan(SamplePlan):
     def note(self) -> str:
         return self._twin.note
 
+    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SamplePlan:
+        """A plan of tensors with these rows; of a warped one, one that still locates points."""
+        if self.program.warped:
+            return replace(self._twin, texels=self._rows).to(device, dtype)
+        return SamplePlan(self._rows, self.patch_size, note=self.note).to(device, dtype)
+
 
 class Sampler:
     """Owns the buffers that every call reuses; they grow to the largest plan seen. Used on the context's thread."""
 
-    def __init__(self, context: Context) -> None:
+    def __init__(self, context: Context, stats: Stats | None = None) -> None:
         self._context = context
-        self.stats = Stats()
+        self.stats = Stats() if stats is None else stats
         self._buffers: dict[str, SharedBuffer] = {}
         self._group = 8 if context.software else 64  # a CPU rasteriser runs a group's threads one after another
 
@@ -85,23 +92,58 @@ class Sampler:
         mean: tuple[float, ...],
         std: tuple[float, ...],
     ) -> Patches:
+        most = self._most(plan, dtype)
+        pixels, inside = [], []
+        for first in range(0, len(plan), most):
+            count = min(most, len(plan) - first)
+            self._dispatch(pyramid, plan, first, count, quality, dtype, mean, std)
+            part = self._read(plan.patch_size, count, dtype)
+            pixels.append(part.pixels)
+            inside.append(part.inside)
+        if len(pixels) == 1:
+            return Patches(pixels[0], inside[0])
+        return Patches(torch.cat(pixels), torch.cat(inside))
+
+    def leave(self, pyramid: GLPyramid, plan: SamplePlan, quality: Quality) -> None:
+        """The same in float32, left in the buffers "pixels" and "inside". Raises PlanError for more than one buffer holds."""
+        most = self._most(plan, torch.float32)
+        if len(plan) > most:
+            raise PlanError(f"the plan has {len(plan)} tokens; this device holds {most} at once. Use fewer")
+        self._dispatch(pyramid, plan, 0, len(plan), quality, torch.float32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+
+    def fetch(self, patch_size: int, count: int) -> Patches:
+        """Reads back what `leave` left."""
+        return self._read(patch_size, count, torch.float32)
+
+    def _most(self, plan: SamplePlan, dtype: torch.dtype) -> int:
+        """How many patches one dispatch can write."""
         size = plan.patch_size
-        warped = plan.program.warped if isinstance(plan, ResidentPlan) else plan.texels is not None
-        per_word = 1 if dtype == torch.float32 else 2
-        words = -(-size * size // per_word)
-        row_bytes = ROW_BYTES * (size * size if warped else 1)
+        row_bytes = ROW_BYTES * (size * size if _is_warped(plan) else 1)
         limit = self._context.limits.storage_bytes
-        most = limit // max(3 * words * 4, row_bytes)
+        most = limit // max(3 * _words(size, dtype) * 4, row_bytes)
         if most < 1:
             raise PlanError(
                 f"one patch of {size} x {size} texels needs more than the {limit} bytes this device allows; use a smaller patch_size"
             )
+        return most
+
+    def _dispatch(
+        self,
+        pyramid: GLPyramid,
+        plan: SamplePlan,
+        first: int,
+        count: int,
+        quality: Quality,
+        dtype: torch.dtype,
+        mean: tuple[float, ...],
+        std: tuple[float, ...],
+    ) -> None:
         defines = {
             "QUALITY": QUALITIES.index(quality),
             "ELEMENT": ELEMENTS[dtype],
-            "WARPED": int(warped),
+            "WARPED": int(_is_warped(plan)),
             "GROUP": self._group,
-            "PATCH_SIZE": size,
+            "PATCH_SIZE": plan.patch_size,
         }
         program = self._context.program("sample.comp", defines)
         height, width = pyramid.padded_size
@@ -109,25 +151,22 @@ class Sampler:
         program["max_level"] = pyramid.max_level
         program["mean"] = mean
         program["inverse_std"] = tuple(1 / value for value in std)
-        pixels, inside = [], []
-        for first in range(0, len(plan), most):
-            count = min(most, len(plan) - first)
-            program["first_patch"] = self._bind_plan(plan, first, count, warped)
-            program["patch_count"] = count
-            pixel_buffer = self.buffer("pixels", count * 3 * words * 4)
-            inside_buffer = self.buffer("inside", count * 4)
-            pyramid.texture.use()
-            columns = min(count, self._context.limits.work_groups)
-            program.run(columns, -(-count // columns))
-            self._context.moderngl.memory_barrier()
-            self._context.check(f"sampling {plan!r}")
-            planes = pixel_buffer.read((count, 3, words * per_word), dtype)[..., : size * size]
-            pixels.append(planes.reshape(count, 3, size, size))
-            inside.append(inside_buffer.read((count,), torch.float32))
-            self.stats.dispatches += 1
-        if len(pixels) == 1:
-            return Patches(pixels[0], inside[0])
-        return Patches(torch.cat(pixels), torch.cat(inside))
+        program["first_patch"] = self._bind_plan(plan, first, count, _is_warped(plan))
+        program["patch_count"] = count
+        self.buffer("pixels", count * 3 * _words(plan.patch_size, dtype) * 4)
+        self.buffer("inside", count * 4)
+        pyramid.texture.use()
+        columns = min(count, self._context.limits.work_groups)
+        program.run(columns, -(-count // columns))
+        self._context.moderngl.memory_barrier()
+        self._context.check(f"sampling {plan!r}")
+        self.stats.dispatches += 1
+
+    def _read(self, size: int, count: int, dtype: torch.dtype) -> Patches:
+        words = _words(size, dtype)
+        per_word = 1 if dtype == torch.float32 else 2
+        planes = self._buffers["pixels"].read((count, 3, words * per_word), dtype)[..., : size * size]
+        return Patches(planes.reshape(count, 3, size, size), self._buffers["inside"].read((count,), torch.float32))
 
     def _bind_plan(self, plan: SamplePlan, first: int, count: int, warped: bool) -> int:
         """Binds the rows and returns the index of the first patch in the bound buffer."""
@@ -173,3 +212,12 @@ class Sampler:
         for buffer in self._buffers.values():
             self._context.release(buffer)
         self._buffers.clear()
+
+
+def _is_warped(plan: SamplePlan) -> bool:
+    return plan.program.warped if isinstance(plan, ResidentPlan) else plan.texels is not None
+
+
+def _words(patch_size: int, dtype: torch.dtype) -> int:
+    """32-bit words of one plane of a patch."""
+    return -(-patch_size * patch_size // (1 if dtype == torch.float32 else 2))

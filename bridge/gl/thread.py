@@ -35,13 +35,16 @@ class GLThread:
         self.check_process()
         if threading.get_ident() == self._thread.ident:
             return function(*args, **kwargs)
+        self._check_open()
+        future: Future[T] = Future()
+        self._tasks.put((future, lambda: function(*args, **kwargs)))
+        return future.result()
+
+    def _check_open(self) -> None:
         if self.stopped:
             raise ClosedError(
                 "this OpenGL context was closed with everything in it; open another unit with open_unit()"
             )
-        future: Future[T] = Future()
-        self._tasks.put((future, lambda: function(*args, **kwargs)))
-        return future.result()
 
     def defer(self, function: Callable[[], None]) -> None:
         """Runs the function before the next call. Safe from a finalizer: it waits for nothing and wakes nobody."""
@@ -63,11 +66,58 @@ class GLThread:
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
-            future, function = task
+            self._finish(*task)
+            del task  # or the last result would live until the next call
+
+    def _finish(self, future: Future[Any], function: Callable[[], Any]) -> None:
+        try:
+            self._run_deferred()
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    def _run_deferred(self) -> None:
+        while self._deferred:
+            self._deferred.popleft()()
+
+
+class LoopThread(GLThread):
+    """The same promise on a thread that somebody else runs, such as a window's: its own calls run at once; those of other
+    threads wait until it calls `pump`, which it does once a frame.
+    """
+
+    def __init__(self) -> None:
+        self._pid = os.getpid()
+        self._tasks = queue.SimpleQueue()
+        self._deferred = deque()
+        self.stopped = False
+        self._thread = threading.current_thread()
+
+    def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        self.check_process()
+        self._check_open()
+        if threading.get_ident() == self._thread.ident:
+            self._run_deferred()
+            return function(*args, **kwargs)
+        future: Future[T] = Future()
+        self._tasks.put((future, lambda: function(*args, **kwargs)))
+        while True:
             try:
-                while self._deferred:
-                    self._deferred.popleft()()
-                future.set_result(function())
-            except BaseException as error:
-                future.set_exception(error)
-            del task, future, function  # or the last result would live until the next call
+                return future.result(timeout=1.0)
+            except TimeoutError:
+                if future.done():  # the function's own
+                    raise
+                self._check_open()
+
+    def pump(self) -> None:
+        """Runs what other threads asked for, in order."""
+        self._run_deferred()
+        while not self._tasks.empty():
+            task = self._tasks.get()
+            if task is not None:
+                self._finish(*task)
+
+    def stop(self) -> None:
+        """Runs what is left; later calls raise ClosedError."""
+        self.stopped = True
+        self.pump()

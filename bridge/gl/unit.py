@@ -31,9 +31,12 @@ class GLUnit(TextureUnit):
 
     backend = "gl"
 
-    def __init__(self, device_index: int | None = None, reason: str = "asked for") -> None:
+    def __init__(
+        self, device_index: int | None = None, reason: str = "asked for", *, context: Context | None = None
+    ) -> None:
+        """context: one that is open already, such as a window's; by default the one on that EGL device."""
         self._device_index = device_index
-        self.context: Context = open_context(device_index)
+        self.context: Context = open_context(device_index) if context is None else context
         self.renderer = self.context.renderer
         self.reason = reason
         self._pool = TexturePool(self.context)
@@ -113,17 +116,22 @@ class GLUnit(TextureUnit):
         mean: Sequence[float] = (0.0, 0.0, 0.0),
         std: Sequence[float] = (1.0, 1.0, 1.0),
     ) -> Patches:
-        check_open(self, self._closed)
-        pyramid = self._own(pyramid)
-        check_quality(quality)
+        resident = self.check_sample(pyramid, plan, quality)
         check_normalisation(mean, std, dtype)
         if dtype == torch.float64:
             raise ImageError("dtype is torch.float64; OpenGL filters in float32. Use torch.float32, or backend='torch'")
+        return self.context.thread.call(self.sampler.sample, resident, plan, quality, dtype, tuple(mean), tuple(std))
+
+    def check_sample(self, pyramid: Pyramid, plan: SamplePlan, quality: Quality) -> GLPyramid:
+        """The pyramid, where this unit can sample the plan from it at that quality. Raises what `sample` raises."""
+        check_open(self, self._closed)
+        pyramid = self._own(pyramid)
+        check_quality(quality)
         if not isinstance(plan, ResidentPlan):
             check_layers(plan, pyramid.layers)
         if quality == "exact":
             check_exact(plan, pyramid.max_level)
-        return self.context.thread.call(self.sampler.sample, pyramid, plan, quality, dtype, tuple(mean), tuple(std))
+        return pyramid
 
     def _own(self, pyramid: Pyramid) -> GLPyramid:
         if not isinstance(pyramid, GLPyramid) or not pyramid.belongs_to(self.context):

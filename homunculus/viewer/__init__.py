@@ -1,0 +1,5 @@
+"""The fixation visualiser: the mouse is the gaze, and what is drawn is what `unit.sample` gives the model."""
+
+from homunculus.viewer.guide import Guidance as Guidance
+from homunculus.viewer.guide import Guide as Guide
+from homunculus.viewer.guide import MapGuide as MapGuide

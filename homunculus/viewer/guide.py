@@ -1,0 +1,123 @@
+"""The one seam through which the viewer is told where to look, and why: by a model, or by a map from a file."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from homunculus.allocators.fixation import maximum
+
+Array = np.ndarray[Any, Any]
+SUM = "sum"
+INHIBITION = 0.1  # radius within which a place once looked at is not looked at again, of the map's diagonal
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """maps: float [h, w] by name, of any resolution, not negative, stretched over the picture. fixations_px: (x, y), in order."""
+
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
+    fixations_px: Sequence[tuple[float, float]] = ()
+
+    @property
+    def total(self) -> Tensor | None:
+        """Their sum, at the first one's resolution."""
+        if not self.maps:
+            return None
+        first, *others = (map_.detach().float().cpu() for map_ in self.maps.values())
+        return sum((_resampled(map_, first.shape) for map_ in others), first)
+
+    @property
+    def channels(self) -> list[tuple[str, Tensor]]:
+        """What can be shown: the sum, where there are several, and every map."""
+        maps = [(name, map_.detach().float().cpu()) for name, map_ in self.maps.items()]
+        total = self.total
+        return [(SUM, total), *maps] if len(maps) > 1 and total is not None else maps
+
+
+class Guide(Protocol):
+    """Whatever can tell where to look. Called on a thread of its own, one call at a time; it may take its time, and may raise."""
+
+    def look(self, picture: Array, query: str) -> Guidance:
+        """picture: uint8 [H, W, 3]."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class MapGuide:
+    """A fixed relevance map [h, w]: looks at its maxima, each place once."""
+
+    map: Tensor
+    fixations: int = 5
+
+    def look(self, picture: Array, query: str) -> Guidance:
+        height, width = picture.shape[:2]
+        rest = self.map.clone().double()
+        rows, columns = rest.shape
+        y = ((torch.arange(rows) + 0.5) / rows * height)[:, None]
+        x = (torch.arange(columns) + 0.5) / columns * width
+        radius_px = INHIBITION * float(np.hypot(height, width))
+        points = []
+        for _ in range(self.fixations):
+            if float(rest.max()) <= 0:
+                break
+            share_x, share_y = maximum(rest)
+            point = (share_x * width, share_y * height)
+            points.append(point)
+            rest *= ((x - point[0]) ** 2 + (y - point[1]) ** 2).sqrt() > radius_px
+        return Guidance({"relevance": self.map}, points)
+
+
+class GuideRunner:
+    """Asks a guide on a thread of its own, so that the window never waits."""
+
+    def __init__(self, guide: Guide) -> None:
+        self._guide = guide
+        self._thread: threading.Thread | None = None
+        self._answer: Guidance | Exception | None = None
+
+    @property
+    def busy(self) -> bool:
+        return self._thread is not None
+
+    @property
+    def ready(self) -> bool:
+        return self._thread is not None and not self._thread.is_alive()
+
+    def ask(self, picture: Array, query: str) -> None:
+        """Starts looking, unless it is looking already."""
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, args=(picture, query), name="homunculus-guide", daemon=True
+            )
+            self._thread.start()
+
+    def poll(self, wait_s: float = 0.0) -> Guidance | Exception | None:
+        """The answer, once, when there is one."""
+        if self._thread is None:
+            return None
+        self._thread.join(wait_s)
+        if self._thread.is_alive():
+            return None
+        self._thread = None
+        answer, self._answer = self._answer, None
+        return answer
+
+    def _run(self, picture: Array, query: str) -> None:
+        try:
+            self._answer = self._guide.look(picture, query)
+        except Exception as error:  # a model may raise anything; the window lives on and says so
+            self._answer = error
+
+
+def _resampled(map_: Tensor, shape: Sequence[int]) -> Tensor:
+    if tuple(map_.shape) == tuple(shape):
+        return map_
+    resized = torch.nn.functional.interpolate(map_[None, None], tuple(shape), mode="bilinear", align_corners=False)
+    return resized[0, 0]

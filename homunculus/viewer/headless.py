@@ -1,0 +1,189 @@
+"""The same session without a window or a display: one picture, or a video along a scanpath."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from bridge.errors import BackendUnavailableError, PlanError
+from bridge.gl.unit import GLUnit
+from homunculus.viewer import state as states
+from homunculus.viewer.scanpath import Scanpath
+from homunculus.viewer.session import Session, write_picture
+from homunculus.viewer.source import Source, import_av
+from homunculus.viewer.state import Point, ViewState
+
+LARGEST = (1080, 1920)
+PLAN_WAIT_S = 600.0
+FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov", ".webm": "webm"}
+CODECS = {"webm": ("libvpx-vp9", "libvpx")}
+H264 = ("libx264", "libopenh264", "mpeg4")
+
+Progress = Callable[[Iterable[int], int], Iterable[int]]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the first moment differs from the viewer's own. at: fixations as fractions of width and height."""
+
+    at: Sequence[Point] = ()
+    view: states.View = "footprints"
+    side_by_side: bool = False
+    budget: int = 273
+    patch_size: int = 16
+    allocator: str = "log_polar"
+    quality: Any = "high"
+    e0_px: float | None = None
+    grid: bool = False
+    query: str = ""
+
+    def applied(self, state: ViewState) -> ViewState:
+        """Raises PlanError for what cannot be."""
+        for x, y in self.at:
+            if not (0 <= x <= 1 and 0 <= y <= 1):
+                raise PlanError(
+                    f"fixation ({x:g}, {y:g}) lies outside the picture; give fractions from 0 to 1 of its width and height"
+                )
+        height, width = state.size
+        fixations = tuple((x * width, y * height) for x, y in self.at) or state.fixations
+        options = {name: value for name, value in vars(self).items() if name != "at"}
+        return replace(state, fixations=fixations, held=bool(self.at), **options)
+
+
+def canvas_size(size: tuple[int, int], wanted: tuple[int, int] | None, *, even: bool = False) -> tuple[int, int]:
+    """The wanted (height, width), or the picture's own, reduced to at most LARGEST; for videos both sides are even."""
+    if wanted is None:
+        scale = min(1.0, LARGEST[0] / size[0], LARGEST[1] / size[1])
+        wanted = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
+    return (max(2, wanted[0] // 2 * 2), max(2, wanted[1] // 2 * 2)) if even else wanted
+
+
+def in_session(
+    job: Callable[[Session], Any],
+    paths: Sequence[str | Path],
+    settings: Settings,
+    *,
+    size: tuple[int, int] | None = None,
+    even: bool = False,
+    unit: GLUnit | None = None,
+    words: bool = False,
+    channels: Sequence[tuple[str, Tensor]] = (),
+    scanpath: Scanpath | None = None,
+    now_ms: Callable[[], float] | None = None,
+) -> Any:
+    """What the job makes of a session on a canvas without a window, in `unit` or one opened for it."""
+
+    def work(unit: GLUnit) -> Any:
+        session = Session(
+            unit, Source(paths), (1, 1), channels=channels, scanpath=scanpath, chrome=words, strict=True, now_ms=now_ms
+        )
+        try:
+            session.change(settings.applied(session.state))
+            session.canvas.resize(canvas_size(session.state.size, size, even=even))
+            return job(session)
+        finally:
+            session.close()
+
+    if unit is not None:
+        return unit.context.thread.call(work, unit)
+    with open_gl() as own:
+        return own.context.thread.call(work, own)
+
+
+def open_gl() -> GLUnit:
+    """Raises BackendUnavailableError with what works without OpenGL."""
+    try:
+        return GLUnit(reason="draws without a window")
+    except BackendUnavailableError as error:
+        raise BackendUnavailableError(
+            f"the viewer draws with OpenGL 4.3: {error}. Without it: homunculus look page.png --at 0.62,0.31 --out out/ writes the "
+            "footprints and the reconstruction with the torch backend"
+        ) from None
+
+
+def picture(paths: Sequence[str | Path], settings: Settings, **options: Any) -> Tensor:
+    """uint8 [height, width, 3] of one moment. options: as `in_session` takes them."""
+
+    def job(session: Session) -> Tensor:
+        session.frame(wait_s=PLAN_WAIT_S)
+        if session.chrome:
+            session.settle()
+            session.frame()
+        return session.canvas.read()
+
+    seen: Tensor = in_session(job, paths, settings, **options)
+    return seen
+
+
+def screenshot(path: Path, paths: Sequence[str | Path], settings: Settings, **options: Any) -> None:
+    """Writes one moment as PNG, JPEG or WebP, by the path's ending. Nothing is left where it fails."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_picture(path, picture(paths, settings, **options).numpy())
+
+
+def video(
+    path: Path,
+    paths: Sequence[str | Path],
+    settings: Settings,
+    scanpath: Scanpath,
+    *,
+    fps: int = 30,
+    progress: Progress = lambda frames, count: frames,
+    **options: Any,
+) -> int:
+    """Writes a video along a scanpath; returns the number of frames. Nothing is left where it fails. Raises PlanError for an ending
+    that is no video's, BackendUnavailableError without PyAV."""
+    format = FORMATS.get(path.suffix.lower())
+    if format is None:
+        raise PlanError(f"{path} has no ending of a video; use one of {', '.join(FORMATS)}")
+    if not 1 <= fps <= 240:
+        raise PlanError(f"fps is {fps}; give 1 to 240 frames a second")
+    av = import_av()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    staging = path.with_name(f".{path.name}.part")
+    count = max(1, round(scanpath.duration_ms / 1000 * fps))
+    clock = {"ms": 0.0}
+
+    def job(session: Session) -> None:
+        with av.open(str(staging), "w", format=format) as container:
+            stream = _stream(av, container, format, fps)
+            stream.height, stream.width = session.canvas.size
+            session.playing_since_ms = 0.0
+            for number in progress(range(count), count):
+                clock["ms"] = 1000 * number / fps
+                session.frame(wait_s=PLAN_WAIT_S)
+                frame = av.VideoFrame.from_ndarray(session.canvas.read().numpy(), format="rgb24")
+                frame.pts, frame.time_base = number, Fraction(1, fps)
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+
+    try:
+        in_session(job, paths, settings, even=True, scanpath=scanpath, now_ms=lambda: clock["ms"], **options)
+        os.replace(staging, path)
+    finally:
+        with suppress(FileNotFoundError):
+            staging.unlink()
+    return count
+
+
+def _stream(av: Any, container: Any, format: str, fps: int) -> Any:
+    """The first codec of the format that this build of PyAV has."""
+    for name in CODECS.get(format, H264):
+        try:
+            stream = container.add_stream(name, rate=fps)
+        except (ValueError, av.error.FFmpegError):
+            continue
+        stream.pix_fmt = "yuv420p"
+        if name == "libx264":
+            stream.options = {"crf": "18", "preset": "veryfast"}
+        else:
+            stream.bit_rate = 8_000_000
+        return stream
+    raise BackendUnavailableError(f"this PyAV has no encoder for {format}; run: pip install --upgrade av")

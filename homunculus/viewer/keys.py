@@ -1,0 +1,191 @@
+"""One table of keys and mouse actions: the help, the manual and what happens are all made from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+
+from bridge.gl.draw.canvas import Area
+from homunculus.viewer import areas
+from homunculus.viewer import state as states
+from homunculus.viewer.painter import TITLES
+from homunculus.viewer.session import Session
+from homunculus.viewer.state import VIEWS, Point, ViewState
+
+FREE_PX = 8.0  # a click this near to a fixed gaze frees it
+ZOOM_STEP = 1.25
+
+
+@dataclass(frozen=True)
+class Event:
+    """name: as in the table. place: of the mouse, in canvas pixels; moved: since the last event; turns: of the wheel, up positive."""
+
+    name: str
+    place: Point = (0.0, 0.0)
+    moved: Point = (0.0, 0.0)
+    turns: float = 0.0
+
+
+Act = Callable[[Session, Event], object]
+
+
+@dataclass(frozen=True)
+class Binding:
+    name: str
+    does: str
+    act: Act
+
+
+def dispatch(session: Session, event: Event) -> bool:
+    """Does what the table says; False where it says nothing. While a query is typed, keys are letters."""
+    if session.state.typing and type_query(session, event):
+        return True
+    binding = BY_NAME.get(event.name)
+    if binding is None:
+        return False
+    session.attempt(lambda: binding.act(session, event))
+    return True
+
+
+def rows() -> list[tuple[str, str]]:
+    """Key and meaning, in the table's order; neighbours that mean the same on one row."""
+    found: list[tuple[str, str]] = []
+    for binding in BINDINGS:
+        if found and found[-1][1] == binding.does:
+            found[-1] = (f"{found[-1][0]}  {binding.name}", binding.does)
+        else:
+            found.append((binding.name, binding.does))
+    return found
+
+
+def markdown() -> str:
+    """The table as docs/viewer.md shows it."""
+    lines = [f"| {' '.join(f'`{name}`' for name in keys.split('  '))} | {does} |" for keys, does in rows()]
+    return "\n".join(["| key or mouse | what it does |", "|---|---|", *lines]) + "\n"
+
+
+def type_query(session: Session, event: Event) -> bool:
+    state = session.state
+    if event.name in ("Enter", "Esc"):
+        session.change(replace(state, typing=False))
+    elif event.name == "Backspace":
+        session.change(replace(state, query=state.query[:-1]))
+    elif event.name == "Space":
+        session.change(replace(state, query=state.query + " "))
+    elif event.name.startswith("Shift+") and len(event.name) == 7:
+        session.change(replace(state, query=state.query + event.name[-1]))
+    elif len(event.name) == 1:
+        session.change(replace(state, query=state.query + event.name))
+    else:
+        return False
+    return True
+
+
+def changed(change: Callable[[ViewState], ViewState]) -> Act:
+    return lambda session, event: session.change(change(session.state))
+
+
+def area_at(session: Session, place: Point) -> Area | None:
+    """The area under the mouse that shows the picture itself; None over the cortical image and beside all areas."""
+    for view, area in session.painter.panels(session.state, session.chrome_px):
+        if areas.holds(area, place):
+            return None if view == "cortex" else area
+    return None
+
+
+def point_at(session: Session, place: Point) -> Point | None:
+    area = area_at(session, place)
+    return None if area is None else areas.to_image(area, place)
+
+
+def follow(session: Session, event: Event) -> None:
+    point = point_at(session, event.place)
+    if point is not None:
+        session.follow(point)
+
+
+def click(session: Session, event: Event) -> None:
+    area = area_at(session, event.place)
+    if area is None:
+        return
+    session.playing_since_ms = None
+    near = math.dist(areas.to_canvas(area, session.state.gaze), event.place) <= FREE_PX * session.scale
+    point = areas.to_image(area, event.place)
+    session.change(states.free(session.state) if session.state.held and near else states.fix(session.state, point))
+
+
+def add(session: Session, event: Event) -> None:
+    point = point_at(session, event.place)
+    if point is not None:
+        session.playing_since_ms = None
+        session.change(states.add_fixation(session.state, point))
+
+
+def drag(session: Session, event: Event) -> None:
+    point = point_at(session, event.place)
+    if point is not None:
+        session.change(replace(states.look_at(session.state, point), held=True))
+
+
+def pan(session: Session, event: Event) -> None:
+    area, state = area_at(session, event.place), session.state
+    if area is not None and state.zoom > 1:
+        x, y = state.center or (state.size[1] / 2, state.size[0] / 2)
+        center = (x - event.moved[0] * area.step_px, y - event.moved[1] * area.step_px)
+        session.change(states.zoomed(state, state.zoom, center))
+
+
+def zoom(session: Session, event: Event) -> None:
+    area, state = area_at(session, event.place), session.state
+    if area is not None:
+        wanted = min(max(state.zoom * ZOOM_STEP**event.turns, states.ZOOM_RANGE[0]), states.ZOOM_RANGE[1])
+        center = areas.center_after_zoom(area, event.place, wanted / state.zoom)
+        session.change(states.zoomed(state, wanted, center))
+
+
+def begin_typing(session: Session, event: Event) -> None:
+    session.change(replace(session.state, typing=True))
+
+
+def leave(session: Session, event: Event) -> None:
+    if session.state.help:
+        session.change(replace(session.state, help=False))
+    else:
+        session.closing = True
+
+
+def _views() -> Iterator[Binding]:
+    for number, view in enumerate(VIEWS, 1):
+        again = "; again: its next map" if view == "relevance" else ""
+        yield Binding(str(number), TITLES[view] + again, changed(lambda state, view=view: states.show(state, view)))  # type: ignore[misc]
+
+
+BINDINGS: tuple[Binding, ...] = (
+    Binding("Mouse", "the gaze: tokens follow it", follow),
+    Binding("Left click", "fix the gaze there; on a fixed gaze: free it", click),
+    Binding("Left drag", "the gaze follows, and stays", drag),
+    Binding("Shift+click", "add a fixation", add),
+    Binding("Right drag", "move the picture", pan),
+    Binding("Wheel", "zoom at the cursor", zoom),
+    *_views(),
+    Binding("C", "all six side by side", changed(lambda s: replace(s, side_by_side=not s.side_by_side))),
+    Binding("[", "smaller or larger e0: how fast sight coarsens", lambda s, e: s.change_e0(-1)),
+    Binding("]", "smaller or larger e0: how fast sight coarsens", lambda s, e: s.change_e0(1)),
+    Binding(",", "fewer or more tokens", changed(lambda s: states.change_budget(s, -1))),
+    Binding(".", "fewer or more tokens", changed(lambda s: states.change_budget(s, 1))),
+    Binding("A", "next allocator", changed(states.next_allocator)),
+    Binding("Q", "next quality", changed(states.next_quality)),
+    Binding("G", "the eye's grid: at each ring resolution has halved", changed(lambda s: replace(s, grid=not s.grid))),
+    Binding("R", "reset all but view and query", lambda s, e: s.reset()),
+    Binding("S", "save the picture (PNG) and the plan (JSON)", lambda s, e: s.save()),
+    Binding("P", "play the scanpath; without one: record, and save as CSV", lambda s, e: s.play()),
+    Binding("Shift+P", "record a new scanpath; again: save it", lambda s, e: s.record()),
+    Binding("/", "type the query; Enter ends", begin_typing),
+    Binding("Space", "let the model look for the query", lambda s, e: s.ask_guide()),
+    Binding("Left", "previous or next picture", lambda s, e: s.step(-1)),
+    Binding("Right", "previous or next picture", lambda s, e: s.step(1)),
+    Binding("H", "this help", changed(lambda s: replace(s, help=not s.help))),
+    Binding("Esc", "close the help, or quit", leave),
+)
+BY_NAME = {binding.name: binding for binding in BINDINGS}

@@ -1,0 +1,198 @@
+"""What is looked at: pictures, folders of them, or the frames of a video or camera."""
+
+from __future__ import annotations
+
+import queue
+import re
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from time import perf_counter, sleep
+from typing import Any
+
+import numpy as np
+
+from bridge.errors import BackendUnavailableError, HomunculusError, ImageReadError
+from homunculus.image import read_image
+
+Array = np.ndarray[Any, Any]
+PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".ppm", ".pgm", ".jp2", ".avif"}
+VIDEOS = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"}
+CAMERA = re.compile(r"camera:(\d+)")
+
+
+def listed(paths: Sequence[str | Path]) -> list[str]:
+    """Files in the order given; of a folder its pictures and videos by name. Raises ImageReadError where there is none."""
+    found: list[str] = []
+    for path in paths:
+        if Path(path).is_dir():
+            inside = sorted(p for p in Path(path).iterdir() if p.suffix.lower() in PICTURES | VIDEOS)
+            if not inside:
+                raise ImageReadError(f"{path} holds no picture; known endings: {', '.join(sorted(PICTURES | VIDEOS))}")
+            found += map(str, inside)
+        else:
+            found.append(str(path))
+    if not found:
+        raise ImageReadError("nothing to look at; give a picture, a folder, a video, or camera:0")
+    return found
+
+
+def moves(path: str) -> bool:
+    """Whether it has frames rather than being one picture."""
+    return bool(CAMERA.fullmatch(path)) or Path(path).suffix.lower() in VIDEOS
+
+
+def import_av() -> Any:
+    """PyAV. Raises BackendUnavailableError with the remedy."""
+    try:
+        import av
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"videos and cameras need PyAV ({error}); run: pip install 'homunculus[video]'"
+        ) from None
+    return av
+
+
+def opened(path: str) -> Any:
+    """PyAV's container. Raises ImageReadError for a file or camera that it cannot open."""
+    av = import_av()
+    camera = CAMERA.fullmatch(path)
+    try:
+        return av.open(f"/dev/video{camera[1]}", format="v4l2") if camera else av.open(path)
+    except (OSError, av.error.FFmpegError) as error:
+        raise ImageReadError(
+            f"{path} cannot be opened: {error}; "
+            + (
+                "is a camera of this number there, and may you use it?"
+                if camera
+                else "check the path, or convert it to MP4"
+            )
+        ) from None
+
+
+class Frames:
+    """A video's or camera's frames at their own pace, decoded on a thread of its own; a video begins again at its end."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self._container = opened(path)
+        self._ready: queue.Queue[Array | Exception] = queue.Queue(maxsize=2)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="homunculus-frames", daemon=True)
+        self._thread.start()
+
+    def first(self) -> Array:
+        """Waits for the first frame. Raises ImageReadError where there is none."""
+        try:
+            frame = self._ready.get(timeout=10)
+        except queue.Empty:
+            raise ImageReadError(f"{self._path} gave no frame within 10 s; try another file or camera") from None
+        if isinstance(frame, Exception):
+            raise frame
+        return frame
+
+    @property
+    def ready(self) -> bool:
+        return not self._ready.empty()
+
+    def next(self) -> Array | None:
+        """The next frame, uint8 [H, W, 3], if it is time for it."""
+        with suppress(queue.Empty):
+            frame = self._ready.get_nowait()
+            if isinstance(frame, Exception):
+                raise frame
+            return frame
+        return None
+
+    def close(self) -> None:
+        self._closed.set()
+        with suppress(queue.Empty):
+            while True:
+                self._ready.get_nowait()
+        self._thread.join(timeout=10)
+        self._container.close()
+
+    def _run(self) -> None:
+        try:
+            while not self._closed.is_set():
+                count = self._play_once()
+                if not count or CAMERA.fullmatch(self._path):
+                    raise ImageReadError(f"{self._path} gives no more frames; it may be damaged or unplugged")
+                self._container.seek(0)
+        except HomunculusError as error:
+            self._put(error)
+        except Exception as error:
+            self._put(ImageReadError(f"{self._path} cannot be decoded: {error}; convert it to MP4 with H.264"))
+
+    def _play_once(self) -> int:
+        start, count = perf_counter(), 0
+        for frame in self._container.decode(video=0):
+            if self._closed.is_set():
+                return max(1, count)
+            wait_s = (frame.time or 0.0) - (perf_counter() - start)
+            if wait_s > 0 and not CAMERA.fullmatch(self._path):
+                sleep(min(wait_s, 1.0))
+            self._put(frame.to_ndarray(format="rgb24"))
+            count += 1
+        return count
+
+    def _put(self, item: Array | Exception) -> None:
+        while not self._closed.is_set():
+            with suppress(queue.Full):
+                self._ready.put(item, timeout=0.1)
+                return
+
+
+class Source:
+    """A list of things to look at, and which of them is looked at now."""
+
+    def __init__(self, paths: Sequence[str | Path]) -> None:
+        self.paths = listed(paths)
+        self.index = 0
+        self._frames: Frames | None = None
+
+    @property
+    def name(self) -> str:
+        return Path(self.paths[self.index]).name
+
+    def open(self) -> Array:
+        """The picture, or first frame, uint8 [H, W, 3]. Raises ImageReadError and its kin."""
+        self.close()
+        path = self.paths[self.index]
+        if not moves(path):
+            return read_image(path)
+        self._frames = Frames(path)
+        return self._frames.first()
+
+    def step(self, by: int) -> Array | None:
+        """The next or the previous one; None where there is only one. Raises, and stays, where it cannot be read."""
+        if len(self.paths) < 2:
+            return None
+        before = self.index
+        self.index = (self.index + by) % len(self.paths)
+        try:
+            return self.open()
+        except HomunculusError:
+            self.index = before
+            raise
+
+    def frame(self) -> Array | None:
+        """The next frame of a video or camera, if it is time for it."""
+        return self._frames.next() if self._frames is not None else None
+
+    @property
+    def ready(self) -> bool:
+        return self._frames is not None and self._frames.ready
+
+    def close(self) -> None:
+        if self._frames is not None:
+            self._frames.close()
+            self._frames = None
+
+
+def decoded(path: str) -> Iterator[Array]:
+    """Every frame of a video, once, as fast as they come."""
+    with opened(path) as container:
+        for frame in container.decode(video=0):
+            yield frame.to_ndarray(format="rgb24")

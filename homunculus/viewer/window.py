@@ -1,0 +1,268 @@
+"""A window on a session: glfw's events by the key table, the panel where imgui-bundle is installed, one context for all."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from bridge.errors import BackendUnavailableError
+from bridge.gl.context import Context, adopt_context
+from bridge.gl.thread import LoopThread
+from bridge.gl.unit import GLUnit
+from homunculus.viewer import keys
+from homunculus.viewer.keys import Event
+from homunculus.viewer.panel import Panel, open_panel
+from homunculus.viewer.session import Session
+from homunculus.viewer.state import Point
+
+WITHOUT = (
+    "Without a window: homunculus view page.png --at 0.62,0.31 --view reconstruction --screenshot out.png, or --scanpath gaze.csv "
+    "--video out.mp4; neither needs a display"
+)
+IDLE_S = 1 / 60
+EXTRA_FRAMES = 3  # after an event: what a panel needs to settle
+NAMED = {
+    "ESCAPE": "Esc",
+    "LEFT": "Left",
+    "RIGHT": "Right",
+    "ENTER": "Enter",
+    "KP_ENTER": "Enter",
+    "BACKSPACE": "Backspace",
+}
+
+
+def import_glfw() -> Any:
+    """glfw, after imgui_bundle where that is installed: both must use one library. Raises BackendUnavailableError."""
+    with suppress(ImportError):
+        import imgui_bundle  # noqa: F401
+    try:
+        import glfw
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"the window needs glfw ({error}); run: pip install 'homunculus[viewer]'. {WITHOUT}"
+        ) from None
+    return glfw
+
+
+class Window:
+    """Opens a window with an OpenGL 4.3 context of its own. Used on the thread that made it, which on macOS is the first.
+
+    make: the session, given the unit, the canvas' (height, width) and its pixels for a point of text.
+    Raises BackendUnavailableError with the reason and what works without a window.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[GLUnit, tuple[int, int], float], Session],
+        size: tuple[int, int] = (800, 1280),
+        *,
+        panel: bool = True,
+    ) -> None:
+        self._glfw = import_glfw()
+        self._said: list[str] = []
+        self._handle: Any = None
+        self._context: Context | None = None
+        self._unit: GLUnit | None = None
+        self.session: Session | None = None
+        self.panel: Panel | None = None
+        self._pointer: Point = (0.0, 0.0)
+        self._held: dict[int, bool] = {}
+        self._extra_frames = EXTRA_FRAMES
+        self._drawn: object = None
+        try:
+            self._open(size)
+            self._thread = LoopThread()
+            self._context = adopt_context(self._thread)
+            self._unit = GLUnit(context=self._context, reason="shares the window's context")
+            self._listen()
+            self.panel = open_panel(self._handle, self._scale()) if panel else None
+            self.session = make(self._unit, self._canvas_size(), self._scale())
+            self.session.help = keys.rows()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self, size: tuple[int, int]) -> None:
+        glfw = self._glfw
+        glfw.set_error_callback(lambda code, text: self._said.append(_decoded(text)))
+        if not glfw.init():
+            raise BackendUnavailableError(f"no window can be opened: {self._reason()}. {WITHOUT}")
+        for hint, value in (
+            (glfw.CONTEXT_VERSION_MAJOR, 4),
+            (glfw.CONTEXT_VERSION_MINOR, 3),
+            (glfw.OPENGL_PROFILE, glfw.OPENGL_CORE_PROFILE),
+            (glfw.OPENGL_FORWARD_COMPAT, True),
+            (glfw.SCALE_TO_MONITOR, True),
+        ):
+            glfw.window_hint(hint, value)
+        self._handle = glfw.create_window(size[1], size[0], "homunculus", None, None)
+        if not self._handle:
+            raise BackendUnavailableError(
+                f"no window with OpenGL 4.3 can be opened: {self._reason()}; `homunculus doctor` tells what this machine has. {WITHOUT}"
+            )
+        glfw.make_context_current(self._handle)
+        glfw.swap_interval(1)
+
+    def _reason(self) -> str:
+        return "; ".join(dict.fromkeys(self._said)) or "glfw does not say why"
+
+    def _listen(self) -> None:
+        glfw, handle = self._glfw, self._handle
+        glfw.set_key_callback(handle, self._on_key)
+        glfw.set_char_callback(handle, self._on_char)
+        glfw.set_cursor_pos_callback(handle, self._on_move)
+        glfw.set_mouse_button_callback(handle, self._on_button)
+        glfw.set_scroll_callback(handle, self._on_scroll)
+        glfw.set_drop_callback(handle, self._on_drop)
+        glfw.set_framebuffer_size_callback(handle, lambda *_: self._touch())
+        glfw.set_window_refresh_callback(handle, lambda *_: self._touch())
+
+    def _touch(self) -> None:
+        self._extra_frames = EXTRA_FRAMES
+
+    def _send(self, event: Event) -> None:
+        self._touch()
+        if self.session is not None:
+            keys.dispatch(self.session, event)
+
+    def _on_key(self, _: Any, key: int, scancode: int, action: int, mods: int) -> None:
+        self._touch()
+        if action == self._glfw.RELEASE or (self.panel is not None and self.panel.wants_keys):
+            return
+        for name, event in NAMED.items():
+            if key == getattr(self._glfw, f"KEY_{name}"):
+                self._send(Event(event, self._pointer))
+
+    def _on_char(self, _: Any, code: int) -> None:
+        self._touch()
+        if self.session is None or (self.panel is not None and self.panel.wants_keys):
+            return
+        letter = chr(code)
+        if letter == " ":
+            name = "Space"
+        elif self.session.state.typing:
+            name = letter
+        else:
+            name = "Shift+P" if letter == "P" else letter.upper()
+        self._send(Event(name, self._pointer))
+
+    def _on_move(self, _: Any, x: float, y: float) -> None:
+        self._touch()
+        before, self._pointer = self._pointer, self._on_canvas((x, y))
+        moved = (self._pointer[0] - before[0], self._pointer[1] - before[1])
+        if self._held.get(self._glfw.MOUSE_BUTTON_LEFT):
+            name = "Left drag"
+        elif self._held.get(self._glfw.MOUSE_BUTTON_RIGHT):
+            name = "Right drag"
+        elif self.panel is not None and self.panel.wants_mouse:
+            return
+        else:
+            name = "Mouse"
+        self._send(Event(name, self._pointer, moved))
+
+    def _on_button(self, _: Any, button: int, action: int, mods: int) -> None:
+        self._touch()
+        self._held[button] = action == self._glfw.PRESS and not (self.panel is not None and self.panel.wants_mouse)
+        if button == self._glfw.MOUSE_BUTTON_LEFT and self._held[button]:
+            name = "Shift+click" if mods & self._glfw.MOD_SHIFT else "Left click"
+            self._send(Event(name, self._pointer))
+
+    def _on_scroll(self, _: Any, across: float, up: float) -> None:
+        self._touch()
+        if not (self.panel is not None and self.panel.wants_mouse):
+            self._send(Event("Wheel", self._pointer, turns=up))
+
+    def _on_drop(self, _: Any, paths: list[str]) -> None:
+        self._touch()
+        if self.session is not None:
+            session = self.session
+            session.attempt(lambda: session.open_paths(paths))
+
+    def _canvas_size(self) -> tuple[int, int]:
+        """What the panel leaves of the window."""
+        width, height = self._glfw.get_framebuffer_size(self._handle)
+        taken = self.panel.width_px if self.panel is not None else 0
+        return max(1, height), max(1, width - taken)
+
+    def _scale(self) -> float:
+        return max(1.0, float(self._glfw.get_window_content_scale(self._handle)[0]))
+
+    def _on_canvas(self, place: Point) -> Point:
+        """From the window's coordinates to the canvas' pixels."""
+        width, height = self._glfw.get_window_size(self._handle)
+        columns, rows = self._glfw.get_framebuffer_size(self._handle)
+        return place[0] * columns / max(1, width), place[1] * rows / max(1, height)
+
+    @property
+    def open(self) -> bool:
+        return (
+            self._handle is not None
+            and self.session is not None
+            and not self.session.closing
+            and not self._glfw.window_should_close(self._handle)
+        )
+
+    def step(self, wait_s: float = IDLE_S) -> bool:
+        """Handles what happened, and draws if anything changed; waits at most that long. False where nothing was drawn."""
+        assert self.session is not None
+        session = self.session
+        if self._extra_frames or session.playing_since_ms is not None:
+            self._glfw.poll_events()
+        else:
+            self._glfw.wait_events_timeout(wait_s)
+        self._thread.pump()
+        width, height = self._glfw.get_framebuffer_size(self._handle)
+        changed = session.fingerprint != self._drawn
+        if not self.open or not width or not height or not (changed or self._extra_frames):
+            return False
+        self._extra_frames = EXTRA_FRAMES if changed else self._extra_frames - 1
+        session.scale = self._scale()
+        session.canvas.resize(self._canvas_size())
+        session.frame()
+        session.canvas.present()
+        if self.panel is not None:
+            self.panel.draw(session)
+        start_ms = session.now_ms()
+        self._glfw.swap_buffers(self._handle)
+        session.timings_ms["show"] = session.now_ms() - start_ms
+        self._glfw.set_window_title(self._handle, f"{session.source.name} - homunculus")
+        self._drawn = session.fingerprint
+        return True
+
+    def run(self) -> None:
+        """Until it is closed, by a key or by the window manager."""
+        try:
+            while self.open:
+                self.step()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Saves what the session would lose, and frees everything, in the order in which it hangs together. Idempotent."""
+        if self.panel is not None:
+            self.panel.close()
+            self.panel = None
+        if self.session is not None:
+            self.session.close()
+            self.session = None
+        if self._unit is not None:
+            self._unit.close()
+            self._unit = None
+        if self._context is not None:
+            self._context.close()
+            self._context = None
+        if self._handle is not None:
+            self._glfw.destroy_window(self._handle)
+            self._handle = None
+        self._glfw.terminate()
+
+    @property
+    def address(self) -> int:
+        """Of glfw's window, as C knows it."""
+        return int(ctypes.cast(self._handle, ctypes.c_void_p).value or 0)
+
+
+def _decoded(text: Any) -> str:
+    return text.decode("utf-8", "replace") if isinstance(text, bytes) else str(text)

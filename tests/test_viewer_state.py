@@ -1,0 +1,194 @@
+"""The viewer's state, keys, scanpaths and guides: everything that needs no device."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bridge.errors import ImageReadError, PlanError
+from homunculus.viewer import Guidance, MapGuide, areas, keys
+from homunculus.viewer import state as states
+from homunculus.viewer.guide import GuideRunner
+from homunculus.viewer.scanpath import Fixation, Recorder, Scanpath, read_scanpath, write_scanpath
+from homunculus.viewer.source import listed
+from homunculus.viewer.state import VIEWS, start
+
+MANUAL = Path(__file__).parents[1] / "docs/viewer.md"
+STATE = start((400, 600))
+
+
+def test_the_manual_shows_the_table_that_the_keys_are_made_from() -> None:
+    assert keys.markdown() in MANUAL.read_text("utf-8")
+
+
+def test_every_key_of_the_table_is_bound_once_and_explained() -> None:
+    names = [binding.name for binding in keys.BINDINGS]
+    assert len(set(names)) == len(names)
+    assert {"1", "6", "C", "[", "]", ",", ".", "A", "Q", "G", "R", "S", "P", "Space", "H", "Esc", "Wheel"} <= set(names)
+    assert sum(len(row[0].split("  ")) for row in keys.rows()) == len(names)
+    assert all(binding.does for binding in keys.BINDINGS)
+
+
+def test_a_new_fixation_replaces_and_an_added_one_joins() -> None:
+    fixed = states.fix(STATE, (100, 50))
+    assert fixed.held
+    assert fixed.fixations == ((100, 50),)
+    more = states.add_fixation(fixed, (700, -5))
+    assert more.fixations == ((100, 50), (600.0, 0.0))
+    assert states.look_at(more, (20, 30)).fixations == ((100, 50), (20, 30))
+    assert states.free(more).fixations == ((600.0, 0.0),)
+    assert states.add_fixation(STATE, (7, 8)).fixations == ((7, 8),)
+
+
+def test_budgets_qualities_and_allocators_go_round() -> None:
+    assert states.change_budget(STATE, 1).budget == 400
+    assert states.change_budget(STATE, -1).budget == 196
+    assert states.change_budget(replace(STATE, budget=16), -1).budget == 16
+    state, seen = STATE, []
+    for _ in range(3):
+        state = states.next_quality(state)
+        seen.append(state.quality)
+    assert sorted(seen) == ["fast", "high", "sharp"]
+    state, seen = STATE, []
+    while not seen or state.allocator != STATE.allocator:
+        state = states.next_allocator(state)
+        seen.append(state.allocator)
+    assert len(seen) == len(set(seen)) > 5
+
+
+def test_e0_starts_from_what_the_budget_asks_for() -> None:
+    up = states.change_e0(STATE, 4, fitted_px=100)
+    assert up.e0_px == pytest.approx(200)
+    assert states.change_e0(up, -4, fitted_px=1).e0_px == pytest.approx(100)
+
+
+def test_reset_keeps_view_and_query() -> None:
+    state = replace(STATE, view="lod", query="text", budget=16, zoom=4.0, center=(1, 1), held=True, grid=True)
+    assert states.reset(state, STATE) == replace(STATE, view="lod", query="text")
+
+
+def test_unknown_names_are_refused_with_what_there_is() -> None:
+    with pytest.raises(PlanError, match=r"view 'x' is unknown; choose one of footprints, reconstruction"):
+        replace(STATE, view="x")  # type: ignore[arg-type]
+    with pytest.raises(PlanError, match="budget is 0; it must be at least 1"):
+        replace(STATE, budget=0)
+    with pytest.raises(PlanError, match="allocator 'x' is unknown"):
+        replace(STATE, allocator="x")
+
+
+def test_a_fitted_picture_stands_in_the_middle_on_whole_pixels() -> None:
+    area = areas.placed(STATE, 10, 20, 901, 401)
+    assert area.step_px == pytest.approx(400 / 401)
+    assert areas.to_canvas(area, (0, 0))[0] == pytest.approx(round(10 + (901 - 600 * 401 / 400) / 2))
+    x, y = areas.to_image(area, areas.to_canvas(area, (123.0, 45.0)))
+    assert (x, y) == pytest.approx((123, 45))
+    exact = areas.placed(STATE, 0, 0, 600, 400)
+    assert (exact.step_px, exact.origin_px) == (1.0, (0.0, 0.0))
+
+
+def test_zoom_keeps_the_point_under_the_cursor() -> None:
+    state = STATE
+    for turns, place in ((3, (500.0, 100.0)), (2, (40.0, 390.0)), (-2, (300.0, 200.0))):
+        area = areas.placed(state, 0, 0, 900, 600)
+        before = areas.to_image(area, place)
+        factor = keys.ZOOM_STEP**turns
+        state = states.zoomed(state, state.zoom * factor, areas.center_after_zoom(area, place, factor))
+        after = areas.to_image(areas.placed(state, 0, 0, 900, 600), place)
+        assert math.dist(before, after) <= 2 * area.step_px
+
+
+def test_side_by_side_shows_all_views_without_overlap() -> None:
+    for size in ((600, 900), (900, 600)):
+        shown = areas.panels(replace(STATE, side_by_side=True), size)
+        assert [view for view, _ in shown] == list(VIEWS)
+        taken = np.zeros(size, int)
+        for _, area in shown:
+            assert area.left + area.width <= size[1]
+            assert area.top + area.height <= size[0]
+            taken[area.top : area.top + area.height, area.left : area.left + area.width] += 1
+        assert taken.max() == 1
+        assert taken.mean() > 0.97
+
+
+def test_a_scanpath_survives_its_file(tmp_path: Path) -> None:
+    path = Scanpath((Fixation(1.5, 2.25, 0, 200), Fixation(30, 4, 250, 100)))
+    write_scanpath(tmp_path / "gaze.csv", path)
+    assert (tmp_path / "gaze.csv").read_text().splitlines()[0] == "x_px,y_px,onset_ms,duration_ms"
+    assert read_scanpath(tmp_path / "gaze.csv") == path
+    assert [file.name for file in tmp_path.iterdir()] == ["gaze.csv"]
+    assert path.duration_ms == 350
+    assert [path.at(time).x_px for time in (0, 249, 250, 1000)] == [1.5, 1.5, 30, 30]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x,y\n1,2\n", r"has x, y; a scanpath has the columns x_px, y_px, onset_ms, duration_ms"),
+        ("x_px,y_px,onset_ms,duration_ms\n", "no rows"),
+        ("x_px,y_px,onset_ms,duration_ms\n1,2,0,100\n1,oops,0,1\n", r"line 3: y_px is 'oops'; give a finite number"),
+        ("x_px,y_px,onset_ms,duration_ms\n1,2,-5,100\n", r"line 2: onset_ms is '-5'"),
+        ("x_px,y_px,onset_ms,duration_ms\n1,nan,0,100\n", r"line 2: y_px is 'nan'"),
+    ],
+)
+def test_a_file_that_is_no_scanpath_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "gaze.csv").write_text(text)
+    with pytest.raises(PlanError, match=message):
+        read_scanpath(tmp_path / "gaze.csv")
+
+
+def test_a_scanpath_of_another_picture_is_refused() -> None:
+    with pytest.raises(PlanError, match=r"fixation 2 of the scanpath is \(30, 4\); this picture has x 0\.\.20"):
+        Scanpath((Fixation(1, 2, 0, 200), Fixation(30, 4, 250, 100))).check((10, 20))
+
+
+def test_recorded_gaze_becomes_fixations() -> None:
+    recorder = Recorder(1000, radius_px=10)
+    assert recorder.scanpath() is None
+    for now, point in ((1000, (5, 5)), (1100, (8, 9)), (1200, (50, 50)), (1500, (51, 52)), (1600, (52, 50))):
+        recorder.see(point, now)
+    assert recorder.scanpath() == Scanpath((Fixation(5, 5, 0, 200), Fixation(50, 50, 200, 400)))
+
+
+def test_a_map_is_looked_at_maximum_by_maximum() -> None:
+    map_ = torch.zeros(20, 30)
+    map_[4, 6], map_[15, 25], map_[4, 7] = 1.0, 0.8, 0.9
+    found = MapGuide(map_, fixations=4).look(np.zeros((200, 300, 3), np.uint8), "")
+    assert len(found.fixations_px) == 2
+    assert math.dist(found.fixations_px[0], (65, 45)) < 8
+    assert math.dist(found.fixations_px[1], (255, 155)) < 8
+
+
+def test_channels_are_the_sum_and_every_map() -> None:
+    maps = {"propositional": torch.ones(4, 4), "perspectival": torch.full((2, 2), 2.0)}
+    names = [name for name, _ in Guidance(maps).channels]
+    assert names == ["sum", "propositional", "perspectival"]
+    torch.testing.assert_close(Guidance(maps).channels[0][1], torch.full((4, 4), 3.0))
+    assert Guidance({"relevance": torch.ones(2, 2)}).channels[0][0] == "relevance"
+    assert Guidance().channels == []
+
+
+def test_a_guide_that_fails_is_heard() -> None:
+    class Failing:
+        def look(self, picture: object, query: str) -> Guidance:
+            raise ValueError(f"cannot look for {query}")
+
+    runner = GuideRunner(Failing())  # type: ignore[arg-type]
+    assert runner.poll() is None
+    runner.ask(np.zeros((4, 4, 3), np.uint8), "x")
+    answer = runner.poll(wait_s=10)
+    assert isinstance(answer, ValueError)
+    assert not runner.busy
+
+
+def test_a_folder_gives_its_pictures_by_name(tmp_path: Path) -> None:
+    for name in ("b.png", "a.jpg", "notes.txt", "c.mp4"):
+        (tmp_path / name).touch()
+    assert [Path(path).name for path in listed([tmp_path])] == ["a.jpg", "b.png", "c.mp4"]
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ImageReadError, match="holds no picture; known endings"):
+        listed([tmp_path / "empty"])
