@@ -266,3 +266,4 @@ def test_times_are_of_the_work_itself() -> None:
 def test_slow_work_is_repeated_less_often() -> None:
     assert len(laps_ms(lambda: sleep(0.01), 50, limit_ms=1)) == 1
     assert summary([3.0]) == Timing(3.0, 3.0, 3.0, 1)
+    assert summary([0.1, 10.0]).lower_quartile_ms >= 0.1

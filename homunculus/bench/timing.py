@@ -54,5 +54,5 @@ def laps_ms(work: Callable[[], object], repeats: int, *, limit_ms: float = float
 
 def summary(laps: Sequence[float]) -> Timing:
     """Of at least one lap."""
-    lower, median, upper = statistics.quantiles(laps, n=4) if len(laps) > 1 else [laps[0]] * 3
+    lower, median, upper = statistics.quantiles(laps, n=4, method="inclusive") if len(laps) > 1 else [laps[0]] * 3
     return Timing(round(median, 3), round(lower, 3), round(upper, 3), len(laps))
