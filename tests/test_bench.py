@@ -129,6 +129,11 @@ def test_every_part_and_every_task_is_measured(gl_unit: GLUnit, tmp_path: Path) 
             assert {"upload", "pyramid", "sample", "hand-over"} <= set(row["timings"])
         for timing in row["timings"].values():
             assert 0 <= timing["lower_quartile_ms"] <= timing["median_ms"] <= timing["upper_quartile_ms"]
+    text = (tmp_path / "bench.md").read_text()
+    assert gl_unit.renderer in text
+    assert text.count("| OpenCV area pyramid, remap |") == 2 * (not libraries.refusal("cv2", "OpenCV"))
+    assert "### 2 images of 512 x 512 px on the host" in text
+    assert "torchvision roi_align: torchvision is not installed" in text or "| torchvision roi_align" in text
     reasons = {row["method"]: row["reason"] for row in report["rows"]}
     assert "left out" in reasons["torch, fused gather, compiled"]
     default = next(row for row in found if row.default)

@@ -11,7 +11,7 @@ from torch import Tensor
 from bridge.plan import SamplePlan
 from homunculus.bench import machine
 from homunculus.bench.methods import Family, Method
-from homunculus.bench.subject import Setting, Subject
+from homunculus.bench.subject import Place, Setting, Subject
 from homunculus.bench.timing import Timing, laps_ms, summary
 
 PARTS = ("upload", "pyramid", "sample", "hand-over", "map", "unmap")
@@ -39,7 +39,7 @@ class Row:
 
     size_px: int
     batch: int
-    place: str
+    place: Place
     method: str
     family: Family
     default: bool
@@ -53,6 +53,10 @@ class Row:
         return cls(
             setting.size_px, setting.batch, setting.place, method.name, method.family, method.default, reason=reason
         )
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(self.size_px, self.batch, self.place)
 
     def median_ms(self, task: str) -> float | None:
         timing = self.timings.get(task)

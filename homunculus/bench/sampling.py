@@ -21,8 +21,7 @@ from homunculus.bench import machine, methods, plots
 from homunculus.bench.pictures import smooth_noise
 from homunculus.bench.rows import Effort, Row, measure, too_large
 from homunculus.bench.subject import Setting
-from homunculus.bench.tables import table
-from homunculus.bench.verdicts import verdicts
+from homunculus.bench.tables import markdown, remarks, table
 
 QUICK_SIZES_PX, SIZES_PX, ALL_SIZES_PX = (1024,), (1024, 2048, 4096), (1024, 2048, 4096, 8192, 16384)
 ALL_BATCHES = (1, 8, 64)
@@ -80,14 +79,10 @@ def run(
         rows += found
         _show(console, setting, found, effort.fixations)
         if out is not None:  # after every setting, so that a long run that is stopped leaves what it has
-            _write(out, facts, rooflines, rows)
-    shown = ", ".join(f"{name}: {renderer}" for name, renderer in facts["renderers"].items())
-    processor = f"{facts['processor']}, {facts['cores']} cores, copying {rooflines['host']} GB/s"
-    console.print(
-        f"{shown}; {processor}; torch {torch.__version__}; commit {facts['commit']}", style="dim", soft_wrap=True
-    )
+            _write(out, facts, rooflines, rows, effort.fixations)
+    console.print(_sub(facts, rooflines), style="dim", soft_wrap=True)
     if out is not None:
-        console.print(str(out / "bench.json"))
+        console.print(f"{out / 'bench.json'}\n{out / 'bench.md'}")
         if plots.HAS_MATPLOTLIB:
             for path in plots.write(rows, rooflines, out):
                 console.print(str(path))
@@ -116,15 +111,25 @@ def _show(console: Console, setting: Setting, rows: Sequence[Row], fixations: in
         console.print(table(setting, rows, fixations))
     else:
         console.print(f"{setting}: nothing measured")
-    for row in rows:
-        if row.reason:
-            console.print(f"  {row.method}: {row.reason}", style="dim", highlight=False, markup=False, soft_wrap=True)
-    for verdict in verdicts(rows):
-        console.print(f"  {verdict}", highlight=False, markup=False, soft_wrap=True)
+    for remark in remarks(rows):
+        console.print(f"  {remark}", highlight=False, markup=False, soft_wrap=True)
     console.print()
 
 
-def _write(out: Path, facts: dict[str, Any], rooflines: dict[str, float], rows: Sequence[Row]) -> None:
+def _write(out: Path, facts: dict[str, Any], rooflines: dict[str, float], rows: Sequence[Row], fixations: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     report = {"machine": facts, "copy_gb_per_s": rooflines, "rows": [asdict(row) for row in rows]}
     (out / "bench.json").write_text(json.dumps(report, indent=2) + "\n")
+    by_setting: dict[Setting, list[Row]] = {}
+    for row in rows:
+        by_setting.setdefault(row.setting, []).append(row)
+    sections = [markdown(setting, own, fixations) for setting, own in by_setting.items()]
+    (out / "bench.md").write_text("\n".join([f"<sub>{_sub(facts, rooflines)}</sub>\n", *sections]))
+
+
+def _sub(facts: dict[str, Any], rooflines: dict[str, float]) -> str:
+    """What it was measured on, in a line."""
+    renderers = ", ".join(f"{name}: {renderer}" for name, renderer in facts["renderers"].items())
+    processor = f"{facts['processor']}, {facts['cores']} cores, copying {rooflines['host']} GB/s"
+    load = f"load {facts['load_average']} at the start"
+    return f"{renderers}; {processor}; {load}; torch {facts['versions']['torch']}; commit {facts['commit']}"

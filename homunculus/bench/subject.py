@@ -15,6 +15,7 @@ from homunculus.bench.methods import Method
 from homunculus.bench.pictures import batch_of, box_means
 
 TOKENS, PATCH_SIZE = 273, 16
+Place = Literal["host", "gpu"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Setting:
 
     size_px: int
     batch: int = 1
-    place: Literal["host", "gpu"] = "host"
+    place: Place = "host"
 
     @property
     def pixels(self) -> int:
