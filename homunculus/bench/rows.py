@@ -25,7 +25,7 @@ class Effort:
 
     repeats: int = 15
     rounds: int = 3
-    limit_ms: float = 1500.0
+    limit_ms: float = 600.0
     fixations: int = 10
 
 
