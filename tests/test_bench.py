@@ -248,6 +248,9 @@ def test_sizes_and_batches_that_cannot_be_are_refused() -> None:
         sampling.run((1024,), batches=(0,))
     answer = CliRunner().invoke(app, ["bench", "--quick", "--full"])
     assert answer.exit_code == 2
+    answer = CliRunner().invoke(app, ["bench", "--quick", "--backend", "vulkan"])
+    assert answer.exit_code == 2
+    assert "backend is 'vulkan'" in answer.stderr
 
 
 def test_a_batch_names_the_image_of_every_footprint(batch: Tensor) -> None:

@@ -44,8 +44,9 @@ class FusedGather:
     """The flat pyramid and its gathers, each compiled for one shape when it is first called."""
 
     def __init__(self) -> None:
-        self._flat = torch.compile(flat_texels, dynamic=False)
-        self._gather = torch.compile(gathered_patches, dynamic=False)
+        torch.compiler.reset()  # after eight shapes it would give up and run uncompiled
+        self._flat = torch.compile(flat_texels, dynamic=False, fullgraph=True)
+        self._gather = torch.compile(gathered_patches, dynamic=False, fullgraph=True)
 
     def build(self, batch: Tensor) -> tuple[Tensor, tuple[int, int]]:
         return self._flat(batch), (batch.shape[1], batch.shape[2])

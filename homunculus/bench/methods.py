@@ -53,11 +53,13 @@ class Method:
 
 
 def ours(backend: str | None, quality: Quality, stack: ExitStack) -> Iterator[Method]:
-    """One backend or all of them, by every builder that works, and by quality `high`; units are closed with the stack."""
+    """One backend, which must work, or all that do, by every builder that works, and by quality `high`; units are closed with the stack."""
     for name in [backend] if backend else list(BACKENDS):
         try:
             unit = stack.enter_context(open_unit(name))  # type: ignore[arg-type]
         except HomunculusError as error:
+            if backend:
+                raise
             yield Method(name, "ours", _nothing, _nothing, 0, refusal=str(error).split(". ")[0])
             continue
         with unit.pyramid(torch.zeros(1, 1, 3, dtype=torch.uint8)) as pyramid:

@@ -65,7 +65,7 @@ def run(
     image: Tensor | None = None
     for setting in settings:
         with ExitStack() as stack:
-            ways = list(_methods(backend, quality, compiled, stack))
+            ways = list(_methods(setting, backend, quality, compiled, stack))
             facts["renderers"] = {way.unit.backend: way.unit.renderer for way in ways if way.unit is not None}
             progress = stack.enter_context(Progress(console=Console(stderr=True), transient=True))
             bar = progress.add_task(str(setting), total=len(ways) * effort.rounds)
@@ -99,9 +99,13 @@ def _settings(sizes_px: Sequence[int], batches: Sequence[int]) -> Iterator[Setti
                 yield Setting(size_px, batch, "gpu")
 
 
-def _methods(backend: str | None, quality: Quality, compiled: bool, stack: ExitStack) -> Iterator[methods.Method]:
+def _methods(
+    setting: Setting, backend: str | None, quality: Quality, compiled: bool, stack: ExitStack
+) -> Iterator[methods.Method]:
+    """Of pictures on the GPU, peers on the CPU are left out: nobody would fetch them first."""
     yield from methods.ours(backend, quality, stack)
-    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+    devices = [] if setting.place == "gpu" else ["cpu"]
+    for device in [*devices, "cuda"] if torch.cuda.is_available() else devices:
         yield from methods.in_torch(device, compiled=compiled)
         yield from methods.in_libraries(device)
 
