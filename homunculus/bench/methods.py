@@ -33,6 +33,7 @@ class Method:
 
     pixel_bytes: what one image pixel needs at the peak, on `device`. refusal: why the method cannot work here, or nothing.
     unit: set for this library's own, whose plans name the image of a batch and whose calls tell their parts.
+    default: what a user gets of a backend by asking for nothing; the twin is compared only where it is asked for.
     """
 
     name: str
@@ -43,9 +44,7 @@ class Method:
     device: str = "cpu"
     refusal: str = ""
     unit: TextureUnit | None = None
-    default: bool = (
-        False  # what a user gets of a backend by asking for nothing; the twin is compared only where it is asked for
-    )
+    default: bool = False
 
     def close(self, built: Any) -> None:
         if isinstance(built, Pyramid):
