@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bridge.clock import Clock
 from bridge.errors import PlanError
 from bridge.law import Quality
 from bridge.plan import SamplePlan
@@ -117,6 +118,7 @@ class TextureUnit(Closing):
     renderer: str
     reason: str  # why this backend was chosen
     stats: Stats
+    clock: Clock
 
     @abstractmethod
     def pyramid(
@@ -190,6 +192,13 @@ class TextureUnit(Closing):
         Its levels are premultiplied like any pyramid's, in 32-bit floats, so `sample` reads a channel of any square with
         one fetch, and `bridge.statistics.planes` turns a level into planes. Raises ImageError for a level that is missing.
         """
+
+    def timed(self) -> AbstractContextManager[dict[str, float]]:
+        """`with unit.timed() as parts_ms:` fills the dictionary with the milliseconds of the calls made inside, by part: `upload`,
+        `pyramid`, `sample`, `hand-over`, and `map`, `unmap` where the backend has them. Every part then waits for the device, so
+        their sum may exceed what the calls take otherwise. Not for two threads at once.
+        """
+        return self.clock.listen()
 
     def __repr__(self) -> str:
         return f"TextureUnit({self.backend} on {self.renderer})"

@@ -150,12 +150,18 @@ def bench(
         ),
     ] = Subject.sampling,
     size: Annotated[list[int] | None, typer.Option(help="Side of the picture in pixels; repeat it.")] = None,
-    backend: Annotated[str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch.")] = None,
+    batch: Annotated[list[int] | None, typer.Option(help="Pictures sampled at once; repeat it.")] = None,
+    fixations: Annotated[int, typer.Option(min=2, help="How many on one picture, besides a single one.")] = 10,
+    quick: Annotated[bool, typer.Option("--quick", help="One size, few repeats: well under a minute.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Up to 16384 px and 64 pictures: an hour on a small CPU.")
+    ] = False,
+    backend: Annotated[str | None, typer.Option(help="Only this one: gl-cuda, cuda, gl or torch.")] = None,
     quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "fast",
     repeats: Annotated[int, typer.Option(min=3, help="Timed calls a row, in each of three rounds.")] = 15,
-    out: Annotated[Path | None, typer.Option(file_okay=False, help="The folder for the JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(file_okay=False, help="The folder for the JSON and the plots.")] = None,
 ) -> None:
-    """Time sampling (image to patches, and a new fixation, beside plain PyTorch), allocators, or view."""
+    """Time sampling beside PyTorch and OpenCV doing the same, allocators, or view."""
     if subject is Subject.allocators:
         from homunculus.bench.allocators import run as run_allocators
 
@@ -171,9 +177,20 @@ def bench(
 
         run_view(quality=cast("Any", quality), repeats=repeats, out=out)
         return
-    from homunculus.bench import run
+    if quick and full:
+        raise typer.BadParameter("--quick and --full exclude each other")
+    from homunculus.bench import sampling
+    from homunculus.bench.rows import Effort
 
-    run(size or (1024, 2048, 4096), backend=backend, quality=cast("Any", quality), repeats=repeats, out=out)
+    sampling.run(
+        size or (sampling.QUICK_SIZES_PX if quick else sampling.ALL_SIZES_PX if full else sampling.SIZES_PX),
+        batches=batch or (sampling.ALL_BATCHES if full else (1,)),
+        effort=Effort(min(repeats, 5), 2, 200, fixations) if quick else Effort(repeats, fixations=fixations),
+        backend=backend,
+        quality=cast("Any", quality),
+        compiled=not quick,
+        out=out,
+    )
 
 
 def main() -> None:

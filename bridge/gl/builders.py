@@ -16,8 +16,10 @@ from bridge.images import as_bytes
 
 def build_exact(context: Context, texture: Texture, batch: Tensor, max_level: int) -> None:
     """Every level by compute shader, each the mean of its block of level 0 (of level 6 above that), rounded to nearest."""
-    upload(texture, batch)
-    reduce(context, texture, max_level)
+    with context.clock.part("upload"):
+        upload(texture, batch)
+    with context.clock.part("pyramid"):
+        reduce(context, texture, max_level)
 
 
 def reduce(context: Context, texture: Texture, max_level: int) -> int:
@@ -44,8 +46,10 @@ def reduce(context: Context, texture: Texture, max_level: int) -> int:
 
 def build_driver(context: Context, texture: Texture, batch: Tensor, max_level: int) -> None:
     """The levels by glGenerateMipmap, whose filter is the driver's own."""
-    upload(texture, batch)
-    context.gl.glGenerateMipmap(gl.TEXTURE_2D_ARRAY)
+    with context.clock.part("upload"):
+        upload(texture, batch)
+    with context.clock.part("pyramid"):
+        context.gl.glGenerateMipmap(gl.TEXTURE_2D_ARRAY)
 
 
 def upload(texture: Texture, batch: Tensor) -> None:

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+from bridge.clock import Clock
 from bridge.errors import BackendUnavailableError, ForkedContextError, GLError, ShaderError
 from bridge.gl import functions as gl
 from bridge.gl.thread import GLThread, LoopThread
@@ -74,6 +75,7 @@ class Context:
             standalone=self.device_index is not None, require=REQUIRED_VERSION, context=window
         )
         self.gl = gl.Functions(window.load_opengl_function)
+        self.clock = Clock(self.moderngl.finish)
         self.renderer: str = self.moderngl.info["GL_RENDERER"]
         self.version: str = self.moderngl.info["GL_VERSION"]
         self.software = any(name in self.renderer for name in SOFTWARE_RENDERERS)

@@ -98,8 +98,10 @@ class Sampler:
         pixels, inside = [], []
         for first in range(0, len(plan), most):
             count = min(most, len(plan) - first)
-            self._dispatch(pyramid, plan, first, count, quality, dtype, mean, std)
-            part = self._read(plan.patch_size, count, dtype)
+            with self._context.clock.part("sample"):
+                self._dispatch(pyramid, plan, first, count, quality, dtype, mean, std)
+            with self._context.clock.part("hand-over"):
+                part = self._read(plan.patch_size, count, dtype)
             pixels.append(part.pixels)
             inside.append(part.inside)
         if len(pixels) == 1:

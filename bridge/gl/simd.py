@@ -42,18 +42,21 @@ def build_simd(context: Context, texture: Texture, batch: Tensor, max_level: int
     for layer, image in enumerate(batch.numpy()):
         for top in range(0, height, rows):
             stripe = base[: height - top]
-            _fill(stripe, image[top : top + rows])
-            texture.write(0, layer, 0, top, torch.from_numpy(stripe))
-            if low >= 1:
-                smaller = half[: len(stripe) >> 1]
-                _halve(stripe, smaller, complement=False)
-                texture.write(1, layer, 0, top >> 1, torch.from_numpy(smaller))
-            if low >= 2:
-                _halve(smaller, levels[2][top >> 2 : (top + len(stripe)) >> 2], complement=True)
-        for level, pixels in levels.items():
-            if level > 2:
-                _halve(levels[level - 1], pixels, complement=level % 2 == 0)
-            texture.write(level, layer, 0, 0, torch.from_numpy(pixels))
+            with context.clock.part("upload"):
+                _fill(stripe, image[top : top + rows])
+                texture.write(0, layer, 0, top, torch.from_numpy(stripe))
+            with context.clock.part("pyramid"):
+                if low >= 1:
+                    smaller = half[: len(stripe) >> 1]
+                    _halve(stripe, smaller, complement=False)
+                    texture.write(1, layer, 0, top >> 1, torch.from_numpy(smaller))
+                if low >= 2:
+                    _halve(smaller, levels[2][top >> 2 : (top + len(stripe)) >> 2], complement=True)
+        with context.clock.part("pyramid"):
+            for level, pixels in levels.items():
+                if level > 2:
+                    _halve(levels[level - 1], pixels, complement=level % 2 == 0)
+                texture.write(level, layer, 0, 0, torch.from_numpy(pixels))
 
 
 def _fill(stripe: Pixels, image: Pixels) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from bridge.checks import check_dtype, check_exact, check_fixations, check_layers, check_open, check_quality
+from bridge.clock import Clock
 from bridge.errors import ImageError
 from bridge.gl import builders
 from bridge.gl.context import Context, open_context
@@ -54,6 +55,10 @@ class GLUnit(TextureUnit):
     @property
     def stats(self) -> Stats:  # type: ignore[override]
         return self.sampler.stats
+
+    @property
+    def clock(self) -> Clock:  # type: ignore[override]
+        return self.context.clock
 
     @property
     def software(self) -> bool:

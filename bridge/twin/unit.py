@@ -9,6 +9,7 @@ from torch import Tensor
 
 from bridge import law
 from bridge.checks import check_exact, check_layers, check_normalisation, check_open, check_quality
+from bridge.clock import Clock
 from bridge.errors import ImageError
 from bridge.images import as_batch, padded_size
 from bridge.law import Quality
@@ -38,6 +39,7 @@ class TwinUnit(TextureUnit):
         self.renderer = f"torch {torch.__version__} ({self.device}, {str(dtype).removeprefix('torch.')})"
         self.reason = reason
         self.stats = Stats()
+        self.clock = Clock(self._wait)
         self._closed = False
 
     def pyramid(
@@ -48,8 +50,11 @@ class TwinUnit(TextureUnit):
             raise ImageError(f"builder is {builder!r}; the torch backend has only 'exact'")
         batch, format = as_batch(images, format)
         size = (batch.shape[1], batch.shape[2])
-        levels = box_levels(batch.to(self.device), format, padded_size(size, max_level), max_level, self.dtype)
-        return TwinPyramid(levels, size, format)
+        with self.clock.part("upload"):
+            batch = batch.to(self.device)
+        with self.clock.part("pyramid"):
+            levels = box_levels(batch, format, padded_size(size, max_level), max_level, self.dtype)
+            return TwinPyramid(levels, size, format)
 
     def sample(
         self,
@@ -71,14 +76,19 @@ class TwinUnit(TextureUnit):
         plan = plan.to(self.device, self.dtype)
         if quality == "exact":
             check_exact(plan, pyramid.max_level)
-        rgba = self._rgba(pyramid, plan, quality)
-        alpha = rgba[:, 3:]
-        mean_, std_ = (
-            torch.tensor(value, device=self.device, dtype=self.dtype)[:, None, None] for value in (mean, std)
-        )
-        pixels = (rgba[:, :3] - alpha * mean_) / (alpha.clamp(min=law.MIN_ALPHA) * std_)
         self.stats.dispatches += 1
-        return Patches(pixels.to(dtype), alpha.mean((1, 2, 3)).float())
+        with self.clock.part("sample"):
+            rgba = self._rgba(pyramid, plan, quality)
+            alpha = rgba[:, 3:]
+            mean_, std_ = (
+                torch.tensor(value, device=self.device, dtype=self.dtype)[:, None, None] for value in (mean, std)
+            )
+            pixels = (rgba[:, :3] - alpha * mean_) / (alpha.clamp(min=law.MIN_ALPHA) * std_)
+            return Patches(pixels.to(dtype), alpha.mean((1, 2, 3)).float())
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
 
     @staticmethod
     def _rgba(pyramid: TwinPyramid, plan: SamplePlan, quality: Quality) -> Tensor:

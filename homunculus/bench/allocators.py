@@ -17,7 +17,7 @@ from bridge.errors import HomunculusError
 from bridge.plan import SamplePlan
 from homunculus import allocators
 from homunculus.bench import machine
-from homunculus.bench.rows import smooth_noise
+from homunculus.bench.pictures import smooth_noise
 from homunculus.bench.timing import Timing, time_all_ms
 from homunculus.scene import Scene
 from homunculus.threads import one_thread

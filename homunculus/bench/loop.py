@@ -19,7 +19,7 @@ from torch import Tensor
 from bridge.open import Backend
 from homunculus import layouts
 from homunculus.bench import machine
-from homunculus.bench.rows import smooth_noise
+from homunculus.bench.pictures import smooth_noise
 from homunculus.encoder import FoveatedViT
 from homunculus.errors import ModelError
 from homunculus.loop import Homunculus

@@ -1,166 +1,162 @@
-"""The rows of the benchmark: image to patches, and an existing pyramid at a new fixation."""
+"""The rows of the benchmark: every method on the same batch of pictures, part by part and together."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Container, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
-import torch
-from rich import box
-from rich.console import Console
-from rich.progress import track
-from rich.table import Table
 from torch import Tensor
 
-from bridge import SamplePlan, TextureUnit, open_unit
-from bridge.law import Quality
-from bridge.twin.unit import texel_centers
-from homunculus import layouts
-from homunculus.bench import machine, peers
-from homunculus.bench.timing import Timing, time_all_ms
+from bridge.plan import SamplePlan
+from homunculus.bench import machine
+from homunculus.bench.methods import Family, Method
+from homunculus.bench.subject import Place, Setting, Subject
+from homunculus.bench.timing import Timing, laps_ms, summary
 
-FIXATIONS = ((0.4, 0.6), (0.62, 0.31))
+PARTS = ("upload", "pyramid", "sample", "hand-over", "map", "unmap")
+NEW_FIXATION, WHOLE = "new fixation", "image to patches"
+SHARE_OF_MEMORY = 0.8  # of what is free; the rest is the system's
 
 
 @dataclass(frozen=True)
+class Effort:
+    """repeats: calls timed a round, fewer where they would take longer than limit_ms; a call twice as long as that is timed once."""
+
+    repeats: int = 15
+    rounds: int = 3
+    limit_ms: float = 600.0
+    fixations: int = 10
+
+
+@dataclass
 class Row:
-    """One measurement. rmse_255: against the exact box mean of every footprint, in units of 1/255."""
+    """One method in one setting. What a method could not do is missing from `timings`, and `reason` tells why.
 
-    task: str
+    timings: by part of a call (PARTS), and together: `new fixation` on what was built, `image to patches`, `10 fixations` on one image.
+    rmse_255: of the patches against the exact mean of every texel's footprint, in units of 1/255.
+    """
+
     size_px: int
+    batch: int
+    place: Place
     method: str
-    timing: Timing
-    rmse_255: float
-    speedup: float  # over the fastest PyTorch row of the same task and size, the first
+    family: Family
+    default: bool
+    timings: dict[str, Timing] = field(default_factory=dict)
+    rmse_255: float | None = None
+    reason: str = ""
+
+    @classmethod
+    def refused(cls, setting: Setting, method: Method, reason: str = "") -> Row:
+        """A row without a measurement."""
+        return cls(
+            setting.size_px, setting.batch, setting.place, method.name, method.family, method.default, reason=reason
+        )
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(self.size_px, self.batch, self.place)
+
+    def median_ms(self, task: str) -> float | None:
+        timing = self.timings.get(task)
+        return None if timing is None else timing.median_ms
 
 
-def run(
-    sizes_px: Sequence[int] = (1024, 2048, 4096),
-    *,
-    backend: str | None = None,
-    quality: Quality = "fast",
-    repeats: int = 15,
-    out: Path | None = None,
+def several(fixations: int) -> str:
+    """What the task of that many fixations on one image is called."""
+    return f"{fixations} fixations"
+
+
+def measure(
+    setting: Setting, methods: Sequence[Method], image: Tensor, effort: Effort, tick: Callable[[], object]
 ) -> list[Row]:
-    """Measures both tasks at every size on one picture of smooth noise, prints a table, and writes bench.json to `out`."""
-    rows: list[Row] = []
-    with open_unit(backend) as unit:  # type: ignore[arg-type]
-        for size_px in track(sizes_px, description="measuring", console=Console(stderr=True), transient=True):
-            rows += _rows(unit, size_px, quality, repeats)
-        facts = {"backend": unit.backend, "renderer": unit.renderer, "quality": quality, **machine.describe()}
-    console = Console()
-    for task in dict.fromkeys(row.task for row in rows):
-        console.print(_table(task, rows))
-    processor = f"{facts['processor']}, {facts['cores']} cores"
-    console.print(f"{facts['renderer']}; {processor}; torch {torch.__version__}; commit {facts['commit']}", style="dim")
-    if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
-        path = out / "bench.json"
-        path.write_text(json.dumps({"machine": facts, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
-        console.print(str(path))
+    """Times the methods in turns, one in memory at a time. `tick` is called after each turn, refused ones included."""
+    rows = [Row.refused(setting, method) for method in methods]
+    crowded = too_large(setting.pixels, 3 * (1 if setting.place == "host" else 2), "cpu")
+    for row, method in zip(rows, methods, strict=True):
+        row.reason = method.refusal or crowded or too_large(setting.pixels, method.pixel_bytes, method.device)
+    laps: list[dict[str, list[float]]] = [{} for _ in methods]
+    subject = None if all(row.reason for row in rows) else Subject(setting, image, effort.fixations)
+    for turn in range(effort.rounds):
+        for row, method, own in zip(rows, methods, laps, strict=True):
+            if subject is not None and not row.reason:
+                try:
+                    slow = {name for name, found in own.items() if min(found) > 2 * effort.limit_ms}
+                    for name, found in _turn(subject, method, effort, slow):
+                        own.setdefault(name, []).extend(found)
+                    if turn == 0:
+                        row.rmse_255 = subject.error(method)
+                except Exception as error:  # of any library; the other rows, and what this one has, are kept
+                    row.reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
+            tick()
+    for row, own in zip(rows, laps, strict=True):
+        row.timings = {name: summary(found) for name, found in own.items()}
     return rows
 
 
-def _rows(unit: TextureUnit, size_px: int, quality: Quality, repeats: int) -> list[Row]:
-    image = smooth_noise(size_px)
-    first, second = (layouts.log_polar((size_px, size_px), (x * size_px, y * size_px), 273) for x, y in FIXATIONS)
-    oracle = [box_means(image, plan) for plan in (first, second)]
-    builders: list[str | None] = [None, "exact", "driver"] if unit.backend == "gl" else [None]
-    tasks: list[tuple[str, str, Callable[[], Tensor], Tensor]] = []
+def _turn(subject: Subject, method: Method, effort: Effort, slow: Container[str]) -> Iterator[tuple[str, list[float]]]:
+    """slow: what is not to be timed again."""
+    batch, plans = subject.given_to(method)
 
-    levels = peers.average_pool_pyramid(image)
-    resample = "new fixation"
-    tasks.append((resample, "torch, tokens grouped", lambda: peers.grouped_patches(levels, second), oracle[1]))
-    tasks.append((resample, "torch, every level", lambda: peers.every_level_patches(levels, second), oracle[1]))
-    with unit.pyramid(image) as pyramid:
-        name = unit.backend
-        tasks.append((resample, name, lambda: unit.sample(pyramid, second, quality=quality).pixels, oracle[1]))
+    def laps(work: Callable[[], object]) -> list[float]:
+        return laps_ms(work, effort.repeats, limit_ms=effort.limit_ms)
 
-        whole = "image to patches"
+    def build() -> None:
+        method.close(method.build(batch))
 
-        def pooled() -> Tensor:
-            return peers.grouped_patches(peers.average_pool_pyramid(image), first)
+    def whole(fixations: int) -> None:
+        given = batch if method.unit is not None else subject.batch.to(method.device)
+        built = method.build(given)
+        for plan in plans[:fixations]:
+            method.sample(built, plan)
+        method.close(built)
 
-        def pooled_simply() -> Tensor:
-            return peers.every_level_patches(peers.average_pool_pyramid(image), first)
-
-        tasks.append((whole, "torch, tokens grouped", pooled, oracle[0]))
-        tasks.append((whole, "torch, every level", pooled_simply, oracle[0]))
-        for builder in builders:
-            tasks.append(_whole_task(unit, image, first, quality, builder, oracle[0]))
-        timings = time_all_ms([work for _, _, work, _ in tasks], repeats=repeats)
-        found: list[Row] = []
-        for (task, method, work, expected), timing in zip(tasks, timings, strict=True):
-            rmse = float((work() - expected).square().mean().sqrt()) * 255
-            base = next((row.timing.median_ms for row in found if row.task == task), timing.median_ms)
-            found.append(Row(task, size_px, method, timing, round(rmse, 2), round(base / timing.median_ms, 2)))
-    return found
+    if method.unit is not None:
+        yield from _parts(method, batch, plans[0], effort).items()
+    else:
+        if subject.batch.device != batch.device:
+            yield "upload", laps(lambda: subject.batch.to(method.device))
+        yield "pyramid", laps(build)
+    sampling = _sampling(method, batch, plans[1], laps)
+    if method.unit is None:
+        yield "sample", sampling
+    yield NEW_FIXATION, sampling
+    for name, count in ((WHOLE, 1), (several(effort.fixations), effort.fixations)):
+        if name not in slow:
+            yield name, laps(partial(whole, count))
 
 
-def _whole_task(
-    unit: TextureUnit, image: Tensor, plan: SamplePlan, quality: Quality, builder: Any, expected: Tensor
-) -> tuple[str, str, Callable[[], Tensor], Tensor]:
-    with unit.pyramid(image, builder=builder) as pyramid:
-        method = f"{unit.backend}, {pyramid.builder} levels" + (" (default)" if builder is None else "")
-
-    def work() -> Tensor:
-        with unit.pyramid(image, builder=builder) as pyramid:
-            return unit.sample(pyramid, plan, quality=quality).pixels
-
-    return "image to patches", method, work, expected
+def _sampling(
+    method: Method, batch: Tensor, plan: SamplePlan, laps: Callable[[Callable[[], object]], list[float]]
+) -> list[float]:
+    built = method.build(batch)
+    try:
+        return laps(lambda: method.sample(built, plan))
+    finally:
+        method.close(built)
 
 
-def smooth_noise(size_px: int) -> Tensor:
-    """uint8 [S, S, 3]: noise with energy at every scale, the same on every run."""
-    random = torch.Generator().manual_seed(0)
-    image = torch.zeros(1, 3, size_px, size_px)
-    side = 4
-    while side <= size_px:
-        octave = torch.rand(1, 3, side, side, generator=random) - 0.5
-        image += torch.nn.functional.interpolate(octave, (size_px, size_px), mode="bilinear") * 0.35
-        side *= 2
-    return (image[0].permute(1, 2, 0).add(0.5).clamp(0, 1) * 255).round().to(torch.uint8).contiguous()
+def _parts(method: Method, batch: Tensor, plan: SamplePlan, effort: Effort) -> dict[str, list[float]]:
+    """Of a unit's calls. The parts are timed inside one call each, not as calls of their own."""
+    assert method.unit is not None
+    found: dict[str, list[float]] = {}
+
+    def once() -> None:
+        with method.unit.timed() as parts_ms:  # type: ignore[union-attr]
+            built = method.build(batch)
+            method.sample(built, plan)
+            method.close(built)
+        for name, part_ms in parts_ms.items():
+            found.setdefault(name, []).append(part_ms)
+
+    timed = len(laps_ms(once, effort.repeats, limit_ms=effort.limit_ms))
+    return {name: own[-timed:] for name, own in found.items()}
 
 
-def box_means(image: Tensor, plan: SamplePlan) -> Tensor:
-    """[N, 3, P, P] exact mean of the part of every upright footprint texel inside the image, from a summed-area table."""
-    height, width = image.shape[:2]
-    table = torch.zeros(height + 1, width + 1, 3, dtype=torch.float64)
-    table[1:, 1:] = image.double().div(255).cumsum(0).cumsum(1)
-    centers = texel_centers(plan).double()
-    half = (plan.side_px.double() / plan.patch_size / 2)[:, None]
-    left, right = (centers[..., 0] - half).clamp(0, width), (centers[..., 0] + half).clamp(0, width)
-    top, bottom = (centers[..., 1] - half).clamp(0, height), (centers[..., 1] + half).clamp(0, height)
-
-    def integral(x: Tensor, y: Tensor) -> Tensor:
-        x0, y0 = x.floor().long().clamp(max=width - 1), y.floor().long().clamp(max=height - 1)
-        fx, fy = (x - x0)[..., None], (y - y0)[..., None]
-        upper = (1 - fx) * table[y0, x0] + fx * table[y0, x0 + 1]
-        lower = (1 - fx) * table[y0 + 1, x0] + fx * table[y0 + 1, x0 + 1]
-        return (1 - fy) * upper + fy * lower
-
-    total = integral(right, bottom) - integral(left, bottom) - integral(right, top) + integral(left, top)
-    area = ((right - left) * (bottom - top)).clamp(min=1e-9)[..., None]
-    size = plan.patch_size
-    return (total / area).reshape(len(plan), size, size, 3).permute(0, 3, 1, 2).float()
-
-
-def _table(task: str, rows: list[Row]) -> Table:
-    table = Table(title=f"{task}: 273 tokens of 16 x 16 texels, log-polar", box=box.SIMPLE_HEAD, title_justify="left")
-    for name in ("px", "method", "ms", "quartiles", "RMSE/255", "times"):
-        table.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
-    for row in rows:
-        if row.task == task:
-            timing = row.timing
-            table.add_row(
-                str(row.size_px),
-                row.method,
-                f"{timing.median_ms:.1f}",
-                f"{timing.lower_quartile_ms:.1f}-{timing.upper_quartile_ms:.1f}",
-                f"{row.rmse_255:.2f}",
-                f"{row.speedup:.1f}",
-            )
-    return table
+def too_large(pixels: int, pixel_bytes: float, device: str) -> str:
+    """Why that many pixels may not be tried there, with the figures, or nothing."""
+    needed, free = pixels * pixel_bytes, machine.free_bytes(device)
+    if free is None or needed <= SHARE_OF_MEMORY * free:
+        return ""
+    return f"needs about {needed / 1e9:.1f} GB, of {free / 1e9:.1f} GB free a benchmark may take {SHARE_OF_MEMORY:.0%}"

@@ -9,6 +9,8 @@ from time import perf_counter
 
 import torch
 
+SLOW_MS = 1000.0  # a call that takes longer is warmed up once, not twice
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -25,20 +27,32 @@ def time_all_ms(works: Sequence[Callable[[], object]], *, repeats: int = 15, rou
 
     The works take turns, `rounds` times `repeats` calls each, so that a disturbance of the machine falls on all of them.
     """
-    synchronise: Callable[[], object] = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
     laps: list[list[float]] = [[] for _ in works]
     for _ in range(rounds):
         for work, own in zip(works, laps, strict=True):
-            work()  # warms the caches and the allocator
-            work()
-            for _ in range(repeats):
-                synchronise()
-                start = perf_counter()
-                work()
-                synchronise()
-                own.append(1000 * (perf_counter() - start))
-    quartiles = [statistics.quantiles(own, n=4) for own in laps]
-    return [
-        Timing(round(median, 3), round(lower, 3), round(upper, 3), rounds * repeats)
-        for lower, median, upper in quartiles
-    ]
+            own += laps_ms(work, repeats)
+    return [summary(own) for own in laps]
+
+
+def laps_ms(work: Callable[[], object], repeats: int, *, limit_ms: float = float("inf")) -> list[float]:
+    """Milliseconds of `repeats` calls, after one or two that warm up; of fewer, but one at least, where all would exceed `limit_ms`."""
+    synchronise: Callable[[], object] = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
+
+    def lap() -> float:
+        synchronise()
+        start = perf_counter()
+        work()
+        synchronise()
+        return 1000 * (perf_counter() - start)
+
+    warm_ms = lap()  # warms the caches and the allocator
+    if warm_ms < SLOW_MS:
+        warm_ms = lap()
+    affordable = limit_ms / max(warm_ms, 1e-3)
+    return [lap() for _ in range(max(1, int(min(repeats, affordable))))]
+
+
+def summary(laps: Sequence[float]) -> Timing:
+    """Of at least one lap."""
+    lower, median, upper = statistics.quantiles(laps, n=4, method="inclusive") if len(laps) > 1 else [laps[0]] * 3
+    return Timing(round(median, 3), round(lower, 3), round(upper, 3), len(laps))

@@ -16,7 +16,7 @@ from bridge.gl.unit import GLUnit
 from bridge.law import Quality
 from homunculus.bench import machine
 from homunculus.bench.allocators import MAP_CELLS, two_peaks
-from homunculus.bench.rows import smooth_noise
+from homunculus.bench.pictures import smooth_noise
 from homunculus.bench.timing import Timing, time_all_ms
 from homunculus.viewer import headless
 from homunculus.viewer.session import Session
