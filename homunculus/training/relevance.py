@@ -17,7 +17,7 @@ from homunculus.errors import DataError
 from homunculus.fixation import fixate
 from homunculus.image import read_image
 from homunculus.look import Clock
-from homunculus.loop import SHARPNESS, Homunculus, Job, Pass, Seen
+from homunculus.loop import SHARPNESS, Homunculus, Job, Passage, Seen
 from homunculus.relevance import Evidence, Head, z_scores
 from homunculus.relevance.combine import WEIGHTS
 from homunculus.relevance.evidence import cover, overlaps
@@ -148,7 +148,7 @@ def measured(eye: Homunculus, triples: Sequence[Triple], track: Track) -> list[S
             image = torch.from_numpy(read_image(path).copy())[None]
             with eye.unit.pyramid(image) as pyramid:
                 jobs = [Job(0, triples[place].query) for place in places]
-                searching = Pass(eye, pyramid, image, jobs, Clock())
+                searching = Passage(eye, pyramid, image, jobs, Clock())
                 read = planes(searching.evidence[0])
                 for place, seen in zip(places, searching.search()[0], strict=True):
                     found[place] = _sample(searching.evidence[0], read, seen, triples[place])

@@ -13,9 +13,9 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from bridge.errors import HomunculusError
-from homunculus.cli_look import look, point_of, points_of
-from homunculus.cli_train import train
-from homunculus.cli_view import view
+from homunculus.cli.look import look, point_of, points_of
+from homunculus.cli.train import train
+from homunculus.cli.view import view
 
 REFUSED = 2  # the exit status of a command line that asks for what cannot be done
 

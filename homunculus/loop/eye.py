@@ -1,0 +1,173 @@
+"""What a look is made with: unit, encoder, texts, channels, allocator, and what each is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from bridge.checks import check_quality
+from bridge.errors import PlanError
+from bridge.law import Quality
+from bridge.open import Backend, open_unit
+from bridge.plan import SamplePlan
+from bridge.unit import Closing, Patches, Pyramid, TextureUnit
+from homunculus import allocators
+from homunculus.encoder import Encoding, FoveatedViT, TextEncoder
+from homunculus.errors import ModelError, QueryError
+from homunculus.fixation import Policy, check_policy
+from homunculus.layouts.frame import whole
+from homunculus.query import Query
+from homunculus.relevance import Channel, Evidence, Head, Relevance, Sought, registry, relevance
+from homunculus.scene import Allocator
+
+Confidence = Literal["margin", "attention"]
+GENERIC = "object"  # what relevance to a text is relative to
+MOST_COARSE_TOKENS = 256
+BATCH = 16  # plans that are encoded at once
+
+
+class Eye(Closing):
+    """What a look is made with, and what it can do: read a query, measure relevance, sample, encode.
+
+    unit: an open unit to use and leave open; by default the fastest that works here, closed with the eye. encoder: what turns
+    patches into tokens; without one `look` gives patches alone. text: what turns words into what is looked for; without
+    one words are read for places and colours. head: a trained procedural channel; the weights learned with it are used
+    where none are given. budget: tokens a look. allocator: a name of the registry, or one of your own. policy: how fixations
+    are chosen (`homunculus.fixation`). weights: of the relevance channels, by name. merge: whether several fixations share
+    one plan, sampled once, by the distance to the nearest; otherwise each has a plan of the whole budget, one after the
+    other, and what was read at one guides the next. enough: where the coarse tokens alone are at least this confident
+    (0..1), they are the answer and nothing more is sampled; None looks always. confidence: `margin` of the best place over
+    the second best, or `attention`, 1 less the entropy of the coarse attention over its greatest; to compare it with
+    `enough` costs a visit to the host, as does going on from one fixation to the next where they do not share a plan.
+    patch_size: texels along a side of a patch, 16 by default; with an encoder it is the encoder's.
+    Nothing else between pyramid and tokens reads a value back. Raises PlanError and ModelError for what does not fit.
+    """
+
+    def __init__(
+        self,
+        unit: TextureUnit | None = None,
+        encoder: FoveatedViT | None = None,
+        *,
+        text: TextEncoder | None = None,
+        head: Head | None = None,
+        budget: int = 273,
+        allocator: str | Allocator = "foveated_pyramid",
+        policy: Policy = "greedy",
+        quality: Quality = "high",
+        weights: Mapping[str, float] | None = None,
+        merge: bool = True,
+        enough: float | None = None,
+        confidence: Confidence = "margin",
+        patch_size: int | None = None,
+        backend: Backend | None = None,
+    ) -> None:
+        check_quality(quality)
+        check_policy(policy)
+        self.allocator = allocators.get(allocator) if isinstance(allocator, str) else allocator
+        if enough is not None and encoder is None:
+            raise ModelError("enough is given and there is no encoder whose coarse tokens could do; give one")
+        if confidence == "attention" and enough is not None and encoder is not None and not encoder.family.special:
+            raise ModelError(
+                f"confidence 'attention' reads what a class token attends to, and a {encoder.family.model_types[0]} model "
+                "has none; use confidence='margin'"
+            )
+        if encoder is not None and patch_size not in (None, encoder.patch_size):
+            raise ModelError(
+                f"patch_size is {patch_size} and this {encoder.family.model_types[0]} takes {encoder.patch_size}; leave it out"
+            )
+        self.patch_size = (
+            encoder.patch_size if encoder is not None else whole("patch_size", 16 if patch_size is None else patch_size)
+        )
+        self._owns_unit = unit is None
+        self.unit = open_unit(backend) if unit is None else unit
+        self.encoder, self.text = encoder, text
+        self.channels: dict[str, Channel] = registry if head is None else {**registry, "procedural": head}
+        weights = weights or (head.weights if head is not None else None) or None
+        unknown = set(weights or {}) - set(self.channels)
+        if unknown:
+            raise PlanError(f"weights name {sorted(unknown)}; the channels are {', '.join(self.channels)}")
+        self.budget, self.policy, self.quality, self.weights = budget, policy, quality, weights
+        self.merge, self.enough, self.confidence = merge, enough, confidence
+        self._generic: Tensor | None = None
+
+    @property
+    def coarse_tokens(self) -> int:
+        """Tokens of the coarse pass: as many as the model saw in training, but no more than 256."""
+        grid = None if self.encoder is None else self.encoder.native_grid
+        return MOST_COARSE_TOKENS if grid is None else min(grid[0] * grid[1], MOST_COARSE_TOKENS)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the encoder is."""
+        return torch.device("cpu") if self.encoder is None else next(self.encoder.parameters()).device
+
+    def embedded(self, query: Query | None) -> tuple[Tensor | None, str]:
+        """What is looked for as a vector [D] in the space of texts and patches, less the generic one; and a remark."""
+        if query is None or (query.embedding is None and not query.subject):
+            return None, ""
+        if self.encoder is None:
+            if query.embedding is not None:
+                raise QueryError("the query has an embedding and the eye no encoder to compare it with; give one")
+            return None, "there is no encoder: of the words only places and colours are read" if query.rest else ""
+        if self.text is None:
+            if query.embedding is not None:
+                return query.embedding.to(self.device), ""
+            return None, "there is no text encoder: of the words only places and colours are read" if query.rest else ""
+        if self._generic is None:
+            self._generic = self.text.encode([GENERIC]).embedding[0]
+        if query.embedding is not None:
+            return query.embedding.to(self._generic) - self._generic, ""
+        found = self.text.encode([query.subject])
+        return found.embedding[0] - self._generic, found.note
+
+    def related(self, evidence: Evidence, query: Query | None, sought: Sought) -> Relevance:
+        """The relevance channels for one query on the evidence of one image, and the query's prior. Visits no host."""
+        found = relevance(evidence, sought, weights=self.weights, channels=self.channels)
+        prior = None if query is None else query.prior(evidence.size, evidence.grid, evidence.device)
+        return found if prior is None else replace(found, total=found.total * prior)
+
+    def encoded(
+        self, pixels: Tensor, plans: Sequence[SamplePlan], size: tuple[int, int], hidden: Sequence[str] = ()
+    ) -> list[Encoding]:
+        """What the encoder makes of patches [J, N, 3, P, P], normalised, of J plans. Visits no host."""
+        assert self.encoder is not None
+        found = []
+        for first in range(0, len(plans), BATCH):
+            part = slice(first, first + BATCH)
+            whole = self.encoder(pixels[part], plans[part], size, hidden=hidden)
+            found += [
+                Encoding(
+                    whole.last_hidden_state[row : row + 1],
+                    None if whole.pooled is None else whole.pooled[row : row + 1],
+                    whole.tokens[row],
+                    {name: value[row : row + 1] for name, value in whole.hidden.items()},
+                )
+                for row in range(len(whole.tokens))
+            ]
+        return found
+
+    def sampled(self, pyramid: Pyramid, plans: Sequence[SamplePlan]) -> tuple[list[Patches], Tensor | None]:
+        """What each plan shows, in 0..1, and all of it as the encoder takes it, [J, N, 3, P, P]."""
+        together = SamplePlan.concatenate(plans)
+        if self.encoder is None:
+            found = self.unit.sample(pyramid, together, quality=self.quality)
+            return _split(found, plans), None
+        mean, std = self.encoder.mean, self.encoder.std
+        found = self.unit.sample(pyramid, together, quality=self.quality, mean=mean, std=std)
+        raw = found.pixels * found.pixels.new_tensor(std)[:, None, None] + found.pixels.new_tensor(mean)[:, None, None]
+        pixels = found.pixels.to(self.device).reshape(len(plans), -1, *found.pixels.shape[1:])
+        return _split(Patches(raw, found.inside), plans), pixels
+
+    def close(self) -> None:
+        if self._owns_unit:
+            self.unit.close()
+
+
+def _split(patches: Patches, plans: Sequence[SamplePlan]) -> list[Patches]:
+    counts = [len(plan) for plan in plans]
+    parts = zip(torch.split(patches.pixels, counts), torch.split(patches.inside, counts), strict=True)
+    return [Patches(pixels, inside) for pixels, inside in parts]

@@ -1,0 +1,124 @@
+"""An eye for a vision model."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bridge.errors import ImageError, PlanError
+from bridge.open import Backend
+from bridge.unit import Images
+from homunculus.encoder import FoveatedViT, TextEncoder
+from homunculus.image import read_image
+from homunculus.look import Clock, Look, Points, pairs, used
+from homunculus.loop.eye import Eye
+from homunculus.loop.passage import Job, Passage
+from homunculus.query import Query
+
+AnyQuery = Query | str | Tensor | np.ndarray[Any, Any] | tuple[float, float] | None
+
+
+class Homunculus(Eye):
+    """An eye for a vision model: it looks where the query says, and gives the model what it saw. Arguments as of `Eye`."""
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str | Path,
+        *,
+        backend: Backend | None = None,
+        device: torch.device | str = "cpu",
+        area_attention: bool = False,
+        **options: Any,
+    ) -> Self:
+        """An eye with the encoder, and the text tower if there is one, of a folder or a hub name; options as for the class.
+
+        Raises ModelError for what holds no model, BackendUnavailableError where no unit opens.
+        """
+        encoder = FoveatedViT.from_pretrained(name, area_attention=area_attention).to(device)
+        reads = hasattr(encoder.model, "get_text_features")
+        text = TextEncoder.from_pretrained(name, model=encoder.model) if reads else None
+        return cls(None, encoder, text=text, backend=backend, **options)
+
+    def look(
+        self,
+        image: str | os.PathLike[str] | Images,
+        query: AnyQuery = None,
+        fixations: int = 3,
+        *,
+        at: Points | None = None,
+    ) -> Look:
+        """Looks at one picture: a path, or an image [H, W, 3], numpy or torch, uint8 or floats in 0..1.
+
+        query: words, an example crop uint8 [h, w, 3], a point (x, y) in fractions, or a `Query` that combines them; None
+        for what stands out by itself. fixations: at most so many. at: fixations that the caller names instead, (x, y) as
+        fractions. Raises ImageError, PlanError, QueryError or ModelError.
+        """
+        pixels = read_image(image) if isinstance(image, str | os.PathLike) else image
+        if pixels.ndim != 3:
+            raise ImageError(
+                f"the image has shape {tuple(pixels.shape)}; look takes one [H, W, 3], looks takes several"
+            )
+        path = os.fspath(image) if isinstance(image, str | os.PathLike) else None
+        return self.looks(pixels[None], [query], fixations, at=at, path=path)[0]
+
+    @torch.no_grad()
+    def looks(
+        self,
+        images: Images,
+        queries: Sequence[AnyQuery] = (None,),
+        fixations: int = 3,
+        *,
+        at: Points | None = None,
+        path: str | None = None,
+    ) -> list[Look]:
+        """Looks at images [B, H, W, 3] with as many queries, or one image with several, or several with one.
+
+        The pyramid is built once, all plans are sampled in one dispatch, and the encoder sees one batch.
+        """
+        wanted = [None if query is None else Query.of(query) for query in queries]
+        count = max(len(images), len(wanted))
+        if not wanted or len(images) not in (1, count) or len(wanted) not in (1, count):
+            raise PlanError(
+                f"{len(images)} images and {len(wanted)} queries; give as many of each, or one of either for all of the other"
+            )
+        layers = range(count) if len(images) == count else [0] * count
+        jobs = [Job(layer, wanted[index % len(wanted)]) for index, layer in enumerate(layers)]
+        points = None if at is None else pairs(at)
+        before, clock = vars(self.unit.stats).copy(), Clock()
+        with self.unit.pyramid(images) as pyramid:
+            clock.lap("pyramid")
+            found = Passage(self, pyramid, images, jobs, clock).run(fixations, points)
+            record = used(self.unit, pyramid, before)
+        request = {
+            "image": path,
+            "at": points,
+            "fixations": fixations,
+            "budget": self.budget,
+            "layout": None,
+            "allocator": self.allocator.name,
+            "policy": self.policy,
+            "merge": self.merge,
+            "enough": self.enough,
+            "patch_size": self.patch_size,
+            "quality": self.quality,
+        }
+        return [
+            Look(
+                images[job.layer],
+                seen.glimpses,
+                request,
+                record,
+                clock.laps_ms,
+                job.query,
+                seen.relevance,
+                seen.remarks,
+            )
+            for job, seen in zip(jobs, found, strict=True)
+        ]
