@@ -82,14 +82,14 @@ class Eye(Closing):
         self.patch_size = (
             encoder.patch_size if encoder is not None else whole("patch_size", 16 if patch_size is None else patch_size)
         )
-        self._owns_unit = unit is None
-        self.unit = open_unit(backend) if unit is None else unit
-        self.encoder, self.text = encoder, text
         self.channels: dict[str, Channel] = registry if head is None else {**registry, "procedural": head}
         weights = weights or (head.weights if head is not None else None) or None
         unknown = set(weights or {}) - set(self.channels)
         if unknown:
             raise PlanError(f"weights name {sorted(unknown)}; the channels are {', '.join(self.channels)}")
+        self._owns_unit = unit is None
+        self.unit = open_unit(backend) if unit is None else unit
+        self.encoder, self.text = encoder, text
         self.budget, self.policy, self.quality, self.weights = budget, policy, quality, weights
         self.merge, self.enough, self.confidence = merge, enough, confidence
         self._generic: Tensor | None = None
