@@ -46,10 +46,9 @@ def run(
     compiled: with the peer that torch.compile takes half a minute to build. Raises HomunculusError for a size or batch that cannot be.
     """
     for size_px in sizes_px:
-        if size_px < 2 * STEP_PX or size_px % STEP_PX:
+        if size_px < STEP_PX or size_px % STEP_PX:
             raise HomunculusError(
-                f"size is {size_px} px; the peers halve it six times, so it must be a multiple of {STEP_PX}, "
-                f"{2 * STEP_PX} at least"
+                f"size is {size_px} px; the peers halve it six times, so it must be a multiple of {STEP_PX}"
             )
     if min(batches) < 1:
         raise HomunculusError(f"batch is {min(batches)}; it must be at least 1")
