@@ -352,12 +352,12 @@ def test_the_doctor_ends_with_a_verdict() -> None:
 
 
 def test_the_bench_prints_its_rows_and_writes_them(tmp_path: Path) -> None:
-    code, shown, _ = run("bench", "--size", 64, "--backend", "torch", "--repeats", 3, "--out", tmp_path)
+    code, shown, _ = run("bench", "--quick", "--size", 64, "--backend", "torch", "--out", tmp_path)
     assert code == 0
     assert "new fixation" in shown
     assert "image to patches" in shown
     assert json.loads((tmp_path / "bench.json").read_text())
-    assert run("bench", "--size", 64, "--backend", "abacus")[0] == 2
+    assert run("bench", "--quick", "--size", 64, "--backend", "abacus")[0] == 2
 
 
 def test_the_bench_times_every_allocator(tmp_path: Path) -> None:
