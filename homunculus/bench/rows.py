@@ -16,6 +16,7 @@ from homunculus.bench.timing import Timing, laps_ms, summary
 
 PARTS = ("upload", "pyramid", "sample", "hand-over", "map", "unmap")
 NEW_FIXATION, WHOLE = "new fixation", "image to patches"
+PATIENCE = 20  # times the limit: what would take longer is left out
 SHARE_OF_MEMORY = 0.8  # of what is free; the rest is the system's
 
 
@@ -123,7 +124,7 @@ def _turn(subject: Subject, method: Method, effort: Effort, slow: Container[str]
         yield "sample", sampling
     yield NEW_FIXATION, sampling
     for name, count in ((WHOLE, 1), (several(effort.fixations), effort.fixations)):
-        if name not in slow:
+        if name not in slow and count * min(sampling) <= PATIENCE * effort.limit_ms:
             yield name, laps(partial(whole, count))
 
 
