@@ -178,6 +178,14 @@ def test_what_the_window_shows_is_the_canvas(driven: Driven, display: str) -> No
     assert np.abs(shown[:height, :width].astype(int) - drawn.numpy()).max() <= 1
 
 
+def test_a_click_counts_where_the_pointer_rests_though_no_move_was_heard_of(driven: Driven) -> None:
+    driven.move((80, 60))
+    driven.window._pointer, driven.window._heard = (0.0, 0.0), False
+    driven.xdo("click", 1)
+    assert driven.session.state.held
+    assert driven.near((80, 60))
+
+
 def test_a_click_fixes_another_frees_and_a_drag_follows(driven: Driven) -> None:
     driven.move((80, 60))
     driven.xdo("click", 1)

@@ -68,6 +68,7 @@ class Window:
         self.session: Session | None = None
         self.panel: Panel | None = None
         self._pointer: Point = (0.0, 0.0)
+        self._heard = False  # of any move of the pointer
         self._held: dict[int, bool] = {}
         self._extra_frames = EXTRA_FRAMES
         self._drawn: object = None
@@ -150,6 +151,7 @@ class Window:
 
     def _on_move(self, _: Any, x: float, y: float) -> None:
         self._touch()
+        self._heard = True
         before, self._pointer = self._pointer, self._on_canvas((x, y))
         moved = (self._pointer[0] - before[0], self._pointer[1] - before[1])
         if self._held.get(self._glfw.MOUSE_BUTTON_LEFT):
@@ -164,13 +166,20 @@ class Window:
 
     def _on_button(self, _: Any, button: int, action: int, mods: int) -> None:
         self._touch()
+        self._look_up()
         self._held[button] = action == self._glfw.PRESS and not (self.panel is not None and self.panel.wants_mouse)
         if button == self._glfw.MOUSE_BUTTON_LEFT and self._held[button]:
             name = "Shift+click" if mods & self._glfw.MOD_SHIFT else "Left click"
             self._send(Event(name, self._pointer))
 
+    def _look_up(self) -> None:
+        """A window that opened under a pointer at rest has heard of no move."""
+        if not self._heard:
+            self._pointer = self._on_canvas(self._glfw.get_cursor_pos(self._handle))
+
     def _on_scroll(self, _: Any, across: float, up: float) -> None:
         self._touch()
+        self._look_up()
         if not (self.panel is not None and self.panel.wants_mouse):
             self._send(Event("Wheel", self._pointer, turns=up))
 
