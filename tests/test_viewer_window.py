@@ -67,6 +67,7 @@ class Driven:
         self.window, self.guide = window, guide
         self.frames = 0
         self.settle()
+        self.until(self.quiet)
 
     @property
     def session(self) -> Session:
@@ -592,7 +593,7 @@ def test_a_soak_of_random_input_leaves_no_error_and_no_leak(driven: Driven) -> N
         driven.until(lambda: not driven.session.eye.waiting)
         driven.settle()
     driven.key("r")
-    soak(min(15.0, SOAK_S))
+    soak(min(30.0, SOAK_S))
     before, frames = held_bytes(), driven.frames
     soak(SOAK_S)
     grown = held_bytes() - before

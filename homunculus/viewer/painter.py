@@ -19,6 +19,7 @@ from homunculus.report.reconstruction import UNSEEN
 from homunculus.viewer import labels, marks
 from homunculus.viewer.areas import cortex_parts, panels, to_canvas
 from homunculus.viewer.state import VIEWS, Point, View, ViewState
+from homunculus.viewer.status import LONG_STATUS
 
 TEXT_PX = 14
 HEAT_OPACITY = 0.7
@@ -77,11 +78,11 @@ class Painter:
         return round(1.35 * size) * len(self._status_lines(moment)) + round(labels.PAD * size)
 
     def _status_lines(self, moment: Moment) -> list[str]:
-        """As many as were ever needed at this width, so that the picture above does not jump."""
+        """As many as were ever needed at this width, or a long status would need, so that the picture above does not jump."""
         width, size = self.canvas.size[1], self._text_px(moment)
         lines = labels.wrapped(moment.status, size, width)
         if (width, size) != self._deepest[0]:
-            self._deepest = ((width, size), 0)
+            self._deepest = ((width, size), len(labels.wrapped(LONG_STATUS, size, width)))
         self._deepest = (self._deepest[0], max(self._deepest[1], len(lines)))
         return lines + [""] * (self._deepest[1] - len(lines))
 

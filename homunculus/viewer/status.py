@@ -14,6 +14,18 @@ WORDS_MS = 100.0
 MEASURE_MS = 250.0
 
 
+# As long as the parts of the line grow in ordinary use.
+LONG_STATUS = (
+    "fixation 8888, 8888 px (+8) follows",
+    "2048 tokens by adaptive_stratified, sharp",
+    "coverage 100.0 %",
+    "LOD 0.0 to 6.0",
+    "e0 8888 px fitted",
+    "over the host 888.8 KB in, 888.8 KB out",
+    "plan 88.8 sample 88.8 draw 888.8 ms",
+)
+
+
 class Status:
     """Takes part of a frame now and then: words ten times a second, coverage four times. now_ms: the clock."""
 
