@@ -298,8 +298,8 @@ def test_no_value_is_read_back() -> None:
     size = (700, 1000)
     level = grid_level(size)
     with FakeTensorMode():
-        evidence = fake_evidence(size, 2, level, (0, 1, 2))
-        example = fake_evidence((50, 70), 1, level, (0, 1, 2))
+        evidence = fake_evidence(size, 2, level, (1, 2))
+        example = fake_evidence((50, 70), 1, level, (1, 2))
         plan = SamplePlan(torch.empty(9, 8, device=FAKE))
         sought = Sought(example, (1.0, 0.0, 0.0), (torch.empty(9, device=FAKE), plan), torch.empty(7, device=FAKE))
         with torch.device(FAKE):
