@@ -20,6 +20,7 @@ from bridge.open import Backend
 from homunculus import layouts
 from homunculus.bench import machine
 from homunculus.bench.pictures import smooth_noise
+from homunculus.bench.timing import synchronise
 from homunculus.encoder import FoveatedViT
 from homunculus.errors import ModelError
 from homunculus.loop import Homunculus
@@ -157,11 +158,6 @@ def native_patches(image: Tensor, encoder: FoveatedViT) -> Tensor:
     cut = image[: rows * side, : columns * side].reshape(rows, side, columns, side, 3).permute(0, 2, 4, 1, 3)
     mean, std = (torch.tensor(value)[:, None, None] for value in (encoder.mean, encoder.std))
     return ((cut.reshape(-1, 3, side, side).float() / 255) - mean) / std
-
-
-def synchronise() -> None:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
 
 
 def _median(values: list[float]) -> float:

@@ -36,7 +36,6 @@ def time_all_ms(works: Sequence[Callable[[], object]], *, repeats: int = 15, rou
 
 def laps_ms(work: Callable[[], object], repeats: int, *, limit_ms: float = float("inf")) -> list[float]:
     """Milliseconds of `repeats` calls, after one or two that warm up; of fewer, but one at least, where all would exceed `limit_ms`."""
-    synchronise: Callable[[], object] = torch.cuda.synchronize if torch.cuda.is_available() else lambda: None
 
     def lap() -> float:
         synchronise()
@@ -56,3 +55,9 @@ def summary(laps: Sequence[float]) -> Timing:
     """Of at least one lap."""
     lower, median, upper = statistics.quantiles(laps, n=4, method="inclusive") if len(laps) > 1 else [laps[0]] * 3
     return Timing(round(median, 3), round(lower, 3), round(upper, 3), len(laps))
+
+
+def synchronise() -> None:
+    """Waits for the GPU, where there is one."""
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
