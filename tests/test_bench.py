@@ -275,3 +275,9 @@ def test_slow_work_is_repeated_less_often() -> None:
     assert len(laps_ms(lambda: sleep(0.01), 50, limit_ms=1)) == 1
     assert summary([3.0]) == Timing(3.0, 3.0, 3.0, 1)
     assert summary([0.1, 10.0]).lower_quartile_ms >= 0.1
+
+
+def test_the_packed_atlas_reads_nothing_that_was_never_written(batch: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = torch.empty
+    monkeypatch.setattr(torch, "empty", lambda *shape, **options: real(*shape, **options).fill_(torch.nan))
+    assert atlas.atlas_patches(atlas.packed_atlas(batch), PLAN).isfinite().all()
