@@ -9,6 +9,7 @@ from homunculus.encoder.families.dinov2 import DINOv2
 from homunculus.encoder.families.dinov3 import DINOv3
 from homunculus.encoder.families.qwen2_5_vl import Qwen25VL
 from homunculus.encoder.families.siglip import SigLIP, SigLIP2
+from homunculus.encoder.families.small import Small
 from homunculus.encoder.families.vit import ViT
 from homunculus.encoder.family import Family
 from homunculus.errors import ModelError
@@ -22,7 +23,7 @@ def register(family: type[Family]) -> type[Family]:
     return family
 
 
-for known in (ViT, CLIP, SigLIP, SigLIP2, DINOv2, DINOv3, Qwen25VL):
+for known in (ViT, CLIP, SigLIP, SigLIP2, DINOv2, DINOv3, Qwen25VL, Small):
     register(known)
 
 

@@ -1,0 +1,67 @@
+"""The library's own small model: rotary positions in pixels, averaged over the footprint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from homunculus.encoder.family import HALF, Attention, Context, Family, Position
+from homunculus.encoder.places import Places
+from homunculus.encoder.positions import axial_rotation
+from homunculus.encoder.small import turned
+
+
+class Small(Family):
+    model_types = ("homunculus_small",)
+    normalisation = HALF
+    position: Position = "footprint"
+    special = 1
+    native_grid = (16, 16)  # of a coarse pass; it knows no grid of its own
+
+    @property
+    def layers(self) -> Sequence[Any]:
+        return self.tower.layers  # type: ignore[no-any-return]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.tower.scale.weight.dtype  # type: ignore[no-any-return]
+
+    def embed(self, pixels: Tensor, places: Places, position: Position) -> Tensor:
+        sides = (places.share * math.prod(places.size)).sqrt() / self.patch_size
+        octaves = sides.clamp(min=1).log2().clamp(max=self.tower.SCALES - 1)
+        return self.tower.embed(pixels.to(self.dtype), octaves)  # type: ignore[no-any-return]
+
+    def context(self, places: Places, position: Position, bias: Tensor | None) -> Context:
+        pixels = places.center.new_tensor(places.size)
+        cos, sin = axial_rotation(
+            places.center.flip(-1) * pixels,
+            self.tower.frequencies,
+            places.extent.flip(-1) * pixels if position == "footprint" else None,
+            cell=float(self.patch_size),
+        )
+        rotation = cos[:, None].to(self.dtype), sin[:, None].to(self.dtype)
+        return Context(super().context(places, position, bias).bias, rotation)
+
+    def layer(self, index: int, x: Tensor, context: Context) -> Tensor:
+        return self.layers[index](x, context.bias, context.rotation)  # type: ignore[no-any-return]
+
+    def attending(self, index: int) -> tuple[Any, Any]:
+        return self.layers[index].norm1, self.layers[index]
+
+    def attention(self, index: int) -> Attention:
+        block = self.layers[index]
+        return Attention(
+            block.norm1, block.q_proj, block.k_proj, block.v_proj, block.out_proj, block.norm2, block.mlp, block.heads
+        )
+
+    def rotated(self, keys: Tensor, context: Context) -> Tensor:
+        assert context.rotation is not None
+        return turned(keys, context.rotation)
+
+    def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
+        x = self.tower.norm(x)
+        return x, x[:, 1:], x[:, 0]

@@ -1,0 +1,1 @@
+"""Does looking help? Tasks, judges and the experiment."""
