@@ -20,7 +20,7 @@ class SmallConfig:
     layers: int = 6
     num_attention_heads: int = 4
     patch_size: int = 16
-    patch_hidden: int = 256
+    stem: tuple[int, int] = (32, 64)
     mlp_ratio: int = 4
     shortest_px: float = 24.0
     longest_px: float = 8192.0
@@ -62,10 +62,10 @@ class Block(nn.Module):
 
 
 class SmallViT(nn.Module):
-    """The modules that `FoveatedViT` runs: a network over each patch and its scale, a class token, blocks, a norm.
+    """The modules that `FoveatedViT` runs: a small convolutional network over each patch, a class token, blocks, a norm.
 
-    Patches enter through two layers, so that a token can hold the parts of a digit that a border cuts. Its scale is told as the
-    logarithm of its side in native patches.
+    stem: its channels; with it the parts of a digit are the same wherever they lie in a patch. A token's scale is told as the logarithm
+    of its side in native patches.
     """
 
     SCALES: ClassVar[int] = 8
@@ -74,8 +74,14 @@ class SmallViT(nn.Module):
         super().__init__()
         self.config = config = config or SmallConfig()
         width = config.hidden_size
+        first, second = config.stem
         self.patch = nn.Sequential(
-            nn.Linear(3 * config.patch_size**2, config.patch_hidden), nn.GELU(), nn.Linear(config.patch_hidden, width)
+            nn.Conv2d(3, first, 5, stride=2, padding=2),
+            nn.GELU(),
+            nn.Conv2d(first, second, 3, stride=2, padding=1),
+            nn.GELU(),
+            nn.Flatten(),
+            nn.Linear(second * (config.patch_size // 4) ** 2, width),
         )
         self.scale = nn.Linear(self.SCALES, width, bias=False)
         self.class_token = nn.Parameter(torch.randn(width) * 0.02)
@@ -89,7 +95,7 @@ class SmallViT(nn.Module):
     def embed(self, pixels: Tensor, octaves: Tensor) -> Tensor:
         """[B, 1 + N, D] from pixels [B, N, 3, P, P] and log2 of each side in native patches [B, N]."""
         near = (1 - (octaves[..., None] - torch.arange(self.SCALES, device=octaves.device)).abs()).clamp(min=0)
-        tokens = self.patch(pixels.flatten(2)) + self.scale(near.to(pixels.dtype))
+        tokens = self.patch(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2]) + self.scale(near.to(pixels.dtype))
         return torch.cat([self.class_token.expand(len(tokens), 1, -1), tokens], 1)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,13 +28,18 @@ class Progress:
 
 
 def save(
-    folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress, task: Mapping[str, Any]
+    folder: Path,
+    module: nn.Module,
+    optimizers: Sequence[torch.optim.Optimizer],
+    progress: Progress,
+    task: Mapping[str, Any],
 ) -> None:
     """Replaces the checkpoint in one move, so that a kill leaves the old one or the new one. task: what must be the same to go on."""
     tensors = {f"module.{name}": value for name, value in module.state_dict().items()}
     for name, parameter in module.named_parameters():
-        for key, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(value)
+        for optimizer in optimizers:
+            for key, value in optimizer.state.get(parameter, {}).items():
+                tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(value)
     metadata = {"step": str(progress.step), "losses": json.dumps(progress.losses), "task": json.dumps(dict(task))}
     folder.mkdir(parents=True, exist_ok=True)
     partial = folder / f".{FILE}"
@@ -42,8 +47,10 @@ def save(
     os.replace(partial, folder / FILE)
 
 
-def load(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, task: Mapping[str, Any]) -> Progress:
-    """Restores what `save` wrote, in place; a fresh start where there is nothing.
+def load(
+    folder: Path, module: nn.Module, optimizers: Sequence[torch.optim.Optimizer], task: Mapping[str, Any]
+) -> Progress:
+    """Restores what `save` wrote, in place; a fresh start where there is nothing. optimizers: each parameter is one's.
 
     Raises DataError for a checkpoint that cannot be read, or of another task.
     """
@@ -68,9 +75,11 @@ def load(folder: Path, module: nn.Module, optimizer: torch.optim.Optimizer, task
     module.load_state_dict(
         {name.removeprefix("module."): value for name, value in tensors.items() if name.startswith("module.")}
     )
-    for name, parameter in module.named_parameters():
-        start = f"optimizer.{name}."
-        state = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
-        if state:
-            optimizer.state[parameter] = state
+    names = {parameter: name for name, parameter in module.named_parameters()}
+    for optimizer in optimizers:
+        for parameter in (value for group in optimizer.param_groups for value in group["params"]):
+            start = f"optimizer.{names[parameter]}."
+            state = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
+            if state:
+                optimizer.state[parameter] = state
     return progress

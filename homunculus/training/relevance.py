@@ -110,7 +110,7 @@ def train(
     embedding = next((len(s.embedding) for s in samples if s.embedding is not None), 0)
     learner = Model(Head(width, embedding))
     optimizer = torch.optim.Adam(learner.parameters(), rate)
-    progress = checkpoint.load(out, learner, optimizer, task)
+    progress = checkpoint.load(out, learner, [optimizer], task)
     learned, held = split(triples, samples, holdout, seed)
     before = hit_rate(Model(Head(width, embedding)), held)
     for step in track(range(progress.step, steps), "training"):
@@ -120,7 +120,7 @@ def train(
         optimizer.step()
         progress.step, progress.losses = step + 1, [*progress.losses, round(loss.item(), 6)]
         if progress.step % SAVE_EVERY == 0 or progress.step == steps:
-            checkpoint.save(out, learner, optimizer, progress, task)
+            checkpoint.save(out, learner, [optimizer], progress, task)
     report = {
         **task,
         "steps": progress.step,

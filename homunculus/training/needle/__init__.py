@@ -1,0 +1,1 @@
+"""Trains the reader of the needle task."""
