@@ -65,6 +65,7 @@ def load(
         progress = Progress(int(metadata["step"]), json.loads(metadata["losses"]))
     except (SafetensorError, OSError, KeyError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}; delete it to start again") from error
+    task = json.loads(json.dumps(dict(task)))  # as it was written: lists for tuples
     changed = [
         f"{name} was {before.get(name)!r} and is {value!r}" for name, value in task.items() if before.get(name) != value
     ]

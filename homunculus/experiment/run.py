@@ -1,0 +1,154 @@
+"""Runs every row on every page, then measures what each costs."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from bridge.errors import HomunculusError
+from bridge.open import Backend, open_unit
+from bridge.unit import TextureUnit
+from homunculus.bench.machine import describe
+from homunculus.evaluation.needle import make_page
+from homunculus.evaluation.reader import Reader
+from homunculus.experiment.journal import Journal
+from homunculus.experiment.memory import peak_mib
+from homunculus.experiment.page import Seen, answered
+from homunculus.experiment.rows import PRIMARY, Row, rows
+from homunculus.metrics import measure
+
+COSTS = "costs.json"
+QUESTIONS = 3  # a page
+REPEATS = 3
+# Pages of these sizes are asked only of what the sizes are about: whether the task separates, and the primary allocator.
+SIZED = ("full grid", "resize-grid", PRIMARY, f"{PRIMARY}, oracle fixation", "two-view crop", "two-view crop, oracle fixation")
+LARGEST_FULL_PX = 2048
+Track = Callable[[Iterable[Any], str], Iterable[Any]]
+
+
+@dataclass(frozen=True)
+class Preset:
+    """How many test pages: of the main size, and of each other."""
+
+    size_px: int
+    pages: int
+    other_sizes_px: tuple[int, ...]
+    other_pages: int
+
+
+PRESETS = {
+    "quick": Preset(512, 2, (), 0),
+    "cpu": Preset(2048, 40, (512, 1024, 4096), 16),
+    "gpu": Preset(2048, 400, (512, 1024, 4096), 100),
+}
+
+
+@dataclass(frozen=True)
+class Work:
+    """One page, and the rows asked of it."""
+
+    size_px: int
+    seed: int
+    rows: tuple[Row, ...]
+
+
+def works(preset: Preset) -> list[Work]:
+    """Pages of all sizes in turn, so that what is stopped has seen some of each."""
+    every = tuple(rows())
+    found = [Work(preset.size_px, seed, every) for seed in range(preset.pages)]
+    for size in preset.other_sizes_px:
+        some = tuple(row for row in every if row.name in SIZED and (row.budget is not None or size <= LARGEST_FULL_PX))
+        found += [Work(size, seed, some) for seed in range(preset.other_pages)]
+    return found
+
+
+def run(
+    out: Path,
+    reader: Reader,
+    *,
+    preset: str = "cpu",
+    backend: Backend | None = None,
+    pages: int | None = None,
+    track: Track | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The journal's lines and the costs; both are in `out`, and what is there already is not done again.
+
+    pages: fewer of the main size than the preset's, and none of the others. A row that cannot be had here, for want of a library, gives
+    its reason. Raises DataError for a folder that holds another experiment.
+    """
+    track = track or (lambda items, _: items)
+    chosen = PRESETS[preset]
+    if pages is not None:
+        chosen = Preset(chosen.size_px, pages, (), 0)
+    task = {"pages": [chosen.size_px, chosen.pages, list(chosen.other_sizes_px), chosen.other_pages], "reader": digest(reader)}
+    journal = Journal(out, task)
+    done = {(line["size_px"], line["page"], line["row"]) for line in journal.lines}
+    with open_unit(backend) as unit:
+        for work in track(works(chosen), "pages"):
+            todo = [row for row in work.rows if (work.size_px, work.seed, row.name) not in done]
+            if todo:
+                _ask(journal, unit, reader, work, todo)
+        costs = _costs(out, unit, reader, chosen, track)
+    return journal.lines, costs
+
+
+def _ask(journal: Journal, unit: TextureUnit, reader: Reader, work: Work, todo: Iterable[Row]) -> None:
+    with Seen(unit, reader, make_page(work.size_px, work.seed), QUESTIONS) as seen:
+        for row in todo:
+            try:
+                line = answered(seen, row)
+            except HomunculusError as error:
+                line = {"page": work.seed, "row": row.name, "reason": str(error)}
+            journal.add({"size_px": work.size_px, **line})
+
+
+def _costs(out: Path, unit: TextureUnit, reader: Reader, preset: Preset, track: Track) -> dict[str, Any]:
+    """Milliseconds of one question on a page that is in the texture unit, scoring pass and sampling included; peak memory beside
+    what was in use before; coverage of the image. Measured once a folder."""
+    path = out / COSTS
+    if path.is_file():
+        read: dict[str, Any] = json.loads(path.read_text("utf-8"))
+        return read
+    found: dict[str, Any] = {}
+    page = make_page(preset.size_px, 0)
+    for row in track(rows(), "costs"):
+        times, peaks, metrics = [], [], {}
+        try:
+            for turn in range(1 + REPEATS):
+                with Seen(unit, reader, page, 1) as seen:
+                    start, before = perf_counter(), peak_mib(reset=True)
+                    with torch.no_grad():
+                        encoded, _ = seen.encoded(row, 0)
+                    times.append((perf_counter() - start) * 1e3)
+                    peaks.append(peak_mib() - before)
+                    if not turn and row.group != "curve":
+                        metrics = measure(encoded.plan, seen.size).as_dict()
+        except HomunculusError:
+            continue
+        found[row.name] = {
+            "ms": round(statistics.median(times[1:]), 2),
+            "peak_mib": round(statistics.median(peaks[1:]), 1),
+            **{name: round(metrics[name], 4) for name in ("coverage", "resolution_coverage") if name in metrics},
+        }
+    written = {"machine": describe() | {"renderer": unit.renderer}, "rows": found}
+    partial = out / f".{COSTS}"
+    partial.write_text(json.dumps(written, indent=1) + "\n", "utf-8")
+    partial.replace(path)
+    return written
+
+
+def digest(reader: Reader) -> str:
+    """What tells one set of weights from another."""
+    found = hashlib.sha256()
+    for name, value in sorted(reader.state_dict().items()):
+        found.update(name.encode())
+        found.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return found.hexdigest()[:16]
