@@ -15,8 +15,13 @@ from homunculus.baselines.contract import Baseline, Encoded, Sample, View, suppo
 from homunculus.baselines.cost import multiply_adds
 from homunculus.baselines.full import FullEncode
 from homunculus.baselines.grids import RandomK, ResizeGrid, UniformK
+from homunculus.baselines.hired import HiRED
 from homunculus.baselines.placed import Allocated, LaidOut, PointSampled, allocated
+from homunculus.baselines.pyramid_drop import PDropViT
+from homunculus.baselines.tome import ToMe
 from homunculus.baselines.two_views import TwoViewCrop
+from homunculus.baselines.visionzip import VisionZip
+from homunculus.baselines.vscan import VScanStage1
 
 __all__ = [
     "Allocated",
@@ -24,14 +29,19 @@ __all__ = [
     "ClsTopK",
     "Encoded",
     "FullEncode",
+    "HiRED",
     "LaidOut",
+    "PDropViT",
     "PointSampled",
     "RandomK",
     "ResizeGrid",
     "Sample",
+    "ToMe",
     "TwoViewCrop",
     "UniformK",
+    "VScanStage1",
     "View",
+    "VisionZip",
     "allocated",
     "get",
     "multiply_adds",
@@ -54,6 +64,13 @@ for known in (
     UniformK(),
     RandomK(),
     ClsTopK(),
+    HiRED(),
+    HiRED(official_bands=True, name="hired_official_bands"),
+    VisionZip(),
+    VScanStage1(),
+    ToMe(),
+    PDropViT(),
+    PDropViT(by="query", name="pdrop_vit_query"),
     LaidOut("rings", "rings"),
     LaidOut("clipmap", "clipmap"),
     LaidOut("log_polar", "log_polar"),

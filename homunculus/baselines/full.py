@@ -92,8 +92,8 @@ def shape_within(size: tuple[int, int], most: int) -> tuple[int, int]:
     return best
 
 
-def regular(size: tuple[int, int], rows: int, columns: int, patch_size: int, layer: int = 0) -> SamplePlan:
-    """rows x columns equal boxes that partition the image, in raster order."""
+def regular(size: tuple[float, float], rows: int, columns: int, patch_size: int, layer: int = 0) -> SamplePlan:
+    """rows x columns equal boxes that partition an image of (height, width), in raster order."""
     height, width = size
     y, x = torch.meshgrid(
         torch.arange(rows + 1, dtype=torch.float64) * (height / rows),
