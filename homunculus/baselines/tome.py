@@ -72,11 +72,9 @@ def merged(
     family, special = encoder.family, encoder.family.special
     x, context = encoder.begin(pixels, plan, size)
     told, passed, scoring = context, [], 0
-    place, patches, area_px = (
-        torch.arange(len(plan), device=x.device),
-        x.new_ones(len(plan)).float(),
-        plan.area_px.to(x.device),
-    )
+    place = torch.arange(len(plan), device=x.device)
+    patches = torch.ones(len(plan), device=x.device)
+    area_px = plan.area_px.to(x.device)
     for index, count in enumerate(merges):
         entering = x
         x = family.mix(index, x, told)
