@@ -423,9 +423,11 @@ def test_tome_without_merges_is_the_plain_encode(family: str, area_attention: bo
 
 
 @pytest.mark.parametrize("family", ["clip", "vit", "dinov3_vit", "siglip"])
-def test_two_identical_tokens_may_be_merged_and_nothing_changes(family: str) -> None:
-    """By proportional attention, in each layer; without it the others would notice."""
-    vit, plan = hm.FoveatedViT(tiny(family)), native_plan(40, 48)
+@pytest.mark.parametrize("area_attention", [False, True])
+def test_two_identical_tokens_may_be_merged_and_nothing_changes(family: str, area_attention: bool) -> None:
+    """By proportional attention, in each layer, beside weights of area; without it the others would notice."""
+    vit, plan = hm.FoveatedViT(tiny(family), area_attention=area_attention), native_plan(40, 48)
+    plan.footprints[:, 2:6] *= torch.linspace(0.5, 2, 30)[:, None]
     plan.footprints[8] = plan.footprints[7]
     pixels = torch.randn(30, 3, 8, 8)
     pixels[8] = pixels[7]
@@ -434,7 +436,8 @@ def test_two_identical_tokens_may_be_merged_and_nothing_changes(family: str) -> 
         merges = [int(index == layer) for index in range(3)]
         encoded = tome.merged(vit, pixels, plan, (40, 48), merges)
         close(encoded.tokens, torch.cat([expected[:8], expected[9:]]))
-        assert sorted(encoded.area_px.tolist()) == [64.0] * 28 + [128.0]
+        twice = torch.tensor([1.0] * 7 + [2.0] + [1.0] * 21)
+        close(encoded.area_px, torch.cat([plan.area_px[:8], plan.area_px[9:]]) * twice)
         assert encoded.passes[0] == tuple(
             (30 - (index > layer) + vit.family.special, 30 - (index >= layer) + vit.family.special)
             for index in range(3)
