@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bridge.plan import SamplePlan
-from homunculus.encoder.family import Attention, Context
+from homunculus.encoder.family import Attention, Context, heads_of
 from homunculus.encoder.vit import FoveatedViT
 from homunculus.errors import ModelError
 
@@ -48,7 +48,8 @@ def dense_features(
         return F.normalize(vit(pixels, plan, size, area_px=area_px).tokens, dim=-1)
     family = vit.family
     last = len(family.layers) - 1
-    family.attention(last)  # refuses other families before any work
+    if not family.texts:
+        raise ModelError(f"{family.model_types[0]} has no dense features but its tokens; use method='tokens'")
     x, context = vit.begin(pixels, plan, size, area_px=area_px)
     branch = x
     for index in range(last + 1):
@@ -77,13 +78,13 @@ def self_self(block: Attention, x: Tensor, context: Context) -> Tensor:
     z is normalised, replaced by one round of its own attention, and normalised again. t = mean norm of the block's input / sqrt(head).
     """
     x = block.norm(x)
-    values = _heads(block.value(x), block.heads)
+    values = heads_of(block.value(x), block.heads)
     norms = x.norm(dim=-1)
     shares = torch.full_like(norms, 1 / norms.shape[-1]) if context.bias is None else context.bias[:, 0, 0].softmax(-1)
     temperature = (shares * norms).sum(-1)[:, None, None, None] * values.shape[-1] ** -0.5
     seen = torch.zeros_like(values)
     for part in (block.query, block.key, block.value):
-        z = F.normalize(_heads(part(x), block.heads), dim=-1)
+        z = F.normalize(heads_of(part(x), block.heads), dim=-1)
         z = F.normalize(_attend(z, temperature, context.bias) @ z, dim=-1)
         seen = seen + _attend(z, temperature, context.bias) @ values
     return block.out((seen / 3).transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
@@ -92,10 +93,6 @@ def self_self(block: Attention, x: Tensor, context: Context) -> Tensor:
 def _attend(z: Tensor, temperature: Tensor, bias: Tensor | None) -> Tensor:
     logits = z @ z.transpose(-1, -2) * temperature
     return (logits if bias is None else logits + bias).softmax(-1)
-
-
-def _heads(x: Tensor, heads: int) -> Tensor:
-    return x.view(*x.shape[:-1], heads, -1).transpose(1, 2)
 
 
 def similarity(features: Tensor, query: Tensor, generic: Tensor | None = None) -> Tensor:

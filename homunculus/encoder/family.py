@@ -59,7 +59,8 @@ class Family(ABC):
     normalisation: ClassVar[tuple[tuple[float, float, float], tuple[float, float, float]]] = HALF
     position: ClassVar[Position] = "center"
     optional: ClassVar[tuple[str, ...]] = ()  # modules of the tower that a checkpoint may lack
-    special = 0  # tokens before the patch tokens
+    special = 0  # tokens before the patch tokens; the first of them is the class token
+    texts: ClassVar[bool] = False  # whether `joint` may lead to a space that texts share
     patch_size: int
     dim: int
     native_grid: tuple[int, int] | None = None  # rows, columns of the training image in patches
@@ -118,8 +119,29 @@ class Family(ABC):
         return torch.softmax(logits, -1)
 
     def attention(self, index: int) -> Attention:
-        """The parts of a layer. Raises ModelError where dense text features are not defined for this family."""
-        raise ModelError(f"{self.model_types[0]} has no dense features but its tokens; use method='tokens'")
+        """The parts of a layer, scales included. Raises ModelError for a family whose layers are not made of these."""
+        raise ModelError(
+            f"{self.model_types[0]} has layers of a kind of its own, whose parts cannot be used alone; "
+            "load a ViT, CLIP, SigLIP or DINO model"
+        )
+
+    def keys(self, index: int, x: Tensor) -> Tensor:
+        """[B, heads, special + N, head] keys of a layer, before any rotation, from the layer's input."""
+        block = self.attention(index)
+        return heads_of(block.key(block.norm(x)), block.heads)
+
+    def mix(self, index: int, x: Tensor, context: Context) -> Tensor:
+        """The first half of a layer, its attention; `feed` after it gives what `layer` gives, without training's dropout."""
+        block = self.attention(index)
+        normed = block.norm(x)
+        query, key = (self.rotated(heads_of(part(normed), block.heads), context) for part in (block.query, block.key))
+        seen = F.scaled_dot_product_attention(query, key, heads_of(block.value(normed), block.heads), context.bias)
+        return x + block.out(seen.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
+
+    def feed(self, index: int, x: Tensor) -> Tensor:
+        """The second half of a layer, each token for itself."""
+        block = self.attention(index)
+        return x + block.mlp(block.norm_mlp(x))  # type: ignore[no-any-return]
 
     def joint(self, x: Tensor) -> Tensor:
         """Layer outputs [..., D] in the space that texts share. Raises ModelError where there is none."""
@@ -171,6 +193,11 @@ def project(pixels: Tensor, convolution: Any) -> Tensor:
     """[B, N, D] of patches [B, N, 3, P, P]: a convolution whose stride is its kernel is a linear map of each patch."""
     weight = convolution.weight
     return F.linear(pixels.to(weight.dtype).flatten(2), weight.flatten(1), convolution.bias)
+
+
+def heads_of(x: Tensor, heads: int) -> Tensor:
+    """[B, heads, S, head] of [B, S, D]."""
+    return x.view(*x.shape[:-1], heads, -1).transpose(1, 2)
 
 
 def tower_of(model: Any, inside: Sequence[str]) -> Any:

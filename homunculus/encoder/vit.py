@@ -143,7 +143,8 @@ class FoveatedViT(nn.Module):
             if f"attention.{index}" in hidden:
                 seen[f"attention.{index}"] = self.family.class_attention(index, x, context)
             x = self.family.layer(index, x, context)
-            seen[f"layer.{index}"] = x
+            if f"layer.{index}" in hidden:  # of many tokens, the states of all layers are more than a device may hold
+                seen[f"layer.{index}"] = x
         state, tokens, pooled = self.family.finish(x, context)
         return Encoding(state, pooled, tokens if pixels.ndim == 5 else tokens[0], {name: seen[name] for name in hidden})
 

@@ -18,6 +18,7 @@ class CLIP(TableFamily):
     inside = ("vision_model",)
     normalisation = CLIP_NORMALISATION
     special = 1
+    texts = True
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)

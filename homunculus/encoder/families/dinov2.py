@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from homunculus.encoder.families.vit import ViT
-from homunculus.encoder.family import IMAGENET, Context, Position
+from homunculus.encoder.family import IMAGENET, Attention, Context, Position
 from homunculus.encoder.places import Places
 
 
@@ -37,6 +37,24 @@ class DINOv2(ViT):
     def attending(self, index: int) -> tuple[Any, Any]:
         return self.layers[index].norm1, self.layers[index].attention
 
+    def attention(self, index: int) -> Attention:
+        return scaled_attention_of(self.layers[index], int(self.config.num_attention_heads))
+
     def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
         x = self.tower.layernorm(x)
         return x, x[:, self.special :], x[:, 0]
+
+
+def scaled_attention_of(layer: Any, heads: int) -> Attention:
+    """The parts of a layer of DINOv2 or DINOv3, which name them alike, each output with its learned scale."""
+    block = layer.attention
+    return Attention(
+        layer.norm1,
+        block.q_proj,
+        block.k_proj,
+        block.v_proj,
+        nn.Sequential(block.o_proj, layer.layer_scale1),
+        layer.norm2,
+        nn.Sequential(layer.mlp, layer.layer_scale2),
+        heads,
+    )

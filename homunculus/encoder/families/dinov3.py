@@ -9,7 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from homunculus.encoder.family import IMAGENET, Context, Family, Position, project, side
+from homunculus.encoder.families.dinov2 import scaled_attention_of
+from homunculus.encoder.family import IMAGENET, Attention, Context, Family, Position, project, side
 from homunculus.encoder.places import Places
 from homunculus.encoder.positions import axial_rotation, rotate
 
@@ -59,6 +60,9 @@ class DINOv3(Family):
     def rotated(self, keys: Tensor, context: Context) -> Tensor:
         assert context.rotation is not None
         return torch.cat([keys[:, :, : self.special], rotate(keys[:, :, self.special :], *context.rotation)], 2)
+
+    def attention(self, index: int) -> Attention:
+        return scaled_attention_of(self.layers[index], int(self.config.num_attention_heads))
 
     def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
         x = self.tower.norm(x)

@@ -19,6 +19,7 @@ class SigLIP(TableFamily):
     inside = ("vision_model",)
     normalisation = HALF
     antialias = False
+    texts = True
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)

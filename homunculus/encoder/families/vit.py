@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from homunculus.encoder.family import HALF, Context, Position, TableFamily
+from homunculus.encoder.family import HALF, Attention, Context, Position, TableFamily
 from homunculus.encoder.places import Places
 
 
@@ -41,6 +41,20 @@ class ViT(TableFamily):
 
     def attending(self, index: int) -> tuple[Any, Any]:
         return self.layers[index].layernorm_before, self.layers[index].attention
+
+    def attention(self, index: int) -> Attention:
+        layer = self.layers[index]
+        block = layer.attention
+        return Attention(
+            layer.layernorm_before,
+            block.q_proj,
+            block.k_proj,
+            block.v_proj,
+            block.o_proj,
+            layer.layernorm_after,
+            layer.mlp,
+            int(self.config.num_attention_heads),
+        )
 
     def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
         x = self.tower.layernorm(x)
