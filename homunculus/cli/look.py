@@ -104,6 +104,7 @@ def _search(
     with console.status("opening the library"):
         import torch
 
+        from homunculus.builtin import builtin, knows
         from homunculus.image import read_image
         from homunculus.loop import Homunculus
         from homunculus.query import Query
@@ -113,7 +114,12 @@ def _search(
         query = Query(text or "", None if example is None else torch.from_numpy(read_image(example).copy()))
     options |= {"head": None if head is None else Head.load(head)}
     with console.status("opening the eye" if model is None else f"loading {model}"):
-        eye = Homunculus(**options) if model is None else Homunculus.from_pretrained(model, **options)
+        if model is not None:
+            eye = Homunculus.from_pretrained(model, **options)
+        elif text is not None and knows(text) and options["patch_size"] in (None, 16):
+            eye = builtin(**options)
+        else:
+            eye = Homunculus(**options)
     with eye, console.status("looking"):
         return eye.look(image, query, fixations, at=points)
 

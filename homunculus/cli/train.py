@@ -62,3 +62,27 @@ def relevance(
         typer.echo(f"first fixation in the box, {found['held_out']} triples held out: {told}")
     typer.echo(f"weights: {', '.join(f'{name} {weight:.2f}' for name, weight in found['weights'].items())}")
     typer.echo(out / WEIGHTS_FILE)
+
+
+@train.command()
+def needle(
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where weights, log and checkpoint go.")] = Path("out"),
+    preset: Annotated[str, typer.Option(help="cpu, under two hours on two cores, or gpu.")] = "cpu",
+    steps: Annotated[int | None, typer.Option(help="Fewer than the preset's, for a trial.")] = None,
+    seed: Annotated[int, typer.Option(help="The same gives the same lessons.")] = 0,
+    device: Annotated[str | None, typer.Option(help="Of torch; by default the preset's.")] = None,
+) -> None:
+    """Train the encoder and reader of the needle task: read first, then find and point, then all together."""
+    console = Console(stderr=True)
+    with console.status("opening the library"):
+        from rich.progress import track
+
+        from homunculus.training.needle.train import LOG_FILE, WEIGHTS_FILE, lines
+        from homunculus.training.needle.train import train as fit
+
+    def progress(items: Iterable[Any], name: str) -> Iterable[Any]:
+        return track(items, name, console=console, transient=True)
+
+    out.mkdir(parents=True, exist_ok=True)
+    fit(out, preset=preset, steps=steps, seed=seed, device=device, track=progress, log=lines(out / LOG_FILE))
+    typer.echo(out / WEIGHTS_FILE)

@@ -7,19 +7,18 @@ of the last block keeps it local.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bridge.plan import SamplePlan
-from homunculus.encoder.family import Attention, Context, heads_of
+from homunculus.encoder.family import Attention, Context, Method, heads_of
 from homunculus.encoder.vit import FoveatedViT
 from homunculus.errors import ModelError
 
-Method = Literal["value", "maskclip", "gem", "joint", "map", "tokens"]
-METHODS: tuple[Method, ...] = ("value", "maskclip", "gem", "joint", "map", "tokens")
+METHODS: tuple[Method, ...] = get_args(Method)
 GEM_BLOCKS = 6
 
 
@@ -28,13 +27,15 @@ def dense_features(
     pixels: Tensor,
     plan: SamplePlan | Sequence[SamplePlan],
     size: Sequence[int],
-    method: Method = "value",
+    method: Method | None = None,
     *,
     blocks: int = GEM_BLOCKS,
     area_px: Tensor | None = None,
 ) -> Tensor:
     """[N, D] or [B, N, D] unit vectors, one a token. Pixels, plan, size and area_px as for the encoder's call.
 
+    method: by default what suits the family. Of a family with `cells`, each token has one for each of its cells, [N * cells ** 2, D],
+    which lie where `in_cells` says; one whose features are no unit vectors gives them as they are.
     value, maskclip: the last block's value path in place of its attention (MaskCLIP: Zhou et al., ECCV 2022).
     gem: self-self attention of the last `blocks` blocks on a path beside the model's own (GEM: Bousselham et al., CVPR 2024).
     joint, map: the model's output as it is. All these are then taken to the texts' space: CLIP by its projection, SigLIP by the value
@@ -42,6 +43,7 @@ def dense_features(
     area_attention weighs the self-self attention, and its mean of norms, too.
     Raises ModelError for a family without texts, or a method that does not exist.
     """
+    method = vit.family.dense if method is None else method
     if method not in METHODS:
         raise ModelError(f"method is {method!r}; expected one of {', '.join(METHODS)}")
     if method == "tokens":
@@ -61,9 +63,22 @@ def dense_features(
         x = family.layer(index, x, context)
         if index == last - blocks:
             branch = x
-    features = family.joint(branch if method in ("gem", "value", "maskclip") else x)[:, family.special :]
-    features = F.normalize(features, dim=-1)
+    features = family.local(branch if method in ("gem", "value", "maskclip") else x)[:, family.special :].flatten(1, 2)
+    features = F.normalize(features, dim=-1) if family.unit_features else features
     return features if pixels.ndim == 5 else features[0]
+
+
+def in_cells(plan: SamplePlan, cells: int) -> SamplePlan:
+    """Each footprint cut in cells x cells, row by row: where the features of a family with `cells` lie."""
+    if cells == 1:
+        return plan
+    rows = plan.footprints.repeat_interleave(cells**2, 0)
+    step = (torch.arange(cells, device=rows.device, dtype=rows.dtype) + 0.5) / cells - 0.5
+    along, across = torch.meshgrid(step * plan.patch_size, step * plan.patch_size, indexing="ij")
+    shift = across.flatten().repeat(len(plan))[:, None] * rows[:, 2:4]
+    rows[:, :2] += shift + along.flatten().repeat(len(plan))[:, None] * rows[:, 4:6]
+    rows[:, 2:6] /= cells
+    return SamplePlan(rows, plan.patch_size)
 
 
 def value_path(block: Attention, x: Tensor) -> Tensor:

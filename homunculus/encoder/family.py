@@ -16,6 +16,7 @@ from homunculus.encoder.positions import table_position
 from homunculus.errors import ModelError
 
 Position = Literal["center", "footprint"]
+Method = Literal["value", "maskclip", "gem", "joint", "map", "tokens"]
 IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 CLIP = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
 HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
@@ -57,10 +58,13 @@ class Family(ABC):
     model_types: ClassVar[tuple[str, ...]]
     inside: ClassVar[tuple[str, ...]] = ()  # attributes under which a whole model keeps its vision tower
     normalisation: ClassVar[tuple[tuple[float, float, float], tuple[float, float, float]]] = HALF
-    position: ClassVar[Position] = "center"
+    position: Position = "center"
     optional: ClassVar[tuple[str, ...]] = ()  # modules of the tower that a checkpoint may lack
     special = 0  # tokens before the patch tokens; the first of them is the class token
     texts: ClassVar[bool] = False  # whether `joint` may lead to a space that texts share
+    dense: Method = "value"  # how its tokens are best compared with a text
+    unit_features = True  # whether they are so as unit vectors
+    cells = 1  # along a side of a token, each with features of its own in the space of texts
     patch_size: int
     dim: int
     native_grid: tuple[int, int] | None = None  # rows, columns of the training image in patches
@@ -146,6 +150,10 @@ class Family(ABC):
     def joint(self, x: Tensor) -> Tensor:
         """Layer outputs [..., D] in the space that texts share. Raises ModelError where there is none."""
         raise ModelError(f"{self.model_types[0]} has no text space; load a CLIP or SigLIP model to compare with a text")
+
+    def local(self, x: Tensor) -> Tensor:
+        """[..., cells ** 2, D'] the same for each cell of a token, row by row."""
+        return self.joint(x)[..., None, :]
 
 
 class TableFamily(Family):

@@ -14,7 +14,10 @@ from homunculus.encoder.positions import rotate
 
 @dataclass(frozen=True)
 class SmallConfig:
-    """Sizes of a SmallViT. shortest_px, longest_px: wavelengths of its rotary positions, spaced evenly in the logarithm."""
+    """Sizes of a SmallViT. shortest_px, longest_px: wavelengths of its rotary positions, spaced evenly in the logarithm.
+
+    cells: along a side of a token, each with features of its own in the space of texts, whose dimension is text_dim.
+    """
 
     hidden_size: int = 128
     layers: int = 6
@@ -22,6 +25,8 @@ class SmallConfig:
     patch_size: int = 16
     stem: tuple[int, int] = (32, 64)
     mlp_ratio: int = 4
+    cells: int = 4
+    text_dim: int = 32
     shortest_px: float = 24.0
     longest_px: float = 8192.0
     model_type: ClassVar[str] = "homunculus_small"
@@ -58,13 +63,13 @@ class Block(nn.Module):
         return x + self.mlp(self.norm2(x))  # type: ignore[no-any-return]
 
     def split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
 
 
 class SmallViT(nn.Module):
-    """The modules that `FoveatedViT` runs: a small convolutional network over each patch, a class token, blocks, a norm.
+    """The modules that `FoveatedViT` runs: a network over each patch, a class token, blocks, a norm, a map to the space of texts.
 
-    stem: its channels; with it the parts of a digit are the same wherever they lie in a patch. A token's scale is told as the logarithm
+    The first is convolutional, so the parts of a digit are the same wherever they lie in a patch. A token's scale is told as the logarithm
     of its side in native patches.
     """
 
@@ -87,6 +92,7 @@ class SmallViT(nn.Module):
         self.class_token = nn.Parameter(torch.randn(width) * 0.02)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.norm = nn.LayerNorm(width)
+        self.joint = nn.Linear(width, config.cells**2 * config.text_dim)
         axis = config.head // 4
         steps = torch.linspace(0, 1, axis)
         wavelengths = config.shortest_px * (config.longest_px / config.shortest_px) ** steps

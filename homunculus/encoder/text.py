@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,18 @@ from homunculus.encoder import load
 from homunculus.errors import ModelError, QueryError
 
 TEMPLATE = "a photo of a {q}."
+
+
+class Texts(Protocol):
+    """What turns words into vectors in the space that a model's tokens share."""
+
+    def knows(self, query: str) -> bool:
+        """Whether it can make anything of a query."""
+        ...
+
+    def encode(self, queries: Sequence[str]) -> TextEmbedding:
+        """[Q, D] for Q queries."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +75,10 @@ class TextEncoder(nn.Module):
         with load.refusing(folder), load.quiet():
             tokenizer = load.library().AutoTokenizer.from_pretrained(folder, local_files_only=local_files_only)
         return cls(model, tokenizer, template)
+
+    def knows(self, query: str) -> bool:
+        """Whether the tower can make anything of a query: it was trained on all there is."""
+        return True
 
     def encode(self, queries: Sequence[str]) -> TextEmbedding:
         """[Q, D] for Q queries. One longer than the tower takes is cut, which the note says. Raises QueryError for an empty one."""

@@ -88,9 +88,7 @@ def draw(fonts: list[Path], out: Path) -> None:
             pen = ImageDraw.Draw(row)
             for cell, character in enumerate(CHARACTERS):
                 left = font.getbbox(character, anchor="ls")[0]
-                pen.text(
-                    (cell * CELL_PX[1] + PADDING - left, BASELINE_PX), character, fill=255, font=font, anchor="ls"
-                )
+                pen.text((cell * CELL_PX[1] + PADDING - left, BASELINE_PX), character, fill=255, font=font, anchor="ls")
             rows.append(np.asarray(row))
             family, style = font.getname()
             index.append(

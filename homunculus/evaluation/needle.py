@@ -100,9 +100,7 @@ def put_items(
     return tuple(found)
 
 
-def _item(
-    rng: np.random.Generator, image: Picture, split: str, mark: int, side: int, taken: list[Box]
-) -> Item | None:
+def _item(rng: np.random.Generator, image: Picture, split: str, mark: int, side: int, taken: list[Box]) -> Item | None:
     font = face(rng, split)
     value = "".join(str(digit) for digit in rng.integers(0, 10, DIGITS))
     text = font.line(value)
@@ -199,7 +197,8 @@ def shape_mask(shape: int, side: int) -> NDArray[np.uint8]:
     else:
         inside = np.minimum(abs(x), abs(y)) < 0.3
         inside &= np.maximum(abs(x), abs(y)) < 0.95
-    return (inside.reshape(side, 4, side, 4).mean((1, 3)) * 255 + 0.5).astype(np.uint8)
+    cover: NDArray[np.float64] = inside.reshape(side, 4, side, 4).mean((1, 3))
+    return (cover * 255 + 0.5).astype(np.uint8)
 
 
 def _polygon(x: NDArray[np.float64], y: NDArray[np.float64], radii: Sequence[float]) -> NDArray[np.bool_]:

@@ -62,7 +62,9 @@ class Seen:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.pyramid.close()
 
     @property
@@ -70,7 +72,7 @@ class Seen:
         return self.vits[False].patch_size
 
     def sample(self, plan: SamplePlan) -> Tensor:
-        vit = self.vits[False]
+        vit: FoveatedViT = self.vits[False]
         return self.unit.sample(self.pyramid, plan, quality="high", mean=vit.mean, std=vit.std).pixels
 
     @cached_property
@@ -83,18 +85,19 @@ class Seen:
         """[64, 64]: where the reader expects the value of an item, from the coarse pass; sums to 1."""
         cells = self.reader.find(self.coarse[None], self.asked([item]))[0, 0].flatten().softmax(-1)
         side = round(COARSE**0.5)
-        return cells.reshape(side, side, CELLS, CELLS).transpose(1, 2).reshape(side * CELLS, side * CELLS)
+        map_: Tensor = cells.reshape(side, side, CELLS, CELLS).transpose(1, 2)
+        return map_.reshape(side * CELLS, side * CELLS)
 
     def asked(self, items: Sequence[int]) -> Tensor:
         """[1, Q, D] the queries for items."""
         marks = torch.tensor([self.page.items[item].mark for item in items])
         return self.reader.queries(marks)[None]
 
-    def view(self, fixations: Sequence[tuple[float, float]], relevance: Tensor | None = None, item: int | None = None) -> View:
-        scene = Scene(
-            self.size, fixations, relevance, self.patch_size, image=torch.from_numpy(self.page.image)
-        )
-        return View(scene, self.sample, None if item is None else self.reader.ask_find(self.asked([item])[0, 0]))
+    def view(
+        self, fixations: Sequence[tuple[float, float]], relevance: Tensor | None = None, item: int | None = None
+    ) -> View:
+        scene = Scene(self.size, fixations, relevance, self.patch_size, image=torch.from_numpy(self.page.image))
+        return View(scene, self.sample, None if item is None else self.reader.sought(self.asked([item])[0, 0]))
 
     def looking(self, row: Row, question: int) -> tuple[View, list[tuple[float, float]]]:
         """What a row is given for a question, and where it looks."""
@@ -144,9 +147,7 @@ def answered(seen: Seen, row: Row) -> dict[str, Any]:
     return line
 
 
-def _judged(
-    seen: Seen, encoded: Encoded, question: Question, points: Sequence[tuple[float, float]]
-) -> dict[str, Any]:
+def _judged(seen: Seen, encoded: Encoded, question: Question, points: Sequence[tuple[float, float]]) -> dict[str, Any]:
     digits = seen.reader.read(encoded.tokens[None], seen.asked(question.items)).digits[0].argmax(-1)
     items = [seen.page.items[item] for item in question.items]
     said = ["".join(str(digit) for digit in row) for row in digits.tolist()]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,13 @@ def write(entries: Sequence[Entry], costs: dict[str, Any], size_px: int, folder:
     some = [entry for entry in entries if entry.size_px == size_px]
     main = [entry for entry in some if entry.group in ("reference", "rival", "ours")]
     paths = []
-    for name, size, draw in (
+    drawn: tuple[tuple[str, tuple[float, float], Callable[[Any], None]], ...] = (
         ("rows", (9.6, 0.27 * len(main) + 1.2), lambda axes: _rows(axes, main)),
         ("budgets", (8.4, 5.0), lambda axes: _budgets(axes, some)),
         ("cost", (8.4, 5.4), lambda axes: _cost(axes, main, costs)),
-    ):
-        figure = Figure(figsize=size, layout="constrained")
+    )
+    for name, size, draw in drawn:
+        figure: Any = Figure(figsize=size, layout="constrained")
         axes = figure.subplots()
         draw(axes)
         axes.spines[["top", "right"]].set_visible(False)
@@ -75,7 +76,12 @@ def _budgets(axes: Any, entries: Sequence[Entry]) -> None:
         axes.fill_between(tokens, low, high, color=color, alpha=0.12, lw=0)
     if full := by_name.get("full grid"):
         axes.axhline(100 * full.right["target"].mean, color="#555555", lw=1, ls="--")
-        axes.annotate(f"full grid, {full.tokens:.0f} tokens", (BUDGETS[0], 100 * full.right["target"].mean), fontsize=8, va="bottom")
+        axes.annotate(
+            f"full grid, {full.tokens:.0f} tokens",
+            (BUDGETS[0], 100 * full.right["target"].mean),
+            fontsize=8,
+            va="bottom",
+        )
     axes.set_xlabel("tokens")
     axes.set_ylabel("values read at the target [%]")
     axes.set_ylim(-2, 103)

@@ -22,7 +22,16 @@ GROUPS = {
     "curve": "Budgets",
 }
 HEADINGS = (
-    "", "target [%]", "secondary [%]", "periphery [%]", "target shown [%]", "tokens", "ms", "MMAC", "peak MiB", "covered [%]",
+    "",
+    "target [%]",
+    "secondary [%]",
+    "periphery [%]",
+    "target shown [%]",
+    "tokens",
+    "ms",
+    "MMAC",
+    "peak MiB",
+    "covered [%]",
     "target % a token",
 )
 
@@ -69,7 +78,14 @@ def page(
         *_losses(lines, found, by_name, size_px),
     ]
     if pictures:
-        parts += ["", "![values read by every row](rows.png)", "", "![against the budget](budgets.png)", "", "![against time](cost.png)"]
+        parts += [
+            "",
+            "![values read by every row](rows.png)",
+            "",
+            "![against the budget](budgets.png)",
+            "",
+            "![against time](cost.png)",
+        ]
     for group, title in GROUPS.items():
         some = [entry for entry in main if entry.group == group]
         if some:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
@@ -94,11 +94,11 @@ def rows() -> list[Row]:
 
 
 def _references() -> Iterator[Row]:
-    full = replace_name(get("resize_grid"), "full grid")
-    yield Row("full grid", "reference", full, budget=None)
+    yield Row("full grid", "reference", get("resize_grid"), budget=None)
     yield Row("resize-grid", "reference", get("resize_grid"))
-    for gaze in ("oracle", "center", "random"):
-        yield Row(f"{PRIMARY}, {gaze} fixation", "reference", allocated(PRIMARY), gaze)  # type: ignore[arg-type]
+    given: tuple[Gaze, ...] = ("oracle", "center", "random")
+    for gaze in given:
+        yield Row(f"{PRIMARY}, {gaze} fixation", "reference", allocated(PRIMARY), gaze)
     yield Row("two-view crop, oracle fixation", "reference", get("two_view_crop"), "oracle")
 
 
@@ -118,6 +118,7 @@ def _rivals() -> Iterator[Row]:
     yield Row("PyramidDrop-style ViT adaptation, query", "rival", get("pdrop_vit_query"), "own")
     for name, method in {
         "rings": "rings",
+        "concentric squares": "clipmap",
         "log-polar, filtered": "log_polar",
         "log-polar, unfiltered": "log_polar_unfiltered",
         "two-view crop": "two_view_crop",
@@ -164,7 +165,3 @@ def _curves() -> Iterator[Row]:
     for name, (method, gaze) in curves.items():
         for budget in BUDGETS[:-1]:
             yield Row(f"{name} @ {budget}", "curve", method, gaze, budget=budget)
-
-
-def replace_name(method: Baseline, name: str) -> Baseline:
-    return replace(method, name=name) if "name" in getattr(method, "__dataclass_fields__", {}) else method

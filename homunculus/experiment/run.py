@@ -29,7 +29,14 @@ COSTS = "costs.json"
 QUESTIONS = 3  # a page
 REPEATS = 3
 # Pages of these sizes are asked only of what the sizes are about: whether the task separates, and the primary allocator.
-SIZED = ("full grid", "resize-grid", PRIMARY, f"{PRIMARY}, oracle fixation", "two-view crop", "two-view crop, oracle fixation")
+SIZED = (
+    "full grid",
+    "resize-grid",
+    PRIMARY,
+    f"{PRIMARY}, oracle fixation",
+    "two-view crop",
+    "two-view crop, oracle fixation",
+)
 LARGEST_FULL_PX = 2048
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
@@ -88,7 +95,10 @@ def run(
     chosen = PRESETS[preset]
     if pages is not None:
         chosen = Preset(chosen.size_px, pages, (), 0)
-    task = {"pages": [chosen.size_px, chosen.pages, list(chosen.other_sizes_px), chosen.other_pages], "reader": digest(reader)}
+    task = {
+        "pages": [chosen.size_px, chosen.pages, list(chosen.other_sizes_px), chosen.other_pages],
+        "reader": digest(reader),
+    }
     journal = Journal(out, task)
     done = {(line["size_px"], line["page"], line["row"]) for line in journal.lines}
     with open_unit(backend) as unit:

@@ -56,7 +56,9 @@ def entries(lines: Lines, rows: Iterable[Row]) -> list[Entry]:
     found = []
     for size in sizes:
         for row in rows:
-            some = [line for line in lines if (line["row"], line["size_px"]) == (row.name, size) and "reason" not in line]
+            some = [
+                line for line in lines if (line["row"], line["size_px"]) == (row.name, size) and "reason" not in line
+            ]
             if some:
                 found.append(_entry(row, size, some))
     return found

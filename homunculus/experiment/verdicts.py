@@ -42,11 +42,35 @@ def verdicts(lines: Lines, entries: Sequence[Entry], size_px: int) -> list[Verdi
         claim = f"with an oracle's fixation {PRIMARY} reads at least {ORACLE_AT_LEAST:.0%} at the target"
         found.append(Verdict(claim, share.mean >= ORACLE_AT_LEAST, share, "it reads"))
     pairs = [
-        (f"150 foveated tokens read more than {BUDGET} in a uniform grid", f"{PRIMARY} @ 150", "resize-grid", "target", 0.0),
-        (f"150 foveated tokens read more than {BUDGET} of every n-th native patch", f"{PRIMARY} @ 150", "uniform K", "target", 0.0),
+        (
+            f"150 foveated tokens read more than {BUDGET} in a uniform grid",
+            f"{PRIMARY} @ 150",
+            "resize-grid",
+            "target",
+            0.0,
+        ),
+        (
+            f"150 foveated tokens read more than {BUDGET} of every n-th native patch",
+            f"{PRIMARY} @ 150",
+            "uniform K",
+            "target",
+            0.0,
+        ),
         ("in the periphery more than 5 % over CLS top-K", PRIMARY, "CLS top-K", "periphery", MORE_IN_PERIPHERY),
-        ("in the periphery more than 5 % over top-K by relevance", PRIMARY, "grid_top_k", "periphery", MORE_IN_PERIPHERY),
-        ("filtered log-polar reads more than unfiltered", "log-polar, filtered", "log-polar, unfiltered", "target", 0.0),
+        (
+            "in the periphery more than 5 % over top-K by relevance",
+            PRIMARY,
+            "grid_top_k",
+            "periphery",
+            MORE_IN_PERIPHERY,
+        ),
+        (
+            "filtered log-polar reads more than unfiltered",
+            "log-polar, filtered",
+            "log-polar, unfiltered",
+            "target",
+            0.0,
+        ),
         ("the eye reads more than CLS top-K", PRIMARY, "CLS top-K", "target", 0.0),
         ("the eye reads more than a two-view crop at the same fixation", PRIMARY, "two-view crop", "target", 0.0),
         ("nearby, without looking again, more than a two-view crop", PRIMARY, "two-view crop", "secondary", 0.0),

@@ -16,7 +16,7 @@ from bridge.open import Backend, open_unit
 from bridge.plan import SamplePlan
 from bridge.unit import Closing, Patches, Pyramid, TextureUnit
 from homunculus import allocators
-from homunculus.encoder import Encoding, FoveatedViT, TextEncoder
+from homunculus.encoder import Encoding, FoveatedViT, Texts
 from homunculus.errors import ModelError, QueryError
 from homunculus.fixation import Policy, check_policy
 from homunculus.layouts.frame import whole
@@ -52,7 +52,7 @@ class Eye(Closing):
         unit: TextureUnit | None = None,
         encoder: FoveatedViT | None = None,
         *,
-        text: TextEncoder | None = None,
+        text: Texts | None = None,
         head: Head | None = None,
         budget: int = 273,
         allocator: str | Allocator = "foveated_pyramid",
@@ -117,6 +117,8 @@ class Eye(Closing):
             if query.embedding is not None:
                 return query.embedding.to(self.device), ""
             return None, "there is no text encoder: of the words only places and colours are read" if query.rest else ""
+        if query.embedding is None and not self.text.knows(query.subject):
+            return None, f"the text encoder knows none of the words of {query.subject!r}"
         if self._generic is None:
             self._generic = self.text.encode([GENERIC]).embedding[0]
         if query.embedding is not None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from bridge.plan import SamplePlan
 from bridge.unit import Images, Patches, Pyramid
 from homunculus import layouts
-from homunculus.encoder import Encoding, dense_features, similarity
+from homunculus.encoder import Encoding, dense_features, in_cells, similarity
 from homunculus.errors import QueryError
 from homunculus.fixation import Fixations, attention_entropy, fixate, given, margin
 from homunculus.look import Clock, Glimpse
@@ -66,6 +66,10 @@ class Passage:
         clock.lap("statistics")
         self.texts = [eye.embedded(job.query) for job in jobs]
 
+    @property
+    def _cells(self) -> int:
+        return 1 if self.eye.encoder is None else self.eye.encoder.family.cells
+
     def search(self) -> tuple[list[Seen], Coarse | None]:
         """The coarse pass, and what matters where for every job before anything is fixated."""
         coarse = self._coarse()
@@ -100,7 +104,8 @@ class Passage:
                     f"the embedding has {len(embedding)} numbers and the model's text space {coarse.features.shape[-1]}; "
                     "embed the query with the same model"
                 )
-            tokens = (similarity(coarse.features[job.layer], embedding).to(evidence.device), coarse.plans[job.layer])
+            where = in_cells(coarse.plans[job.layer], self._cells)
+            tokens = (similarity(coarse.features[job.layer], embedding).to(evidence.device), where)
         sought = Sought.of(eye.unit, evidence, job.query, tokens and _of_one(*tokens), embedding)
         found = eye.related(evidence, job.query, sought)
         return Seen(job, embedding, sought, found, [remark] if remark else [])
@@ -177,7 +182,7 @@ class Passage:
         """What the tokens of a glimpse say of the text joins what was read before; the finer speak louder."""
         evidence = self.evidence[seen.job.layer]
         assert seen.text is not None
-        tokens = _of_one(similarity(features, seen.text).to(evidence.device), plan)
+        tokens = _of_one(similarity(features, seen.text).to(evidence.device), in_cells(plan, self._cells))
         if seen.sought.tokens is not None:
             before, where = seen.sought.tokens
             tokens = torch.cat([before, tokens[0]]), SamplePlan.concatenate([where, tokens[1]])

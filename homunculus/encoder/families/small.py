@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from homunculus.encoder.family import HALF, Attention, Context, Family, Position
+from homunculus.encoder.family import HALF, Attention, Context, Family, Method, Position
 from homunculus.encoder.places import Places
 from homunculus.encoder.positions import axial_rotation
 from homunculus.encoder.small import turned
@@ -20,7 +20,14 @@ class Small(Family):
     normalisation = HALF
     position: Position = "footprint"
     special = 1
+    texts = True
+    dense: Method = "joint"
+    unit_features = False
     native_grid = (16, 16)  # of a coarse pass; it knows no grid of its own
+
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        self.cells = self.config.cells
 
     @property
     def layers(self) -> Sequence[Any]:
@@ -65,3 +72,9 @@ class Small(Family):
     def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
         x = self.tower.norm(x)
         return x, x[:, 1:], x[:, 0]
+
+    def local(self, x: Tensor) -> Tensor:
+        return self.tower.joint(self.tower.norm(x)).unflatten(-1, (self.cells**2, -1))  # type: ignore[no-any-return]
+
+    def joint(self, x: Tensor) -> Tensor:
+        return self.local(x).mean(-2)

@@ -24,7 +24,15 @@ SHEETS, SHEET_PX = 16, 2304
 # Lessons and how often each is given while reading is learned, and after it. Tokens a batch are about the same in all.
 READING = {"strips": 0.6, "windows": 0.4}
 MIXED = {"strips": 0.1, "windows": 0.1, "grids": 0.25, "coarse": 0.15, "plans": 0.4}
-UPRIGHT = ("foveated_pyramid", "pyramid", "grid_top_k", "log_polar", "stratified", "adaptive_stratified", "coverage_top_k")
+UPRIGHT = (
+    "foveated_pyramid",
+    "pyramid",
+    "grid_top_k",
+    "log_polar",
+    "stratified",
+    "adaptive_stratified",
+    "coverage_top_k",
+)
 
 
 class Lessons(Dataset[Batch]):
@@ -73,7 +81,10 @@ class Lessons(Dataset[Batch]):
         drawn = min(size, 2048)
         cells = int(rng.choice([8, 12, 16, 16, 16]))
         step = drawn / (cells * P)
-        pages = [self._page(rng, (drawn, drawn), (drawn, drawn), 12) for _ in range(max(int(self.scale * 3600) // cells**2, 1))]
+        pages = [
+            self._page(rng, (drawn, drawn), (drawn, drawn), 12)
+            for _ in range(max(int(self.scale * 3600) // cells**2, 1))
+        ]
         plan = layouts.grid((drawn, drawn), None, cells**2, P)
         if step == int(step):
             pixels = np.stack([_patches(_shrunk(image, int(step))) for image, _ in pages])
@@ -107,7 +118,10 @@ class Lessons(Dataset[Batch]):
         count = int(rng.choice([1, 1, 2, 3]))
         targets = [items[int(place)].center for place in rng.choice(len(items), min(count, len(items)), replace=False)]
         fixations = [
-            tuple(float(np.clip(value + rng.normal(0, 12), 1, side - 2)) for value, side in zip(point, (size[1], size[0]), strict=True))
+            tuple(
+                float(np.clip(value + rng.normal(0, 12), 1, side - 2))
+                for value, side in zip(point, (size[1], size[0]), strict=True)
+            )
             for point in targets
         ]
         kind = rng.random()
@@ -157,7 +171,7 @@ class Lessons(Dataset[Batch]):
         self._unit = self._unit or open_unit()
         with self._unit.pyramid(image) as pyramid:
             found = self._unit.sample(pyramid, SamplePlan.concatenate(plans), quality="fast").pixels
-        return list((found * 255 + 0.5).clamp(0, 255).to(torch.uint8).split([len(plan) for plan in plans]))
+        return list(torch.split((found * 255 + 0.5).clamp(0, 255).to(torch.uint8), [len(plan) for plan in plans]))
 
 
 def two_views(size: tuple[int, int], fixation: tuple[float, float], budget: int) -> SamplePlan:
@@ -171,9 +185,7 @@ def two_views(size: tuple[int, int], fixation: tuple[float, float], budget: int)
     return SamplePlan(torch.cat([whole.footprints, crop])[:budget], P)
 
 
-def _relevance(
-    rng: np.random.Generator, size: tuple[int, int], fixations: Sequence[tuple[float, ...]]
-) -> Tensor:
+def _relevance(rng: np.random.Generator, size: tuple[int, int], fixations: Sequence[tuple[float, ...]]) -> Tensor:
     """[64, 64] bumps at the fixations, over noise."""
     y, x = (torch.arange(64) + 0.5 for _ in range(2))
     found = torch.from_numpy(rng.random((64, 64), np.float32)) * float(rng.uniform(0, 0.3))
@@ -197,7 +209,8 @@ def _shrunk(image: Picture, step: int) -> NDArray[np.uint8]:
     height, width = image.shape[:2]
     sums = image.reshape(height, width // step, step, 3).sum(2, dtype=np.uint32)
     sums = sums.reshape(height // step, step, width // step, 3).sum(1, dtype=np.uint32)
-    return ((sums + step * step // 2) // (step * step)).astype(np.uint8)
+    means: NDArray[np.uint32] = (sums + step * step // 2) // (step * step)
+    return means.astype(np.uint8)
 
 
 def _batch(

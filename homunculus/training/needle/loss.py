@@ -108,13 +108,22 @@ def loss(reader: Reader, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     with torch.no_grad():
         parts["digits_right"] = mean_where(right.float().mean(-1), readable)
         parts["values_right"] = mean_where(right.all(-1).float(), readable)
-        pointed = cells[:, None].expand(-1, found.shape[1], -1, -1).gather(
-            2, found.argmax(-1)[..., None, None].expand(-1, -1, 1, 4)
-        )[:, :, 0]
+        pointed = (
+            cells[:, None]
+            .expand(-1, found.shape[1], -1, -1)
+            .gather(2, found.argmax(-1)[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
+        )
         middle = torch.stack([pointed[..., 0] + pointed[..., 2], pointed[..., 1] + pointed[..., 3]], -1) / 2
-        truly = torch.stack(
-            [batch.value_boxes[..., 0] + batch.value_boxes[..., 2], batch.value_boxes[..., 1] + batch.value_boxes[..., 3]], -1
-        ) / 2
+        truly = (
+            torch.stack(
+                [
+                    batch.value_boxes[..., 0] + batch.value_boxes[..., 2],
+                    batch.value_boxes[..., 1] + batch.value_boxes[..., 3],
+                ],
+                -1,
+            )
+            / 2
+        )
         near = ((middle - truly).abs() < 40).all(-1)
         parts["found"] = mean_where(near.float(), covered)
         parts["asked"] = readable.sum().float()

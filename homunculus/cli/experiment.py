@@ -1,0 +1,48 @@
+"""The commands `homunculus experiment ...`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+from rich.console import Console
+
+experiment = typer.Typer(no_args_is_help=True, help="Does looking help?")
+
+
+@experiment.callback()
+def _experiment() -> None:
+    """Does looking help? Stopped anywhere and called again, an experiment goes on where it was."""
+
+
+@experiment.command()
+def needle(
+    preset: Annotated[str, typer.Option(help="cpu, gpu, or quick for a trial.")] = "cpu",
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where journal, table, plots and page go.")] = Path(
+        "docs/experiment"
+    ),
+    reader: Annotated[
+        Path | None, typer.Option(help="Weights of `homunculus train needle`; by default those that ship.")
+    ] = None,
+    pages: Annotated[int | None, typer.Option(min=2, help="Fewer than the preset's, of its main size alone.")] = None,
+    backend: Annotated[str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch.")] = None,
+) -> None:
+    """Every way to spend a budget of tokens, on pages of marks and values, with one encoder, in one table."""
+    console = Console(stderr=True)
+    with console.status("opening the library"):
+        from rich.progress import track
+
+        from homunculus.evaluation.reader import Reader
+        from homunculus.experiment import report
+        from homunculus.experiment.run import run
+
+    def progress(items: Iterable[Any], name: str) -> Iterable[Any]:
+        return track(list(items), name, console=console, transient=True)
+
+    lines, costs = run(
+        out, Reader.load(reader), preset=preset, backend=cast("Any", backend), pages=pages, track=progress
+    )
+    for path in report.write(out, lines, costs):
+        typer.echo(path)
