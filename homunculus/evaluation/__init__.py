@@ -1,0 +1,1 @@
+"""How well answers, layouts and models do: judges, data sets in their official formats, and intervals."""
