@@ -13,6 +13,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from bridge.errors import HomunculusError
+from homunculus.cli.evaluate import evaluate
 from homunculus.cli.look import look, point_of, points_of
 from homunculus.cli.train import train
 from homunculus.cli.view import view
@@ -116,6 +117,7 @@ def compare(
 app.command()(look)
 app.command()(view)
 app.add_typer(train, name="train")
+app.add_typer(evaluate, name="evaluate")
 
 
 @app.command()

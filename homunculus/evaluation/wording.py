@@ -15,10 +15,8 @@ PERIOD = re.compile(r"\.(?!\d)")
 # The official call gives `re.UNICODE` (32) where `sub` takes the number of replacements.
 MOST_PERIODS = int(re.UNICODE)
 ARTICLES = frozenset({"a", "an", "the"})
-NUMBERS = {"none": "0"} | {
-    word: str(number)
-    for number, word in enumerate("zero one two three four five six seven eight nine ten".split())
-}  # fmt: skip
+DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+NUMBERS = {"none": "0"} | {word: str(number) for number, word in enumerate(DIGITS)}
 
 # Contractions whose apostrophe may be missing, by their ending.
 ENDINGS = {
