@@ -108,8 +108,8 @@ def _ask(
             answerer = open_answerer(model, **options)
 
         def progress(questions: Sequence[Question]) -> Iterable[Question]:
-            done = len(dataset.questions) - left
-            return track(questions, "asking", len(dataset.questions), completed=done, console=console, transient=True)
+            told = f"asking {left} of {len(dataset.questions)}"
+            return track(questions, told, console=console, transient=True)
 
         ask(dataset, answerer, journal, px_per_character=px_per_character, track=progress)
     entries = [journal.entries[question.id] for question in dataset.questions]
