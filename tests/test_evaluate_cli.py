@@ -36,7 +36,8 @@ COMMAND = importlib.import_module("homunculus.cli.evaluate")
 class Reply:
     text: str
     fixations: list[tuple[float, float]]
-    plan: SamplePlan
+    plan: SamplePlan | None
+    tokens: int = 2
 
 
 class Fake:
@@ -44,11 +45,17 @@ class Fake:
 
     def __init__(self, says: Callable[[str], str] = lambda question: "stop") -> None:
         self.says, self.asked = says, list[tuple[str, str]]()
+        self.looks, self.closed = True, False
 
     def answer(self, image: Path, question: str) -> Reply:
         self.asked.append((image.name, question))
         plan = SamplePlan.boxes(torch.tensor([[0.0, 0.0, 32.0, 32.0], [0.0, 32.0, 32.0, 64.0]]), 16)
+        if not self.looks:
+            return Reply(self.says(question), [], None)
         return Reply(self.says(question), [(12.0, 22.0), (70.0, 50.0)], plan)
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def run(*arguments: object) -> tuple[int, str, str]:
@@ -92,6 +99,7 @@ def test_a_model_is_asked_judged_and_watched(tmp_path: Path, fake: Fake) -> None
     code, shown, errors = run("textvqa", "--data", tmp_path / "data", "--model", "m", "--budget", 64, "--out", out)
     assert (code, errors.strip()) == (0, "")
     assert fake.asked[0] == ("000abc.jpg", "what does sign 0 say?")
+    assert fake.closed
     assert {path.name for path in out.iterdir()} == {"answers.jsonl", "result.json", "submission.json"}
     assert json.loads((out / "submission.json").read_text())[2] == {"question_id": 34602, "answer": "stop"}
     result = json.loads((out / "result.json").read_text())
@@ -113,6 +121,11 @@ def test_a_model_is_asked_judged_and_watched(tmp_path: Path, fake: Fake) -> None
     assert seen["box_legible"] == pytest.approx(
         (22 / 32 + 25 / 32) / 2
     )  # 31.5 of 40 px are the middles of 25 of 32 columns
+    fake.looks = False
+    code, shown, _ = run("textvqa", "--data", tmp_path / "data", "--model", "m", "--out", tmp_path / "whole")
+    assert (code, "whose box is known" in shown) == (0, False)
+    seen = json.loads((tmp_path / "whole" / "result.json").read_text())["seen"]
+    assert seen == {"questions_with_boxes": 0, "first_fixation_in_box": None, "box_legible": None}
 
 
 def test_a_run_goes_on_where_it_was_and_asks_nothing_twice(tmp_path: Path, fake: Fake) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -45,6 +46,7 @@ def _command(name: str) -> Callable[..., None]:
         budget: Annotated[int | None, typer.Option(help="How many tokens the model sees of a picture.")] = None,
         allocator: Annotated[str | None, typer.Option(help="How they are spent; see `homunculus compare`.")] = None,
         fixations: Annotated[int | None, typer.Option(help="At most so many on a picture.")] = None,
+        device: Annotated[str, typer.Option(help="Where the model runs, such as cuda.")] = "cpu",
         px_per_character: Annotated[float, typer.Option(help="What counts as legible, in an answer's box.")] = 8.0,
         seed: Annotated[int, typer.Option(help="Of the interval's resampling.")] = 0,
         out: Annotated[Path, typer.Option(file_okay=False, help="The folder for the result.")] = Path("out"),
@@ -66,7 +68,7 @@ def _command(name: str) -> Callable[..., None]:
         else:
             chosen = {"budget": budget, "allocator": allocator, "fixations": fixations}
             options = {key: value for key, value in chosen.items() if value is not None}
-            paths = _ask(console, asked, str(model), options, px_per_character, seed, out)
+            paths = _ask(console, asked, str(model), options, device, px_per_character, seed, out)
         for path in paths:
             typer.echo(path)
 
@@ -88,6 +90,7 @@ def _ask(
     dataset: Dataset,
     model: str,
     options: Mapping[str, Any],
+    device: str,
     px_per_character: float,
     seed: int,
     out: Path,
@@ -105,13 +108,14 @@ def _ask(
     left = sum(question.id not in journal.entries for question in dataset.questions)
     if left:
         with console.status(f"loading {model}"):
-            answerer = open_answerer(model, **options)
+            answerer = open_answerer(model, device=device, **options)
 
         def progress(questions: Sequence[Question]) -> Iterable[Question]:
             told = f"asking {left} of {len(dataset.questions)}"
             return track(questions, told, console=console, transient=True)
 
-        ask(dataset, answerer, journal, px_per_character=px_per_character, track=progress)
+        with closing(answerer):
+            ask(dataset, answerer, journal, px_per_character=px_per_character, track=progress)
     entries = [journal.entries[question.id] for question in dataset.questions]
     answers = {entry["id"]: entry["answer"] for entry in entries}
     return [out / JOURNAL, *_judge(dataset, answers, seed, out, about, sightings(entries), submit=True)]

@@ -13,20 +13,25 @@ from homunculus.evaluation.sighting import PX_PER_CHARACTER, sighting
 
 
 class Reply(Protocol):
-    """text: the answer. fixations: where it looked, (x, y) in pixels, first to last. plan: what it sampled."""
+    """text: the answer. fixations: where it looked, (x, y) in pixels, first to last. plan: what it sampled, None where it was shown
+    the whole picture. tokens: how many it read.
+    """
 
     @property
     def text(self) -> str: ...
     @property
     def fixations(self) -> Sequence[Sequence[float]]: ...
     @property
-    def plan(self) -> SamplePlan: ...
+    def plan(self) -> SamplePlan | None: ...
+    @property
+    def tokens(self) -> int: ...
 
 
 class Answerer(Protocol):
     """A model that looks and answers: it is given the picture's path and the bare question; how to ask for a short answer is its own."""
 
     def answer(self, image: Path, question: str) -> Reply: ...
+    def close(self) -> None: ...
 
 
 def ask(
@@ -47,9 +52,9 @@ def ask(
             "id": question.id,
             "answer": reply.text,
             "fixations": [[float(x), float(y)] for x, y in reply.fixations],
-            "tokens": len(reply.plan),
+            "tokens": reply.tokens,
         }
-        if question.boxes and question.answers:
+        if reply.plan is not None and question.boxes and question.answers:
             seen = sighting(reply.plan, entry["fixations"], question.boxes, question.answers, px_per_character)
             entry |= {"hit": seen.hit, "legible": seen.legible}
         journal.append(entry)
