@@ -270,12 +270,13 @@ def test_a_broken_journal_is_refused(tmp_path: Path) -> None:
     journal.append({"id": 4, "answer": "b"})
     assert Journal(path, {"model": "m"}).entries == journal.entries
     whole = path.read_bytes()
-    for part in (whole[:5], b"", whole[: len(whole) - 1]):
+    for part in (whole[:5], b"", whole[: len(whole) - 1], whole + b"x" * 99):
         path.write_bytes(part)
         again = Journal(path, {"model": "m"})
         again.append({"id": 9, "answer": "c"})
         assert 9 in Journal(path, {"model": "m"}).entries
         assert path.read_bytes().count(b"task") == 1
+        assert path.read_bytes().endswith(b'"c"}\n')
     path.write_bytes(whole.replace(b'{"id": 3', b'{"id" 3'))
     with pytest.raises(
         DataError, match=r"answers.jsonl, line 2 is no answer of an earlier run .*; delete the file to start"
