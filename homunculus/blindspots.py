@@ -58,21 +58,26 @@ def sight(
 
 def step_px(plan: SamplePlan, point: Point) -> float | None:
     """The finest texel side (px) with which a plan sees a point (x, y), None where no footprint lies."""
-    x = torch.tensor([point], dtype=torch.float64)
-    plan = plan.to("cpu", torch.float64)
+    found = float(steps_px(plan, torch.tensor([point])))
+    return found if math.isfinite(found) else None
+
+
+def steps_px(plan: SamplePlan, points: Tensor) -> Tensor:
+    """float64 [M]: the finest texel side (px) with which a plan sees points [M, 2] (x, y), infinite where no footprint lies."""
+    plan, points = plan.to("cpu", torch.float64), points.double().cpu()
     if isinstance(plan, WarpedPlan):
-        token, column, row = plan.locate(x)
-        if int(token) < 0:
-            return None
-        last = plan.patch_size - 1
         assert plan.texels is not None
-        texel = plan.texels[int(token), min(int(row), last), min(int(column), last)]
-        return math.sqrt(abs(float(texel[2] * texel[5] - texel[3] * texel[4])))
+        token, column, row = plan.locate(points)
+        texel = [part.long().clamp(0, plan.patch_size - 1) for part in (row, column)]
+        axes = plan.texels[token.clamp(min=0), texel[0], texel[1], 2:6]
+        area = (axes[:, 0] * axes[:, 3] - axes[:, 1] * axes[:, 2]).abs()
+        return torch.where(token >= 0, area.sqrt(), torch.inf)
     held = plan.side_px > 0
     axes = torch.stack([plan.right, plan.down], -1)[held] * plan.patch_size
-    place = torch.linalg.solve(axes, (x - plan.centers[held])[..., None])[..., 0]
-    sides = plan.side_px[held][(place.abs() <= 0.5).all(-1)]
-    return float(sides.min()) / plan.patch_size if len(sides) else None
+    place = (points - plan.centers[held][:, None]) @ torch.linalg.inv(axes).mT
+    steps = (plan.side_px[held] / plan.patch_size)[:, None]
+    seen = torch.where((place.abs() <= 0.5).all(-1), steps, torch.inf)
+    return torch.cat([seen, torch.full((1, len(points)), torch.inf, dtype=torch.float64)]).amin(0)
 
 
 def empty_strata(plan: SamplePlan, size: tuple[int, int], strata: tuple[int, int] = STRATA) -> int:

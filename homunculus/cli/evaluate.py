@@ -1,0 +1,169 @@
+"""The commands `homunculus evaluate ...`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from homunculus.evaluation.asking import Answerer
+    from homunculus.evaluation.datasets import Dataset, Question
+    from homunculus.evaluation.judge import Verdict
+
+JOURNAL, RESULT, SUBMISSION = "answers.jsonl", "result.json", "submission.json"
+DATASETS = {
+    "docvqa": "Questions about scanned documents; ANLS.",
+    "textvqa": "Questions about text in photographs; accuracy, and whether the eye saw the answer.",
+    "vqav2": "Questions about photographs; accuracy.",
+}
+
+evaluate = typer.Typer(no_args_is_help=True, help="Judge answers to questions about pictures as the benchmarks do.")
+
+
+@evaluate.callback()
+def _evaluate() -> None:
+    """Judge answers to questions about pictures as the benchmarks do. Stopped anywhere and called again, a run goes on."""
+
+
+def _command(name: str) -> Callable[..., None]:
+    def command(
+        data: Annotated[Path, typer.Option(help="The folder with the data set's official files.")],
+        split: Annotated[str, typer.Option(help="train, val or test; vqav2 also has test-dev.")] = "val",
+        predictions: Annotated[
+            Path | None, typer.Option(metavar="FILE.json", help="Judge these answers, in the official result format.")
+        ] = None,
+        model: Annotated[
+            str | None, typer.Option(metavar="PATH", help="Ask this vision-language model: a folder or hub name.")
+        ] = None,
+        limit: Annotated[int | None, typer.Option(help="Only the first so many questions.")] = None,
+        budget: Annotated[int | None, typer.Option(help="How many tokens the model sees of a picture.")] = None,
+        allocator: Annotated[str | None, typer.Option(help="How they are spent; see `homunculus compare`.")] = None,
+        fixations: Annotated[int | None, typer.Option(help="At most so many on a picture.")] = None,
+        device: Annotated[str, typer.Option(help="Where the model runs, such as cuda.")] = "cpu",
+        px_per_character: Annotated[float, typer.Option(help="What counts as legible, in an answer's box.")] = 8.0,
+        seed: Annotated[int, typer.Option(help="Of the interval's resampling.")] = 0,
+        out: Annotated[Path, typer.Option(file_okay=False, help="The folder for the result.")] = Path("out"),
+    ) -> None:
+        if (predictions is None) == (model is None):
+            raise typer.BadParameter(
+                "give either --predictions FILE.json, answers in the official result format, or --model PATH, a folder with the "
+                "config.json, weights and tokenizer of a vision-language model, such as `hf download Qwen/Qwen2.5-VL-3B-Instruct "
+                "--local-dir PATH` writes"
+            )
+        console = Console(stderr=True)
+        with console.status("opening the library"):
+            from homunculus.evaluation.datasets import SOURCES, read_results
+        with console.status(f"reading {data}"):
+            whole = SOURCES[name].load(data, split)
+            asked = whole.first(limit)
+        if predictions is not None:
+            paths = _judge(asked, read_results(predictions, whole), seed, out, {"predictions": str(predictions)}, {})
+        else:
+            chosen = {"budget": budget, "allocator": allocator, "fixations": fixations}
+            options = {key: value for key, value in chosen.items() if value is not None}
+            paths = _ask(console, asked, str(model), options, device, px_per_character, seed, out)
+        for path in paths:
+            typer.echo(path)
+
+    return command
+
+
+for _name, _help in DATASETS.items():
+    evaluate.command(_name, help=_help)(_command(_name))
+
+
+def open_answerer(model: str, **options: Any) -> Answerer:
+    """The model behind the eye. Raises ModelError for one that cannot be loaded."""
+    answerer: Answerer = importlib.import_module("homunculus.language").Answerer.from_pretrained(model, **options)
+    return answerer
+
+
+def _ask(
+    console: Console,
+    dataset: Dataset,
+    model: str,
+    options: Mapping[str, Any],
+    device: str,
+    px_per_character: float,
+    seed: int,
+    out: Path,
+) -> list[Path]:
+    from rich.progress import track
+
+    from homunculus.evaluation.asking import ask, sightings
+    from homunculus.evaluation.journal import Journal
+    from homunculus.evaluation.sighting import check_threshold
+
+    check_threshold(px_per_character)
+    dataset.check_pictures()
+    about = {"model": model, **options, "px_per_character": px_per_character}
+    journal = Journal(out / JOURNAL, {"dataset": dataset.source.name, "split": dataset.split, **about})
+    left = sum(question.id not in journal.entries for question in dataset.questions)
+    if left:
+        with console.status(f"loading {model}"):
+            answerer = open_answerer(model, device=device, **options)
+
+        def progress(questions: Sequence[Question]) -> Iterable[Question]:
+            told = f"asking {left} of {len(dataset.questions)}"
+            return track(questions, told, console=console, transient=True)
+
+        with closing(answerer):
+            ask(dataset, answerer, journal, px_per_character=px_per_character, track=progress)
+    entries = [journal.entries[question.id] for question in dataset.questions]
+    answers = {entry["id"]: entry["answer"] for entry in entries}
+    return [out / JOURNAL, *_judge(dataset, answers, seed, out, about, sightings(entries), submit=True)]
+
+
+def _judge(
+    dataset: Dataset,
+    answers: Mapping[int, str],
+    seed: int,
+    out: Path,
+    about: Mapping[str, Any],
+    seen: Mapping[str, Any],
+    *,
+    submit: bool = False,
+) -> list[Path]:
+    from homunculus.evaluation.datasets import write_results
+    from homunculus.evaluation.judge import judge
+    from homunculus.report.files import replaced_together
+
+    files = []
+    verdict = judge(dataset, answers, seed=seed) if dataset.answered or not submit else None
+    with replaced_together(out) as folder:
+        if submit:
+            write_results(folder / SUBMISSION, dataset, answers)
+            files.append(out / SUBMISSION)
+        if verdict is not None:
+            text = json.dumps({**about, "seen": dict(seen), **verdict.as_dict()}, indent=2, allow_nan=False)
+            (folder / RESULT).write_text(text + "\n", "utf-8")
+            files.append(out / RESULT)
+    _tell(dataset, verdict, seen, about)
+    return files
+
+
+def _tell(dataset: Dataset, verdict: Verdict | None, seen: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    if verdict is None:
+        typer.echo(f"split {dataset.split} withholds its answers: submit {SUBMISSION}. {dataset.source.obtain}")
+        return
+    typer.echo(
+        f"{verdict.dataset} {verdict.split}: {verdict.metric} {verdict.mean:.4f} of {len(verdict.scores)} questions"
+    )
+    drawn = {"questions": verdict.over_questions, "pictures": verdict.over_pictures}
+    for unit, bounds in drawn.items():
+        if bounds is not None:
+            typer.echo(f"  {bounds[0]:.4f} to {bounds[1]:.4f} with {verdict.level:.0%} confidence, drawing {unit}")
+    if seen.get("questions_with_boxes"):
+        hits = seen["first_fixation_in_box"]
+        typer.echo(
+            f"  of {seen['questions_with_boxes']} answers whose box is known, first fixation in it: "
+            f"{'none was made' if hits is None else f'{hits:.1%}'}; sampled at {about['px_per_character']:g} px a character or more: "
+            f"{seen['box_legible']:.1%} of it"
+        )

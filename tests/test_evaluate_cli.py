@@ -1,0 +1,342 @@
+"""`homunculus evaluate`: judges a file of answers, or asks a model, goes on after a kill, and tells what it needs."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import question_files as official
+import torch
+from typer.testing import CliRunner
+
+from bridge.plan import SamplePlan
+from homunculus import layouts
+from homunculus.blindspots import step_px, steps_px
+from homunculus.cli import app
+from homunculus.errors import DataError
+from homunculus.evaluation.datasets import DOCVQA, TEXTVQA
+from homunculus.evaluation.journal import Journal
+from homunculus.evaluation.sighting import sighting
+
+ROOT = Path(__file__).parents[1]
+COMMAND = importlib.import_module("homunculus.cli.evaluate")
+
+
+@dataclass(frozen=True)
+class Reply:
+    text: str
+    fixations: list[tuple[float, float]]
+    plan: SamplePlan | None
+    tokens: int = 2
+
+
+class Fake:
+    """Says what it was told to say, looks at (12, 22) and samples the left half of 80 x 60 px at 2 px a texel."""
+
+    def __init__(self, says: Callable[[str], str] = lambda question: "stop") -> None:
+        self.says, self.asked = says, list[tuple[str, str]]()
+        self.looks, self.closed = True, False
+
+    def answer(self, image: Path, question: str) -> Reply:
+        self.asked.append((image.name, question))
+        plan = SamplePlan.boxes(torch.tensor([[0.0, 0.0, 32.0, 32.0], [0.0, 32.0, 32.0, 64.0]]), 16)
+        if not self.looks:
+            return Reply(self.says(question), [], None)
+        return Reply(self.says(question), [(12.0, 22.0), (70.0, 50.0)], plan)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def run(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, ["evaluate", *map(str, arguments)], env={"COLUMNS": "200"})
+    return result.exit_code, result.stdout, result.stderr
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    answerer = Fake()
+    monkeypatch.setattr(COMMAND, "open_answerer", lambda model, **options: answerer)
+    return answerer
+
+
+def test_a_file_of_answers_is_judged(tmp_path: Path) -> None:
+    official.docvqa(tmp_path / "data")
+    answers = ["1.5mg", "r. j. reynolds", "2004", "yes"]
+    listed = [{"questionId": 100 + number, "answer": answer} for number, answer in enumerate(answers)]
+    official.write(tmp_path / "answers.json", listed)
+    out = tmp_path / "judged"
+    code, shown, errors = run(
+        "docvqa", "--data", tmp_path / "data", "--predictions", tmp_path / "answers.json", "--out", out
+    )
+    assert (code, errors.strip()) == (0, "")
+    assert "docvqa val: ANLS 0.7083 of 4 questions" in shown
+    assert "0.5000 to 0.9167 with 95% confidence, drawing pictures" in shown
+    assert [path.name for path in out.iterdir()] == ["result.json"]
+    result = json.loads((out / "result.json").read_text())
+    assert result["mean"] == pytest.approx(17 / 24)
+    assert result["scores"] == pytest.approx({"100": 5 / 6, "101": 1, "102": 0, "103": 1})
+    assert result["predictions"] == str(tmp_path / "answers.json")
+    code, shown, _ = run(
+        "docvqa", "--data", tmp_path / "data", "--predictions", tmp_path / "answers.json", "--limit", 2, "--out", out
+    )
+    assert (code, "ANLS 0.9167 of 2 questions" in shown) == (0, True)
+
+
+def test_a_model_is_asked_judged_and_watched(tmp_path: Path, fake: Fake) -> None:
+    official.textvqa(tmp_path / "data")
+    out = tmp_path / "asked"
+    code, shown, errors = run("textvqa", "--data", tmp_path / "data", "--model", "m", "--budget", 64, "--out", out)
+    assert (code, errors.strip()) == (0, "")
+    assert fake.asked[0] == ("000abc.jpg", "what does sign 0 say?")
+    assert fake.closed
+    assert {path.name for path in out.iterdir()} == {"answers.jsonl", "result.json", "submission.json"}
+    assert json.loads((out / "submission.json").read_text())[2] == {"question_id": 34602, "answer": "stop"}
+    result = json.loads((out / "result.json").read_text())
+    assert result["scores"] == pytest.approx({"34600": 1, "34601": 0, "34602": 0})
+    assert (result["model"], result["budget"]) == ("m", 64)
+    # Characters of "stop" in a box of 32 x 8 px are 8 px large, 4 px as sampled; 22 of its 32 columns lie in the half that was seen.
+    # Those of "STOP sign" in 40 x 16.5 px are 8.56 px, 4.28 as sampled; from 0.5 to 32 px 31.5 of 40.
+    assert result["seen"] == {"questions_with_boxes": 2, "first_fixation_in_box": 0.5, "box_legible": 0.0}
+    assert (
+        "of 2 answers whose box is known, first fixation in it: 50.0%; sampled at 8 px a character or more: 0.0%"
+        in shown
+    )
+    again = tmp_path / "again"
+    code, shown, errors = run(
+        "textvqa", "--data", tmp_path / "data", "--model", "m", "--px-per-character", 4, "--out", again
+    )
+    assert (code, errors.strip()) == (0, "")
+    seen = json.loads((again / "result.json").read_text())["seen"]
+    assert seen["box_legible"] == pytest.approx(
+        (22 / 32 + 25 / 32) / 2
+    )  # 31.5 of 40 px are the middles of 25 of 32 columns
+    fake.looks = False
+    code, shown, _ = run("textvqa", "--data", tmp_path / "data", "--model", "m", "--out", tmp_path / "whole")
+    assert (code, "whose box is known" in shown) == (0, False)
+    seen = json.loads((tmp_path / "whole" / "result.json").read_text())["seen"]
+    assert seen == {"questions_with_boxes": 0, "first_fixation_in_box": None, "box_legible": None}
+
+
+def test_a_run_goes_on_where_it_was_and_asks_nothing_twice(tmp_path: Path, fake: Fake) -> None:
+    official.docvqa(tmp_path / "data")
+    arguments = ("docvqa", "--data", tmp_path / "data", "--model", "m", "--out", tmp_path / "out")
+    journal = tmp_path / "out" / "answers.jsonl"
+
+    def dies(question: str) -> str:
+        if question.endswith("2?"):
+            raise KeyboardInterrupt
+        return "first"
+
+    fake.says = dies
+    assert run(*arguments)[0] != 0
+    assert len(journal.read_text().splitlines()) == 3
+    assert not (tmp_path / "out" / "result.json").exists()
+    # A kill while a line is written leaves a part of it.
+    with journal.open("a") as file:
+        file.write('{"id": 102, "answer": "br')
+    fake.says, fake.asked = lambda question: "second", []
+    code, shown, errors = run(*arguments)
+    assert (code, errors.strip()) == (0, "")
+    assert [question for _, question in fake.asked] == ["What is entry 2?", "What is entry 3?"]
+    assert [entry["answer"] for entry in json.loads((tmp_path / "out" / "submission.json").read_text())] == [
+        "first", "first", "second", "second",
+    ]  # fmt: skip
+    fake.asked = []
+    assert run(*arguments)[:2] == (code, shown)
+    assert fake.asked == []
+    # With more of the questions wanted than before, only those are asked.
+    assert run(*arguments, "--limit", 3)[0] == 0
+    assert fake.asked == []
+    code, _, errors = run(*arguments, "--budget", 10)
+    assert code == 2
+    assert "answers.jsonl is of another run: budget was None and is 10; give another folder, or delete it" in errors
+
+
+def test_a_killed_program_loses_no_answer(tmp_path: Path) -> None:
+    official.docvqa(tmp_path / "data")
+    journal = tmp_path / "out" / "answers.jsonl"
+    program = f"""
+import importlib, sys, time
+sys.path.insert(0, {str(ROOT / "tests")!r})
+from test_evaluate_cli import COMMAND, Fake, app
+def says(question):
+    if {{slow}} and question.endswith("2?"):
+        time.sleep(60)
+    return "yes"
+COMMAND.open_answerer = lambda model, **options: Fake(says)
+app(["evaluate", "docvqa", "--data", {str(tmp_path / "data")!r}, "--model", "m", "--out", {str(tmp_path / "out")!r}])
+"""
+    command = [sys.executable, "-c", program.replace("{slow}", "True")]
+    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and (not journal.exists() or journal.read_bytes().count(b"\n") < 3):
+        assert child.poll() is None
+        time.sleep(0.05)
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait(10)
+    assert len(journal.read_text().splitlines()) == 3
+    done = subprocess.run(
+        [sys.executable, "-c", program.replace("{slow}", "False")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line).get("id") for line in journal.read_text().splitlines()] == [None, 100, 101, 102, 103]
+
+
+def test_a_split_without_answers_gives_the_file_to_submit(tmp_path: Path, fake: Fake) -> None:
+    official.docvqa(tmp_path / "data", "test", "{}_v1.0.json")
+    out = tmp_path / "out"
+    code, shown, _ = run("docvqa", "--data", tmp_path / "data", "--split", "test", "--model", "m", "--out", out)
+    assert code == 0
+    assert "split test withholds its answers: submit submission.json. DocVQA comes from https://rrc" in shown
+    assert {path.name for path in out.iterdir()} == {"answers.jsonl", "submission.json"}
+    assert json.loads((out / "submission.json").read_text())[0] == {"questionId": 100, "answer": "stop"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (
+            (),
+            "give either --predictions FILE.json, answers in the official result format, or --model PATH, a folder with",
+        ),
+        (("--model", "m", "--predictions", "x.json"), "give either --predictions FILE.json"),
+        (("--predictions", "nowhere.json"), "No such file or directory: 'nowhere.json'"),
+        (("--model", "m", "--limit", "0"), "homunculus: limit is 0; it must be at least 1"),
+        (
+            ("--model", "m", "--split", "dev"),
+            "homunculus: split 'dev' is unknown to docvqa; choose one of train, val, test",
+        ),
+        (
+            ("--model", "m", "--split", "train"),
+            "holds no train_v1.0_withQT.json or train_v1.0.json; DocVQA comes from https",
+        ),
+        (
+            ("--model", "m", "--px-per-character", "nan"),
+            "homunculus: px per character is nan; it must be greater than 0",
+        ),
+    ],
+)
+def test_bad_arguments_are_refused_and_nothing_is_written(
+    arguments: tuple[str, ...], text: str, tmp_path: Path, fake: Fake
+) -> None:
+    official.docvqa(tmp_path / "data")
+    code, shown, errors = run("docvqa", "--data", tmp_path / "data", "--out", tmp_path / "out", *arguments)
+    assert (code, shown) == (2, "")
+    assert text in " ".join(errors.replace("│", " ").split())
+    assert not (tmp_path / "out").exists()
+    assert fake.asked == []
+
+
+def test_a_missing_picture_or_model_is_told_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from homunculus.errors import ModelError
+
+    def fails(model: str, **options: Any) -> None:
+        raise ModelError(f"{model} does not exist; give a folder that save_pretrained wrote")
+
+    monkeypatch.setattr(COMMAND, "open_answerer", fails)
+    official.docvqa(tmp_path / "data")
+    arguments = ("docvqa", "--data", tmp_path / "data", "--out", tmp_path / "out", "--model", "./m")
+    code, _, errors = run(*arguments)
+    assert (code, errors.strip()) == (2, "homunculus: ./m does not exist; give a folder that save_pretrained wrote")
+    (tmp_path / "data" / "documents" / "page0_1.png").unlink()
+    code, _, errors = run(*arguments)
+    assert code == 2
+    assert "homunculus: 1 pictures of docvqa are missing, such as" in errors
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_broken_journal_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    journal = Journal(path, {"model": "m"})
+    assert not path.exists()
+    journal.append({"id": 3, "answer": "é\n"})
+    journal.append({"id": 4, "answer": "b"})
+    assert Journal(path, {"model": "m"}).entries == journal.entries
+    whole = path.read_bytes()
+    for part in (whole[:5], b"", whole[: len(whole) - 1], whole + b"x" * 99):
+        path.write_bytes(part)
+        again = Journal(path, {"model": "m"})
+        again.append({"id": 9, "answer": "c"})
+        assert 9 in Journal(path, {"model": "m"}).entries
+        assert path.read_bytes().count(b"task") == 1
+        assert path.read_bytes().endswith(b'"c"}\n')
+    path.write_bytes(whole.replace(b'{"id": 3', b'{"id" 3'))
+    with pytest.raises(
+        DataError, match=r"answers.jsonl, line 2 is no answer of an earlier run .*; delete the file to start"
+    ):
+        Journal(path, {"model": "m"})
+    path.write_bytes(b'{"id": 3}\n')
+    with pytest.raises(DataError, match="line 1 is no answer of an earlier run"):
+        Journal(path, {"model": "m"})
+
+
+def test_sighting_is_the_share_of_the_box_that_is_fine_enough() -> None:
+    # 100 x 20 px hold 5 characters of 20 px; the left 40 px are sampled at 1 px a texel, the rest at 4 px.
+    fine = SamplePlan.boxes(torch.tensor([[100.0, 100.0, 140.0, 140.0]]), 40)
+    coarse = SamplePlan.boxes(torch.tensor([[0.0, 0.0, 160.0, 160.0], [160.0, 0.0, 320.0, 160.0]]), 40)
+    plan = SamplePlan.concatenate([fine, coarse])
+    box, answers = (100.0, 100.0, 200.0, 120.0), ["total", "total", "a much longer answer"]
+    near = pytest.approx(0.4, abs=1 / 32)
+    assert sighting(plan, [], [box], answers, 5.0).legible == 1  # 20 px at 4 px a texel are 5 texels
+    assert sighting(plan, [], [box], answers, 5.01).legible == near
+    assert sighting(plan, [], [box], answers, 20.0).legible == near
+    assert sighting(plan, [], [box], answers, 20.1).legible == 0
+    unseen = (
+        1000.0,
+        0.0,
+        1100.0,
+        60.0,
+    )  # nowhere sampled, and with it a character has 8000 / 5 square px: 40 px, 10 texels where a texel is 4 px
+    assert sighting(plan, [], [box, unseen], answers, 10.0).legible == pytest.approx(1 / 4)
+    assert sighting(plan, [], [box], answers).hit is None
+    assert sighting(plan, [(100, 120), (0, 0)], [unseen, box], answers).hit is True
+    assert sighting(plan, [(99, 120), (150, 110)], [unseen, box], answers).hit is False
+    with pytest.raises(DataError, match="0 boxes and 3 answers; a sighting needs at least one of each"):
+        sighting(plan, [], [], answers)
+    with pytest.raises(DataError, match="1 boxes and 1 answers"):
+        sighting(plan, [], [box], [""])
+
+
+@pytest.mark.parametrize("name", ["log_polar", "cortical", "quadtree"])
+def test_many_points_are_seen_as_each_alone_would_be(name: str) -> None:
+    size = (90, 120)
+    plan = getattr(layouts, name)(size, fixation=(40.0, 30.0), budget=40, patch_size=8)
+    points = torch.rand(60, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([140.0, 110.0])
+    together = steps_px(plan, points)
+    alone = [step_px(plan, (float(x), float(y))) for x, y in points]
+    assert together.tolist() == pytest.approx([float("inf") if step is None else step for step in alone])
+    if plan.texels is None:
+        flat = plan.to(dtype=torch.float64)
+        for point, step in zip(points.double(), together, strict=True):
+            within = []
+            for center, right, down, side in zip(flat.centers, flat.right, flat.down, flat.side_px, strict=True):
+                offset = point - center
+                across = (offset @ right) / (right @ right) / 8  # upright patches: right and down are perpendicular
+                along = (offset @ down) / (down @ down) / 8
+                if abs(across) <= 0.5 and abs(along) <= 0.5:
+                    within.append(float(side) / 8)
+            assert float(step) == pytest.approx(min(within, default=float("inf")))
+
+
+def test_every_data_set_can_be_evaluated() -> None:
+    from homunculus.evaluation.datasets import SOURCES
+
+    assert list(COMMAND.DATASETS) == list(SOURCES)
+    assert {DOCVQA.metric, TEXTVQA.metric} == {"ANLS", "accuracy"}
