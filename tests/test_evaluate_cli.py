@@ -279,11 +279,11 @@ def test_a_broken_journal_is_refused(tmp_path: Path) -> None:
         assert path.read_bytes().endswith(b'"c"}\n')
     path.write_bytes(whole.replace(b'{"id": 3', b'{"id" 3'))
     with pytest.raises(
-        DataError, match=r"answers.jsonl, line 2 is no answer of an earlier run .*; delete the file to start"
+        DataError, match=r"answers.jsonl, line 2 is no result of an earlier run .*; delete the file to start"
     ):
         Journal(path, {"model": "m"})
     path.write_bytes(b'{"id": 3}\n')
-    with pytest.raises(DataError, match="line 1 is no answer of an earlier run"):
+    with pytest.raises(DataError, match="line 1 is no result of an earlier run"):
         Journal(path, {"model": "m"})
 
 

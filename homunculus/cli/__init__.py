@@ -13,11 +13,8 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from bridge.errors import HomunculusError
-<<<<<<< HEAD
-from homunculus.cli.experiment import experiment
-=======
 from homunculus.cli.evaluate import evaluate
->>>>>>> judges
+from homunculus.cli.experiment import experiment
 from homunculus.cli.look import look, point_of, points_of
 from homunculus.cli.train import train
 from homunculus.cli.view import view
@@ -121,11 +118,8 @@ def compare(
 app.command()(look)
 app.command()(view)
 app.add_typer(train, name="train")
-<<<<<<< HEAD
 app.add_typer(experiment, name="experiment")
-=======
 app.add_typer(evaluate, name="evaluate")
->>>>>>> judges
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""Answers line by line in a file, so that a run that is stopped anywhere goes on where it was."""
+"""Results line by line in a file, so that a run that is stopped anywhere goes on where it was."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from homunculus.errors import DataError
 
 
 class Journal:
-    """One JSON object a line, in `path`: first the task, then an entry for each question, with its `id`.
+    """One JSON object a line, in `path`: first the task, then an entry for each piece of work, with its `id`.
 
     Opening it reads what an earlier run wrote; a last line without its end, which a kill leaves, is dropped. Nothing is written
     before the first entry. entries: what is known, by id. Raises DataError for a journal of another task, or one that is broken
@@ -20,7 +20,7 @@ class Journal:
 
     def __init__(self, path: Path, task: Mapping[str, Any]) -> None:
         self.path, self.task = path, dict(task)
-        self.entries: dict[int, dict[str, Any]] = {}
+        self.entries: dict[int | str, dict[str, Any]] = {}
         self._whole = 0
         if path.is_file():
             self._read()
@@ -39,14 +39,14 @@ class Journal:
 
     def _read(self) -> None:
         whole = self.path.read_bytes().rpartition(b"\n")[0]
-        lines: list[tuple[int, dict[str, Any]]] = []
+        lines: list[tuple[int | str, dict[str, Any]]] = []
         for number, line in enumerate(whole.splitlines(), 1):
             try:
                 found = json.loads(line)
                 lines.append((found["id"], found) if lines else (0, found["task"] | {}))
             except (ValueError, KeyError, TypeError) as error:
                 raise DataError(
-                    f"{self.path}, line {number} is no answer of an earlier run ({error!r}); delete the file to start again"
+                    f"{self.path}, line {number} is no result of an earlier run ({error!r}); delete the file to start again"
                 ) from None
         if lines:
             self._whole = len(whole) + 1

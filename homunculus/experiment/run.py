@@ -17,15 +17,15 @@ from bridge.errors import HomunculusError
 from bridge.open import Backend, open_unit
 from bridge.unit import TextureUnit
 from homunculus.bench.machine import describe
+from homunculus.evaluation.journal import Journal
 from homunculus.evaluation.needle import make_page
 from homunculus.evaluation.reader import Reader
-from homunculus.experiment.journal import Journal
 from homunculus.experiment.memory import peak_mib
 from homunculus.experiment.page import Seen, answered
 from homunculus.experiment.rows import PRIMARY, Row, rows
 from homunculus.metrics import measure
 
-COSTS = "costs.json"
+COSTS, JOURNAL = "costs.json", "journal.jsonl"
 QUESTIONS = 3  # a page
 REPEATS = 3
 # Pages of these sizes are asked only of what the sizes are about: whether the task separates, and the primary allocator.
@@ -66,6 +66,9 @@ class Work:
     seed: int
     rows: tuple[Row, ...]
 
+    def id(self, row: Row) -> str:
+        return f"{self.size_px}/{self.seed}/{row.name}"
+
 
 def works(preset: Preset) -> list[Work]:
     """Pages of all sizes in turn, so that what is stopped has seen some of each."""
@@ -99,15 +102,14 @@ def run(
         "pages": [chosen.size_px, chosen.pages, list(chosen.other_sizes_px), chosen.other_pages],
         "reader": digest(reader),
     }
-    journal = Journal(out, task)
-    done = {(line["size_px"], line["page"], line["row"]) for line in journal.lines}
+    journal = Journal(out / JOURNAL, task)
     with open_unit(backend) as unit:
         for work in track(works(chosen), "pages"):
-            todo = [row for row in work.rows if (work.size_px, work.seed, row.name) not in done]
+            todo = [row for row in work.rows if work.id(row) not in journal.entries]
             if todo:
                 _ask(journal, unit, reader, work, todo)
         costs = _costs(out, unit, reader, chosen, track)
-    return journal.lines, costs
+    return list(journal.entries.values()), costs
 
 
 def _ask(journal: Journal, unit: TextureUnit, reader: Reader, work: Work, todo: Iterable[Row]) -> None:
@@ -117,7 +119,7 @@ def _ask(journal: Journal, unit: TextureUnit, reader: Reader, work: Work, todo: 
                 line = answered(seen, row)
             except HomunculusError as error:
                 line = {"page": work.seed, "row": row.name, "reason": str(error)}
-            journal.add({"size_px": work.size_px, **line})
+            journal.append({"id": work.id(row), "size_px": work.size_px, **line})
 
 
 def _costs(out: Path, unit: TextureUnit, reader: Reader, preset: Preset, track: Track) -> dict[str, Any]:
