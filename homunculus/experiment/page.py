@@ -18,7 +18,7 @@ from homunculus import layouts
 from homunculus.baselines import Encoded, View, multiply_adds
 from homunculus.baselines.cost import pass_cost
 from homunculus.baselines.full import counted
-from homunculus.encoder import FoveatedViT
+from homunculus.encoder import Encoding, FoveatedViT
 from homunculus.evaluation.needle import Item, Page
 from homunculus.evaluation.reader import CELLS, Reader
 from homunculus.experiment.rows import Row
@@ -79,7 +79,8 @@ class Seen:
     def coarse(self) -> Tensor:
         """[N, D] tokens of the whole page in a grid of 16 x 16."""
         plan = layouts.grid(self.size, None, COARSE, self.patch_size)
-        return self.vits[False](self.sample(plan), plan, self.size).tokens
+        found: Encoding = self.vits[False](self.sample(plan), plan, self.size)
+        return found.tokens
 
     def relevance(self, item: int) -> Tensor:
         """[64, 64]: where the reader expects the value of an item, from the coarse pass; sums to 1."""
