@@ -123,6 +123,10 @@ class Decoder:
         begin, end = state.visual.start, state.visual.stop
         kept, extra = begin + cut.keep, state.x[:0] if cut.extra is None else cut.extra
         x = torch.cat([state.x[:begin], state.x[kept], extra, state.x[end:]])
+        if len(extra) and not pruning.renumbers:
+            raise ModelError(
+                f"pruning {pruning.name!r} adds {len(extra)} tokens, which have no position where the others keep theirs; let it renumber"
+            )
         if pruning.renumbers:
             positions = torch.arange(len(x), device=x.device)[None]
         else:

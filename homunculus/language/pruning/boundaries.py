@@ -17,7 +17,7 @@ def boundaries(layers: Sequence[int], of: int, depth: int) -> list[int]:
         found.append(max(round(layer * depth / of), found[-1] + 1 if found else 1))
     if found and found[-1] >= depth:
         raise ModelError(
-            f"the language model has {depth} layers and {len(found)} cuts, before layers {', '.join(map(str, found))}, do not fit; give "
-            "fewer layers to cut at"
+            f"the language model has {depth} layers and the {len(found)} cuts, before layers {', '.join(map(str, found))}, do not fit; "
+            "give fewer layers to cut at"
         )
     return found
