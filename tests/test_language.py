@@ -21,6 +21,7 @@ from homunculus.errors import ModelError, QueryError
 pytest.importorskip("transformers")
 
 from tiny_language import IMAGE, save, tiny_llava, tiny_qwen, tokenizer
+from tiny_models import tiny, write_tokenizer
 
 from homunculus.language import Answerer, Prompter
 from homunculus.language.llava import Llava
@@ -181,7 +182,32 @@ def test_the_question_places_the_fixation_and_the_notes_say_what_was_not_read() 
             seen = eye.answer(PICTURE, words, limit=1)
             assert seen.fixations[0] == pytest.approx(expected, abs=24)
             assert "there is no text encoder: of the words only places and colours are read" in seen.notes
-        assert eye.answer(PICTURE, "what is it?", limit=1).text == eye.answer(PICTURE, "what is it?", limit=1).text
+
+
+def test_words_are_lent_by_the_model_that_the_tower_was_taken_from(tmp_path: Path, folders: dict[str, Path]) -> None:
+    tiny("clip").save_pretrained(tmp_path)
+    write_tokenizer(tmp_path, "clip")
+    with Answerer.from_pretrained(folders["llava"], budget=20, backend="torch", texts=tmp_path) as eye:
+        seen = eye.eye.look(PICTURE, "a dog", 1)
+        assert seen.relevance is not None
+        assert "participatory" not in seen.relevance.inactive
+        assert "coarse" in seen.timings_ms
+        told = eye.answer(PICTURE, "a dog", limit=3)
+        assert not any("there is no text encoder" in note for note in told.notes)
+        plain = Llava(tiny_llava())
+        with hm.open_unit("torch") as unit, torch.no_grad():
+            lent, own = (seen_natively(speaker, unit, picture(32, 32)).tokens for speaker in (eye.speaker, plain))
+        torch.testing.assert_close(lent, own, rtol=0, atol=1e-5)
+    text = refusal(folders["qwen2_5_vl"], texts=tmp_path)
+    assert f"the vision tower of {tmp_path} is another one (model_type clip_vision_model, not qwen2_5_vl" in text
+
+
+@pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl"])
+def test_half_precision_answers(kind: str, folders: dict[str, Path]) -> None:
+    with Answerer.from_pretrained(folders[kind], budget=9, backend="torch", dtype=torch.bfloat16) as eye:
+        assert eye.speaker.decoder.head.weight.dtype == torch.bfloat16
+        for call in (eye.answer, eye.answer_whole):
+            assert call(PICTURE, "what is it?", limit=3).tokens in (9, 16, 64)
 
 
 def test_a_path_a_picture_and_its_pixels_are_one(tmp_path: Path, folders: dict[str, Path]) -> None:

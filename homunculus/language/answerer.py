@@ -15,7 +15,7 @@ from bridge.errors import PlanError
 from bridge.open import Backend
 from bridge.plan import SamplePlan
 from bridge.unit import Closing, Images, TextureUnit
-from homunculus.encoder import Encoding
+from homunculus.encoder import Encoding, TextEncoder
 from homunculus.errors import ModelError
 from homunculus.image import read_image
 from homunculus.language import load, pruning
@@ -23,6 +23,7 @@ from homunculus.language.decoder import Reading
 from homunculus.language.prompt import Prompter
 from homunculus.language.pruning import Pruning
 from homunculus.language.speaker import Sight, Speaker
+from homunculus.language.texts import lend_texts
 from homunculus.layouts.frame import whole
 from homunculus.look import picture_of
 from homunculus.loop import Homunculus
@@ -62,8 +63,8 @@ class Answerer(Closing):
     """Answers questions about pictures from exactly `budget` tokens, placed where the question needs them.
 
     speaker, prompter: the model and how it is asked; `from_pretrained` makes both. allocator, fixations, backend: as of `Homunculus`.
-    What the model's own vision tower can compare with the question's words places the fixations; a tower without texts, as LLaVA's
-    and Qwen's are, leaves places and colours in the words and what stands out by itself, and the answer's notes say so.
+    text: what compares the question's words with what the model's own vision tower sees. Towers come without one; then places and
+    colours in the words, and what stands out by itself, choose the fixations, and the answer's notes say so.
     pruning: a name or a method of `homunculus.language.pruning`. processor: makes the model's own, for `answer_whole`.
     Raises PlanError for a budget or fixations out of range, ModelError for a pruning that does not fit the model.
     """
@@ -79,6 +80,7 @@ class Answerer(Closing):
         unit: TextureUnit | None = None,
         backend: Backend | None = None,
         pruning: str | Pruning | None = None,
+        text: TextEncoder | None = None,
         processor: Callable[[], Any] | None = None,
     ) -> None:
         self.budget, self.fixations = whole("budget", budget), whole("fixations", fixations)
@@ -95,6 +97,7 @@ class Answerer(Closing):
             allocator=allocator,
             backend=backend,
             hidden=speaker.hidden,
+            text=text,
         )
 
     @classmethod
@@ -109,6 +112,7 @@ class Answerer(Closing):
         device: torch.device | str = "cpu",
         pruning: str | Pruning | None = None,
         template: str | None = None,
+        texts: str | Path | None = None,
         dtype: torch.dtype = torch.float32,
         attention: str = "sdpa",
         local_files_only: bool = False,
@@ -116,7 +120,8 @@ class Answerer(Closing):
         """From a folder or a hub name of a LLaVA or Qwen2.5-VL model with its tokenizer. Options as for the class.
 
         template: the prompt, with `{image}` and `{question}`; by default the tokenizer's chat template, or the one the model was
-        trained with. Raises ModelError, before anything is loaded where the path or the pruning is wrong; PlanError.
+        trained with. texts: a whole CLIP or SigLIP model, by folder or name, that the vision tower was taken from (`lend_texts`).
+        Raises ModelError, before anything is loaded where the pruning is wrong, and PlanError.
         """
         named = method(pruning)
         speaker = load.speaker(path, dtype=dtype, device=device, attention=attention, local_files_only=local_files_only)
@@ -131,6 +136,7 @@ class Answerer(Closing):
             fixations=fixations,
             backend=backend,
             pruning=named,
+            text=None if texts is None else lend_texts(speaker, texts, local_files_only=local_files_only),
             processor=lambda: load.processor(path, local_files_only=local_files_only),
         )
 
