@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -38,12 +38,17 @@ def model(name: str | Path, *, dtype: torch.dtype, attention: str, local_files_o
         if any(key.split(".")[0] == part for key in missing):
             setattr(loaded, part, None)
             missing = [key for key in missing if key.split(".")[0] != part]
+    check_whole(name, missing)
+    return loaded.eval()
+
+
+def check_whole(name: str | Path, missing: Sequence[str]) -> None:
+    """Raises ModelError where tensors are missing from a checkpoint: transformers would make them up."""
     if missing:
         raise ModelError(
             f"{name} lacks {len(missing)} of the tensors its config.json asks for, such as {', '.join(missing[:3])}; they would be "
             "random numbers: copy the folder again, whole, or load a model whose weights match its configuration"
         )
-    return loaded.eval()
 
 
 def normalisation(name: str | Path, *, local_files_only: bool) -> tuple[list[float] | None, list[float] | None]:

@@ -1,0 +1,196 @@
+"""A vision-language model that answers a question from what an eye saw of the picture."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from bridge.errors import PlanError
+from bridge.open import Backend
+from bridge.plan import SamplePlan
+from bridge.unit import Closing, Images, TextureUnit
+from homunculus.encoder import Encoding, TextEncoder
+from homunculus.errors import ModelError
+from homunculus.image import read_image
+from homunculus.language import load, pruning
+from homunculus.language.decoder import Reading
+from homunculus.language.prompt import Prompter
+from homunculus.language.pruning import Pruning
+from homunculus.language.speaker import Sight, Speaker
+from homunculus.language.texts import lend_texts
+from homunculus.layouts.frame import whole
+from homunculus.look import picture_of
+from homunculus.loop import Homunculus
+from homunculus.scene import Allocator
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What the model said of a picture, and from what.
+
+    fixations: (x, y) in pixels. plan: None where the whole image was shown. tokens: in the image's place; mean_tokens: the same, mean
+    over the language model's layers, which is less where some are pruned. notes: what the caller might not expect.
+    """
+
+    text: str
+    fixations: list[tuple[float, float]]
+    plan: SamplePlan | None
+    tokens: int
+    mean_tokens: float
+    notes: list[str] = field(default_factory=list)
+
+
+class Eye(Homunculus):
+    """An eye that also keeps the intermediates of its encoder which a language model reads."""
+
+    def __init__(self, *arguments: Any, hidden: Sequence[str] = (), **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.hidden = tuple(hidden)
+
+    def encoded(
+        self, pixels: Tensor, plans: Sequence[SamplePlan], size: tuple[int, int], hidden: Sequence[str] = ()
+    ) -> list[Encoding]:
+        return super().encoded(pixels, plans, size, (*hidden, *self.hidden))
+
+
+class Answerer(Closing):
+    """Answers questions about pictures from exactly `budget` tokens, placed where the question needs them.
+
+    speaker, prompter: the model and how it is asked; `from_pretrained` makes both. allocator, fixations, backend: as of `Homunculus`.
+    text: what compares the question's words with what the model's own vision tower sees. Towers come without one; then places and
+    colours in the words, and what stands out by itself, choose the fixations, and the answer's notes say so.
+    pruning: a name or a method of `homunculus.language.pruning`. processor: makes the model's own, for `answer_whole`.
+    Raises PlanError for a budget or fixations out of range, ModelError for a pruning that does not fit the model.
+    """
+
+    def __init__(
+        self,
+        speaker: Speaker,
+        prompter: Prompter,
+        *,
+        budget: int = 273,
+        allocator: str | Allocator = "foveated_pyramid",
+        fixations: int = 1,
+        unit: TextureUnit | None = None,
+        backend: Backend | None = None,
+        pruning: str | Pruning | None = None,
+        text: TextEncoder | None = None,
+        processor: Callable[[], Any] | None = None,
+    ) -> None:
+        self.budget, self.fixations = whole("budget", budget), whole("fixations", fixations)
+        if budget <= speaker.special:
+            raise PlanError(f"budget is {budget} and {speaker.special} of them see no place of their own; give more")
+        self.speaker, self.prompter, self.processor = speaker, prompter, processor
+        self.pruning = method(pruning)
+        if self.pruning is not None:
+            speaker.decoder.check(self.pruning, speaker.axes)
+        self.eye = Eye(
+            unit,
+            speaker.encoder,
+            budget=budget - speaker.special,
+            allocator=allocator,
+            backend=backend,
+            hidden=speaker.hidden,
+            text=text,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        path: str | Path,
+        *,
+        budget: int = 273,
+        allocator: str | Allocator = "foveated_pyramid",
+        fixations: int = 1,
+        backend: Backend | None = None,
+        device: torch.device | str = "cpu",
+        pruning: str | Pruning | None = None,
+        template: str | None = None,
+        texts: str | Path | None = None,
+        dtype: torch.dtype = torch.float32,
+        attention: str = "sdpa",
+        local_files_only: bool = False,
+    ) -> Self:
+        """From a folder or a hub name of a LLaVA or Qwen2.5-VL model with its tokenizer. Options as for the class.
+
+        template: the prompt, with `{image}` and `{question}`; by default the tokenizer's chat template, or the one the model was
+        trained with. texts: a whole CLIP or SigLIP model, by folder or name, that the vision tower was taken from (`lend_texts`).
+        Raises ModelError, before anything is loaded where the pruning is wrong, and PlanError.
+        """
+        named = method(pruning)
+        speaker = load.speaker(path, dtype=dtype, device=device, attention=attention, local_files_only=local_files_only)
+        tokenizer = load.tokenizer(path, local_files_only=local_files_only)
+        if template is None and not tokenizer.chat_template:
+            template = speaker.template
+        return cls(
+            speaker,
+            Prompter(tokenizer, int(speaker.model.config.image_token_id), template),
+            budget=budget,
+            allocator=allocator,
+            fixations=fixations,
+            backend=backend,
+            pruning=named,
+            text=None if texts is None else lend_texts(speaker, texts, local_files_only=local_files_only),
+            processor=lambda: load.processor(path, local_files_only=local_files_only),
+        )
+
+    def answer(self, image: str | os.PathLike[str] | Images, question: str, *, limit: int = 32) -> Answer:
+        """Looks at a picture, a path or [H, W, 3] as for `Homunculus.look`, where the question says; says `limit` tokens or less.
+
+        Raises QueryError for a question that says nothing, and what `Homunculus.look` raises.
+        """
+        limit, ids = whole("limit", limit), self.prompter.ids(question)
+        seen = self.eye.look(image, question, self.fixations)
+        encoding = seen.glimpses[-1].encoding
+        assert encoding is not None
+        with torch.no_grad():
+            sight = self.speaker.sight(encoding, seen.plan, (seen.image.shape[0], seen.image.shape[1]))
+        reading = self.read(ids, sight)
+        return Answer(
+            self._said(reading, limit), seen.fixations, seen.plan, len(sight.tokens), reading.mean_tokens, seen.notes
+        )
+
+    def answer_whole(self, image: str | os.PathLike[str] | Images, question: str, *, limit: int = 32) -> Answer:
+        """The same from the whole picture, as the model's own processor and forward take it, with pruning where it is asked for.
+
+        Raises ModelError where there is no processor, or it cannot be loaded.
+        """
+        limit, ids = whole("limit", limit), self.prompter.ids(question)
+        if self.processor is None:
+            raise ModelError("there is no processor for whole images; give one, or load the model with from_pretrained")
+        picture = picture_of(read_image(image) if isinstance(image, str | os.PathLike) else image)
+        inputs = self.processor()(images=picture, return_tensors="pt")
+        device = self.speaker.decoder.head.weight.device
+        with torch.no_grad():
+            sight = self.speaker.whole({name: value.to(device) for name, value in inputs.items()})
+        reading = self.read(ids, sight)
+        return Answer(self._said(reading, limit), [], None, len(sight.tokens), reading.mean_tokens)
+
+    def read(self, ids: tuple[Tensor, Tensor], sight: Sight) -> Reading:
+        """The prompt, tokens before and after the image as `Prompter.ids` gives them, read with what was seen in between."""
+        decoder, device = self.speaker.decoder, sight.tokens.device
+        with torch.no_grad():
+            before, after = (decoder.model.embed_tokens(part.to(device)) for part in ids)
+        prompt = torch.cat([before, sight.tokens.to(before.dtype), after])
+        visual = range(len(before), len(before) + len(sight.tokens))
+        return decoder.read(prompt, sight.positions(len(before), len(after)), visual, self.pruning)
+
+    def _said(self, reading: Reading, limit: int) -> str:
+        tokenizer, configured = self.prompter.tokenizer, self.speaker.model.generation_config.eos_token_id
+        stop = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])} - {None}
+        said = self.speaker.decoder.greedy(reading, stop, limit)
+        return str(tokenizer.decode(said, skip_special_tokens=True)).strip()
+
+    def close(self) -> None:
+        self.eye.close()
+
+
+def method(wanted: str | Pruning | None) -> Pruning | None:
+    """A pruning method by its name, or as it is."""
+    return pruning.get(wanted) if isinstance(wanted, str) else wanted

@@ -1,0 +1,66 @@
+"""What differs between vision-language models. One subclass of `Speaker` in one file adds a model type."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from bridge.plan import SamplePlan
+from homunculus.encoder import Encoding, FoveatedViT
+from homunculus.language.decoder import Decoder
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """An image as the language model takes it. tokens: [N, D]. places: int [A, N] their positions from where the image begins, for
+    A = 1 or 3 axes (time, row, column). length: by how much the image moves the text behind it.
+    """
+
+    tokens: Tensor
+    places: Tensor
+    length: int
+
+    def positions(self, before: int, after: int) -> Tensor:
+        """int [A, before + N + after] the positions of a prompt with so many text tokens before and after the image."""
+        axes, device = len(self.places), self.places.device
+        first = torch.arange(before, device=device).expand(axes, -1)
+        last = torch.arange(after, device=device).expand(axes, -1) + before + self.length
+        return torch.cat([first, self.places + before, last], 1)
+
+
+class Speaker(ABC):
+    """One kind of vision-language model: its eye, its decoder, and how what the one saw is put to the other.
+
+    hidden: intermediates of the encoder that `sight` reads. special: tokens that `sight` adds to the footprints' own. axes: of positions.
+    template: the prompt, with `{image}` and `{question}`, for folders without a chat template of their own.
+    """
+
+    model_types: ClassVar[tuple[str, ...]]
+    loader: ClassVar[str]  # the class in transformers
+    template: ClassVar[str]
+    axes: ClassVar[int] = 1
+    hidden: tuple[str, ...] = ()
+    special = 0
+
+    def __init__(self, model: Any, mean: Sequence[float] | None = None, std: Sequence[float] | None = None) -> None:
+        self.model = model
+        self.encoder = FoveatedViT(self.tower(model), mean=mean, std=std)
+        self.decoder = Decoder(model.model.language_model, model.lm_head)
+
+    @staticmethod
+    @abstractmethod
+    def tower(model: Any) -> Any:
+        """The vision tower."""
+
+    @abstractmethod
+    def sight(self, encoding: Encoding, plan: SamplePlan, size: tuple[int, int]) -> Sight:
+        """What the encoder made of a plan's patches, of an image of `size` (height, width), for the language model."""
+
+    @abstractmethod
+    def whole(self, inputs: Mapping[str, Tensor]) -> Sight:
+        """The same of a whole image as the model's own processor prepares it, by the model's own forward."""

@@ -1,0 +1,405 @@
+"""PyramidDrop, FastV and SparseVLM against attention maps of transformers' eager model and slow loops, and decoding after them."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from homunculus.errors import ModelError
+
+pytest.importorskip("transformers")
+
+from tiny_language import IMAGE, TEXT, tiny_llava, tiny_qwen, tokenizer
+from tiny_models import randomised
+
+from homunculus.language import Answerer, Decoder, Prompter, pruning
+from homunculus.language.llava import Llava
+from homunculus.language.pruning import KEEP, Cut, FastV, Pruning, PyramidDrop, SparseVLM, Stage
+from homunculus.language.pruning.boundaries import boundaries
+from homunculus.language.pruning.density_peaks import density_peaks
+from homunculus.language.pruning.sparse_vlm import raters
+from homunculus.language.qwen2_5_vl import Qwen25VL
+
+BEFORE, COUNT, AFTER = 3, 60, 7
+VISUAL = range(BEFORE, BEFORE + COUNT)
+METHODS = [
+    PyramidDrop(),
+    FastV(layer=3, drop=0.6),
+    SparseVLM(keep=(300, 200, 110)),
+    SparseVLM(keep=(66, 30, 17), recycle=False),
+]
+EVERYTHING = [PyramidDrop(ratios=(1, 1, 1)), FastV(drop=0), SparseVLM(keep=(576, 576, 576)), None]
+
+
+@cache
+def language_model(kind: str = "llama", depth: int = 8, attention: str = "sdpa") -> Any:
+    import transformers as t
+
+    config = {"llama": t.LlamaConfig, "qwen2": t.Qwen2Config}[kind](**TEXT, num_hidden_layers=depth)
+    classes: dict[str, Any] = {"llama": t.LlamaForCausalLM, "qwen2": t.Qwen2ForCausalLM}
+    return randomised(classes[kind]._from_config(config, attn_implementation=attention))
+
+
+def decoder(kind: str = "llama", depth: int = 8, attention: str = "sdpa") -> Decoder:
+    whole = language_model(kind, depth, attention)
+    return Decoder(whole.model, whole.lm_head)
+
+
+def prompt(seed: int = 0, count: int = COUNT) -> Tensor:
+    return torch.randn(BEFORE + count + AFTER, 32, generator=torch.Generator().manual_seed(seed))
+
+
+def in_order(embeddings: Tensor) -> Tensor:
+    return torch.arange(len(embeddings))[None]
+
+
+@dataclass
+class Recorded:
+    """A method whose cuts are kept, by layer."""
+
+    method: Pruning
+    cuts: dict[int, Cut] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.method.name
+
+    @property
+    def renumbers(self) -> bool:
+        return self.method.renumbers
+
+    def check(self, depth: int) -> None:
+        self.method.check(depth)
+
+    def prune(self, stage: Stage) -> Cut | None:
+        cut = self.method.prune(stage)
+        if cut is not None:
+            self.cuts[stage.layer] = cut
+        return cut
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("kind", ["llama", "qwen2"])
+@pytest.mark.parametrize("method", EVERYTHING)
+@torch.no_grad()
+def test_what_keeps_everything_changes_nothing(kind: str, attention: str, method: Pruning | None) -> None:
+    x, whole = prompt(), language_model(kind)
+    reading = decoder(kind, attention=attention).read(x, in_order(x), VISUAL, method)
+    own = whole(inputs_embeds=x[None]).logits[0]
+    assert own.std() > 0.1
+    torch.testing.assert_close(whole.lm_head(reading.hidden), own, rtol=0, atol=1e-4)
+    assert reading.mean_tokens == COUNT
+    assert reading.following == [len(x)] * 8
+
+
+# Which tokens are kept: transformers' own attention, of runs of its own layers
+
+
+def segment(start: int, stop: int, x: Tensor, positions: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Layers start to stop of the eager model on [S, D]: their output, and each one's attention [heads, S, S]."""
+    part = copy.deepcopy(language_model(attention="eager").model)
+    part.layers, part.norm = part.layers[start:stop], torch.nn.Identity()
+    part.config.num_hidden_layers = stop - start
+    told = {
+        "position_ids": positions,
+        "attention_mask": torch.ones(1, len(x)),
+    }  # else gaps in positions part it into documents
+    seen = part(inputs_embeds=x[None], **told, use_cache=False, output_attentions=True)
+    return seen.last_hidden_state[0], [attention[0] for attention in seen.attentions]
+
+
+def highest(scores: list[float], count: int) -> list[int]:
+    return sorted(sorted(range(len(scores)), key=lambda index: -scores[index])[:count])
+
+
+def mean_score(attention: Tensor, rows: list[int], visual: range) -> list[float]:
+    """By explicit loops over heads and rows, in float64."""
+    values = attention.double().tolist()
+    return [
+        sum(values[head][row][token] for head in range(len(values)) for row in rows) / (len(values) * len(rows))
+        for token in visual
+    ]
+
+
+@torch.no_grad()
+def test_pyramid_drop_keeps_what_the_next_layers_attention_of_the_last_token_says() -> None:
+    x, visual = prompt(), VISUAL
+    recorded = Recorded(PyramidDrop())
+    reading = decoder().read(x, in_order(x), visual, recorded)
+    assert sorted(recorded.cuts) == [2, 4, 6]
+    origin = list(range(COUNT))
+    for start, stop, count in ((0, 2, 30), (2, 4, 15), (4, 6, 7)):
+        x, _ = segment(start, stop, x, in_order(x))
+        _, (attention,) = segment(stop, stop + 1, x, in_order(x))
+        keep = highest(mean_score(attention, [len(x) - 1], visual), count)
+        assert recorded.cuts[stop].keep.tolist() == keep
+        origin = [origin[index] for index in keep]
+        assert reading.visual[stop].tolist() == reading.visual[stop + 1].tolist() == origin
+        x = torch.cat([x[:BEFORE], x[[BEFORE + index for index in keep]], x[visual.stop :]])
+        visual = range(BEFORE, BEFORE + count)
+    own, _ = segment(6, 8, x, in_order(x))
+    torch.testing.assert_close(reading.hidden, language_model().model.norm(own), rtol=0, atol=1e-4)
+    assert reading.following == [70, 70, 40, 40, 25, 25, 17, 17]
+
+
+@torch.no_grad()
+def test_fastv_keeps_what_the_attention_of_the_layer_before_says_where_it_stood() -> None:
+    x = prompt(1)
+    recorded = Recorded(FastV(layer=3, drop=0.6))
+    reading = decoder().read(x, in_order(x), VISUAL, recorded)
+    x, attentions = segment(0, 3, x, in_order(x))
+    keep = highest(mean_score(attentions[-1], [len(x) - 1], VISUAL), 24)
+    assert {layer: cut.keep.tolist() for layer, cut in recorded.cuts.items()} == {3: keep}
+    rows = [*range(BEFORE), *(BEFORE + index for index in keep), *range(VISUAL.stop, len(x))]
+    own, _ = segment(3, 8, x[rows], torch.tensor([rows]))
+    torch.testing.assert_close(reading.hidden, language_model().model.norm(own), rtol=0, atol=1e-4)
+    assert reading.following == [70] * 8
+    renumbered, _ = segment(3, 8, x[rows], in_order(x[rows]))
+    assert (reading.hidden - language_model().model.norm(renumbered)).abs().max() > 1e-2
+
+
+def slow_raters(embeddings: Tensor) -> list[int]:
+    text = range(VISUAL.stop, len(embeddings))
+    share = [0.0] * len(text)
+    for token in VISUAL:
+        weights = [float(torch.exp(embeddings[token].double() @ embeddings[word].double())) for word in text]
+        share = [old + weight / sum(weights) / COUNT for old, weight in zip(share, weights, strict=True)]
+    return [word for word, value in zip(text, share, strict=True) if value > sum(share) / len(share)]
+
+
+def slow_density_peaks(points: Tensor, clusters: int) -> Tensor:
+    points, count = points.double(), len(points)
+    distance = [[float((a - b).norm()) / points.shape[1] ** 0.5 for b in points] for a in points]
+    density = [float(torch.tensor([-(d**2) for d in sorted(row)[:clusters]]).mean().exp()) for row in distance]
+    worth = []
+    for i in range(count):
+        denser = [distance[i][j] for j in range(count) if (density[j], -j) > (density[i], -i)]
+        worth.append(density[i] * (min(denser) if denser else max(map(max, distance))))
+    centers = sorted(range(count), key=lambda index: -worth[index])[:clusters]
+    members: list[list[int]] = [[] for _ in centers]
+    for i in range(count):
+        home = centers.index(i) if i in centers else min(range(clusters), key=lambda c: distance[i][centers[c]])
+        members[home].append(i)
+    return torch.stack([points[rows].mean(0) for rows in members]).float()
+
+
+@pytest.mark.parametrize("recycle", [True, False])
+@torch.no_grad()
+def test_sparse_vlm_keeps_what_the_raters_attend_to_and_recycles_the_next_best(recycle: bool) -> None:
+    x, visual = prompt(2), VISUAL
+    rating = slow_raters(x)
+    assert 0 < len(rating) < AFTER
+    recorded = Recorded(SparseVLM(keep=(300, 200, 110), recycle=recycle))
+    reading = decoder().read(x, in_order(x), visual, recorded)
+    assert sorted(recorded.cuts) == [1, 2, 4]
+    counts = []
+    for start, stop, count in ((0, 1, 31), (1, 2, 21), (2, 4, 11)):
+        shift = len(visual) - COUNT
+        x, attentions = segment(start, stop, x, in_order(x))
+        score = mean_score(attentions[-1], [row + shift for row in rating], visual)
+        keep = highest(score, count)
+        assert recorded.cuts[stop].keep.tolist() == keep
+        extra = x[:0]
+        if recycle:
+            dropped = [index for index in range(len(score)) if index not in keep]
+            again = highest([score[index] for index in dropped], int(0.3 * len(dropped)) + 1)
+            extra = slow_density_peaks(x[[BEFORE + dropped[index] for index in again]], int(len(again) / 10) + 1)
+        x = torch.cat([x[:BEFORE], x[[BEFORE + index for index in keep]], extra, x[visual.stop :]])
+        visual = range(BEFORE, BEFORE + count + len(extra))
+        counts.append(len(visual))
+        assert reading.visual[stop][len(keep) :].tolist() == [-1] * len(extra)
+    own, _ = segment(4, 8, x, in_order(x))
+    torch.testing.assert_close(reading.hidden, language_model().model.norm(own), rtol=0, atol=1e-4)
+    assert reading.mean_tokens == (COUNT + counts[0] + 2 * counts[1] + 4 * counts[2]) / 8
+
+
+def test_density_peaks_are_those_of_an_explicit_loop() -> None:
+    generator = torch.Generator().manual_seed(0)
+    for count, clusters in ((1, 1), (9, 1), (12, 2), (40, 5), (25, 3)):
+        points = torch.randn(count, 6, generator=generator)
+        torch.testing.assert_close(density_peaks(points, clusters), slow_density_peaks(points, clusters))
+    blobs = torch.cat(
+        [torch.randn(20, 2, generator=generator) * 0.05 + at for at in (torch.zeros(2), torch.tensor([9.0, 9]))]
+    )
+    found = density_peaks(blobs, 2).sort(0).values
+    torch.testing.assert_close(found, torch.stack([blobs[:20].mean(0), blobs[20:].mean(0)]))
+
+
+def test_where_one_word_or_equal_words_follow_all_of_them_rate() -> None:
+    x = torch.randn(5, 4)
+    assert raters(x, range(4)).tolist() == [4]
+    assert raters(torch.cat([x, x[4:], x[4:]]), range(4)).tolist() == [4, 5, 6]
+
+
+# How many tokens, over the depth
+
+
+@pytest.mark.parametrize(
+    ("method", "mean"),
+    [
+        (PyramidDrop(), 576 * 0.46875),
+        (FastV(), (2 * 576 + 30 * 288) / 32),
+        *((SparseVLM(KEEP[nominal], recycle=False), mean) for nominal, mean in {192: 202.75, 128: 140.8, 96: 110.3, 64: 79.2}.items()),
+        *((SparseVLM(KEEP[nominal]), mean) for nominal, mean in {192: 206.5, 128: 145.4, 96: 114.1, 64: 82.3}.items()),
+    ],
+)  # fmt: skip
+def test_the_mean_over_32_layers_is_the_published_one(method: Pruning, mean: float) -> None:
+    x = prompt(count=576)
+    reading = decoder(depth=32).read(x, in_order(x), range(BEFORE, BEFORE + 576), method)
+    assert reading.mean_tokens == pytest.approx(mean, abs=0.05)
+
+
+def test_over_four_equal_stages_pyramid_drop_leaves_46_9_percent() -> None:
+    x = prompt(count=64)
+    reading = decoder(depth=4).read(x, in_order(x), range(BEFORE, BEFORE + 64), pruning.get("pyramid_drop"))
+    assert [len(origin) for origin in reading.visual] == [64, 32, 16, 8]
+    assert reading.mean_tokens / 64 == 0.46875
+
+
+def test_layers_and_counts_are_in_proportion_to_the_model() -> None:
+    assert boundaries((8, 16, 24), 32, 32) == [8, 16, 24]
+    assert boundaries((8, 16, 24), 32, 40) == [10, 20, 30]
+    assert boundaries((8, 16, 24), 32, 28) == [7, 14, 21]
+    assert boundaries((3, 7, 16), 32, 32) == [3, 7, 16]
+    assert boundaries((3, 7, 16), 32, 4) == [1, 2, 3]
+    x = prompt(count=273)
+    reading = decoder(depth=32).read(x, in_order(x), range(BEFORE, BEFORE + 273), SparseVLM(recycle=False))
+    assert sorted({len(origin) for origin in reading.visual}) == [52, 95, 142, 273]
+
+
+# Decoding: layers of different lengths, against reading everything again without a cache
+
+
+@torch.no_grad()
+def from_scratch(x: Tensor, cuts: dict[int, Cut], renumbers: bool) -> Tensor:
+    """[S, V] logits by explicit Llama layers on a whole sequence, the visual tokens cut as recorded. No module of attention is called."""
+    whole = language_model()
+    positions, visual = torch.arange(len(x)), VISUAL
+    for index, layer in enumerate(whole.model.layers):
+        if index in cuts:
+            keep, extra = visual.start + cuts[index].keep, cuts[index].extra
+            extra = x[:0] if extra is None else extra
+            x = torch.cat([x[: visual.start], x[keep], extra, x[visual.stop :]])
+            places = torch.cat([positions[: visual.start], positions[keep], positions[visual.stop :]])
+            positions = torch.arange(len(x)) if renumbers else places
+            visual = range(visual.start, visual.start + len(keep) + len(extra))
+        h = x * torch.rsqrt((x**2).mean(-1, keepdim=True) + 1e-6) * layer.input_layernorm.weight
+        parts = layer.self_attn
+        angle = positions[:, None] / 10000 ** (torch.arange(4) / 4)
+        turn = torch.complex(angle.cos(), angle.sin())[:, None]
+        query, key, value = (linear(h).view(len(x), -1, 8) for linear in (parts.q_proj, parts.k_proj, parts.v_proj))
+        query, key = (torch.complex(part[..., :4], part[..., 4:]) * turn for part in (query, key))
+        seen = []
+        for head in range(4):
+            score = (query[:, head] @ key[:, head // 2].conj().T).real / 8**0.5
+            score = score.masked_fill(torch.ones_like(score, dtype=torch.bool).triu(1), float("-inf"))
+            seen.append(score.softmax(-1) @ value[:, head // 2])
+        x = x + parts.o_proj(torch.cat(seen, -1))
+        h = x * torch.rsqrt((x**2).mean(-1, keepdim=True) + 1e-6) * layer.post_attention_layernorm.weight
+        x = x + layer.mlp.down_proj(torch.nn.functional.silu(layer.mlp.gate_proj(h)) * layer.mlp.up_proj(h))
+    x = x * torch.rsqrt((x**2).mean(-1, keepdim=True) + 1e-6) * whole.model.norm.weight
+    return whole.lm_head(x)
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("method", [*METHODS, FastV(drop=0)])
+@torch.no_grad()
+def test_decoding_with_caches_of_different_lengths_is_reading_everything_again(method: Pruning, attention: str) -> None:
+    x, run = prompt(3), decoder(attention=attention)
+    recorded = Recorded(method)
+    reading = run.read(x, in_order(x), VISUAL, recorded)
+    lengths = {layer.keys.shape[-2] for layer in reading.cache.layers}
+    assert len(lengths) == len({len(origin) for origin in reading.visual})
+    assert method == FastV(drop=0) or len(lengths) > 1
+    said = run.greedy(reading, set(), 6)
+    assert len(said) == 6
+    again = torch.cat([x, run.model.embed_tokens(torch.tensor(said))])
+    own = from_scratch(again, recorded.cuts, method.renumbers)[-7:]
+    assert own.argmax(-1)[:6].tolist() == said
+    reading = run.read(x, in_order(x), VISUAL, method)
+    steps = [run.step(reading, token) for token in said]
+    torch.testing.assert_close(torch.stack(steps), own[1:], rtol=0, atol=1e-4)
+    if len(lengths) > 1 and all(cut.extra is None for cut in recorded.cuts.values()):
+        wrong = from_scratch(again, recorded.cuts, not method.renumbers)[-7:]
+        assert (own - wrong).abs().max() > 1e-2, "the test should notice wrong positions"
+
+
+def test_an_end_is_not_said() -> None:
+    x, run = prompt(3), decoder()
+    said = run.greedy(run.read(x, in_order(x), VISUAL), set(), 6)
+    assert run.greedy(run.read(x, in_order(x), VISUAL), {said[3]}, 6) == said[: said.index(said[3])]
+
+
+# In an answerer, and what does not fit
+
+
+def answerer(speaker: Any, method: Any) -> Answerer:
+    return Answerer(speaker, Prompter(tokenizer(), IMAGE, speaker.template), budget=20, backend="torch", pruning=method)
+
+
+@pytest.mark.parametrize("name", list(pruning.registry))
+def test_rivals_run_on_foveated_tokens_and_on_whole_images(name: str) -> None:
+    picture = torch.randint(0, 256, (48, 48, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    with answerer(Llava(tiny_llava()), name) as eye:
+        seen = eye.answer(picture, "what is it?", limit=3)
+        assert seen.tokens == 20
+        assert 5 < seen.mean_tokens < 20
+        sight = eye.speaker.whole({"pixel_values": torch.randn(1, 3, 32, 32)})
+        ids = eye.prompter.ids("what is it?")
+        assert 4 < eye.read(ids, sight).mean_tokens < len(sight.tokens) == 16
+
+
+class EveryOther:
+    name, renumbers = "every_other", False
+
+    def check(self, depth: int) -> None:
+        """Fits every depth."""
+
+    def prune(self, stage: Stage) -> Cut | None:
+        return Cut(torch.arange(0, len(stage.visual), 2)) if stage.layer == 1 else None
+
+
+@torch.no_grad()
+def test_a_method_of_ones_own_and_positions_of_three_axes() -> None:
+    picture = torch.zeros(48, 48, 3, dtype=torch.uint8)
+    with answerer(Qwen25VL(tiny_qwen()), EveryOther()) as eye:
+        assert eye.answer(picture, "what is it?", limit=3).mean_tokens == 20 * (1 + 0.5 + 0.5) / 3
+        x, positions = prompt(), torch.arange(BEFORE + COUNT + AFTER).repeat(3, 1) * torch.tensor([[1], [2], [3]])
+        reading = eye.speaker.decoder.read(x, positions, VISUAL, EveryOther())
+        assert reading.following == [3 * (len(x) - 1) + 1] * 3
+    with pytest.raises(
+        ModelError, match="pruning 'pyramid_drop' counts positions anew, and here they are rows and col"
+    ):
+        answerer(Qwen25VL(tiny_qwen()), PyramidDrop(layers=(1, 2), ratios=(0.5, 0.2), depth=3))
+
+
+class Inventive(EveryOther):
+    def prune(self, stage: Stage) -> Cut | None:
+        return Cut(torch.arange(2), stage.hidden[:1])
+
+
+@pytest.mark.parametrize(
+    ("call", "text"),
+    [
+        (lambda: pruning.get("magic"), "pruning 'magic' is unknown; choose one of pyramid_drop, fastv, sparse_vlm"),
+        (lambda: FastV(layer=0), "FastV cuts before layer 0 the share 0.5; give a layer of at least 1"),
+        (lambda: FastV(drop=1), "FastV cuts before layer 2 the share 1; give"),
+        (lambda: PyramidDrop(ratios=(0.5, 0.25)), r"layers \(8, 16, 24\) of 32 and ratios \(0.5, 0.25\); give one ratio a layer"),
+        (lambda: PyramidDrop(ratios=(0.5, 0.6, 0.1)), "ratios from 1 downwards"),
+        (lambda: PyramidDrop(layers=(8, 8, 24)), "layers rising from 1"),
+        (lambda: SparseVLM(keep=(3, 2)), r"SparseVLM keeps \(3, 2\) of 576 after layers \(2, 6, 15\) of 32"),
+        (lambda: SparseVLM(keep=(3, 2, 0)), "give one count of at least 1 a layer"),
+        (lambda: decoder(depth=2).check(FastV(), 1), "has 2 layers; give layer=1 or less"),
+        (lambda: decoder(depth=2).check(PyramidDrop(), 1), "has 2 layers and the 3 cuts, before layers 1, 2, 3,"),
+        (lambda: decoder().read(prompt(), in_order(prompt()), VISUAL, Inventive()), "every_other' adds 1 tokens, which have no position"),
+    ],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused(call: Any, text: str) -> None:
+    with pytest.raises(ModelError, match=text):
+        call()

@@ -1,0 +1,86 @@
+"""Vision-language models with a few random weights, saved with a tokenizer as transformers saves them."""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from tiny_models import SQUARE, randomised, tiny
+
+IMAGE, VOCABULARY = 9, 64
+WORDS = (
+    "<unk>", "<s>", "</s>", "<pad>", "USER", "ASSISTANT", ":", "Answer", "the", "<image>", "question", "using", "a", "single", "word", "or",
+    "phrase", ".", "what", "is", "red", "top", "left", "?", "total", "<video>", "<start>", "<end>",
+)  # fmt: skip
+TEXT: dict[str, Any] = {
+    "hidden_size": 32, "num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 48, "vocab_size": VOCABULARY,
+    "bos_token_id": 1, "eos_token_id": 2, "pad_token_id": 3,
+}  # fmt: skip
+
+
+@cache
+def tiny_llava(
+    tower: str = "clip",
+    layer: int | tuple[int, ...] = -2,
+    strategy: str = "default",
+    text: str = "llama",
+    depth: int = 4,
+) -> Any:
+    """LLaVA of a tower of 4 x 4 patches of 8 px, 3 layers. Cached: do not change it."""
+    import transformers as t
+
+    vision = {"clip": t.CLIPVisionConfig, "siglip": t.SiglipVisionConfig}[tower](**SQUARE)
+    words = {"llama": t.LlamaConfig, "qwen2": t.Qwen2Config, "mistral": t.MistralConfig}[text]
+    config = t.LlavaConfig(
+        vision_config=vision,
+        text_config=words(**TEXT, num_hidden_layers=depth),
+        image_token_index=IMAGE,
+        vision_feature_layer=layer if isinstance(layer, int) else list(layer),
+        vision_feature_select_strategy=strategy,
+    )
+    return randomised(t.LlavaForConditionalGeneration(config))
+
+
+@cache
+def tiny_qwen() -> Any:
+    """Qwen2.5-VL whose tokens are 8 px wide. Cached: do not change it."""
+    import transformers as t
+
+    text = TEXT | {
+        "num_hidden_layers": 3,
+        "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4},
+    }
+    vision = tiny("qwen2_5_vl_vision").config.to_dict() | {"out_hidden_size": 32}
+    ids = {"image_token_id": IMAGE, "video_token_id": 25, "vision_start_token_id": 26, "vision_end_token_id": 27}
+    config = t.Qwen2_5_VLConfig(text_config=text, vision_config=vision, **ids)
+    return randomised(t.Qwen2_5_VLForConditionalGeneration(config))
+
+
+def save(model: Any, folder: Path, template: str | None = None) -> Path:
+    """The model with a tokenizer of a few words and a processor of 32 x 32 px."""
+    model.save_pretrained(folder)
+    tokenizer(template).save_pretrained(folder)
+    if model.config.model_type == "llava":
+        from transformers import CLIPImageProcessorPil
+
+        size = {"size": {"shortest_edge": 32}, "crop_size": {"height": 32, "width": 32}}
+        CLIPImageProcessorPil(**size).save_pretrained(folder)
+    else:
+        from transformers import Qwen2VLImageProcessorPil
+
+        Qwen2VLImageProcessorPil(patch_size=4, merge_size=2, min_pixels=64, max_pixels=64 * 64).save_pretrained(folder)
+    return folder
+
+
+def tokenizer(template: str | None = None) -> Any:
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    own = Tokenizer(models.WordLevel({word: index for index, word in enumerate(WORDS)}, unk_token="<unk>"))
+    own.pre_tokenizer = pre_tokenizers.Whitespace()
+    own.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
+    names = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    found = PreTrainedTokenizerFast(tokenizer_object=own, **names, additional_special_tokens=["<image>"])
+    found.chat_template = template
+    return found
