@@ -1,0 +1,1 @@
+"""What the library is good for, measured on data that others published."""
