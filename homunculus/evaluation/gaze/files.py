@@ -1,0 +1,70 @@
+"""Reading the files that gaze data are published in."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from homunculus.errors import DataError
+from homunculus.evaluation.gaze.records import Array
+from homunculus.image import FORMATS, check_file
+
+
+def read_json(path: Path) -> Any:
+    """Raises DataError for a file that is empty, truncated or no JSON; ImageReadError for one that cannot be opened."""
+    check_file(path)
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path} is not whole JSON: {error}; fetch it again") from error
+
+
+def read_mat(path: Path) -> dict[str, Any]:
+    """The variables of a Matlab file up to version 7, structs as objects. Raises DataError for anything else."""
+    from scipy.io import loadmat  # slow to import, and two of the data sets do without
+
+    check_file(path)
+    try:
+        content = loadmat(path, squeeze_me=True, struct_as_record=False)
+    except Exception as error:  # the reader raises anything from ValueError to zlib.error for damaged files
+        raise DataError(f"{path} is no whole Matlab file: {error or type(error).__name__}; fetch it again") from error
+    return {name: value for name, value in content.items() if not name.startswith("__")}
+
+
+def numbers(value: Any, columns: int, told: str) -> Array:
+    """float64 [n, columns], n 0 or more, the first columns of an array. Raises DataError beginning with `told`."""
+    try:
+        array = np.asarray(value, float)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{told} holds no array of numbers; expected [n, {columns}]") from error
+    if array.size == 0:
+        return np.zeros((0, columns))
+    array = array[None] if array.ndim == 1 else array
+    if array.ndim != 2 or array.shape[1] < columns:
+        raise DataError(f"{told} has shape {list(array.shape)}; expected [n, {columns}]")
+    return array[:, :columns]
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(height, width) as the header says; the EXIF orientation is not applied. Raises DataError for no picture."""
+    try:
+        with Image.open(path, formats=FORMATS) as image:
+            return image.height, image.width
+    except Exception as error:  # as `read_image`: decoders raise anything
+        raise DataError(f"{path} is no picture: {error}; fetch it again") from error
+
+
+def need(path: Path, remedy: str) -> Path:
+    """The path itself. Raises DataError where nothing is there, saying what to put there and from whom."""
+    if not path.exists():
+        raise DataError(f"{path} is not there. {remedy}")
+    return path
+
+
+def left_out(count: int, total: int, what: str) -> list[str]:
+    """A remark, or none."""
+    return [f"{count} of {total} {what}"] if count else []
