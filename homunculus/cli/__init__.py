@@ -13,6 +13,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from bridge.errors import HomunculusError
+from homunculus.cli.gaze import gaze
 from homunculus.cli.look import look, point_of, points_of
 from homunculus.cli.train import train
 from homunculus.cli.view import view
@@ -115,6 +116,7 @@ def compare(
 
 app.command()(look)
 app.command()(view)
+app.command()(gaze)
 app.add_typer(train, name="train")
 
 
