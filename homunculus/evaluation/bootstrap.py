@@ -6,6 +6,8 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
+CHUNK = 1_000_000  # values drawn at once
+
 
 def interval(
     values: Sequence[float],
@@ -27,9 +29,10 @@ def interval(
     sums = np.bincount(places, np.asarray(values, float))
     counts = np.bincount(places)
     random = np.random.default_rng(seed)
-    means = np.empty(resamples)
-    for turn in range(resamples):
-        drawn = random.integers(len(sums), size=len(sums))
-        means[turn] = sums[drawn].sum() / counts[drawn].sum()
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    chunk = max(1, CHUNK // len(sums))
+    means = []
+    for first in range(0, resamples, chunk):
+        drawn = random.integers(len(sums), size=(min(chunk, resamples - first), len(sums)))
+        means.append(sums[drawn].sum(1) / counts[drawn].sum(1))
+    low, high = np.quantile(np.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from homunculus.evaluation.gaze.predictors import Point, Prediction, Predictor
 from homunculus.evaluation.gaze.records import Array, GazeData, Stimulus, scaled
 from homunculus.evaluation.gaze.table import METRICS, Comparison, Estimate
 from homunculus.metrics import Raster
+from homunculus.threads import one_thread
 
 LONGEST = 512  # cells on the longer side of the raster that densities are judged on
 # What is always among the rows: a prediction that does not beat them has learned nothing of the picture.
@@ -51,7 +51,8 @@ def compare(
     if limit is not None and limit < 1:
         raise DataError(f"limit is {limit}; it must be at least 1, or None for all stimuli")
     stimuli = data.stimuli
-    asked = stimuli if limit is None else stimuli[:: math.ceil(len(stimuli) / limit)]
+    count = len(stimuli) if limit is None else min(limit, len(stimuli))
+    asked = [stimuli[turn * len(stimuli) // count] for turn in range(count)]
     relative = _by_picture(stimuli)
     bias = CentreBias.fit(relative, bandwidth)
     every = np.concatenate(list(relative.values()))
@@ -63,12 +64,13 @@ def compare(
         others = every[owner != place[stimulus.image]]
         image = stimulus.picture()
         found = {name: predict(image, stimulus.query) for name, predict in predictors.items()}
-        for name, prediction in (found | _always(stimulus, bias, longest)).items():
-            density = prediction.log_density(stimulus.size, floor, longest)
-            judged = _judged(density, stimulus, others, bias, seed)
-            for metric, value in (judged | _first(prediction.first, stimulus, data.px_per_degree)).items():
-                values.setdefault(name, {}).setdefault(metric, []).append(value)
-                pictures.setdefault(name, {}).setdefault(metric, []).append(stimulus.image)
+        with one_thread():
+            for name, prediction in (found | _always(stimulus, bias, longest)).items():
+                density = prediction.log_density(stimulus.size, floor, longest)
+                judged = _judged(density, stimulus, others, bias, seed)
+                for metric, value in (judged | _first(prediction.first, stimulus, data.px_per_degree)).items():
+                    values.setdefault(name, {}).setdefault(metric, []).append(value)
+                    pictures.setdefault(name, {}).setdefault(metric, []).append(stimulus.image)
 
     def estimate(name: str, metric: str) -> Estimate:
         told = values[name][metric]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -11,28 +12,38 @@ from PIL import Image
 
 from homunculus.errors import DataError
 from homunculus.evaluation.gaze.records import Array
-from homunculus.image import FORMATS, check_file
+from homunculus.image import FORMATS
 
 
 def read_json(path: Path) -> Any:
-    """Raises DataError for a file that is empty, truncated or no JSON; ImageReadError for one that cannot be opened."""
-    check_file(path)
+    """Raises DataError for a file that cannot be read, is empty, truncated or no JSON."""
+    content = _content(path)
     try:
-        return json.loads(path.read_text("utf-8"))
+        return json.loads(content)
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not whole JSON: {error}; fetch it again") from error
 
 
 def read_mat(path: Path) -> dict[str, Any]:
-    """The variables of a Matlab file up to version 7, structs as objects. Raises DataError for anything else."""
-    from scipy.io import loadmat  # slow to import, and two of the data sets do without
+    """The variables of a Matlab file up to version 7, structs as objects. Raises DataError as `read_json`."""
+    from scipy.io import loadmat  # slow to import, and one of the data sets does without
 
-    check_file(path)
+    content = BytesIO(_content(path))
     try:
-        content = loadmat(path, squeeze_me=True, struct_as_record=False)
+        found = loadmat(content, squeeze_me=True, struct_as_record=False)
     except Exception as error:  # the reader raises anything from ValueError to zlib.error for damaged files
         raise DataError(f"{path} is no whole Matlab file: {error or type(error).__name__}; fetch it again") from error
-    return {name: value for name, value in content.items() if not name.startswith("__")}
+    return {name: value for name, value in found.items() if not name.startswith("__")}
+
+
+def _content(path: Path) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}; check the path and its permissions") from error
+    if not content:
+        raise DataError(f"{path} is empty (0 bytes); fetch it again")
+    return content
 
 
 def numbers(value: Any, columns: int, told: str) -> Array:

@@ -26,10 +26,10 @@ Points = Tensor | Array | Sequence[Sequence[float]]
 def nss(map_: Map, points: Points) -> float:
     """Normalised scanpath saliency: the mean over fixations of (S - mean) / std, std of all cells; 0 for an even map."""
     values = _map(map_)
-    spread = values.std(correction=0)
-    if float(spread) == 0:
+    low, high = torch.aminmax(values)
+    if float(low) == float(high):  # whose standard deviation rounding may leave above 0
         return 0.0
-    return float(((_at(values, points) - values.mean()) / spread).mean())
+    return float((_at(values, points) - values.mean()).mean() / values.std(correction=0))
 
 
 def auc_judd(map_: Map, points: Points, seed: int = 0) -> float:

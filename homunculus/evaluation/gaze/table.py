@@ -12,12 +12,12 @@ from rich.table import Table
 
 # Heading, and how a value is written, in the order of the table.
 METRICS = {
-    "information_gain_bits": ("IG [bit]", "+.2f"),
+    "information_gain_bits": ("IG, bit", "+.2f"),
     "nss": ("NSS", "+.2f"),
     "auc_judd": ("AUC-Judd", ".3f"),
     "shuffled_auc": ("sAUC", ".3f"),
     "first_distance": ("first / diagonal", ".3f"),
-    "first_distance_deg": ("first [deg]", ".1f"),
+    "first_distance_deg": ("first, deg", ".1f"),
     "in_box": ("first in box", ".1%"),
 }
 
