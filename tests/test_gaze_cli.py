@@ -37,9 +37,9 @@ def run(*arguments: object) -> tuple[int, str, str]:
 @pytest.mark.parametrize("name", SETS)
 def test_every_data_set_gives_a_table_json_and_a_plot(tmp_path: Path, name: str) -> None:
     data, out = SETS[name](tmp_path / "data"), tmp_path / "out"
-    code, shown, errors = run(
-        "gaze", name, "--data", data, "--limit", 1, "--budget", 20, "--backend", "torch", "--out", out
-    )
+    arguments = ["--condition", "present"] if name == "cocosearch18" else []
+    arguments += ["--limit", 1, "--budget", 20, "--backend", "torch", "--out", out]
+    code, shown, errors = run("gaze", name, "--data", data, *arguments)
     assert code == 0, errors
     for word in ("IG, bit", "NSS", "AUC-Judd", "sAUC", "first / diagonal", *ROWS, "gaze.json"):
         assert word in shown, word
@@ -61,7 +61,20 @@ def test_conditions_splits_answers_and_a_model(tmp_path: Path) -> None:
     data, out = gaze_files.cocosearch18(tmp_path / "data"), tmp_path / "out"
     tiny("clip").save_pretrained(tmp_path / "model")
     write_tokenizer(tmp_path / "model", "clip")
-    arguments = ["gaze", "cocosearch18", "--data", data, "--budget", 20, "--backend", "torch", "--out", out]
+    arguments = [
+        "gaze",
+        "cocosearch18",
+        "--data",
+        data,
+        "--limit",
+        1,
+        "--budget",
+        20,
+        "--backend",
+        "torch",
+        "--out",
+        out,
+    ]
     code, _, errors = run(
         *arguments, "--condition", "absent", "--answers", "correct", "--split", "train", "--model", tmp_path / "model"
     )

@@ -367,6 +367,12 @@ def test_a_limit_takes_stimuli_at_even_steps_and_fits_on_all(data: GazeData) -> 
     assert few.settings["stimuli"] == 4
     assert few.settings["fixations_in_all"] == 6 * 2 * 3 * 4
     assert few.values[GAUSSIAN]["nss"][1] == compare(data, {}, resamples=10).values[GAUSSIAN]["nss"][3]
+    stimulus = data.stimuli[3]
+    rest = [other.points * (4 / 80, 3 / 60) for other in data.stimuli if other.image != stimulus.image]
+    ramp = torch.arange(12.0).reshape(3, 4).log_softmax(1) - math.log(3)
+    ranked = compare(data, {"ramp": lambda image, query: Prediction(density=ramp)}, limit=4, resamples=10)
+    expected = metrics.shuffled_auc(ramp.exp(), stimulus.points * (4 / 80, 3 / 60), np.concatenate(rest))
+    assert ranked.values["ramp"]["shuffled_auc"][1] == pytest.approx(expected)
     with pytest.raises(DataError, match="limit is 0; it must be at least 1"):
         compare(data, {}, limit=0)
     with pytest.raises(DataError, match="a predictor is named 'uniform', as a row that is always there"):
