@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from bridge.errors import HomunculusError
 from homunculus.cli.evaluate import evaluate
 from homunculus.cli.experiment import experiment
+from homunculus.cli.gaze import gaze
 from homunculus.cli.look import look, point_of, points_of
 from homunculus.cli.train import train
 from homunculus.cli.view import view
@@ -117,6 +118,7 @@ def compare(
 
 app.command()(look)
 app.command()(view)
+app.command()(gaze)
 app.add_typer(train, name="train")
 app.add_typer(experiment, name="experiment")
 app.add_typer(evaluate, name="evaluate")

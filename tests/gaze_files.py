@@ -1,0 +1,117 @@
+"""Small gaze data sets in the published formats, of random fixations."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from scipy.io import savemat
+
+
+def picture(path: Path, size: tuple[int, int]) -> Path:
+    """A picture of (height, width) that differs from path to path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(list(path.name.encode()))
+    coarse = rng.integers(0, 256, (8, 12, 3), dtype=np.uint8)
+    Image.fromarray(coarse).resize(size[::-1], Image.Resampling.NEAREST).save(path)
+    return path
+
+
+def trial(name: str, task: str, subject: int, condition: str = "present", **changes: Any) -> dict[str, Any]:
+    """An entry of COCO-Search18's lists: a first fixation in the middle, then three on the display."""
+    rng = np.random.default_rng([subject, *name.encode(), *task.encode()])
+    x, y = rng.uniform((0, 0), (1680, 1050), (3, 2)).round(2).T.tolist()
+    entry = {
+        "name": name, "subject": subject, "task": task, "condition": condition, "bbox": [1200, 300, 100, 80],
+        "X": [841.0, *x], "Y": [525.9, *y], "T": [191, 222, 241, 300], "length": 4, "correct": 1, "RT": 1190,
+        "fixOnTarget": True, "split": "train",
+    }  # fmt: skip
+    if condition == "absent":
+        del entry["bbox"], entry["fixOnTarget"]
+    return entry | changes
+
+
+def cocosearch18(folder: Path) -> Path:
+    """Four pictures: two with their target, under train and valid, and two without; three people each."""
+    lists: dict[str, list[dict[str, Any]]] = {"TP_train_split1": [], "TP_validation_split1": [], "TA_trainval": []}
+    for number, (part, task) in enumerate(
+        [("TP_train_split1", "bottle"), ("TP_validation_split1", "potted plant"), ("TA_trainval", "car"),
+         ("TA_trainval", "clock")]
+    ):  # fmt: skip
+        absent = part.startswith("TA")
+        name = f"00000000{number}.jpg"
+        picture(folder / ("coco_search18_images_TA" if absent else "images") / task / name, (1050, 1680))
+        for subject in (1, 2, 3):
+            split = "valid" if "validation" in part else "train"
+            entry = trial(name, task, subject, "absent" if absent else "present", split=split)
+            lists[part].append(entry | {"correct": int(subject != 3)})
+    for part, entries in lists.items():
+        path = folder / "fixations" / f"coco_search18_fixations_{part}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(entries))
+    (folder / "fixations/coco_search18_fixations_TP_train_split2.json").write_text(json.dumps(lists["TP_train_split1"]))
+    return folder
+
+
+QUESTIONS = {"00126851": "What is the cup made of?", "0181887": "Who holds the umbrella?", "16934027": "Is it red?"}
+PEOPLE = ("AL", "PK")
+
+
+def aird(folder: Path) -> Path:
+    """Three questions on three pictures, two people each; AL is always right, PK never, and did not try the last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    images = {question: str(2_300_000 + number) for number, question in enumerate(QUESTIONS)}
+    answers: dict[str, dict[str, Any]] = {"question": dict(QUESTIONS), "answer": dict.fromkeys(QUESTIONS, "glass")}
+    answers["AL"] = dict.fromkeys(QUESTIONS, "Glass ")
+    answers["PK"] = dict.fromkeys(list(QUESTIONS)[:2], "wood") | {list(QUESTIONS)[2]: float("nan")}
+    (folder / "consolidated_answers.json").write_text(json.dumps(answers))
+    told = {q: {"imageId": images[q], "question": QUESTIONS[q], "answer": "glass"} for q in QUESTIONS}
+    (folder / "val_balanced_questions.json").write_text(json.dumps(told))
+    for number, question in enumerate(QUESTIONS):
+        picture(folder / "stimuli" / f"{images[question]}.jpg", (300, 400))
+        for person in PEOPLE:
+            rng = np.random.default_rng([number, *person.encode()])
+            count = 1 if person == "PK" and number == 1 else 5  # a single fixation is a case of its own in Matlab files
+            start = np.arange(count) * 250.0
+            path = folder / "fix" / question / f"{person}.mat"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            savemat(path, {"xy": rng.uniform(0, (400, 300), (count, 2)), "t": np.stack([start, start + 200], -1)})
+    return folder
+
+
+def recording(path: Path, stops: list[tuple[float, float, int]], *, noise: float = 0.3, extra: int = 0) -> Path:
+    """MIT1003's .mat of an eye that stands at (x, y) for so many samples, and moves 8 samples long from stop to stop."""
+    rng = np.random.default_rng(list(path.name.encode()))
+    parts = []
+    for index, (x, y, count) in enumerate(stops):
+        if index:
+            parts.append(np.linspace(stops[index - 1][:2], (x, y), 10)[1:-1])
+        parts.append(np.full((count, 2), (x, y), float) + rng.normal(0, noise, (count, 2)))
+    samples = np.concatenate(parts)
+    samples = np.concatenate([samples, np.zeros((len(samples), extra))], 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    struct = {"imageName": path.stem, "DATA": {"trial": 1, "eyeData": samples}}
+    savemat(path, {path.stem[:31]: struct})
+    return path
+
+
+def stops_of(number: int, person: str, size: tuple[int, int]) -> np.ndarray:
+    """float64 [3, 2]: where a person looks in a picture of `mit1003`, each in its own corner."""
+    rng = np.random.default_rng([number, *person.encode()])
+    corners = np.array([(0.1, 0.1), (0.9, 0.2), (0.8, 0.9)])
+    return (corners + rng.uniform(-0.08, 0.08, (3, 2))) * size[::-1]
+
+
+def mit1003(folder: Path) -> Path:
+    """Four pictures of two sizes, two people each."""
+    for number, name in enumerate(("i05june05_static_street", "i1000123", "i2000", "istatic_a_b")):
+        size = (192, 256) if number % 2 else (256, 200)
+        picture(folder / "ALLSTIMULI" / f"{name}.jpeg", size)
+        for person in ("ajs", "hp"):
+            stops = [(size[1] / 2, size[0] / 2, 60), *((x, y, 50) for x, y in stops_of(number, person, size))]
+            recording(folder / "DATA" / person / f"{name}.mat", stops)
+    savemat(folder / "DATA" / "ajs.mat", {"a": 1})  # such files lie beside the people's folders
+    return folder
