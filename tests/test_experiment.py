@@ -51,7 +51,9 @@ def test_every_row_meets_its_budget_and_answers(gl_unit: object, reader: Reader)
         for row in rows():
             line = answered(seen, row)
             wanted = row.tokens(seen.size, 16)
-            assert line["tokens"] == wanted or (row.method.name == "resize_grid" and wanted - 40 < line["tokens"] <= wanted)
+            assert line["tokens"] == wanted or (
+                row.method.name == "resize_grid" and wanted - 40 < line["tokens"] <= wanted
+            )
             (question,) = line["questions"]
             assert len(question["right"]) == len(question["said"]) == len(PARTS)
             assert all(len(said) == 3 for said in question["said"])
@@ -65,7 +67,9 @@ def test_names_are_rows_of_their_own() -> None:
     assert {row.group for row in rows()} == set(report.GROUPS)
 
 
-def test_killed_ten_times_the_table_is_the_same(reader: Reader, small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_killed_ten_times_the_table_is_the_same(
+    reader: Reader, small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     whole, torn = tmp_path / "whole", tmp_path / "torn"
     lines, costs = run.run(whole, reader, backend="torch")
     report.write(whole, lines, costs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
@@ -81,8 +80,9 @@ for _name, _help in DATASETS.items():
 
 def open_answerer(model: str, **options: Any) -> Answerer:
     """The model behind the eye. Raises ModelError for one that cannot be loaded."""
-    answerer: Answerer = importlib.import_module("homunculus.language").Answerer.from_pretrained(model, **options)
-    return answerer
+    from homunculus.language import Answerer
+
+    return Answerer.from_pretrained(model, **options)
 
 
 def _ask(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -108,3 +109,10 @@ class SmallViT(nn.Module):
 def turned(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
     """Queries or keys [B, heads, 1 + N, head] with rotary positions; the class token has none."""
     return torch.cat([x[:, :, :1], rotate(x[:, :, 1:], *rotation)], 2)
+
+
+def focus(tokens: int) -> float:
+    """What logits of attention are multiplied by among many tokens, so that what is attended to is not drowned (Chiang & Cholak,
+    ACL 2022, "Overcoming a theoretical limitation of self-attention"): log N / log 256, at least 1.
+    """
+    return max(1.0, math.log(max(tokens, 1)) / math.log(256))

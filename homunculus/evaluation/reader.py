@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from homunculus.encoder import FoveatedViT
-from homunculus.encoder.small import SmallConfig, SmallViT
+from homunculus.encoder.small import SmallConfig, SmallViT, focus
 from homunculus.errors import ModelError
 from homunculus.evaluation.needle import COLORS, DIGITS, MARKS, SHAPES
 
@@ -57,6 +57,7 @@ class Reader(nn.Module):
         )
         self.cell_digits = nn.Linear(width, CELLS**2 * 10)
         self.token_digits = nn.Linear(width, DIGITS * 10)
+        self.token_owner = nn.Linear(width, len(COLORS) + len(SHAPES))
         self.token_marks = nn.Linear(width, len(MARKS))
         self.page_marks = nn.Linear(width, len(MARKS))
 
@@ -83,7 +84,7 @@ class Reader(nn.Module):
         """The values that the tokens [B, N, D] hold beside the marks that the queries [B, Q, D] name."""
         heads = READ_HEADS
         asked = self.ask_read(queries)[:, :, None] + self.slots
-        asked = asked.unflatten(-1, (heads, -1)) * (asked.shape[-1] // heads) ** -0.5
+        asked = asked.unflatten(-1, (heads, -1)) * ((asked.shape[-1] // heads) ** -0.5 * focus(tokens.shape[1]))
         keys, values = (part(tokens).unflatten(-1, (heads, -1)) for part in (self.read_key, self.read_value))
         attention = torch.einsum("bqshd,bnhd->bqshn", asked, keys).softmax(-1)
         pooled = torch.einsum("bqshn,bnhd->bqshd", attention, values).flatten(-2)

@@ -12,7 +12,7 @@ from torch import Tensor
 from homunculus.encoder.family import HALF, Attention, Context, Family, Method, Position
 from homunculus.encoder.places import Places
 from homunculus.encoder.positions import axial_rotation
-from homunculus.encoder.small import turned
+from homunculus.encoder.small import focus, turned
 
 
 class Small(Family):
@@ -50,7 +50,8 @@ class Small(Family):
             places.extent.flip(-1) * pixels if position == "footprint" else None,
             cell=float(self.patch_size),
         )
-        rotation = cos[:, None].to(self.dtype), sin[:, None].to(self.dtype)
+        sharper = focus(places.center.shape[1]) ** 0.5  # of queries and of keys alike
+        rotation = (sharper * cos)[:, None].to(self.dtype), (sharper * sin)[:, None].to(self.dtype)
         return Context(super().context(places, position, bias).bias, rotation)
 
     def layer(self, index: int, x: Tensor, context: Context) -> Tensor:

@@ -9,13 +9,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bridge.plan import SamplePlan
-from homunculus.evaluation.needle import DIGITS, MARKS
+from homunculus.evaluation.needle import COLORS, DIGITS, MARKS, SHAPES
 from homunculus.evaluation.reader import CELLS, Reader
 
 FINE_PX = 22.0  # side of a token that can show a digit of 10 to 16 px
 READABLE = 0.985  # share of a value that must lie under fine tokens to be asked for
 LEAST_OVERLAP = 0.12  # of a token with a value, to be told its digits
-WEIGHTS = {"answer": 1.0, "cells": 1.0, "tokens": 0.5, "attention": 0.3, "find": 0.4, "marks": 1.0, "page": 0.05}
+WEIGHTS = {
+    "answer": 1.0,
+    "cells": 1.0,
+    "tokens": 0.5,
+    "attention": 1.0,
+    "owner": 1.0,
+    "find": 0.4,
+    "marks": 1.0,
+    "page": 0.05,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +69,10 @@ def loss(reader: Reader, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
 
     owner = torch.where(holds & readable[..., None], on_value, 0.0)
     best, whose = owner.max(1)  # [B, N]
+    color, shape = reader.token_owner(tokens).split([len(COLORS), len(SHAPES)], -1)
+    mark = batch.marks.clamp(min=0).gather(1, whose)[..., None]
+    painted = color.log_softmax(-1).gather(-1, mark // len(SHAPES))[..., 0]
+    shaped = shape.log_softmax(-1).gather(-1, mark % len(SHAPES))[..., 0]
     told = reader.token_digits(tokens).unflatten(-1, (DIGITS, 10)).log_softmax(-1)
     truth = digits.gather(1, whose[..., None].expand(-1, -1, DIGITS))
     dense = -told.gather(-1, truth[..., None])[..., 0].sum(-1)
@@ -98,6 +111,7 @@ def loss(reader: Reader, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         "answer": mean_where(answer, readable),
         "cells": mean_where(local, on_digit),
         "tokens": mean_where(dense, best > 0),
+        "owner": -mean_where(painted + shaped, best > 0),
         "attention": -mean_where(looked, readable),
         "find": mean_where(where, covered),
         "marks": named.mean(),

@@ -45,8 +45,8 @@ class Preset:
 
 
 PRESETS = {
-    "cpu": Preset(4500, 0.3334, 1.0, 3e-3, SmallConfig()),
-    "gpu": Preset(4500, 0.3334, 4.0, 3e-3, SmallConfig(), workers=12, device="cuda"),
+    "cpu": Preset(5200, 0.29, 1.0, 3e-3, SmallConfig()),
+    "gpu": Preset(5200, 0.29, 4.0, 3e-3, SmallConfig(), workers=12, device="cuda"),
 }
 
 

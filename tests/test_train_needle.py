@@ -1,0 +1,147 @@
+"""Training the reader: lessons tell the truth, losses fall, and a training that was stopped ends as if it had not been."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from bridge import SamplePlan
+from homunculus.encoder.small import SmallConfig
+from homunculus.errors import DataError
+from homunculus.evaluation.reader import Reader
+from homunculus.training.needle import lessons as lessons_
+from homunculus.training.needle import train as train_
+from homunculus.training.needle.lessons import MIXED, READING, Lessons, two_views
+from homunculus.training.needle.loss import Batch, boxes_of, cells_of, loss, mean_where, overlap
+from homunculus.training.needle.train import Preset, schedule, train
+
+TINY = SmallConfig(hidden_size=32, layers=2, num_attention_heads=2, stem=(4, 8))
+
+
+@pytest.fixture(autouse=True)
+def _one_sheet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lessons_, "SHEETS", 1)
+
+
+@pytest.fixture
+def lessons() -> Lessons:
+    made = Lessons(10, 5, scale=0.1)
+    made[0]
+    return made
+
+
+@pytest.mark.parametrize("name", [*READING, *{*MIXED} - {*READING, "plans"}])
+def test_a_lesson_shows_its_items_where_it_says(lessons: Lessons, name: str) -> None:
+    """Pixels put back at their footprints are darker on a value than on the plate around it."""
+    batch: Batch = getattr(lessons, name)(np.random.default_rng(1))
+    height, width = batch.size
+    assert batch.pixels.shape[:2] == batch.footprints.shape[:2]
+    assert len(batch.marks) == len(batch.pixels)
+    there = batch.marks >= 0
+    assert bool(there.any())
+    boxes = batch.value_boxes[there]
+    assert float(boxes[:, 2].max()) <= width
+    assert float(boxes[:, 3].max()) <= height
+    plan = SamplePlan(batch.footprints[0], 16)
+    assert plan.area_px.sum() == pytest.approx(height * width, rel=1e-3)
+    assert batch.pixels.dtype == torch.uint8
+
+
+def test_a_lesson_on_plans_has_the_budget(lessons: Lessons) -> None:
+    pytest.importorskip("glcontext")
+    batch = lessons.plans(np.random.default_rng(2))
+    assert batch.footprints.shape[1] in (64, 91, 150, 273)
+    assert batch.pixels.shape == (*batch.footprints.shape[:2], 3, 16, 16)
+
+
+def test_a_step_is_the_same_whoever_makes_it() -> None:
+    one, other = Lessons(10, 5, scale=0.1), Lessons(10, 5, scale=0.1)
+    other[1]
+    first, second = one[3], other[3]
+    assert torch.equal(first.pixels, second.pixels)
+    assert torch.equal(first.digits, second.digits)
+
+
+def test_overlaps_and_cells() -> None:
+    a, b = torch.tensor([0.0, 0, 4, 4]), torch.tensor([[2.0, 1, 9, 3], [5, 5, 6, 6]])
+    assert overlap(a, b).tolist() == [4.0, 0.0]
+    cells = cells_of(torch.tensor([8.0, 16.0, 24.0, 32.0]))
+    assert cells.shape == (16, 4)
+    assert cells[6].tolist() == [16.0, 20.0, 20.0, 24.0]
+    assert boxes_of(torch.tensor([8.0, 8, 1, 0, 0, 1, 0, 0]), 16).tolist() == [0.0, 0.0, 16.0, 16.0]
+    assert float(mean_where(torch.tensor([1.0, 5.0]), torch.tensor([False, True]))) == 5
+
+
+def test_two_views_have_the_budget() -> None:
+    plan = two_views((1024, 1024), (1020.0, 10.0), 273)
+    assert len(plan) == 273
+    native = plan.footprints[plan.footprints[:, 2] == 1]
+    assert len(native) == 121
+    assert float((native[:, 0] + 8).max()) <= 1024
+    assert float((native[:, 1] - 8).min()) >= 0
+
+
+def test_loss_falls_on_one_batch(lessons: Lessons) -> None:
+    torch.manual_seed(0)
+    reader = Reader(TINY)
+    batch = lessons.strips(np.random.default_rng(3))
+    optimizer = torch.optim.Adam(reader.parameters(), 3e-3)
+    found = []
+    for _ in range(30):
+        optimizer.zero_grad()
+        total, _ = loss(reader, batch)
+        total.backward()
+        optimizer.step()
+        found.append(float(total.detach()))
+    assert found[-1] < 0.7 * found[0]
+
+
+def test_schedule_warms_up_and_ends_low() -> None:
+    assert schedule(0, 4000) == pytest.approx(1 / 200)
+    assert schedule(200, 4000) == pytest.approx(1)
+    assert schedule(4000, 4000) == pytest.approx(0.02)
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_stopped_and_resumed_it_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preset = Preset(6, 1.0, 0.05, 1e-3, TINY, workers=0)
+    monkeypatch.setattr(train_, "PRESETS", {"cpu": preset})
+    monkeypatch.setattr(train_, "SAVE_EVERY", 2)
+    whole = train(tmp_path / "whole")
+
+    def stop_at_5(items: Iterable[Any], _: str) -> Iterable[Any]:
+        for place, item in enumerate(items):
+            if place == 5:
+                raise Stopped
+            yield item
+
+    with pytest.raises(Stopped):
+        train(tmp_path / "torn", track=stop_at_5)
+    torn = train(tmp_path / "torn")
+    for name, value in whole.state_dict().items():
+        assert torch.equal(value, torn.state_dict()[name]), name
+    assert (tmp_path / "torn" / "needle.safetensors").is_file()
+    monkeypatch.setattr(train_, "PRESETS", {"cpu": replace(preset, rate=2e-3)})
+    with pytest.raises(DataError, match=r"rate was 0.001 and is 0.002; give another folder"):
+        train(tmp_path / "torn")
+
+
+def test_bad_options_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="preset is 'tpu'; expected one of cpu, gpu"):
+        train(tmp_path / "out", preset="tpu")
+    with pytest.raises(DataError, match="steps is 0; expected at least 1"):
+        train(tmp_path / "out", steps=0)
+    if not torch.cuda.is_available():
+        with pytest.raises(DataError, match="torch sees no GPU; use the preset cpu"):
+            train(tmp_path / "out", preset="gpu")
+    assert not (tmp_path / "out").exists()
