@@ -20,13 +20,13 @@ from homunculus.errors import DataError
 from homunculus.evaluation.journal import Journal
 from homunculus.evaluation.needle import Item, make_page
 from homunculus.evaluation.reader import Reader
-from homunculus.experiment import report, run
+from homunculus.experiment import report, run, work
 from homunculus.experiment.memory import peak_mib
 from homunculus.experiment.page import PARTS, Seen, answered, bump, shown
 from homunculus.experiment.rows import BUDGET, PRIMARY, Row, rows
-from homunculus.experiment.run import Preset
 from homunculus.experiment.table import entries
 from homunculus.experiment.verdicts import better, verdicts
+from homunculus.experiment.work import PRESETS, QUESTIONS, Preset, works
 
 TINY = SmallConfig(hidden_size=32, layers=6, num_attention_heads=2, stem=(4, 8))
 CHEAP = ("resize-grid", "CLS top-K", "log-polar, filtered", f"{PRIMARY}, oracle fixation", PRIMARY, "two-view crop")
@@ -42,6 +42,8 @@ def reader() -> Reader:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = [row for row in rows() if row.name in CHEAP]
     monkeypatch.setattr(run, "rows", lambda: chosen)
+    monkeypatch.setattr(work, "rows", lambda: chosen)
+    monkeypatch.setattr(work, "PIECE", 1)
     monkeypatch.setattr(run, "PRESETS", {"cpu": Preset(512, 3, (), 0)})
 
 
@@ -181,7 +183,7 @@ def test_the_command_writes_the_page(small: None, reader: Reader, tmp_path: Path
     reader.notes = {"about": "nothing"}
     reader.save(tmp_path / "reader.safetensors")
     out = tmp_path / "out"
-    command = ["experiment", "needle", "--out", str(out), "--pages", "2", "--backend", "torch"]
+    command = ["experiment", "needle", "--out", str(out), "--pages", "2", "--backend", "torch", "--jobs", "1"]
     result = CliRunner().invoke(app, [*command, "--reader", str(tmp_path / "reader.safetensors")])
     assert result.exit_code == 0, result.output
     page = (out / "README.md").read_text()
@@ -197,12 +199,12 @@ def test_the_command_writes_the_page(small: None, reader: Reader, tmp_path: Path
 
 
 def test_presets_ask_more_than_the_bars_need() -> None:
-    for name, preset in run.PRESETS.items():
-        every = run.works(preset)
-        assert {work.size_px for work in every} == {preset.size_px, *preset.other_sizes_px}
-        assert all(isinstance(row, Row) for work in every for row in work.rows)
+    for name, preset in PRESETS.items():
+        every = works(preset)
+        assert {one.size_px for one in every} == {preset.size_px, *preset.other_sizes_px}
+        assert all(isinstance(row, Row) for one in every for row in one.rows)
         if name != "quick":
-            assert preset.pages * run.QUESTIONS >= 100
-    limited = run.works(replace(run.PRESETS["cpu"], pages=1, other_pages=1))
-    largest = next(work for work in limited if work.size_px == 4096)
+            assert preset.pages * QUESTIONS >= 100
+    limited = works(replace(PRESETS["cpu"], pages=1, other_pages=1))
+    largest = next(one for one in limited if one.size_px == 4096)
     assert "full grid" not in {row.name for row in largest.rows}

@@ -141,7 +141,7 @@ def test_what_is_saved_is_what_is_loaded(reader: Reader, plan: SamplePlan, tmp_p
     there, back = (one.encoder()(pixels, plan, SIZE).tokens for one in (reader, again))
     assert torch.allclose(there, back, atol=0.02)  # half precision
     with pytest.raises(
-        ModelError, match="is not a file; give the .safetensors file that `homunculus train needle` wrote"
+        ModelError, match=r"is not a file; give the .safetensors file that `homunculus train needle` wrote"
     ):
         Reader.load(tmp_path / "missing.safetensors")
     (tmp_path / "broken.safetensors").write_bytes((tmp_path / "reader.safetensors").read_bytes()[:900])

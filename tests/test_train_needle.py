@@ -108,7 +108,7 @@ def test_schedule_warms_up_and_ends_low() -> None:
     assert schedule(4000, 4000) == pytest.approx(0.02)
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     pass
 
 
@@ -122,10 +122,10 @@ def test_stopped_and_resumed_it_ends_the_same(tmp_path: Path, monkeypatch: pytes
     def stop_at_5(items: Iterable[Any], _: str) -> Iterable[Any]:
         for place, item in enumerate(items):
             if place == 5:
-                raise Stopped
+                raise StoppedError
             yield item
 
-    with pytest.raises(Stopped):
+    with pytest.raises(StoppedError):
         train(tmp_path / "torn", track=stop_at_5)
     torn = train(tmp_path / "torn")
     for name, value in whole.state_dict().items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, cast
@@ -27,6 +28,10 @@ def needle(
         Path | None, typer.Option(help="Weights of `homunculus train needle`; by default those that ship.")
     ] = None,
     pages: Annotated[int | None, typer.Option(min=2, help="Fewer than the preset's, of its main size alone.")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option(min=0, help="Processes that share the pages; by default one a core, 0 for none but this."),
+    ] = None,
     backend: Annotated[str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch.")] = None,
 ) -> None:
     """Every way to spend a budget of tokens, on pages of marks and values, with one encoder, in one table."""
@@ -39,10 +44,16 @@ def needle(
         from homunculus.experiment.run import run
 
     def progress(items: Iterable[Any], name: str) -> Iterable[Any]:
-        return track(list(items), name, console=console, transient=True)
+        return track(items, name, console=console, transient=True)
 
     lines, costs = run(
-        out, Reader.load(reader), preset=preset, backend=cast("Any", backend), pages=pages, track=progress
+        out,
+        Reader.load(reader),
+        preset=preset,
+        backend=cast("Any", backend),
+        pages=pages,
+        jobs=os.cpu_count() or 1 if jobs is None else jobs,
+        track=progress,
     )
     for path in report.write(out, lines, costs):
         typer.echo(path)

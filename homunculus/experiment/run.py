@@ -6,7 +6,6 @@ import hashlib
 import json
 import statistics
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -20,64 +19,16 @@ from homunculus.bench.machine import describe
 from homunculus.evaluation.journal import Journal
 from homunculus.evaluation.needle import make_page
 from homunculus.evaluation.reader import Reader
+from homunculus.experiment.asking import Sized, asking
 from homunculus.experiment.memory import peak_mib
-from homunculus.experiment.page import Seen, answered
-from homunculus.experiment.rows import PRIMARY, Row, rows
+from homunculus.experiment.page import Seen
+from homunculus.experiment.rows import rows
+from homunculus.experiment.work import PRESETS, Preset, works
 from homunculus.metrics import measure
 
 COSTS, JOURNAL = "costs.json", "journal.jsonl"
-QUESTIONS = 3  # a page
 REPEATS = 3
-# Pages of these sizes are asked only of what the sizes are about: whether the task separates, and the primary allocator.
-SIZED = (
-    "full grid",
-    "resize-grid",
-    PRIMARY,
-    f"{PRIMARY}, oracle fixation",
-    "two-view crop",
-    "two-view crop, oracle fixation",
-)
-LARGEST_FULL_PX = 2048
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
-
-
-@dataclass(frozen=True)
-class Preset:
-    """How many test pages: of the main size, and of each other."""
-
-    size_px: int
-    pages: int
-    other_sizes_px: tuple[int, ...]
-    other_pages: int
-
-
-PRESETS = {
-    "quick": Preset(512, 2, (), 0),
-    "cpu": Preset(2048, 40, (512, 1024, 4096), 16),
-    "gpu": Preset(2048, 400, (512, 1024, 4096), 100),
-}
-
-
-@dataclass(frozen=True)
-class Work:
-    """One page, and the rows asked of it."""
-
-    size_px: int
-    seed: int
-    rows: tuple[Row, ...]
-
-    def id(self, row: Row) -> str:
-        return f"{self.size_px}/{self.seed}/{row.name}"
-
-
-def works(preset: Preset) -> list[Work]:
-    """Pages of all sizes in turn, so that what is stopped has seen some of each."""
-    every = tuple(rows())
-    found = [Work(preset.size_px, seed, every) for seed in range(preset.pages)]
-    for size in preset.other_sizes_px:
-        some = tuple(row for row in every if row.name in SIZED and (row.budget is not None or size <= LARGEST_FULL_PX))
-        found += [Work(size, seed, some) for seed in range(preset.other_pages)]
-    return found
 
 
 def run(
@@ -87,12 +38,14 @@ def run(
     preset: str = "cpu",
     backend: Backend | None = None,
     pages: int | None = None,
+    jobs: int = 0,
     track: Track | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """The journal's lines and the costs; both are in `out`, and what is there already is not done again.
 
-    pages: fewer of the main size than the preset's, and none of the others. A row that cannot be had here, for want of a library, gives
-    its reason. Raises DataError for a folder that holds another experiment.
+    pages: fewer of the main size than the preset's, and none of the others. jobs: processes that share the pages; 0 for this one alone.
+    However many, torch computes each answer with one thread, so that all give the same. A row that cannot be had here, for want of a
+    library, gives its reason. Raises DataError for a folder that holds another experiment.
     """
     track = track or (lambda items, _: items)
     chosen = PRESETS[preset]
@@ -103,23 +56,14 @@ def run(
         "reader": digest(reader),
     }
     journal = Journal(out / JOURNAL, task)
+    todo = [part for work in works(chosen) for part in work.without(journal.entries).parts()]
+    with asking(reader, backend, jobs) as ask:
+        for lines in track(Sized(ask(todo), len(todo)), "pages"):
+            for line in lines:
+                journal.append(line)
     with open_unit(backend) as unit:
-        for work in track(works(chosen), "pages"):
-            todo = [row for row in work.rows if work.id(row) not in journal.entries]
-            if todo:
-                _ask(journal, unit, reader, work, todo)
         costs = _costs(out, unit, reader, chosen, track)
     return list(journal.entries.values()), costs
-
-
-def _ask(journal: Journal, unit: TextureUnit, reader: Reader, work: Work, todo: Iterable[Row]) -> None:
-    with Seen(unit, reader, make_page(work.size_px, work.seed), QUESTIONS) as seen:
-        for row in todo:
-            try:
-                line = answered(seen, row)
-            except HomunculusError as error:
-                line = {"page": work.seed, "row": row.name, "reason": str(error)}
-            journal.append({"id": work.id(row), "size_px": work.size_px, **line})
 
 
 def _costs(out: Path, unit: TextureUnit, reader: Reader, preset: Preset, track: Track) -> dict[str, Any]:

@@ -75,7 +75,7 @@ def compare(
     def estimate(name: str, metric: str) -> Estimate:
         told = values[name][metric]
         low, high = interval(told, pictures[name][metric], resamples=resamples, seed=seed)
-        return Estimate(float(np.mean(told)), low, high, len(told))
+        return Estimate(float(np.mean(told)), float(low), float(high), len(told))
 
     rows = {
         name: {metric: estimate(name, metric) for metric in METRICS if metric in row} for name, row in values.items()

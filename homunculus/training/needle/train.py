@@ -86,8 +86,8 @@ def train(
         batch_size=None,
         sampler=range(progress.step, steps),
         num_workers=chosen.workers,
-        multiprocessing_context="spawn",
-        prefetch_factor=4,
+        multiprocessing_context="spawn" if chosen.workers else None,  # a forked child cannot open a texture unit
+        prefetch_factor=4 if chosen.workers else None,
     )
     start = time.monotonic()
     for batch in (track or (lambda items, _: items))(loader, "training"):
