@@ -23,6 +23,7 @@ from homunculus.evaluation.needle import Item, Page
 from homunculus.evaluation.reader import CELLS, Reader
 from homunculus.experiment.rows import Row
 from homunculus.fixation import fixate
+from homunculus.loop import SHARPNESS
 from homunculus.scene import Scene
 
 FINE_PX = 22.0  # side of a token that can show a digit of 10 to 16 px
@@ -31,7 +32,6 @@ COARSE = 256  # tokens of the pass that says where to look
 BUMP = 0.012  # standard deviation of the relevance around a given fixation, over the page's side
 PARTS = "target", "secondary", "periphery"
 MAP_SIDE = 64
-SHARPNESS = 1.0  # the reader's map is a probability as it is
 
 
 @dataclass(frozen=True)
