@@ -14,6 +14,7 @@ from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from homunculus.evaluation.clutter import Picture, clutter, face, ink
 
@@ -104,6 +105,8 @@ def _item(rng: np.random.Generator, image: Picture, split: str, mark: int, side:
     font = face(rng, split)
     value = "".join(str(digit) for digit in rng.integers(0, 10, DIGITS))
     text = font.line(value)
+    if split == "train":
+        text = _varied(rng, text)
     pad = int(rng.integers(4, 8))
     high, wide = text.shape[0] + 2 * pad, text.shape[1] + 2 * pad
     gap = 2 + side // 12
@@ -132,6 +135,24 @@ def _item(rng: np.random.Generator, image: Picture, split: str, mark: int, side:
         font.name,
         font.height_px,
     )
+
+
+def _varied(rng: np.random.Generator, text: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Wider or narrower, slanted, bolder or thinner: more fonts than there are to learn from."""
+    height, width = text.shape
+    stretch, slant = rng.uniform(0.85, 1.2), rng.uniform(-0.2, 0.2)
+    wide = round(stretch * width + abs(slant) * height) + 2
+    shift = max(slant, 0) * height + 1
+    line = Image.fromarray(text).transform(
+        (wide, height),
+        Image.Transform.AFFINE,
+        (1 / stretch, slant / stretch, -shift / stretch, 0, 1, 0),
+        Image.Resampling.BILINEAR,
+    )
+    strength = (np.asarray(line) / 255.0) ** rng.uniform(0.6, 1.5)
+    found: NDArray[np.uint8] = (strength * 255).astype(np.uint8)
+    columns = np.flatnonzero(found.max(0) > 20)
+    return found[:, columns[0] : columns[-1] + 1]
 
 
 def _plate(rng: np.random.Generator, image: Picture, text: NDArray[np.uint8], x: int, y: int, pad: int) -> None:

@@ -23,7 +23,7 @@ P = 16
 SHEETS, SHEET_PX = 16, 2304
 # Lessons and how often each is given while reading is learned, and after it. Tokens a batch are about the same in all.
 READING = {"strips": 0.6, "windows": 0.4}
-MIXED = {"strips": 0.05, "windows": 0.1, "grids": 0.4, "coarse": 0.12, "plans": 0.33}
+MIXED = {"strips": 0.05, "windows": 0.1, "grids": 0.5, "coarse": 0.1, "plans": 0.25}
 UPRIGHT = (
     "foveated_pyramid",
     "pyramid",
@@ -71,7 +71,7 @@ class Lessons(Dataset[Batch]):
 
     def grids(self, rng: np.random.Generator) -> Batch:
         """Whole pages, or windows of large ones, at native resolution."""
-        side = int(rng.choice([20, 32, 48, 64], p=[0.2, 0.4, 0.3, 0.1]))
+        side = int(rng.choice([20, 32, 48, 64], p=[0.1, 0.4, 0.25, 0.25]))
         most = side * P * 4
         return self._windows(rng, max(4600 // side**2, 1), (side, side), (512, max(most, 600)), 12)
 
