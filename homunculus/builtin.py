@@ -20,6 +20,8 @@ from homunculus.loop import Homunculus
 class MarkWords(nn.Module):
     """The words of a reader as a text encoder: a shape and, if one is named, its colour. Nothing else in a query is read."""
 
+    points = True
+
     def __init__(self, reader: Reader) -> None:
         super().__init__()
         self.reader = reader

@@ -18,7 +18,13 @@ TEMPLATE = "a photo of a {q}."
 
 
 class Texts(Protocol):
-    """What turns words into vectors in the space that a model's tokens share."""
+    """What turns words into vectors in the space that a model's tokens share.
+
+    points: whether tokens were trained to point with them: similarities are then logits of one place among all, colours included, and
+    the colour words of a query need no channel beside them.
+    """
+
+    points: bool
 
     def knows(self, query: str) -> bool:
         """Whether it can make anything of a query."""
@@ -44,6 +50,8 @@ class TextEncoder(nn.Module):
     tokenizer: the transformers tokenizer of the same folder. template: what a query is put into, at `{q}`; "{q}" for none.
     Raises ModelError for a model without a text tower.
     """
+
+    points = False
 
     def __init__(self, model: Any, tokenizer: Any, template: str = TEMPLATE) -> None:
         super().__init__()

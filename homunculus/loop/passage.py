@@ -70,6 +70,15 @@ class Passage:
     def _cells(self) -> int:
         return 1 if self.eye.encoder is None else self.eye.encoder.family.cells
 
+    @property
+    def _points(self) -> bool:
+        return self.eye.text is not None and self.eye.text.points
+
+    def _alike(self, features: Tensor, embedding: Tensor) -> Tensor:
+        """[N]: how much each of the tokens, or of their cells, is what is looked for."""
+        found = similarity(features, embedding)
+        return found.softmax(-1) if self._points else found
+
     def search(self) -> tuple[list[Seen], Coarse | None]:
         """The coarse pass, and what matters where for every job before anything is fixated."""
         coarse = self._coarse()
@@ -105,8 +114,10 @@ class Passage:
                     "embed the query with the same model"
                 )
             where = in_cells(coarse.plans[job.layer], self._cells)
-            tokens = (similarity(coarse.features[job.layer], embedding).to(evidence.device), where)
+            tokens = (self._alike(coarse.features[job.layer], embedding).to(evidence.device), where)
         sought = Sought.of(eye.unit, evidence, job.query, tokens and _of_one(*tokens), embedding)
+        if tokens is not None and self._points:
+            sought = replace(sought, color=None)
         found = eye.related(evidence, job.query, sought)
         return Seen(job, embedding, sought, found, [remark] if remark else [])
 
@@ -182,7 +193,7 @@ class Passage:
         """What the tokens of a glimpse say of the text joins what was read before; the finer speak louder."""
         evidence = self.evidence[seen.job.layer]
         assert seen.text is not None
-        tokens = _of_one(similarity(features, seen.text).to(evidence.device), in_cells(plan, self._cells))
+        tokens = _of_one(self._alike(features, seen.text).to(evidence.device), in_cells(plan, self._cells))
         if seen.sought.tokens is not None:
             before, where = seen.sought.tokens
             tokens = torch.cat([before, tokens[0]]), SamplePlan.concatenate([where, tokens[1]])
