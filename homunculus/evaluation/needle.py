@@ -31,7 +31,8 @@ MARKS = tuple(f"{color} {shape}" for color in COLORS for shape in SHAPES)
 ITEMS, DIGITS = 12, 3
 MARK_SHARE = 1 / 28, 1 / 22  # of the page's longer side
 LEAST_MARK_PX = 18
-SIZES_PX = 512, 4096
+FINE_PX = 22.0  # side of a token that can show a digit of 10 to 16 px
+READABLE = 0.985  # share of a value that must lie under such tokens to count as seen
 Box = tuple[int, int, int, int]  # left, top, right, bottom in px
 
 

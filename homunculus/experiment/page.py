@@ -19,15 +19,13 @@ from homunculus.baselines import Encoded, View, multiply_adds
 from homunculus.baselines.cost import pass_cost
 from homunculus.baselines.full import counted
 from homunculus.encoder import Encoding, FoveatedViT
-from homunculus.evaluation.needle import Item, Page
+from homunculus.evaluation.needle import FINE_PX, Item, Page
 from homunculus.evaluation.reader import CELLS, Reader
 from homunculus.experiment.rows import Row
 from homunculus.fixation import fixate
 from homunculus.loop import SHARPNESS
 from homunculus.scene import Scene
 
-FINE_PX = 22.0  # side of a token that can show a digit of 10 to 16 px
-SHOWN = 0.985  # share of a value that must lie under fine tokens to count as looked at
 COARSE = 256  # tokens of the pass that says where to look
 BUMP = 0.012  # standard deviation of the relevance around a given fixation, over the page's side
 PARTS = "target", "secondary", "periphery"

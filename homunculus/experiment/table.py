@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homunculus.evaluation.bootstrap import difference, interval
-from homunculus.experiment.page import PARTS, SHOWN
+from homunculus.evaluation.needle import READABLE
+from homunculus.experiment.page import PARTS
 from homunculus.experiment.rows import Row
 
 Lines = Sequence[dict[str, Any]]
@@ -66,7 +67,7 @@ def entries(lines: Lines, rows: Iterable[Row]) -> list[Entry]:
 
 def _entry(row: Row, size_px: int, lines: Lines) -> Entry:
     right, groups = outcomes(lines)
-    target_shown = np.array([question["shown"][0] >= SHOWN for line in lines for question in line["questions"]])
+    target_shown = np.array([question["shown"][0] >= READABLE for line in lines for question in line["questions"]])
     wrong = right[:, 0] == 0
     return Entry(
         row.name,

@@ -9,11 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from bridge.plan import SamplePlan
-from homunculus.evaluation.needle import COLORS, DIGITS, MARKS, SHAPES
+from homunculus.evaluation.needle import COLORS, DIGITS, FINE_PX, MARKS, READABLE, SHAPES
 from homunculus.evaluation.reader import CELLS, Reader
 
-FINE_PX = 22.0  # side of a token that can show a digit of 10 to 16 px
-READABLE = 0.985  # share of a value that must lie under fine tokens to be asked for
 LEAST_OVERLAP = 0.12  # of a token with a value, to be told its digits
 WEIGHTS = {
     "answer": 1.0,
