@@ -83,5 +83,7 @@ class Comparison:
 def _written(metric: str, estimate: Estimate | None) -> str:
     if estimate is None:
         return ""
+    if math.isnan(estimate.low):  # a single picture
+        return format(estimate.mean, METRICS[metric][1])
     mean, low, high = (format(value, METRICS[metric][1]) for value in (estimate.mean, estimate.low, estimate.high))
     return f"{mean}\n{low} to {high}"
