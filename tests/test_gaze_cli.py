@@ -49,7 +49,8 @@ def test_every_data_set_gives_a_table_json_and_a_plot(tmp_path: Path, name: str)
     assert record["unit"]["backend"] == "torch"
     assert record["settings"]["stimuli"] == 1
     gain = record["rows"]["loop"]["information_gain_bits"]
-    assert gain["low"] <= gain["mean"] <= gain["high"]
+    assert gain["mean"] is not None
+    assert (gain["low"], gain["high"]) == (None, None), "a single picture does not tell how sure its mean is"
     assert record["rows"]["centre fixation"]["first_distance"] == record["rows"]["centred Gaussian"]["first_distance"]
     assert ("in_box" in record["rows"]["loop"]) == (name == "cocosearch18")
     assert ("first_distance_deg" in record["rows"]["loop"]) == (name != "aird")
