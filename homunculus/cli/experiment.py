@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
+
+from homunculus.cli.progress import tracking
 
 experiment = typer.Typer(no_args_is_help=True, help="Does looking help?")
 
@@ -37,14 +38,9 @@ def needle(
     """Every way to spend a budget of tokens, on pages of marks and values, with one encoder, in one table."""
     console = Console(stderr=True)
     with console.status("opening the library"):
-        from rich.progress import track
-
         from homunculus.evaluation.reader import Reader
         from homunculus.experiment import report
         from homunculus.experiment.run import run
-
-    def progress(items: Iterable[Any], name: str) -> Iterable[Any]:
-        return track(items, name, console=console, transient=True)
 
     lines, costs = run(
         out,
@@ -53,7 +49,7 @@ def needle(
         backend=cast("Any", backend),
         pages=pages,
         jobs=os.cpu_count() or 1 if jobs is None else jobs,
-        track=progress,
+        track=tracking(console),
     )
     for path in report.write(out, lines, costs):
         typer.echo(path)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
+
+from homunculus.cli.progress import tracking
 
 train = typer.Typer(no_args_is_help=True, help="Fit what can be learned.")
 
@@ -35,13 +36,8 @@ def relevance(
     """Fit the procedural channel, and the weights of all channels, to where answers lie."""
     console = Console(stderr=True)
     with console.status("opening the library"):
-        from rich.progress import track
-
         from homunculus.training.relevance import WEIGHTS_FILE
         from homunculus.training.relevance import train as fit
-
-    def progress(items: Iterable[Any], name: str) -> Iterable[Any]:
-        return track(items, name, console=console, transient=True)
 
     found = fit(
         data,
@@ -54,7 +50,7 @@ def relevance(
         holdout=holdout,
         model=model,
         backend=cast("Any", backend),
-        track=progress,
+        track=tracking(console),
     )
     typer.echo(f"loss {found['losses'][0]:.3f} to {found['losses'][-1]:.3f} in {found['steps']} steps")
     if found["held_out"]:
@@ -75,14 +71,9 @@ def needle(
     """Train the encoder and reader of the needle task: read first, then find and point, then all together."""
     console = Console(stderr=True)
     with console.status("opening the library"):
-        from rich.progress import track
-
         from homunculus.training.needle.train import LOG_FILE, WEIGHTS_FILE, lines
         from homunculus.training.needle.train import train as fit
 
-    def progress(items: Iterable[Any], name: str) -> Iterable[Any]:
-        return track(items, name, console=console, transient=True)
-
     out.mkdir(parents=True, exist_ok=True)
-    fit(out, preset=preset, steps=steps, seed=seed, device=device, track=progress, log=lines(out / LOG_FILE))
+    fit(out, preset=preset, steps=steps, seed=seed, device=device, track=tracking(console), log=lines(out / LOG_FILE))
     typer.echo(out / WEIGHTS_FILE)

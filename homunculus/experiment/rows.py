@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import ClassVar, Literal
 
 import torch
-from torch import Tensor
 
 from bridge.plan import SamplePlan
-from homunculus import allocators, layouts
+from homunculus import allocators
 from homunculus.allocators.foveated_pyramid import FoveatedPyramid
 from homunculus.baselines import Baseline, Encoded, LaidOut, TwoViewCrop, View, allocated, get
 from homunculus.baselines.contract import Need
@@ -18,6 +17,7 @@ from homunculus.baselines.full import native_shape
 from homunculus.baselines.placed import encoded_plan, point_sampled
 from homunculus.encoder import FoveatedViT
 from homunculus.layouts.frame import A_PX_RANGE
+from homunculus.layouts.grid import native_square
 
 BUDGET = 273
 BUDGETS = 64, 100, 150, 200, BUDGET
@@ -74,18 +74,8 @@ class FovealShare:
     def encode(self, encoder: FoveatedViT, view: View, budget: int) -> Encoded:
         side = max(int((self.share * budget) ** 0.5), 1)
         rest = FoveatedPyramid(a_px=A_PX_RANGE[1]).allocate(view.scene, budget - side * side)
-        fovea = native_square(view, side, encoder.patch_size)
+        fovea = native_square(view.size, torch.as_tensor(view.scene.fixations)[0].tolist(), side, encoder.patch_size)
         return encoded_plan(encoder, view, SamplePlan.concatenate([rest, fovea]))
-
-
-def native_square(view: View, side: int, patch_size: int) -> SamplePlan:
-    """side x side native patches around the first fixation, moved into the page."""
-    extent = side * patch_size
-    rows = layouts.grid((extent, extent), None, side * side, patch_size).footprints.clone()
-    fixation: Tensor = torch.as_tensor(view.scene.fixations)[0]
-    for axis, limit in enumerate((view.size[1], view.size[0])):
-        rows[:, axis] += round(min(max(float(fixation[axis]) - extent / 2, 0), max(limit - extent, 0)))
-    return SamplePlan(rows, patch_size)
 
 
 def rows() -> list[Row]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -49,3 +50,12 @@ def cells(width: float, height: float, count: int) -> tuple[Tensor, Tensor]:
     side_x = width / columns.double()
     centers = torch.stack([(column + 0.5) * side_x[row], center_y[row]], -1)
     return centers, torch.stack([side_x[row], side_y[row]], -1)
+
+
+def native_square(size: tuple[int, int], fixation: Sequence[float], side: int, patch_size: int) -> SamplePlan:
+    """side x side patches of one texel a pixel around a fixation (x, y), moved by whole pixels into an image of (height, width)."""
+    extent = side * patch_size
+    rows = grid((extent, extent), None, side * side, patch_size).footprints.clone()
+    for axis, limit in enumerate((size[1], size[0])):
+        rows[:, axis] += round(min(max(float(fixation[axis]) - extent / 2, 0), max(limit - extent, 0)))
+    return SamplePlan(rows, patch_size)

@@ -16,6 +16,7 @@ from bridge.unit import TextureUnit
 from homunculus import allocators, layouts
 from homunculus.evaluation.clutter import Picture, clutter
 from homunculus.evaluation.needle import DIGITS, Item, put_items
+from homunculus.layouts.grid import native_square
 from homunculus.scene import Scene
 from homunculus.training.needle.loss import Batch
 
@@ -177,12 +178,8 @@ class Lessons(Dataset[Batch]):
 def two_views(size: tuple[int, int], fixation: tuple[float, float], budget: int) -> SamplePlan:
     """Half of the budget a thumbnail of the page, half a crop at native resolution around a fixation."""
     side = int((budget // 2) ** 0.5)
-    crop = layouts.grid((side * P, side * P), None, side * side, P).footprints.clone()
-    for axis, (value, limit) in enumerate(zip(fixation, (size[1], size[0]), strict=True)):
-        crop[:, axis] += round(min(max(value - side * P / 2, 0), max(limit - side * P, 0)))
-    rest = budget - side * side
-    whole = layouts.grid(size, None, rest, P)
-    return SamplePlan(torch.cat([whole.footprints, crop])[:budget], P)
+    thumbnail = layouts.grid(size, None, budget - side * side, P)
+    return SamplePlan.concatenate([thumbnail, native_square(size, fixation, side, P)])
 
 
 def _relevance(rng: np.random.Generator, size: tuple[int, int], fixations: Sequence[tuple[float, ...]]) -> Tensor:
