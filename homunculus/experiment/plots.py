@@ -35,12 +35,12 @@ def write(entries: Sequence[Entry], costs: dict[str, Any], size_px: int, folder:
         ("cost", (8.4, 5.4), lambda axes: _cost(axes, main, costs)),
     )
     for name, size, draw in drawn:
-        figure: Any = Figure(figsize=size, layout="constrained")
+        figure: Any = Figure(figsize=size, dpi=140, layout="constrained")
         axes = figure.subplots()
         draw(axes)
         axes.spines[["top", "right"]].set_visible(False)
         paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1], dpi=140)
+        figure.savefig(paths[-1])
     return paths
 
 
@@ -90,14 +90,48 @@ def _budgets(axes: Any, entries: Sequence[Entry]) -> None:
 
 
 def _cost(axes: Any, entries: Sequence[Entry], costs: dict[str, Any]) -> None:
-    for entry in entries:
-        if entry.name not in costs:
-            continue
-        ms, value = costs[entry.name]["ms"], 100 * entry.right["target"].mean
-        color = {"rival": "#D55E00", "ours": "#0072B2", "reference": "#555555"}[entry.group]
-        axes.plot(ms, value, "o", color=color, ms=5)
-        axes.annotate(entry.name, (ms, value), textcoords="offset points", xytext=(5, 2), fontsize=6.5, color=color)
+    inks = {"rival": "#D55E00", "ours": "#0072B2", "reference": "#555555"}
+    points = [
+        (entry.name, costs[entry.name]["ms"], 100 * entry.right["target"].mean, inks[entry.group])
+        for entry in entries
+        if entry.name in costs
+    ]
+    for _, ms, value, ink in points:
+        axes.plot(ms, value, "o", color=ink, ms=5)
+    for label, group in (("this library", "ours"), ("rivals", "rival"), ("references", "reference")):
+        axes.plot([], [], "o", color=inks[group], ms=5, label=label)
+    axes.legend(frameon=False, fontsize=8, loc="upper right")
     axes.set_xscale("log")
+    axes.set_ylim(-4, 104)
     axes.set_xlabel("milliseconds a question, scoring pass and sampling included")
     axes.set_ylabel("values read at the target [%]")
     axes.grid(True, color="#dddddd", lw=0.6)
+    _name(axes, sorted(points, key=lambda point: point[2]))
+
+
+def _name(axes: Any, points: Sequence[tuple[str, float, float, str]]) -> None:
+    """Writes names beside points, each at the nearest place that is still free."""
+    from matplotlib.transforms import Bbox
+
+    axes.figure.draw_without_rendering()
+    frame = axes.get_window_extent()
+    places = [axes.transData.transform(point[1:3]) for point in points]
+    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in places]
+    for (name, ms, value, ink), (x, y) in zip(points, places, strict=True):
+        note = axes.annotate(
+            name, (ms, value), (0, 0), textcoords="offset pixels", fontsize=6.5, color=ink, va="center"
+        )
+        box = note.get_window_extent()
+        near = [(side, 10 + abs(lift) / 4, lift) for lift in range(-200, 201, 2) for side in (1, -1)]
+        for side, reach, lift in sorted(near, key=lambda place: (abs(place[2]), -place[0])):
+            left = x + reach if side > 0 else x - reach - box.width
+            spot = Bbox.from_bounds(left, y + lift - box.height / 2, box.width, box.height)
+            inside = spot.x0 >= frame.x0 and spot.x1 <= frame.x1 and spot.y0 >= frame.y0 and spot.y1 <= frame.y1
+            if inside and not any(spot.overlaps(other) for other in taken):
+                note.set_position((left - x, lift))
+                taken.append(spot)
+                if abs(lift) > 14:
+                    end = side * reach, lift
+                    line = {"arrowstyle": "-", "color": ink, "lw": 0.4, "shrinkA": 0, "shrinkB": 2}
+                    axes.annotate("", (ms, value), end, textcoords="offset pixels", arrowprops=line)
+                break

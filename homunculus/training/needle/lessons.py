@@ -15,7 +15,7 @@ from bridge.plan import SamplePlan
 from bridge.unit import TextureUnit
 from homunculus import allocators, layouts
 from homunculus.evaluation.clutter import Picture, clutter
-from homunculus.evaluation.needle import DIGITS, Item, put_items
+from homunculus.evaluation.needle import DIGITS, ITEMS, MARKS, Item, put_items
 from homunculus.layouts.grid import native_square
 from homunculus.scene import Scene
 from homunculus.training.needle.loss import Batch
@@ -72,9 +72,9 @@ class Lessons(Dataset[Batch]):
 
     def grids(self, rng: np.random.Generator) -> Batch:
         """Whole pages, or windows of large ones, at native resolution."""
-        side = int(rng.choice([20, 32, 48, 64], p=[0.1, 0.4, 0.25, 0.25]))
-        most = side * P * 4
-        return self._windows(rng, max(4600 // side**2, 1), (side, side), (512, max(most, 600)), 12)
+        side = int(rng.choice([20, 32, 48, 64, 96], p=[0.1, 0.48, 0.22, 0.17, 0.03]))
+        most = min(side * P * 4, 4096)
+        return self._windows(rng, max(4600 // side**2, 1), (side, side), (512, most), len(MARKS))
 
     def coarse(self, rng: np.random.Generator) -> Batch:
         """Whole pages in a coarse grid. At 4096 px the texels of a page of half the size stand for it."""
@@ -83,7 +83,7 @@ class Lessons(Dataset[Batch]):
         cells = int(rng.choice([8, 12, 16, 16, 16]))
         step = drawn / (cells * P)
         pages = [
-            self._page(rng, (drawn, drawn), (drawn, drawn), 12)
+            self._page(rng, (drawn, drawn), (drawn, drawn), int(rng.integers(ITEMS // 2, len(MARKS) + 1)))
             for _ in range(max(int(self.scale * 3600) // cells**2, 1))
         ]
         plan = layouts.grid((drawn, drawn), None, cells**2, P)
@@ -103,7 +103,7 @@ class Lessons(Dataset[Batch]):
         budget = int(rng.choice([64, 91, 150, 273, 273, 273]))
         each = 4
         pages = [
-            self._page(rng, (size, size), (size, size), 12)
+            self._page(rng, (size, size), (size, size), int(rng.integers(ITEMS // 2, len(MARKS) + 1)))
             for _ in range(max(int(self.scale * 3800) // (budget * each), 1))
         ]
         pixels, rows, items = [], [], []
@@ -149,7 +149,7 @@ class Lessons(Dataset[Batch]):
     ) -> Batch:
         size = cells[0] * P, cells[1] * P
         pages = [
-            self._page(rng, size, page_px, int(rng.integers(1, items + 1)))
+            self._page(rng, size, page_px, int(rng.integers(max(items // 3, 1), items + 1)))
             for _ in range(max(int(self.scale * count), 1))
         ]
         pixels = torch.from_numpy(np.stack([_patches(image) for image, _ in pages]))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from bridge.plan import SamplePlan
+from homunculus.encoder import Encoding
 from homunculus.evaluation.needle import COLORS, DIGITS, FINE_PX, MARKS, READABLE, SHAPES
-from homunculus.evaluation.reader import CELLS, Reader
+from homunculus.evaluation.reader import CELLS, Reader, Reading
 
 LEAST_OVERLAP = 0.12  # of a token with a value, to be told its digits
 WEIGHTS = {
@@ -43,103 +45,140 @@ class Batch:
     area: bool
 
 
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What the tokens of a batch hold. boxes: [B, N, 4] px. area: [B, N] px. there: bool [B, M], an item and no filling.
+
+    value_area: [B, M] px. holds: bool [B, M, N], enough of a value, finely enough.
+    readable: bool [B, M], all of a value under such tokens. owned: [B, N] px of the value that a token holds most of, 0 for none;
+    whose: [B, N] the item it belongs to. digits: [B, N, DIGITS] its digits.
+    """
+
+    boxes: Tensor
+    area: Tensor
+    there: Tensor
+    value_area: Tensor
+    holds: Tensor
+    readable: Tensor
+    owned: Tensor
+    whose: Tensor
+    digits: Tensor
+
+    @classmethod
+    def of(cls, batch: Batch, patch_size: int) -> Self:
+        boxes = boxes_of(batch.footprints, patch_size)
+        area = _area(boxes)
+        there = batch.marks >= 0
+        value_area = _area(batch.value_boxes).clamp(min=1)
+        on_value = overlap(batch.value_boxes[:, :, None], boxes[:, None])
+        fine = (area.sqrt() < FINE_PX)[:, None]
+        readable = there & ((on_value * fine).sum(-1) >= READABLE * value_area)
+        holds = fine & (on_value > LEAST_OVERLAP * torch.minimum(area[:, None], value_area[..., None]))
+        owned, whose = torch.where(holds & readable[..., None], on_value, 0.0).max(1)
+        digits = batch.digits.gather(1, whose[..., None].expand(-1, -1, DIGITS))
+        return cls(boxes, area, there, value_area, holds, readable, owned, whose, digits)
+
+
 def loss(reader: Reader, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
     """The weighted sum, and its parts with the shares of digits and values read rightly."""
     vit = reader.encoder(area_attention=batch.area)
     plans = [SamplePlan(rows, vit.patch_size) for rows in batch.footprints]
     encoding = vit(batch.pixels.float() / 127.5 - 1, plans, batch.size)
-    tokens = encoding.tokens
-    there = batch.marks >= 0
     queries = reader.queries(batch.marks.clamp(min=0))
-    boxes = boxes_of(batch.footprints, vit.patch_size)
-    area = _area(boxes)
-    side = area.sqrt()
-    value_area = _area(batch.value_boxes).clamp(min=1)
-    on_value = overlap(batch.value_boxes[:, :, None], boxes[:, None])  # [B, M, N] px
-    fine = (side < FINE_PX)[:, None]
-    readable = there & ((on_value * fine).sum(-1) >= READABLE * value_area)
+    truth = Truth.of(batch, vit.patch_size)
+    reading = reader.read(encoding.tokens, queries)
+    found = reader.find(encoding.tokens, queries).flatten(2)
+    parts = (
+        _answers(reading, batch, truth)
+        | _values_on_tokens(reader, encoding.tokens, batch, truth)
+        | _marks(reader, encoding, batch, truth)
+        | _places(found, batch, truth)
+    )
+    total = torch.stack([weight * parts[name] for name, weight in WEIGHTS.items()]).sum()
+    return total, parts | _scores(reading, found, batch, truth)
 
-    reading = reader.read(tokens, queries)
-    digits = batch.digits.clamp(min=0)
-    answer = -reading.digits.gather(-1, digits[..., None])[..., 0].sum(-1)
-    holds = fine & (on_value > LEAST_OVERLAP * torch.minimum(area[:, None], value_area[..., None]))
-    looked = ((reading.attention * holds[:, :, None, None]).sum(-1) + 1e-6).log().mean((-1, -2))
 
-    owner = torch.where(holds & readable[..., None], on_value, 0.0)
-    best, whose = owner.max(1)  # [B, N]
+def _answers(reading: Reading, batch: Batch, truth: Truth) -> dict[str, Tensor]:
+    """The digits asked for, and that they are read from the tokens that show them."""
+    answer = -reading.digits.gather(-1, batch.digits[..., None])[..., 0].sum(-1)
+    looked = ((reading.attention * truth.holds[:, :, None, None]).sum(-1) + 1e-6).log().mean((-1, -2))
+    return {"answer": mean_where(answer, truth.readable), "attention": -mean_where(looked, truth.readable)}
+
+
+def _values_on_tokens(reader: Reader, tokens: Tensor, batch: Batch, truth: Truth) -> dict[str, Tensor]:
+    """Of each token on a value: all its digits, the mark it stands beside, and the digit under each of the token's cells."""
+    on = truth.owned > 0
+    told = reader.token_digits(tokens).unflatten(-1, (DIGITS, 10)).log_softmax(-1)
+    told = told.gather(-1, truth.digits[..., None])[..., 0].sum(-1)
     color, shape = reader.token_owner(tokens).split([len(COLORS), len(SHAPES)], -1)
-    mark = batch.marks.clamp(min=0).gather(1, whose)[..., None]
+    mark = batch.marks.clamp(min=0).gather(1, truth.whose)[..., None]
     painted = color.log_softmax(-1).gather(-1, mark // len(SHAPES))[..., 0]
     shaped = shape.log_softmax(-1).gather(-1, mark % len(SHAPES))[..., 0]
-    told = reader.token_digits(tokens).unflatten(-1, (DIGITS, 10)).log_softmax(-1)
-    truth = digits.gather(1, whose[..., None].expand(-1, -1, DIGITS))
-    dense = -told.gather(-1, truth[..., None])[..., 0].sum(-1)
 
-    cells = cells_of(boxes)
+    cells = cells_of(truth.boxes)
     middle = (cells[..., :2] + cells[..., 2:]) / 2  # [B, N, C, 2]
-    inside = batch.value_boxes.gather(1, whose[..., None].expand(-1, -1, 4))[:, :, None]
-    place = (middle - inside[..., :2]) / (inside[..., 2:] - inside[..., :2]).clamp(min=1)
-    on_digit = ((place >= 0) & (place < 1)).all(-1) & (best > 0)[..., None]
-    which = (place[..., 0] * DIGITS).long().clamp(0, DIGITS - 1)
-    drawn = truth.gather(-1, which)  # [B, N, C]
+    value = batch.value_boxes.gather(1, truth.whose[..., None].expand(-1, -1, 4))[:, :, None]
+    place = (middle - value[..., :2]) / (value[..., 2:] - value[..., :2]).clamp(min=1)
+    on_digit = ((place >= 0) & (place < 1)).all(-1) & on[..., None]
+    drawn = truth.digits.gather(-1, (place[..., 0] * DIGITS).long().clamp(0, DIGITS - 1))  # [B, N, C]
     local = reader.cell_digits(tokens).unflatten(-1, (CELLS**2, 10)).log_softmax(-1)
-    local = -local.gather(-1, drawn[..., None])[..., 0]
+    local = local.gather(-1, drawn[..., None])[..., 0]
+    return {
+        "cells": -mean_where(local, on_digit),
+        "tokens": -mean_where(told, on),
+        "owner": -mean_where(painted + shaped, on),
+    }
 
-    found = reader.find(tokens, queries).flatten(2).log_softmax(-1)
-    cells = cells.flatten(1, 2)
-    target = overlap(batch.value_boxes[:, :, None], cells[:, None])
-    covered = there & (target.sum(-1) > 0.5 * value_area)
-    target = target / target.sum(-1, keepdim=True).clamp(min=1)
-    where = -(target * found).sum(-1)
 
-    on_mark = overlap(batch.mark_boxes[:, :, None], boxes[:, None])
-    shows = on_mark > 0.35 * torch.minimum(area[:, None], _area(batch.mark_boxes)[..., None])
-    labels = torch.zeros(*boxes.shape[:2], len(MARKS) + 1, device=tokens.device)
+def _marks(reader: Reader, encoding: Encoding, batch: Batch, truth: Truth) -> dict[str, Tensor]:
+    """Which marks each token shows, and which are on the page."""
+    on_mark = overlap(batch.mark_boxes[:, :, None], truth.boxes[:, None])
+    shows = on_mark > 0.35 * torch.minimum(truth.area[:, None], _area(batch.mark_boxes)[..., None])
+    labels = torch.zeros(*truth.boxes.shape[:2], len(MARKS) + 1, device=on_mark.device)
     labels.scatter_add_(
         2,
-        torch.where(there, batch.marks, len(MARKS))[:, None].expand(-1, boxes.shape[1], -1),
-        (shows & there[..., None]).mT.float(),
+        torch.where(truth.there, batch.marks, len(MARKS))[:, None].expand(-1, labels.shape[1], -1),
+        (shows & truth.there[..., None]).mT.float(),
     )
     labels = labels[..., : len(MARKS)].clamp(max=1)
-    named = F.binary_cross_entropy_with_logits(reader.token_marks(tokens), labels, reduction="none").sum(-1)
-    page = F.binary_cross_entropy_with_logits(
-        reader.page_marks(encoding.last_hidden_state[:, 0]), labels.amax(1), reduction="none"
-    ).sum(-1)
-    parts = {
-        "answer": mean_where(answer, readable),
-        "cells": mean_where(local, on_digit),
-        "tokens": mean_where(dense, best > 0),
-        "owner": -mean_where(painted + shaped, best > 0),
-        "attention": -mean_where(looked, readable),
-        "find": mean_where(where, covered),
-        "marks": named.mean(),
-        "page": page.mean(),
+    of_page = reader.page_marks(encoding.last_hidden_state[:, 0])
+    of_token = reader.token_marks(encoding.tokens)
+    return {
+        "marks": F.binary_cross_entropy_with_logits(of_token, labels, reduction="none").sum(-1).mean(),
+        "page": F.binary_cross_entropy_with_logits(of_page, labels.amax(1), reduction="none").sum(-1).mean(),
     }
-    total = torch.stack([WEIGHTS[name] * part for name, part in parts.items()]).sum()
-    right = reading.digits.argmax(-1) == digits
-    with torch.no_grad():
-        parts["digits_right"] = mean_where(right.float().mean(-1), readable)
-        parts["values_right"] = mean_where(right.all(-1).float(), readable)
-        pointed = (
-            cells[:, None]
-            .expand(-1, found.shape[1], -1, -1)
-            .gather(2, found.argmax(-1)[..., None, None].expand(-1, -1, 1, 4))[:, :, 0]
-        )
-        middle = torch.stack([pointed[..., 0] + pointed[..., 2], pointed[..., 1] + pointed[..., 3]], -1) / 2
-        truly = (
-            torch.stack(
-                [
-                    batch.value_boxes[..., 0] + batch.value_boxes[..., 2],
-                    batch.value_boxes[..., 1] + batch.value_boxes[..., 3],
-                ],
-                -1,
-            )
-            / 2
-        )
-        near = ((middle - truly).abs() < 40).all(-1)
-        parts["found"] = mean_where(near.float(), covered)
-        parts["asked"] = readable.sum().float()
-    return total, parts
+
+
+def _places(found: Tensor, batch: Batch, truth: Truth) -> dict[str, Tensor]:
+    """That the value asked for is where the query points, whether it can be read or not."""
+    target = overlap(batch.value_boxes[:, :, None], cells_of(truth.boxes).flatten(1, 2)[:, None])
+    inside = target.sum(-1, keepdim=True)
+    where = -(target / inside.clamp(min=1) * found.log_softmax(-1)).sum(-1)
+    return {"find": mean_where(where, _covered(inside[..., 0], truth))}
+
+
+@torch.no_grad()
+def _scores(reading: Reading, found: Tensor, batch: Batch, truth: Truth) -> dict[str, Tensor]:
+    """Shares of digits and values read, and of values pointed to within 40 px."""
+    right = reading.digits.argmax(-1) == batch.digits
+    cells = cells_of(truth.boxes).flatten(1, 2)
+    inside = overlap(batch.value_boxes[:, :, None], cells[:, None]).sum(-1)
+    pointed = _middle(cells).gather(1, found.argmax(-1)[..., None].expand(-1, -1, 2))
+    near = ((pointed - _middle(batch.value_boxes)).abs() < 40).all(-1)
+    return {
+        "digits_right": mean_where(right.float().mean(-1), truth.readable),
+        "values_right": mean_where(right.all(-1).float(), truth.readable),
+        "found": mean_where(near.float(), _covered(inside, truth)),
+        "asked": truth.readable.sum().float(),
+    }
+
+
+def _covered(inside: Tensor, truth: Truth) -> Tensor:
+    return truth.there & (inside > 0.5 * truth.value_area)
+
+
+def _middle(boxes: Tensor) -> Tensor:
+    return (boxes[..., :2] + boxes[..., 2:]) / 2
 
 
 def boxes_of(footprints: Tensor, patch_size: int) -> Tensor:
