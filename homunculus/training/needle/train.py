@@ -45,8 +45,8 @@ class Preset:
 
 
 PRESETS = {
-    "cpu": Preset(8500, 0.16, 1.0, 3e-3, SmallConfig()),
-    "gpu": Preset(8500, 0.16, 4.0, 3e-3, SmallConfig(), workers=12, device="cuda"),
+    "cpu": Preset(8800, 0.3, 1.0, 3e-3, SmallConfig()),
+    "gpu": Preset(8800, 0.3, 4.0, 3e-3, SmallConfig(), workers=12, device="cuda"),
 }
 
 
