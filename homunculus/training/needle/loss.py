@@ -49,7 +49,8 @@ class Batch:
 class Truth:
     """What the tokens of a batch hold. boxes: [B, N, 4] px. area: [B, N] px. there: bool [B, M], an item and no filling.
 
-    value_area: [B, M] px. holds: bool [B, M, N], enough of a value, finely enough.
+    value_area: [B, M] px. on_cells: [B, M, N * CELLS ** 2] px of a value under each cell. holds: bool [B, M, N], enough of a value,
+    finely enough.
     readable: bool [B, M], all of a value under such tokens. owned: [B, N] px of the value that a token holds most of, 0 for none;
     whose: [B, N] the item it belongs to. digits: [B, N, DIGITS] its digits.
     """
@@ -58,6 +59,7 @@ class Truth:
     area: Tensor
     there: Tensor
     value_area: Tensor
+    on_cells: Tensor
     holds: Tensor
     readable: Tensor
     owned: Tensor
@@ -70,13 +72,14 @@ class Truth:
         area = _area(boxes)
         there = batch.marks >= 0
         value_area = _area(batch.value_boxes).clamp(min=1)
-        on_value = overlap(batch.value_boxes[:, :, None], boxes[:, None])
+        on_cells = overlap_cells(batch.value_boxes[:, :, None], boxes[:, None])
+        on_value = on_cells.sum(-1)
         fine = (area.sqrt() < FINE_PX)[:, None]
         readable = there & ((on_value * fine).sum(-1) >= READABLE * value_area)
         holds = fine & (on_value > LEAST_OVERLAP * torch.minimum(area[:, None], value_area[..., None]))
         owned, whose = torch.where(holds & readable[..., None], on_value, 0.0).max(1)
         digits = batch.digits.gather(1, whose[..., None].expand(-1, -1, DIGITS))
-        return cls(boxes, area, there, value_area, holds, readable, owned, whose, digits)
+        return cls(boxes, area, there, value_area, on_cells.flatten(2), holds, readable, owned, whose, digits)
 
 
 def loss(reader: Reader, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -92,7 +95,7 @@ def loss(reader: Reader, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
         _answers(reading, batch, truth)
         | _values_on_tokens(reader, encoding.tokens, batch, truth)
         | _marks(reader, encoding, batch, truth)
-        | _places(found, batch, truth)
+        | _places(found, truth)
     )
     total = torch.stack([weight * parts[name] for name, weight in WEIGHTS.items()]).sum()
     return total, parts | _scores(reading, found, batch, truth)
@@ -149,12 +152,11 @@ def _marks(reader: Reader, encoding: Encoding, batch: Batch, truth: Truth) -> di
     }
 
 
-def _places(found: Tensor, batch: Batch, truth: Truth) -> dict[str, Tensor]:
+def _places(found: Tensor, truth: Truth) -> dict[str, Tensor]:
     """That the value asked for is where the query points, whether it can be read or not."""
-    target = overlap(batch.value_boxes[:, :, None], cells_of(truth.boxes).flatten(1, 2)[:, None])
-    inside = target.sum(-1, keepdim=True)
-    where = -(target / inside.clamp(min=1) * found.log_softmax(-1)).sum(-1)
-    return {"find": mean_where(where, _covered(inside[..., 0], truth))}
+    inside = truth.on_cells.sum(-1)
+    where = found.logsumexp(-1) - (truth.on_cells * found).sum(-1) / inside.clamp(min=1)
+    return {"find": mean_where(where, _covered(truth))}
 
 
 @torch.no_grad()
@@ -162,19 +164,18 @@ def _scores(reading: Reading, found: Tensor, batch: Batch, truth: Truth) -> dict
     """Shares of digits and values read, and of values pointed to within 40 px."""
     right = reading.digits.argmax(-1) == batch.digits
     cells = cells_of(truth.boxes).flatten(1, 2)
-    inside = overlap(batch.value_boxes[:, :, None], cells[:, None]).sum(-1)
     pointed = _middle(cells).gather(1, found.argmax(-1)[..., None].expand(-1, -1, 2))
     near = ((pointed - _middle(batch.value_boxes)).abs() < 40).all(-1)
     return {
         "digits_right": mean_where(right.float().mean(-1), truth.readable),
         "values_right": mean_where(right.all(-1).float(), truth.readable),
-        "found": mean_where(near.float(), _covered(inside, truth)),
+        "found": mean_where(near.float(), _covered(truth)),
         "asked": truth.readable.sum().float(),
     }
 
 
-def _covered(inside: Tensor, truth: Truth) -> Tensor:
-    return truth.there & (inside > 0.5 * truth.value_area)
+def _covered(truth: Truth) -> Tensor:
+    return truth.there & (truth.on_cells.sum(-1) > 0.5 * truth.value_area)
 
 
 def _middle(boxes: Tensor) -> Tensor:
@@ -194,6 +195,20 @@ def cells_of(boxes: Tensor) -> Tensor:
     row, column = torch.meshgrid(*(torch.arange(CELLS, device=boxes.device, dtype=boxes.dtype),) * 2, indexing="ij")
     start = boxes[..., None, :2] + torch.stack([column.flatten(), row.flatten()], -1) * step[..., None, :]
     return torch.cat([start, start + step[..., None, :]], -1)
+
+
+def overlap_cells(values: Tensor, boxes: Tensor) -> Tensor:
+    """[..., CELLS ** 2] what `overlap` gives for the cells of boxes [..., 4]: the product of what two sides share."""
+    steps = torch.arange(CELLS + 1, device=boxes.device, dtype=boxes.dtype) / CELLS
+    sides = []
+    for axis in (1, 0):
+        edges = boxes[..., axis, None] + steps * (boxes[..., axis + 2] - boxes[..., axis])[..., None]
+        shared = torch.minimum(values[..., axis + 2, None], edges[..., 1:]) - torch.maximum(
+            values[..., axis, None], edges[..., :-1]
+        )
+        sides.append(shared.clamp(min=0))
+    rows, columns = sides
+    return (rows[..., :, None] * columns[..., None, :]).flatten(-2)
 
 
 def overlap(a: Tensor, b: Tensor) -> Tensor:

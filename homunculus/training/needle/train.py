@@ -45,8 +45,8 @@ class Preset:
 
 
 PRESETS = {
-    "cpu": Preset(8800, 0.3, 1.0, 3e-3, SmallConfig()),
-    "gpu": Preset(8800, 0.3, 4.0, 3e-3, SmallConfig(), workers=12, device="cuda"),
+    "cpu": Preset(8000, 0.33, 1.0, 3e-3, SmallConfig()),
+    "gpu": Preset(8000, 0.33, 4.0, 3e-3, SmallConfig(), workers=12, device="cuda"),
 }
 
 
