@@ -42,10 +42,10 @@ def test_weights_ship_small_and_say_what_they_were_trained_on() -> None:
 
 @pytest.mark.gl
 def test_it_looks_at_the_value(gl_unit: object) -> None:
-    """The first fixation, of three questions on each of eight pages it has not seen; chance is under 1 in 100."""
+    """The first fixation, of three questions on each of twelve pages it has not seen; chance is under 1 in 100."""
     hits = asked = 0
     with builtin.builtin(backend="gl") as eye:
-        for seed in range(8):
+        for seed in range(12):
             page = make_page(1024, 900 + seed)
             for item in page.items[:3]:
                 seen = eye.look(torch.from_numpy(page.image), item.name, 1)

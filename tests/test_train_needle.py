@@ -13,12 +13,12 @@ import torch
 
 from bridge import SamplePlan
 from homunculus.encoder.small import SmallConfig
-from homunculus.errors import DataError
+from homunculus.errors import DataError, ModelError
 from homunculus.evaluation.reader import Reader
 from homunculus.training.needle import lessons as lessons_
 from homunculus.training.needle import train as train_
 from homunculus.training.needle.lessons import MIXED, READING, Lessons, two_views
-from homunculus.training.needle.loss import Batch, boxes_of, cells_of, loss, mean_where, overlap
+from homunculus.training.needle.loss import Batch, boxes_of, cells_of, loss, mean_where, overlap, overlap_cells
 from homunculus.training.needle.train import Preset, schedule, train
 
 TINY = SmallConfig(hidden_size=32, layers=2, num_attention_heads=2, stem=(4, 8))
@@ -76,6 +76,32 @@ def test_overlaps_and_cells() -> None:
     assert cells[6].tolist() == [16.0, 20.0, 20.0, 24.0]
     assert boxes_of(torch.tensor([8.0, 8, 1, 0, 0, 1, 0, 0]), 16).tolist() == [0.0, 0.0, 16.0, 16.0]
     assert float(mean_where(torch.tensor([1.0, 5.0]), torch.tensor([False, True]))) == 5
+
+
+def test_cells_share_with_a_value_what_their_boxes_do() -> None:
+    made = torch.Generator().manual_seed(1)
+    corners = torch.rand(2, 1, 40, 2, generator=made) * 100
+    boxes = torch.cat([corners, corners + 5 + 60 * torch.rand(2, 1, 40, 2, generator=made)], -1)
+    corners = torch.rand(2, 7, 1, 2, generator=made) * 100
+    values = torch.cat([corners, corners + 5 + 30 * torch.rand(2, 7, 1, 2, generator=made)], -1)
+    shared = overlap_cells(values, boxes)
+    assert shared.shape == (2, 7, 40, 16)
+    assert torch.allclose(shared, overlap(values[..., None, :], cells_of(boxes)), atol=1e-3)
+    assert torch.allclose(shared.sum(-1), overlap(values, boxes), atol=1e-2)
+
+
+def test_it_goes_on_from_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    preset = Preset(2, 1.0, 0.05, 1e-3, TINY, workers=0)
+    monkeypatch.setattr(train_, "PRESETS", {"cpu": preset, "longer": replace(preset, rate=0.0)})
+    first = train(tmp_path / "first")
+    weights = tmp_path / "first" / "needle.safetensors"
+    second = train(tmp_path / "second", preset="longer", seed=1, start=weights)
+    for name, value in first.state_dict().items():
+        assert torch.allclose(value, second.state_dict()[name], atol=1e-3), name
+    assert second.notes["start"] == {"preset": "cpu", "steps": 2, "seed": 0, "start": {}}
+    with pytest.raises(ModelError, match="nowhere"):
+        train(tmp_path / "third", start=tmp_path / "nowhere")
+    assert not (tmp_path / "third").exists()
 
 
 def test_two_views_have_the_budget() -> None:
@@ -137,7 +163,7 @@ def test_stopped_and_resumed_it_ends_the_same(tmp_path: Path, monkeypatch: pytes
 
 
 def test_bad_options_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="preset is 'tpu'; expected one of cpu, gpu"):
+    with pytest.raises(DataError, match="preset is 'tpu'; expected one of cpu, longer, gpu"):
         train(tmp_path / "out", preset="tpu")
     with pytest.raises(DataError, match="steps is 0; expected at least 1"):
         train(tmp_path / "out", steps=0)

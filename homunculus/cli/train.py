@@ -63,9 +63,10 @@ def relevance(
 @train.command()
 def needle(
     out: Annotated[Path, typer.Option(file_okay=False, help="Where weights, log and checkpoint go.")] = Path("out"),
-    preset: Annotated[str, typer.Option(help="cpu, under two hours on two cores, or gpu.")] = "cpu",
+    preset: Annotated[str, typer.Option(help="cpu, under two hours on two cores; longer, with --start; gpu.")] = "cpu",
     steps: Annotated[int | None, typer.Option(help="Fewer than the preset's, for a trial.")] = None,
     seed: Annotated[int, typer.Option(help="The same gives the same lessons.")] = 0,
+    start: Annotated[Path | None, typer.Option(help="Weights to begin with, as this command left them.")] = None,
     device: Annotated[str | None, typer.Option(help="Of torch; by default the preset's.")] = None,
 ) -> None:
     """Train the encoder and reader of the needle task: read first, then find and point, then all together."""
@@ -75,5 +76,6 @@ def needle(
         from homunculus.training.needle.train import train as fit
 
     out.mkdir(parents=True, exist_ok=True)
-    fit(out, preset=preset, steps=steps, seed=seed, device=device, track=tracking(console), log=lines(out / LOG_FILE))
+    log = lines(out / LOG_FILE)
+    fit(out, preset=preset, steps=steps, seed=seed, start=start, device=device, track=tracking(console), log=log)
     typer.echo(out / WEIGHTS_FILE)

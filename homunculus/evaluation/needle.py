@@ -32,6 +32,7 @@ ITEMS, DIGITS = 12, 3
 MARK_SHARE = 1 / 28, 1 / 22  # of the page's longer side
 LEAST_MARK_PX = 18
 FINE_PX = 22.0  # side of a token that can show a digit of 10 to 16 px
+VARIED = 0.75  # share of the values of training pages whose digits are reshaped
 READABLE = 0.985  # share of a value that must lie under such tokens to count as seen
 Box = tuple[int, int, int, int]  # left, top, right, bottom in px
 
@@ -106,7 +107,7 @@ def _item(rng: np.random.Generator, image: Picture, split: str, mark: int, side:
     font = face(rng, split)
     value = "".join(str(digit) for digit in rng.integers(0, 10, DIGITS))
     text = font.line(value)
-    if split == "train":
+    if split == "train" and rng.random() < VARIED:
         text = _varied(rng, text)
     pad = int(rng.integers(4, 8))
     high, wide = text.shape[0] + 2 * pad, text.shape[1] + 2 * pad
@@ -139,21 +140,22 @@ def _item(rng: np.random.Generator, image: Picture, split: str, mark: int, side:
 
 
 def _varied(rng: np.random.Generator, text: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Wider or narrower, slanted, bolder or thinner: more fonts than there are to learn from."""
+    """Wider or narrower, taller or lower, slanted, bolder or thinner, off the grid of pixels: more fonts than there are to learn from."""
     height, width = text.shape
-    stretch, slant = rng.uniform(0.85, 1.2), rng.uniform(-0.2, 0.2)
-    wide = round(stretch * width + abs(slant) * height) + 2
-    shift = max(slant, 0) * height + 1
+    wider, taller, slant = rng.uniform(0.85, 1.2), rng.uniform(0.92, 1.12), rng.uniform(-0.2, 0.2)
+    high = round(taller * height) + 1
+    wide = round(wider * width + abs(slant) * high) + 2
+    right, down = max(slant, 0) * high + rng.uniform(0.5, 1.5), rng.uniform(0, 1)
     line = Image.fromarray(text).transform(
-        (wide, height),
+        (wide, high),
         Image.Transform.AFFINE,
-        (1 / stretch, slant / stretch, -shift / stretch, 0, 1, 0),
+        (1 / wider, slant / wider, -right / wider, 0, 1 / taller, -down / taller),
         Image.Resampling.BILINEAR,
     )
     strength = (np.asarray(line) / 255.0) ** rng.uniform(0.6, 1.5)
     found: NDArray[np.uint8] = (strength * 255).astype(np.uint8)
-    columns = np.flatnonzero(found.max(0) > 20)
-    return found[:, columns[0] : columns[-1] + 1]
+    rows, columns = (np.flatnonzero(found.max(axis) > 20) for axis in (1, 0))
+    return found[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 def _plate(rng: np.random.Generator, image: Picture, text: NDArray[np.uint8], x: int, y: int, pad: int) -> None:

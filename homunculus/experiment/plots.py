@@ -100,7 +100,7 @@ def _cost(axes: Any, entries: Sequence[Entry], costs: dict[str, Any]) -> None:
         axes.plot(ms, value, "o", color=ink, ms=5)
     for label, group in (("this library", "ours"), ("rivals", "rival"), ("references", "reference")):
         axes.plot([], [], "o", color=inks[group], ms=5, label=label)
-    axes.legend(frameon=False, fontsize=8, loc="upper right")
+    axes.legend(frameon=False, fontsize=8, loc="center right")
     axes.set_xscale("log")
     axes.set_ylim(-4, 104)
     axes.set_xlabel("milliseconds a question, scoring pass and sampling included")

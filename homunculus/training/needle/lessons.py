@@ -24,7 +24,7 @@ P = 16
 SHEETS, SHEET_PX = 16, 2304
 # Lessons and how often each is given while reading is learned, and after it. Tokens a batch are about the same in all.
 READING = {"strips": 0.6, "windows": 0.4}
-MIXED = {"strips": 0.12, "windows": 0.1, "grids": 0.44, "coarse": 0.08, "plans": 0.26}
+MIXED = {"strips": 0.12, "windows": 0.1, "grids": 0.42, "coarse": 0.12, "plans": 0.24}
 UPRIGHT = (
     "foveated_pyramid",
     "pyramid",
