@@ -94,7 +94,7 @@ def train(
         multiprocessing_context="spawn" if chosen.workers else None,  # a forked child cannot open a texture unit
         prefetch_factor=4 if chosen.workers else None,
     )
-    start = time.monotonic()
+    began = time.monotonic()
     for batch in (track or (lambda items, _: items))(loader, "training"):
         reader.zero_grad()
         total, parts = loss(reader, moved(batch, device))
@@ -107,7 +107,7 @@ def train(
         progress.step += 1
         if log is not None:
             log(
-                {"step": progress.step, "s": time.monotonic() - start}
+                {"step": progress.step, "s": time.monotonic() - began}
                 | {k: float(v.detach()) for k, v in parts.items()}
             )
         if progress.step % SAVE_EVERY == 0 or progress.step == steps:
