@@ -82,10 +82,7 @@ class Lessons(Dataset[Batch]):
         drawn = min(size, 2048)
         cells = int(rng.choice([8, 12, 16, 16, 16]))
         step = drawn / (cells * P)
-        pages = [
-            self._page(rng, (drawn, drawn), (drawn, drawn), int(rng.integers(ITEMS // 2, len(MARKS) + 1)))
-            for _ in range(max(int(self.scale * 3600) // cells**2, 1))
-        ]
+        pages = [self._whole_page(rng, drawn) for _ in range(max(int(self.scale * 3600) // cells**2, 1))]
         plan = layouts.grid((drawn, drawn), None, cells**2, P)
         if step == int(step):
             pixels = np.stack([_patches(_shrunk(image, int(step))) for image, _ in pages])
@@ -102,10 +99,7 @@ class Lessons(Dataset[Batch]):
         size = int(rng.choice([512, 768, 1024, 2048], p=[0.2, 0.2, 0.3, 0.3]))
         budget = int(rng.choice([64, 91, 150, 273, 273, 273]))
         each = 4
-        pages = [
-            self._page(rng, (size, size), (size, size), int(rng.integers(ITEMS // 2, len(MARKS) + 1)))
-            for _ in range(max(int(self.scale * 3800) // (budget * each), 1))
-        ]
+        pages = [self._whole_page(rng, size) for _ in range(max(int(self.scale * 3800) // (budget * each), 1))]
         pixels, rows, items = [], [], []
         for image, found in pages:
             plans = [self._plan(rng, image, found, budget) for _ in range(each)]
@@ -156,6 +150,9 @@ class Lessons(Dataset[Batch]):
         plan = layouts.grid(size, None, cells[0] * cells[1], P)
         rows = plan.footprints.expand(len(pages), -1, -1)
         return _batch(pixels, rows, size, [found for _, found in pages], rng)
+
+    def _whole_page(self, rng: np.random.Generator, side: int) -> tuple[Picture, tuple[Item, ...]]:
+        return self._page(rng, (side, side), (side, side), int(rng.integers(ITEMS // 2, len(MARKS) + 1)))
 
     def _page(
         self, rng: np.random.Generator, size: tuple[int, int], page_px: tuple[int, int], items: int

@@ -49,17 +49,18 @@ class Batch:
 class Truth:
     """What the tokens of a batch hold. boxes: [B, N, 4] px. area: [B, N] px. there: bool [B, M], an item and no filling.
 
-    value_area: [B, M] px. on_cells: [B, M, N * CELLS ** 2] px of a value under each cell. holds: bool [B, M, N], enough of a value,
-    finely enough.
-    readable: bool [B, M], all of a value under such tokens. owned: [B, N] px of the value that a token holds most of, 0 for none;
-    whose: [B, N] the item it belongs to. digits: [B, N, DIGITS] its digits.
+    on_cells: [B, M, N * CELLS ** 2] px of a value under each cell. inside: [B, M] px of it under all of them. covered: bool [B, M],
+    more than half of it. holds: bool [B, M, N], enough of a value, finely enough. readable: bool [B, M], all of it under such tokens.
+    owned: [B, N] px of the value that a token holds most of, 0 for none. whose: [B, N] the item it belongs to. digits: [B, N, DIGITS]
+    of that item.
     """
 
     boxes: Tensor
     area: Tensor
     there: Tensor
-    value_area: Tensor
     on_cells: Tensor
+    inside: Tensor
+    covered: Tensor
     holds: Tensor
     readable: Tensor
     owned: Tensor
@@ -79,7 +80,10 @@ class Truth:
         holds = fine & (on_value > LEAST_OVERLAP * torch.minimum(area[:, None], value_area[..., None]))
         owned, whose = torch.where(holds & readable[..., None], on_value, 0.0).max(1)
         digits = batch.digits.gather(1, whose[..., None].expand(-1, -1, DIGITS))
-        return cls(boxes, area, there, value_area, on_cells.flatten(2), holds, readable, owned, whose, digits)
+        on_cells = on_cells.flatten(2)
+        inside = on_cells.sum(-1)
+        covered = there & (inside > 0.5 * value_area)
+        return cls(boxes, area, there, on_cells, inside, covered, holds, readable, owned, whose, digits)
 
 
 def loss(reader: Reader, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
@@ -118,10 +122,9 @@ def _values_on_tokens(reader: Reader, tokens: Tensor, batch: Batch, truth: Truth
     painted = color.log_softmax(-1).gather(-1, mark // len(SHAPES))[..., 0]
     shaped = shape.log_softmax(-1).gather(-1, mark % len(SHAPES))[..., 0]
 
-    cells = cells_of(truth.boxes)
-    middle = (cells[..., :2] + cells[..., 2:]) / 2  # [B, N, C, 2]
+    cells = cells_of(truth.boxes)  # [B, N, C, 4]
     value = batch.value_boxes.gather(1, truth.whose[..., None].expand(-1, -1, 4))[:, :, None]
-    place = (middle - value[..., :2]) / (value[..., 2:] - value[..., :2]).clamp(min=1)
+    place = (_middle(cells) - value[..., :2]) / (value[..., 2:] - value[..., :2]).clamp(min=1)
     on_digit = ((place >= 0) & (place < 1)).all(-1) & on[..., None]
     drawn = truth.digits.gather(-1, (place[..., 0] * DIGITS).long().clamp(0, DIGITS - 1))  # [B, N, C]
     local = reader.cell_digits(tokens).unflatten(-1, (CELLS**2, 10)).log_softmax(-1)
@@ -154,9 +157,8 @@ def _marks(reader: Reader, encoding: Encoding, batch: Batch, truth: Truth) -> di
 
 def _places(found: Tensor, truth: Truth) -> dict[str, Tensor]:
     """That the value asked for is where the query points, whether it can be read or not."""
-    inside = truth.on_cells.sum(-1)
-    where = found.logsumexp(-1) - (truth.on_cells * found).sum(-1) / inside.clamp(min=1)
-    return {"find": mean_where(where, _covered(truth))}
+    where = found.logsumexp(-1) - (truth.on_cells * found).sum(-1) / truth.inside.clamp(min=1)
+    return {"find": mean_where(where, truth.covered)}
 
 
 @torch.no_grad()
@@ -169,13 +171,9 @@ def _scores(reading: Reading, found: Tensor, batch: Batch, truth: Truth) -> dict
     return {
         "digits_right": mean_where(right.float().mean(-1), truth.readable),
         "values_right": mean_where(right.all(-1).float(), truth.readable),
-        "found": mean_where(near.float(), _covered(truth)),
+        "found": mean_where(near.float(), truth.covered),
         "asked": truth.readable.sum().float(),
     }
-
-
-def _covered(truth: Truth) -> Tensor:
-    return truth.there & (truth.on_cells.sum(-1) > 0.5 * truth.value_area)
 
 
 def _middle(boxes: Tensor) -> Tensor:
