@@ -42,10 +42,10 @@ def test_weights_ship_small_and_say_what_they_were_trained_on() -> None:
 
 @pytest.mark.gl
 def test_it_looks_at_the_value(gl_unit: object) -> None:
-    """The first fixation, of three questions on each of twelve pages it has not seen; chance is under 1 in 100."""
+    """The first fixation, of three questions on each of forty pages it has not seen; chance is under 1 in 100."""
     hits = asked = 0
     with builtin.builtin(backend="gl") as eye:
-        for seed in range(12):
+        for seed in range(40):
             page = make_page(1024, 900 + seed)
             for item in page.items[:3]:
                 seen = eye.look(torch.from_numpy(page.image), item.name, 1)
@@ -56,7 +56,7 @@ def test_it_looks_at_the_value(gl_unit: object) -> None:
     assert hits / asked >= LEAST_HITS, f"{hits} of {asked}"
 
 
-LEAST_HITS = 0.6
+LEAST_HITS = 0.65
 
 
 @pytest.mark.gl
