@@ -167,6 +167,8 @@ def test_bad_options_are_refused(tmp_path: Path) -> None:
         train(tmp_path / "out", preset="tpu")
     with pytest.raises(DataError, match="steps is 0; expected at least 1"):
         train(tmp_path / "out", steps=0)
+    with pytest.raises(DataError, match="there are no weights to go on from; give --start WEIGHTS"):
+        train(tmp_path / "out", preset="longer")
     if not torch.cuda.is_available():
         with pytest.raises(DataError, match="torch sees no GPU; use the preset cpu"):
             train(tmp_path / "out", preset="gpu")

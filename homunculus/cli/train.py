@@ -75,7 +75,6 @@ def needle(
         from homunculus.training.needle.train import LOG_FILE, WEIGHTS_FILE, lines
         from homunculus.training.needle.train import train as fit
 
-    out.mkdir(parents=True, exist_ok=True)
     log = lines(out / LOG_FILE)
     fit(out, preset=preset, steps=steps, seed=seed, start=start, device=device, track=tracking(console), log=log)
     typer.echo(out / WEIGHTS_FILE)

@@ -33,7 +33,9 @@ Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 @dataclass(frozen=True)
 class Preset:
-    """How long and how wide. reading: the share of the steps that teaches reading alone. scale: of a batch, 1 is 4000 tokens."""
+    """How long and how wide. reading: the share of the steps that teaches reading alone. scale: of a batch, 1 is 4000 tokens. goes_on:
+    needs weights to begin with.
+    """
 
     steps: int
     reading: float
@@ -42,11 +44,12 @@ class Preset:
     config: SmallConfig
     workers: int = 1
     device: str = "cpu"
+    goes_on: bool = False
 
 
 PRESETS = {
     "cpu": Preset(8000, 0.33, 1.0, 3e-3, SmallConfig()),
-    "longer": Preset(6000, 0.33, 1.0, 1.5e-3, SmallConfig()),
+    "longer": Preset(6000, 0.33, 1.0, 1.5e-3, SmallConfig(), goes_on=True),
     "gpu": Preset(8000, 0.33, 4.0, 3e-3, SmallConfig(), workers=12, device="cuda"),
 }
 
@@ -64,9 +67,9 @@ def train(
 ) -> Reader:
     """Trains a reader, and leaves a checkpoint and its weights in `out`. Stopped anywhere and called again it goes on.
 
-    preset: `cpu`, `gpu`, or `longer` at half the rate. steps: fewer than the preset's, for a trial. start: weights to begin with, as a
-    training left them; give another seed then, or it sees the same lessons again. Raises DataError for what does not fit, ModelError
-    for weights that cannot be read.
+    preset: `cpu`, `gpu`, or `longer`, which goes on from `start` at half the rate. steps: fewer than the preset's, for a trial. start:
+    weights to begin with, as a training left them; give another seed then, or it sees the same lessons again. Raises DataError for what
+    does not fit and ModelError for weights that cannot be read, before anything is written.
     """
     if preset not in PRESETS:
         raise DataError(f"preset is {preset!r}; expected one of {', '.join(PRESETS)}")
@@ -77,11 +80,16 @@ def train(
         raise DataError(f"device is {device!r} and torch sees no GPU; use the preset cpu, or --device cpu")
     if steps < 1:
         raise DataError(f"steps is {steps}; expected at least 1")
+    if chosen.goes_on and start is None:
+        raise DataError(
+            f"preset is {preset!r} and there are no weights to go on from; give --start WEIGHTS, or use the preset cpu"
+        )
     task = {"preset": preset, **asdict(chosen), "steps": steps, "seed": seed}
-    for name in ("workers", "device"):
+    for name in ("workers", "device", "goes_on"):
         task.pop(name)
     torch.manual_seed(seed)
     reader = (Reader(chosen.config) if start is None else Reader.load(start).train()).to(device)
+    out.mkdir(parents=True, exist_ok=True)
     task["start"] = {name: value for name, value in reader.notes.items() if name != "about"}
     optimizers = optimizers_of(reader, chosen.rate)
     progress = checkpoint.load(out, reader, optimizers, task)
