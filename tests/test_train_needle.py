@@ -14,6 +14,7 @@ import torch
 from bridge import SamplePlan
 from homunculus.encoder.small import SmallConfig
 from homunculus.errors import DataError, ModelError
+from homunculus.evaluation.clutter import Picture, clutter
 from homunculus.evaluation.reader import Reader
 from homunculus.training.needle import lessons as lessons_
 from homunculus.training.needle import train as train_
@@ -102,6 +103,21 @@ def test_it_goes_on_from_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     with pytest.raises(ModelError, match="nowhere"):
         train(tmp_path / "third", start=tmp_path / "nowhere")
     assert not (tmp_path / "third").exists()
+
+
+def test_clutter_is_renewed_and_full_of_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+
+    def spy(rng: np.random.Generator, size: tuple[int, int], split: str, numbers: float) -> Picture:
+        drawn.append((split, numbers))
+        return clutter(rng, size, split, numbers)
+
+    monkeypatch.setattr(lessons_, "clutter", spy)
+    monkeypatch.setattr(lessons_, "SHEETS", 2)
+    made = Lessons(10, 10, scale=0.02)
+    for step in range(6):
+        made[step]
+    assert drawn == [("train", lessons_.NUMBERS)] * 4  # sheets 0 and 1, then one more every other step
 
 
 def test_two_views_have_the_budget() -> None:

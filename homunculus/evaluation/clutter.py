@@ -12,11 +12,12 @@ from homunculus.evaluation.glyphs import CELL_PX, Face, faces
 Picture = NDArray[np.uint8]
 BLOCK_PX = 150, 460  # sides of what is set into a page, least and most
 SHARES = {"text": 0.62, "figure": 0.23}  # the rest stays blank
+NUMBERS = 0.12  # of the words are numbers
 LETTERS = {"train": "abcdefghijklmnopqrstuvwxyz", "test": "etaoinshrdlucmfwypvbgkjqxz"}
 
 
-def clutter(rng: np.random.Generator, size: tuple[int, int], split: str) -> Picture:
-    """uint8 [H, W, 3]: paper, and blocks of text and figures over it."""
+def clutter(rng: np.random.Generator, size: tuple[int, int], split: str, numbers: float = NUMBERS) -> Picture:
+    """uint8 [H, W, 3]: paper, and blocks of text and figures over it. numbers: the share of the words that are some."""
     height, width = size
     page = np.empty((height, width, 3), np.uint8)
     page[:] = rng.integers(225, 256, 3)
@@ -28,7 +29,7 @@ def clutter(rng: np.random.Generator, size: tuple[int, int], split: str) -> Pict
             block = page[y : y + tall, x : x + wide]
             drawn = rng.random()
             if drawn < SHARES["text"]:
-                _text(rng, block, split)
+                _text(rng, block, split, numbers)
             elif drawn < SHARES["text"] + SHARES["figure"]:
                 kinds = FIGURES[split]
                 kinds[int(rng.integers(len(kinds)))](rng, block)
@@ -51,12 +52,12 @@ def face(rng: np.random.Generator, split: str) -> Face:
     return sizes[int(rng.integers(len(sizes)))]
 
 
-def _text(rng: np.random.Generator, block: Picture, split: str) -> None:
+def _text(rng: np.random.Generator, block: Picture, split: str, numbers: float) -> None:
     """Lines of words, a number among them now and then."""
     font = face(rng, split)
     color = rng.integers(0, 110) + rng.integers(0, 30, 3)
     letters = LETTERS[split]
-    words = [font.word(_word(rng, letters)) for _ in range(24)]
+    words = [font.word(_word(rng, letters, numbers)) for _ in range(24)]
     leading = int(font.height_px * rng.uniform(1.7, 2.3))
     for y in range(0, block.shape[0] - CELL_PX[0], leading):
         x = 0
@@ -68,8 +69,8 @@ def _text(rng: np.random.Generator, block: Picture, split: str) -> None:
             x += word.shape[1] + round(font.space_px)
 
 
-def _word(rng: np.random.Generator, letters: str) -> str:
-    if rng.random() < 0.12:
+def _word(rng: np.random.Generator, letters: str, numbers: float) -> str:
+    if rng.random() < numbers:
         return "".join(str(digit) for digit in rng.integers(0, 10, int(rng.integers(2, 5))))
     if letters != LETTERS["train"]:  # frequent letters first
         return "".join(letters[int(26 * place**2)] for place in rng.random(int(rng.integers(3, 11))))

@@ -21,7 +21,9 @@ from homunculus.scene import Scene
 from homunculus.training.needle.loss import Batch
 
 P = 16
-SHEETS, SHEET_PX = 16, 2304
+SHEETS, SHEET_PX = 16, 2304  # of clutter, at a time
+SHEET_STEPS = 2  # until the oldest is replaced: text seen again and again is learned by heart
+NUMBERS = 0.3  # of the words: what is most easily taken for a value is a number in the text beside a mark
 # Lessons and how often each is given while reading is learned, and after it. Tokens a batch are about the same in all.
 READING = {"strips": 0.6, "windows": 0.4}
 MIXED = {"strips": 0.12, "windows": 0.1, "grids": 0.42, "coarse": 0.12, "plans": 0.24}
@@ -44,22 +46,25 @@ class Lessons(Dataset[Batch]):
 
     def __init__(self, steps: int, reading_steps: int, seed: int = 0, scale: float = 1.0) -> None:
         self.steps, self.reading_steps, self.seed, self.scale = steps, reading_steps, seed, scale
-        self._sheets: list[Picture] = []
+        self._sheets: dict[int, Picture] = {}
         self._unit: TextureUnit | None = None
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, step: int) -> Batch:
-        if not self._sheets:
-            torch.set_num_threads(1)
-            sheets = np.random.default_rng([self.seed, 7])
-            self._sheets = [clutter(sheets, (SHEET_PX, SHEET_PX), "train") for _ in range(SHEETS)]
+        first = step // SHEET_STEPS
+        self._sheets = {number: self._sheet(number) for number in range(first, first + SHEETS)}
         rng = np.random.default_rng([self.seed, step, 11])
         shares = READING if step < self.reading_steps else MIXED
         name = list(shares)[int(rng.choice(len(shares), p=list(shares.values())))]
         batch: Batch = getattr(self, name)(rng)
         return batch
+
+    def _sheet(self, number: int) -> Picture:
+        if number in self._sheets:
+            return self._sheets[number]
+        return clutter(np.random.default_rng([self.seed, number, 7]), (SHEET_PX, SHEET_PX), "train", NUMBERS)
 
     def strips(self, rng: np.random.Generator) -> Batch:
         """Small windows at native resolution with an item or two of a small page."""
@@ -157,10 +162,9 @@ class Lessons(Dataset[Batch]):
     def _page(
         self, rng: np.random.Generator, size: tuple[int, int], page_px: tuple[int, int], items: int
     ) -> tuple[Picture, tuple[Item, ...]]:
-        sheet = self._sheets[int(rng.integers(SHEETS))]
+        sheet = list(self._sheets.values())[int(rng.integers(SHEETS))]
         y, x = (int(rng.integers(SHEET_PX - side + 1)) for side in size)
-        image = sheet[y : y + size[0], x : x + size[1]]
-        image = image[:: int(rng.choice([-1, 1])), :: int(rng.choice([-1, 1]))].copy()
+        image = sheet[y : y + size[0], x : x + size[1]].copy()
         low, high = page_px
         return image, put_items(rng, image, "train", items, int(rng.integers(low, high + 1)))
 

@@ -49,7 +49,7 @@ class Preset:
 
 PRESETS = {
     "cpu": Preset(8000, 0.33, 1.0, 3e-3, SmallConfig()),
-    "longer": Preset(6000, 0.33, 1.0, 1.5e-3, SmallConfig(), goes_on=True),
+    "longer": Preset(4000, 0.0, 1.0, 1.5e-3, SmallConfig(), goes_on=True),
     "gpu": Preset(8000, 0.33, 4.0, 3e-3, SmallConfig(), workers=12, device="cuda"),
 }
 
