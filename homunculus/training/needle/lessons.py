@@ -23,7 +23,7 @@ from homunculus.training.needle.loss import Batch
 P = 16
 SHEETS, SHEET_PX = 16, 2304  # of clutter, at a time
 SHEET_STEPS = 2  # until the oldest is replaced: text seen again and again is learned by heart
-NUMBERS = 0.3  # of the words: what is most easily taken for a value is a number in the text beside a mark
+NUMBERS = 0.3  # of the words: what is most easily taken for a value is one of the text's
 # Lessons and how often each is given while reading is learned, and after it. Tokens a batch are about the same in all.
 READING = {"strips": 0.6, "windows": 0.4}
 MIXED = {"strips": 0.12, "windows": 0.1, "grids": 0.42, "coarse": 0.12, "plans": 0.24}
