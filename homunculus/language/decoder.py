@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
@@ -69,6 +70,8 @@ class Decoder:
         self.attention = model.config._attn_implementation
         if self.attention not in ("sdpa", "eager"):
             raise ModelError(f"the language model has attention {self.attention!r}; load it with 'sdpa' or 'eager'")
+        told = inspect.signature(model.layers[0].forward).parameters if len(model.layers) else {}
+        self._cache_name = "cache" if "cache" in told else "past_key_values"  # renamed in transformers 5.24, the old name goes in 5.40
 
     @property
     def depth(self) -> int:
@@ -188,4 +191,4 @@ class Decoder:
             mask = torch.full(
                 (1, 1, length, length), torch.finfo(cos.dtype).min, dtype=cos.dtype, device=cos.device
             ).triu(1)
-        return {"attention_mask": mask, "position_embeddings": rotation, "past_key_values": cache, "use_cache": True}
+        return {"attention_mask": mask, "position_embeddings": rotation, self._cache_name: cache, "use_cache": True}
