@@ -12,10 +12,10 @@ from collections.abc import Callable
 
 import torch
 
-from bridge import HomunculusError, open_unit
-from bridge.cuda.unit import CudaUnit
-from bridge.gl.cuda import GLCudaUnit
 from homunculus import layouts
+from homunculus.bridge import HomunculusError, open_unit
+from homunculus.bridge.cuda.unit import CudaUnit
+from homunculus.bridge.gl.cuda import GLCudaUnit
 
 SIZES_PX = (1024, 2048, 4096, 8192)
 CALLS = 50

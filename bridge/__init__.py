@@ -1,6 +1,6 @@
 """Texture units: images become pyramids, sample plans become patches. Knows nothing of vision science."""
 
-from bridge.errors import (
+from homunculus.bridge.errors import (
     BackendUnavailableError,
     ClosedError,
     CudaError,
@@ -13,9 +13,9 @@ from bridge.errors import (
     PlanError,
     ShaderError,
 )
-from bridge.open import open_unit
-from bridge.plan import SamplePlan
-from bridge.unit import Patches, PlanProgram, Pyramid, Stats, TextureUnit
+from homunculus.bridge.open import open_unit
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import Patches, PlanProgram, Pyramid, Stats, TextureUnit
 
 __all__ = [
     "BackendUnavailableError",

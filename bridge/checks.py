@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bridge import law
-from bridge.errors import ClosedError, ImageError, PlanError
-from bridge.law import QUALITIES, Quality
-from bridge.plan import SamplePlan
+from homunculus.bridge import law
+from homunculus.bridge.errors import ClosedError, ImageError, PlanError
+from homunculus.bridge.law import QUALITIES, Quality
+from homunculus.bridge.plan import SamplePlan
 
 PATCH_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 

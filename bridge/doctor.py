@@ -14,16 +14,16 @@ from typing import Any
 
 import torch
 
-from bridge.cuda.unit import CudaUnit
-from bridge.errors import HomunculusError
-from bridge.gl.context import open_context
-from bridge.gl.cuda import GLCudaUnit
-from bridge.gl.simd import HAS_OPENCV
-from bridge.gl.unit import GLUnit
-from bridge.plan import SamplePlan
-from bridge.twin.unit import TwinUnit
-from bridge.unit import Stats, TextureUnit
-from interop import EGLDevice, egl_devices
+from homunculus.bridge.cuda.unit import CudaUnit
+from homunculus.bridge.errors import HomunculusError
+from homunculus.bridge.gl.context import open_context
+from homunculus.bridge.gl.cuda import GLCudaUnit
+from homunculus.bridge.gl.simd import HAS_OPENCV
+from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.twin.unit import TwinUnit
+from homunculus.bridge.unit import Stats, TextureUnit
+from homunculus.interop import EGLDevice, egl_devices
 
 HARDWARE, SOFTWARE, TORCH_ONLY, BROKEN = 0, 10, 20, 30
 VERDICTS = {
@@ -95,7 +95,7 @@ def examine() -> Report:
         "opencv",
         HAS_OPENCV,
         "installed: builder 'simd' can be used" if HAS_OPENCV else "not installed: no builder 'simd'",
-        "" if HAS_OPENCV else "pip install 'homunculus[simd]' makes pyramids on software OpenGL three times faster",
+        "" if HAS_OPENCV else "pip install opencv-python-headless makes pyramids on software OpenGL three times faster",
     )
     for unit in (GLCudaUnit, CudaUnit):
         _shared(report, unit, cuda)

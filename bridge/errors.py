@@ -1,6 +1,6 @@
 """Every error this library raises on purpose. Each message gives the value, the limit and the remedy."""
 
-from interop.errors import ClosedError, CudaError, HomunculusError
+from homunculus.interop.errors import ClosedError, CudaError, HomunculusError
 
 __all__ = [
     "BackendUnavailableError",

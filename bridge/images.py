@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.errors import ImageError, ImageTooLargeError
-from bridge.unit import Format, Images
+from homunculus.bridge.errors import ImageError, ImageTooLargeError
+from homunculus.bridge.unit import Format, Images
 
 FORMATS: Final[tuple[Format, ...]] = ("rgba8", "rgba16f", "rgba32f", "rgba64f")
 _NATURAL_FORMAT: Final[dict[torch.dtype, Format]] = {

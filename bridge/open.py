@@ -8,14 +8,14 @@ from typing import Any, Literal
 
 import torch
 
-from bridge.cuda.unit import CudaUnit
-from bridge.errors import BackendUnavailableError, CudaError, ForkedContextError, GLError, ShaderError
-from bridge.gl.cuda import GLCudaUnit
-from bridge.gl.unit import GLUnit
-from bridge.race import Racer, image_to_patches_us
-from bridge.twin.unit import TwinUnit
-from bridge.unit import TextureUnit
-from interop.cuda import cuda_ordinal
+from homunculus.bridge.cuda.unit import CudaUnit
+from homunculus.bridge.errors import BackendUnavailableError, CudaError, ForkedContextError, GLError, ShaderError
+from homunculus.bridge.gl.cuda import GLCudaUnit
+from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.race import Racer, image_to_patches_us
+from homunculus.bridge.twin.unit import TwinUnit
+from homunculus.bridge.unit import TextureUnit
+from homunculus.interop.cuda import cuda_ordinal
 
 Backend = Literal["auto", "gl-cuda", "cuda", "gl", "torch"]
 BACKENDS: dict[str, Callable[..., TextureUnit]] = {

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from bridge import law
-from bridge.errors import PlanError
+from homunculus.bridge import law
+from homunculus.bridge.errors import PlanError
 
 FIELDS = ("center_x", "center_y", "right_x", "right_y", "down_x", "down_y", "layer", "lod_bias")
 

@@ -8,9 +8,9 @@ from statistics import median
 
 import torch
 
-from bridge.cuda.unit import CudaUnit
-from bridge.gl.cuda import GLCudaUnit
-from bridge.plan import SamplePlan
+from homunculus.bridge.cuda.unit import CudaUnit
+from homunculus.bridge.gl.cuda import GLCudaUnit
+from homunculus.bridge.plan import SamplePlan
 
 SIDE_PX, PATCHES = 1024, 273
 WARM_UPS, ROUNDS = 3, 9

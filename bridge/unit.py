@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.clock import Clock
-from bridge.errors import PlanError
-from bridge.law import Quality
-from bridge.plan import SamplePlan
-from interop import Transfers, revoke
+from homunculus.bridge.clock import Clock
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.law import Quality
+from homunculus.bridge.plan import SamplePlan
+from homunculus.interop import Transfers, revoke
 
 Format = Literal["rgba8", "rgba16f", "rgba32f", "rgba64f"]
 Builder = Literal["exact", "driver", "simd", "auto"]

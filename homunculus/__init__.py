@@ -1,38 +1,44 @@
 """An eye for a PyTorch vision model. Users write `import homunculus as hm`."""
 
-from bridge import (
-    BackendUnavailableError,
-    ClosedError,
-    ForkedContextError,
-    GLError,
-    HomunculusError,
-    ImageError,
-    ImageReadError,
-    ImageTooLargeError,
-    Patches,
-    PlanError,
-    PlanProgram,
-    Pyramid,
-    SamplePlan,
-    ShaderError,
-    Stats,
-    TextureUnit,
-    open_unit,
-)
-from homunculus import allocators, cortex, layouts, relevance
-from homunculus.budget import TokenBank
-from homunculus.compare import Comparison, compare
-from homunculus.encoder import FoveatedViT
-from homunculus.errors import ModelError, QueryError
-from homunculus.image import read_image
-from homunculus.look import Glimpse, Look, look
-from homunculus.loop import Homunculus
-from homunculus.maps import read_relevance
-from homunculus.metrics import PlanMetrics, measure
-from homunculus.query import Query
-from homunculus.relevance import Evidence, Relevance
-from homunculus.report import Reconstruction, draw_footprints, reconstruct
-from homunculus.scene import Scene
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from homunculus import allocators, cortex, layouts, relevance
+    from homunculus.bridge import (
+        BackendUnavailableError,
+        ClosedError,
+        ForkedContextError,
+        GLError,
+        HomunculusError,
+        ImageError,
+        ImageReadError,
+        ImageTooLargeError,
+        Patches,
+        PlanError,
+        PlanProgram,
+        Pyramid,
+        SamplePlan,
+        ShaderError,
+        Stats,
+        TextureUnit,
+        open_unit,
+    )
+    from homunculus.budget import TokenBank
+    from homunculus.encoder import FoveatedViT
+    from homunculus.errors import ModelError, QueryError
+    from homunculus.image import read_image
+    from homunculus.loop import Homunculus
+    from homunculus.loop.compare import Comparison, compare
+    from homunculus.loop.look import Glimpse, Look, look
+    from homunculus.maps import read_relevance
+    from homunculus.metrics import PlanMetrics, measure
+    from homunculus.query import Query
+    from homunculus.relevance import Evidence, Relevance
+    from homunculus.report import Reconstruction, draw_footprints, reconstruct
+    from homunculus.scene import Scene
 
 __all__ = [
     "BackendUnavailableError",
@@ -78,3 +84,60 @@ __all__ = [
     "reconstruct",
     "relevance",
 ]
+
+_HOMES = {
+    "BackendUnavailableError": "homunculus.bridge",
+    "ClosedError": "homunculus.bridge",
+    "ForkedContextError": "homunculus.bridge",
+    "GLError": "homunculus.bridge",
+    "HomunculusError": "homunculus.bridge",
+    "ImageError": "homunculus.bridge",
+    "ImageReadError": "homunculus.bridge",
+    "ImageTooLargeError": "homunculus.bridge",
+    "Patches": "homunculus.bridge",
+    "PlanError": "homunculus.bridge",
+    "PlanProgram": "homunculus.bridge",
+    "Pyramid": "homunculus.bridge",
+    "SamplePlan": "homunculus.bridge",
+    "ShaderError": "homunculus.bridge",
+    "Stats": "homunculus.bridge",
+    "TextureUnit": "homunculus.bridge",
+    "open_unit": "homunculus.bridge",
+    "TokenBank": "homunculus.budget",
+    "Comparison": "homunculus.loop.compare",
+    "compare": "homunculus.loop.compare",
+    "FoveatedViT": "homunculus.encoder",
+    "ModelError": "homunculus.errors",
+    "QueryError": "homunculus.errors",
+    "read_image": "homunculus.image",
+    "Glimpse": "homunculus.loop.look",
+    "Look": "homunculus.loop.look",
+    "look": "homunculus.loop.look",
+    "Homunculus": "homunculus.loop",
+    "read_relevance": "homunculus.maps",
+    "PlanMetrics": "homunculus.metrics",
+    "measure": "homunculus.metrics",
+    "Query": "homunculus.query",
+    "Evidence": "homunculus.relevance",
+    "Relevance": "homunculus.relevance",
+    "Reconstruction": "homunculus.report",
+    "draw_footprints": "homunculus.report",
+    "reconstruct": "homunculus.report",
+    "Scene": "homunculus.scene",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported when it is first asked for, so that the package itself costs nothing (PEP 562)."""
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    elif name in __all__:
+        value = import_module(f"{__name__}.{name}")
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

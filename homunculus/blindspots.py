@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.plan import SamplePlan
 from homunculus.allocators.fixation import maximum
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.warped import WarpedPlan
 from homunculus.metrics import RASTER, Array, Raster, affine, warped
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
+from homunculus.bridge.errors import PlanError
 
 NEWTON_STEPS = 3
 DIRECTIONS = 512

@@ -1,6 +1,6 @@
 """Errors of the parts that hold a model or read data. The rest are in `bridge.errors`; all share one base."""
 
-from bridge.errors import HomunculusError
+from homunculus.bridge.errors import HomunculusError
 
 
 class ModelError(HomunculusError, ValueError):

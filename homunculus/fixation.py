@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bridge.errors import PlanError
+from homunculus.bridge.errors import PlanError
 from homunculus.layouts.frame import check_fixations, whole
 
 Policy = Literal["greedy", "elm", "inhibition", "argmax", "center", "random"]

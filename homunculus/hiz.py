@@ -16,9 +16,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.twin.max_pyramid import max_pyramid
-from bridge.unit import TextureUnit
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.twin.max_pyramid import max_pyramid
+from homunculus.bridge.unit import TextureUnit
 
 # Scores of cells, [n], given their row-major indices, int64 [n].
 Scorer = Callable[[Tensor], Tensor]

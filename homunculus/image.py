@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from bridge.errors import HomunculusError, ImageError, ImageReadError, ImageTooLargeError
+from homunculus.bridge.errors import HomunculusError, ImageError, ImageReadError, ImageTooLargeError
 
 # Only formats that are decoded in this process: others that Pillow knows start programs (EPS: Ghostscript).
 FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF")

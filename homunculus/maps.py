@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from bridge.errors import ImageReadError, PlanError
+from homunculus.bridge.errors import ImageReadError, PlanError
 from homunculus.image import check_file, read_image
 
 KEY = "relevance"

@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
-from bridge.plan import SamplePlan
 from homunculus import cortex
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.frame import Fixation, check_fixations
 from homunculus.layouts.warped import WarpedPlan
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
+from homunculus.bridge.errors import PlanError
 from homunculus.errors import QueryError
 
 # The basic colour terms of Berlin & Kay (1969) and a few common others: typical sRGB values in 0..1.

@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeVar, cast
 import torch
 from torch import Tensor
 
-from bridge.errors import ImageError, PlanError
-from bridge.plan import SamplePlan
+from homunculus.bridge.errors import ImageError, PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.frame import check_fixations, whole
 
 T = TypeVar("T")

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.errors import BackendUnavailableError
+from homunculus.bridge.errors import BackendUnavailableError
 
 LONGER_PX = 192  # a page of text has become grey blocks here; mean shift takes about 0.1 s, in proportion to the area
 SPATIAL_RADIUS_PX = 8
@@ -32,7 +32,7 @@ def segment_colors(image: Tensor) -> Tensor:
         import cv2
     except ImportError as error:
         raise BackendUnavailableError(
-            f"segmentation without weights needs OpenCV ({error}); run: pip install 'homunculus[simd]', "
+            f"segmentation without weights needs OpenCV ({error}); run: pip install opencv-python-headless, "
             "or give Scene(regions=...) or HybridAtlas(segment=...)"
         ) from None
     height, width = image.shape[:2]

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.errors import BackendUnavailableError, ImageError
+from homunculus.bridge.errors import BackendUnavailableError, ImageError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -80,8 +80,7 @@ def load_model(folder: str | Path) -> Any:
         from transformers import AutoModelForMaskGeneration
     except ImportError as error:
         raise BackendUnavailableError(
-            f"Segment Anything needs transformers ({error}); run: pip install 'homunculus[models]', "
-            "or give Scene(regions=...)"
+            f"Segment Anything needs transformers ({error}); run: pip install transformers, or give Scene(regions=...)"
         ) from None
     try:
         model = AutoModelForMaskGeneration.from_pretrained(folder, local_files_only=True)

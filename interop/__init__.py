@@ -1,11 +1,11 @@
 """Memory that OpenGL, CUDA and torch see, and which EGL device is which CUDA device. Knows nothing of images."""
 
-from interop.buffer import HostBuffer, HostMemory, Memory, Part, SharedBuffer, Transfers
-from interop.cuda import Cuda, open_cuda
-from interop.cuda_buffer import CudaBuffer, CudaMemory
-from interop.egl import EGLDevice, egl_devices
-from interop.errors import ClosedError, CudaError, HomunculusError
-from interop.lending import revoke
+from homunculus.interop.buffer import HostBuffer, HostMemory, Memory, Part, SharedBuffer, Transfers
+from homunculus.interop.cuda import Cuda, open_cuda
+from homunculus.interop.cuda_buffer import CudaBuffer, CudaMemory
+from homunculus.interop.egl import EGLDevice, egl_devices
+from homunculus.interop.errors import ClosedError, CudaError, HomunculusError
+from homunculus.interop.lending import revoke
 
 __all__ = [
     "ClosedError",

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from interop.errors import CudaError
-from interop.nvrtc import compile_text
+from homunculus.interop.errors import CudaError
+from homunculus.interop.nvrtc import compile_text
 
 CAPTURE_REMEDY = "run it once before the capture, so that kernels and memory exist already"
 SURFACE_LOAD_STORE, LAYERED = 2, 1
@@ -34,7 +34,7 @@ def open_cuda(device: torch.device | str | int | None = None) -> Cuda:
     try:
         from cuda.bindings import driver, runtime
     except ImportError as error:
-        raise CudaError(f"cuda-python is not installed ({error})", "pip install 'homunculus[cuda]'") from None
+        raise CudaError(f"cuda-python is not installed ({error})", "pip install cuda-bindings") from None
     ordinal = cuda_ordinal(device)
     if not 0 <= ordinal < torch.cuda.device_count():
         raise CudaError(f"CUDA device {ordinal} does not exist", f"torch sees {torch.cuda.device_count()} of them")

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import torch
 from torch import Tensor
 
-from interop.buffer import Memory, Part, SharedBuffer, Transfers
-from interop.cuda import Cuda
-from interop.errors import ClosedError, CudaError
+from homunculus.interop.buffer import Memory, Part, SharedBuffer, Transfers
+from homunculus.interop.cuda import Cuda
+from homunculus.interop.errors import ClosedError, CudaError
 
 if TYPE_CHECKING:
     import moderngl

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from interop.errors import CudaError
+from homunculus.interop.errors import CudaError
 
 OPTIONS = ("--std=c++20", "-default-device", "-lineinfo")
-REMEDY = "pip install 'homunculus[cuda]'; the library itself comes with a CUDA build of torch, or by pip install nvidia-cuda-nvrtc"
+REMEDY = "pip install cuda-bindings; the library itself comes with a CUDA build of torch, or by pip install nvidia-cuda-nvrtc"
 
 
 def compile_text(name: str, text: str, architecture: str) -> bytes:

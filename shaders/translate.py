@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from shaders.files import Source, source
+from homunculus.shaders.files import Source, source
 
 _LINE = re.compile(r"^#line (\d+) (\d+)$", re.M)
 _GROUP = re.compile(r"^layout\(local_size_x = (\w+)(?:, local_size_y = (\w+))?\) in;$", re.M)

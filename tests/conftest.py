@@ -10,12 +10,12 @@ import pytest
 import torch
 from stand_in_cuda import StandInCuda
 
-from bridge import BackendUnavailableError, TextureUnit, open_unit
-from bridge.cuda.unit import CudaUnit
-from bridge.gl.context import open_context
-from bridge.gl.cuda import GLCudaUnit
-from bridge.gl.unit import GLUnit
-from bridge.twin.unit import TwinUnit
+from homunculus.bridge import BackendUnavailableError, TextureUnit, open_unit
+from homunculus.bridge.cuda.unit import CudaUnit
+from homunculus.bridge.gl.context import open_context
+from homunculus.bridge.gl.cuda import GLCudaUnit
+from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.twin.unit import TwinUnit
 
 
 def pytest_configure(config: pytest.Config) -> None:

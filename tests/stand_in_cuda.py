@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from interop import Cuda, CudaError
+from homunculus.interop import Cuda, CudaError
 
 BITS_TO_TEXEL = {8: 4, 16: 8, 32: 16}
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 from pictures import white_noise
 
-from bridge.errors import PlanError
 from homunculus import allocators
+from homunculus.bridge.errors import PlanError
 from homunculus.scene import Scene
 
 every_allocator = pytest.mark.parametrize("name", allocators.registry)

@@ -9,8 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus import Scene, allocators, layouts
 from homunculus.allocators import Allocator
 from homunculus.allocators.adaptive_stratified import (
@@ -28,6 +26,8 @@ from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.soft_top_k import soft_top_k, straight_through
 from homunculus.allocators.stratified import Stratified
 from homunculus.blindspots import empty_strata, sight, step_px
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 
 OWN = ["log_polar", "cortical", "stratified", "adaptive_stratified", "coverage_top_k", "pseudo_log_polar"]
 SIZES = [(512, 512), (1024, 768), (600, 2000), (4096, 512), (4096, 4096)]

@@ -14,10 +14,10 @@ from tiny_models import native_plan, tiles, tiny
 from torch import Tensor
 
 import homunculus as hm
-from bridge import SamplePlan
 from homunculus import baselines
 from homunculus.baselines import full as fulls
 from homunculus.baselines import hired, merging, placed, pyramid_drop, tome, two_views, visionzip, vscan
+from homunculus.bridge import SamplePlan
 from homunculus.encoder import dense_features
 
 ODD = (131, 170)

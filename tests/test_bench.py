@@ -14,9 +14,6 @@ import torch
 from torch import Tensor
 from typer.testing import CliRunner
 
-from bridge import SamplePlan, open_unit
-from bridge.errors import HomunculusError
-from bridge.gl.unit import GLUnit
 from homunculus import layouts
 from homunculus.bench import atlas, gather, libraries, peers, pictures, plots, sampling
 from homunculus.bench.methods import Method
@@ -24,6 +21,9 @@ from homunculus.bench.rows import NEW_FIXATION, PARTS, WHOLE, Effort, Row, measu
 from homunculus.bench.subject import Setting, Subject
 from homunculus.bench.timing import Timing, laps_ms, summary, time_all_ms
 from homunculus.bench.verdicts import verdicts
+from homunculus.bridge import SamplePlan, open_unit
+from homunculus.bridge.errors import HomunculusError
+from homunculus.bridge.gl.unit import GLUnit
 from homunculus.cli import app
 
 SIZE = 256

@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.errors import PlanError
 from homunculus import Scene, TokenBank, allocators
+from homunculus.bridge.errors import PlanError
 from homunculus.budget import split, split_levels
 
 weights_lists = st.lists(st.floats(0, 1e30) | st.just(0.0), min_size=1, max_size=40)

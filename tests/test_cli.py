@@ -15,11 +15,11 @@ from safetensors.torch import load_file
 from tiny_models import tiny, write_tokenizer
 from typer.testing import CliRunner
 
-from bridge.errors import BackendUnavailableError
 from homunculus import allocators, layouts
+from homunculus.bridge.errors import BackendUnavailableError
 from homunculus.cli import app
-from homunculus.compare import compare
 from homunculus.image import read_image
+from homunculus.loop.compare import compare
 from homunculus.relevance import Head
 
 ROOT = Path(__file__).parents[1]
@@ -418,9 +418,9 @@ def test_compare_lists_an_allocator_whose_extra_is_not_installed_with_the_remedy
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(image: object) -> None:
-        raise BackendUnavailableError("segmentation needs OpenCV; run: pip install 'homunculus[simd]'")
+        raise BackendUnavailableError("segmentation needs OpenCV; run: pip install opencv-python-headless")
 
     monkeypatch.setitem(allocators.registry, "hybrid_atlas", allocators.HybridAtlas(segment=refuse))
     found = compare(np.full((64, 64, 3), 90, np.uint8), budget=9, backend="torch")
     reasons = {entry.name: entry.reason for entry in found.entries if entry.reason}
-    assert reasons == {"hybrid_atlas": "segmentation needs OpenCV; run: pip install 'homunculus[simd]'"}
+    assert reasons == {"hybrid_atlas": "segmentation needs OpenCV; run: pip install opencv-python-headless"}

@@ -6,13 +6,13 @@ import torch
 from pictures import dead_leaves, white_noise
 from tolerances import INSIDE, INSIDE_HARDWARE, is_software, tolerance
 
-from bridge import Patches, SamplePlan, TextureUnit
-from bridge.cuda.unit import CudaUnit
-from bridge.gl.unit import GLUnit
-from bridge.law import MIN_ALPHA, QUALITIES, Quality
-from bridge.twin.unit import TwinUnit
-from bridge.unit import Format
 from homunculus import layouts
+from homunculus.bridge import Patches, SamplePlan, TextureUnit
+from homunculus.bridge.cuda.unit import CudaUnit
+from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.law import MIN_ALPHA, QUALITIES, Quality
+from homunculus.bridge.twin.unit import TwinUnit
+from homunculus.bridge.unit import Format
 
 pytestmark = pytest.mark.gl
 

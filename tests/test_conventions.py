@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from bridge import Pyramid, SamplePlan, TextureUnit
-from bridge.gl.unit import GLUnit
-from bridge.twin.unit import TwinUnit
+from homunculus.bridge import Pyramid, SamplePlan, TextureUnit
+from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.twin.unit import TwinUnit
 
 pytestmark = pytest.mark.gl
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import integrate, special
 
-from bridge.errors import PlanError
 from homunculus import cortex
+from homunculus.bridge.errors import PlanError
 
 FOVEATED = ("areal", "linear", "cap")
 

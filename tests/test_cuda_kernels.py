@@ -5,13 +5,12 @@ from importlib import resources
 
 import pytest
 
-import shaders
-from bridge import CudaError, ShaderError
-from bridge.cuda import statistics
-from bridge.cuda.kernels import Kernels
-from homunculus import layouts
-from interop import nvrtc
-from interop.nvrtc import compile_text
+from homunculus import layouts, shaders
+from homunculus.bridge import CudaError, ShaderError
+from homunculus.bridge.cuda import statistics
+from homunculus.bridge.cuda.kernels import Kernels
+from homunculus.interop import nvrtc
+from homunculus.interop.nvrtc import compile_text
 
 ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
 LAWS = ("areal", "linear", "cap", "uniform")
@@ -46,7 +45,7 @@ def nvrtc_works() -> None:
 
 
 def test_every_kernel_file_has_its_variants_here() -> None:
-    files = {entry.name for entry in resources.files("shaders").joinpath("cuda").iterdir()}
+    files = {entry.name for entry in resources.files("homunculus.shaders").joinpath("cuda").iterdir()}
     assert {name.removesuffix(".cu") for name in files if name.endswith(".cu")} == set(VARIANTS)
 
 
@@ -92,7 +91,9 @@ def test_a_fault_is_reported_by_file_and_line(monkeypatch: pytest.MonkeyPatch) -
         def compile(self, name: str, text: str) -> bytes:
             return compile_text(name, text, "sm_90")
 
-    monkeypatch.setattr("bridge.cuda.kernels.source", lambda name, **defines: shaders.Source(name, broken, ()))
+    monkeypatch.setattr(
+        "homunculus.bridge.cuda.kernels.source", lambda name, **defines: shaders.Source(name, broken, ())
+    )
     with pytest.raises(ShaderError, match=r"(?s)cuda/sample\.cu does not compile: .*footprint\.cuh"):
         Kernels(Compiles()).get("sample", "sample", {})  # type: ignore[arg-type]
 
@@ -108,7 +109,7 @@ def test_without_nvrtc_the_error_names_the_wheel(monkeypatch: pytest.MonkeyPatch
         return real(name, *arguments, **named)  # type: ignore[arg-type]
 
     monkeypatch.setattr(builtins, "__import__", refuse)
-    with pytest.raises(CudaError, match=r"NVRTC cannot be loaded .*Pip install 'homunculus\[cuda\]'") as caught:
+    with pytest.raises(CudaError, match=r"NVRTC cannot be loaded .*Pip install cuda-bindings") as caught:
         nvrtc.compile_text("x", "", "sm_90")
     assert "nvidia-cuda-nvrtc" in caught.value.remedy
 

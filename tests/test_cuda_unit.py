@@ -12,7 +12,8 @@ from test_conformance import random_footprints
 from test_statistics import assert_conforms, expected_of, pair
 from tolerances import BETWEEN_PLANS_PX, LEVELS
 
-from bridge import (
+from homunculus import layouts
+from homunculus.bridge import (
     BackendUnavailableError,
     ClosedError,
     CudaError,
@@ -21,13 +22,12 @@ from bridge import (
     PlanError,
     SamplePlan,
 )
-from bridge.cuda.pyramid import CudaPyramid
-from bridge.cuda.unit import CudaUnit
-from bridge.gl.pyramid import GLPyramid
-from bridge.gl.unit import GLUnit
-from bridge.twin.unit import TwinUnit
-from bridge.unit import Format
-from homunculus import layouts
+from homunculus.bridge.cuda.pyramid import CudaPyramid
+from homunculus.bridge.cuda.unit import CudaUnit
+from homunculus.bridge.gl.pyramid import GLPyramid
+from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.twin.unit import TwinUnit
+from homunculus.bridge.unit import Format
 
 SIZES = [(1, 1), (1, 700), (15, 17), (63, 65), (64, 64), (100, 129), (333, 517)]
 

@@ -11,10 +11,10 @@ import pytest
 import torch
 from stand_in_cuda import StandInCuda
 
-from bridge import doctor
-from bridge.cuda.unit import CudaUnit
-from bridge.gl.cuda import GLCudaUnit
-from bridge.gl.unit import GLUnit
+from homunculus.bridge import doctor
+from homunculus.bridge.cuda.unit import CudaUnit
+from homunculus.bridge.gl.cuda import GLCudaUnit
+from homunculus.bridge.gl.unit import GLUnit
 
 
 def run_doctor(**environment: str) -> tuple[int, dict]:
@@ -102,7 +102,7 @@ def test_cuda_python_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -
     report = doctor.Report()
     doctor._shared(report, CudaUnit, True)
     assert "cuda-python is not installed" in report.findings[0].text
-    assert report.findings[0].remedy == "pip install 'homunculus[cuda]'"
+    assert report.findings[0].remedy == "pip install cuda-bindings"
 
 
 def test_cuda_backends_that_work_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:

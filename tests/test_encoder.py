@@ -11,7 +11,7 @@ from tiny_models import FAMILIES, native_plan, own_forward, tiles, tiny
 from torch import Tensor
 
 import homunculus as hm
-from bridge import SamplePlan
+from homunculus.bridge import SamplePlan
 from homunculus.encoder import Family, families
 from homunculus.encoder.places import Places
 from homunculus.encoder.positions import axial_rotation, box_weights, table_position, triangle_weights

@@ -144,7 +144,7 @@ def test_weights_of_another_shape_are_refused(tmp_path: Path) -> None:
 
 def test_without_transformers_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    assert refusal("anything").endswith("run: pip install 'homunculus[models]'")
+    assert refusal("anything").endswith("run: pip install transformers")
 
 
 def test_importing_the_library_imports_no_transformers() -> None:

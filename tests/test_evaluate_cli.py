@@ -19,9 +19,9 @@ import question_files as official
 import torch
 from typer.testing import CliRunner
 
-from bridge.plan import SamplePlan
 from homunculus import layouts
 from homunculus.blindspots import step_px, steps_px
+from homunculus.bridge.plan import SamplePlan
 from homunculus.cli import app
 from homunculus.errors import DataError
 from homunculus.evaluation.datasets import DOCVQA, TEXTVQA

@@ -12,8 +12,8 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from bridge import SamplePlan, open_unit
 from homunculus import layouts
+from homunculus.bridge import SamplePlan, open_unit
 from homunculus.cli import app
 from homunculus.encoder.small import SmallConfig
 from homunculus.errors import DataError

@@ -11,7 +11,7 @@ import torch
 from maps import true_map
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from bridge.errors import PlanError
+from homunculus.bridge.errors import PlanError
 from homunculus.fixation import POLICIES, Fixations, attention_entropy, fixate, given, utility
 
 SIZE = (1024, 1024)

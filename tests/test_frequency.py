@@ -12,8 +12,11 @@ from pictures import dead_leaves
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from bridge.errors import ImageError, PlanError
-from bridge.oriented import (
+from homunculus.allocators.frequency import Frequency
+from homunculus.allocators.frequency_energies import band_means, measure
+from homunculus.allocators.frequency_prior import BOOST, line_level, prior
+from homunculus.bridge.errors import ImageError, PlanError
+from homunculus.bridge.oriented import (
     ORIENTATIONS,
     PEAK_PERIOD_PX,
     derivative_kernels,
@@ -21,11 +24,8 @@ from bridge.oriented import (
     steering,
     third_derivatives,
 )
-from bridge.plan import SamplePlan
-from bridge.twin.unit import TwinUnit
-from homunculus.allocators.frequency import Frequency
-from homunculus.allocators.frequency_energies import band_means, measure
-from homunculus.allocators.frequency_prior import BOOST, line_level, prior
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.twin.unit import TwinUnit
 from homunculus.oriented import direction, intensity_levels
 from homunculus.scene import Scene
 

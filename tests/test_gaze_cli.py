@@ -92,7 +92,7 @@ def test_without_matplotlib_there_is_no_plot_and_it_says_so(tmp_path: Path, monk
     data, out = gaze_files.mit1003(tmp_path / "data"), tmp_path / "out"
     code, shown, _ = run("gaze", "mit1003", "--data", data, "--limit", 1, "--backend", "torch", "--out", out)
     assert code == 0
-    assert "pip install 'homunculus[plot]'" in shown
+    assert "pip install matplotlib" in shown
     assert [path.name for path in out.iterdir()] == ["gaze.json"]
 
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from bridge.errors import ImageReadError
+from homunculus.bridge.errors import ImageReadError
 from homunculus.errors import DataError
 from homunculus.evaluation.gaze import GazeData, Scanpath, aird, cocosearch18, detect, mit1003
 

@@ -14,9 +14,9 @@ import torch
 from gaze_files import picture
 from scipy import stats
 
-from bridge import SamplePlan
-from bridge.errors import PlanError
 from homunculus import layouts
+from homunculus.bridge import SamplePlan
+from homunculus.bridge.errors import PlanError
 from homunculus.errors import DataError
 from homunculus.evaluation.bootstrap import interval
 from homunculus.evaluation.gaze import (

@@ -7,14 +7,14 @@ import torch
 from pictures import white_noise
 from stand_in_cuda import StandInCuda
 
-from bridge import BackendUnavailableError, ClosedError, CudaError, Patches, SamplePlan
-from bridge.gl import cuda as gl_cuda
-from bridge.gl.context import close_all, contexts
-from bridge.gl.cuda import GLCudaUnit
-from bridge.twin.unit import TwinUnit
 from homunculus import layouts
-from interop import EGLDevice
-from interop import lending as lending_module
+from homunculus.bridge import BackendUnavailableError, ClosedError, CudaError, Patches, SamplePlan
+from homunculus.bridge.gl import cuda as gl_cuda
+from homunculus.bridge.gl.context import close_all, contexts
+from homunculus.bridge.gl.cuda import GLCudaUnit
+from homunculus.bridge.twin.unit import TwinUnit
+from homunculus.interop import EGLDevice
+from homunculus.interop import lending as lending_module
 
 pytestmark = pytest.mark.gl
 SIZE = (200, 333)

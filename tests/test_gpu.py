@@ -9,12 +9,12 @@ from pictures import white_noise
 from test_conformance import random_footprints
 from tolerances import HARDWARE
 
-from bridge import CudaError, Patches, Pyramid, SamplePlan, TextureUnit, open_unit
-from bridge.cuda.unit import CudaUnit
-from bridge.gl.cuda import GLCudaUnit
-from bridge.law import MIN_ALPHA, QUALITIES
-from bridge.twin.unit import TwinUnit
 from homunculus import layouts
+from homunculus.bridge import CudaError, Patches, Pyramid, SamplePlan, TextureUnit, open_unit
+from homunculus.bridge.cuda.unit import CudaUnit
+from homunculus.bridge.gl.cuda import GLCudaUnit
+from homunculus.bridge.law import MIN_ALPHA, QUALITIES
+from homunculus.bridge.twin.unit import TwinUnit
 
 pytestmark = pytest.mark.cuda
 SIZE = (300, 411)

@@ -8,9 +8,9 @@ import torch
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 
-from bridge.errors import ClosedError, PlanError
-from bridge.gl.unit import GLUnit
-from bridge.twin.unit import TwinUnit
+from homunculus.bridge.errors import ClosedError, PlanError
+from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.twin.unit import TwinUnit
 from homunculus.hiz import HiZ
 
 SIZES = [(1, 1), (1, 7), (3, 1), (64, 64), (65, 3), (100, 257), (300, 129), (2, 4099)]

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from bridge.errors import BackendUnavailableError, ImageError, PlanError
-from bridge.plan import SamplePlan
 from homunculus import layouts
 from homunculus.allocators.hybrid_atlas import HybridAtlas, merge_smallest
+from homunculus.bridge.errors import BackendUnavailableError, ImageError, PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.scene import Scene
 from homunculus.segment import segment_colors
 from homunculus.segment_anything import SegmentAnything
@@ -209,14 +209,14 @@ def test_the_default_segmentation_finds_coloured_squares() -> None:
 def test_without_opencv_the_error_tells_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cv2", None)
     with pytest.raises(
-        BackendUnavailableError, match=r"needs OpenCV .*pip install 'homunculus\[simd\]', or give Scene"
+        BackendUnavailableError, match=r"needs OpenCV .*pip install opencv-python-headless, or give Scene"
     ):
         HybridAtlas().allocate(Scene(size=(300, 400), image=two_squares()), 64)
 
 
 def test_without_transformers_the_error_tells_the_remedy(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
-    with pytest.raises(BackendUnavailableError, match=r"needs transformers .*pip install 'homunculus\[models\]'"):
+    with pytest.raises(BackendUnavailableError, match=r"needs transformers .*pip install transformers"):
         SegmentAnything(tmp_path)
 
 

@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from bridge.errors import HomunculusError, ImageError, ImageReadError, ImageTooLargeError
+from homunculus.bridge.errors import HomunculusError, ImageError, ImageReadError, ImageTooLargeError
 from homunculus.image import read_image
 
 GRADIENT = np.arange(5 * 7, dtype=np.uint8).reshape(5, 7) * 7

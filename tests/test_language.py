@@ -14,8 +14,8 @@ from pictures import dead_leaves
 from torch import Tensor
 
 import homunculus as hm
-from bridge import SamplePlan
-from bridge.errors import ClosedError, PlanError
+from homunculus.bridge import SamplePlan
+from homunculus.bridge.errors import ClosedError, PlanError
 from homunculus.errors import ModelError, QueryError
 
 pytest.importorskip("transformers")

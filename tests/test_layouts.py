@@ -10,9 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus import cortex, layouts
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.metrics import measure
 
 SIZE = 1024, 1024

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from bridge import open_unit
-from bridge.errors import BackendUnavailableError, HomunculusError, ImageError, ImageReadError, PlanError
 from homunculus import layouts
-from homunculus.look import look
+from homunculus.bridge import open_unit
+from homunculus.bridge.errors import BackendUnavailableError, HomunculusError, ImageError, ImageReadError, PlanError
+from homunculus.loop.look import look
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
 
@@ -79,7 +79,7 @@ def no_device(monkeypatch: pytest.MonkeyPatch) -> None:
         raise AssertionError("a device was opened")
 
     # By name, since the package's `look` is the function.
-    monkeypatch.setattr(import_module("homunculus.look"), "open_unit", refuse)
+    monkeypatch.setattr(import_module("homunculus.loop.look"), "open_unit", refuse)
 
 
 @pytest.mark.usefixtures("no_device")

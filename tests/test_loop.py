@@ -18,7 +18,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import homunculus as hm
-from bridge.errors import ClosedError, ImageError, PlanError
+from homunculus.bridge.errors import ClosedError, ImageError, PlanError
 from homunculus.encoder import dense_features, similarity
 from homunculus.errors import ModelError, QueryError
 from homunculus.fixation import fixate

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus import cortex
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts import cortical, grid
 from homunculus.metrics import PlanMetrics, measure
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-import bridge.open
-from bridge import BackendUnavailableError, CudaError, open_unit
+import homunculus.bridge.open as opening
+from homunculus.bridge import BackendUnavailableError, CudaError, open_unit
 
 Make = Callable[..., "StandInUnit"]
 
@@ -28,12 +28,12 @@ class StandInUnit:
 @pytest.fixture(autouse=True)
 def a_machine_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     StandInUnit.made.clear()
-    monkeypatch.setattr(bridge.open, "_faster", {})
+    monkeypatch.setattr(opening, "_faster", {})
     monkeypatch.delenv("HOMUNCULUS_BACKEND", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(bridge.open, "cuda_ordinal", lambda device=None: 0)
+    monkeypatch.setattr(opening, "cuda_ordinal", lambda device=None: 0)
     for name in ("gl-cuda", "cuda", "gl", "torch"):
-        monkeypatch.setitem(bridge.open.BACKENDS, name, lambda name=name, **options: StandInUnit(name, **options))
+        monkeypatch.setitem(opening.BACKENDS, name, lambda name=name, **options: StandInUnit(name, **options))
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -42,7 +42,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         def make(name: str = name, **options: Any) -> StandInUnit:
             raise BackendUnavailableError(f"{name} is off", "the remedy")
 
-        monkeypatch.setitem(bridge.open.BACKENDS, name, make)
+        monkeypatch.setitem(opening.BACKENDS, name, make)
 
 
 @pytest.mark.parametrize(
@@ -51,12 +51,12 @@ def refuse(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
 def test_the_faster_of_two_is_taken_and_said(
     monkeypatch: pytest.MonkeyPatch, times: list[float], winner: str, loser: str
 ) -> None:
-    monkeypatch.setattr(bridge.open, "image_to_patches_us", lambda units: times)
+    monkeypatch.setattr(opening, "image_to_patches_us", lambda units: times)
     unit = open_unit()
     assert unit.backend == winner
     assert unit.reason == f"the faster here: 1024 x 1024 px to 273 patches in 50 us, {loser} in 90 us"
     assert {made.backend: made.closed for made in StandInUnit.made} == {winner: False, loser: True}
-    monkeypatch.setattr(bridge.open, "image_to_patches_us", lambda units: pytest.fail("raced twice"))
+    monkeypatch.setattr(opening, "image_to_patches_us", lambda units: pytest.fail("raced twice"))
     again = open_unit()
     assert (again.backend, again.reason) == (unit.backend, unit.reason)
 
@@ -84,7 +84,7 @@ def test_a_unit_that_opens_and_then_fails_at_work_is_no_crash(monkeypatch: pytes
     def fail(units: object) -> list[float]:
         raise CudaError("cudaGraphicsMapResources answered cudaErrorUnknown")
 
-    monkeypatch.setattr(bridge.open, "image_to_patches_us", fail)
+    monkeypatch.setattr(opening, "image_to_patches_us", fail)
     unit = open_unit()
     assert unit.backend == "gl"
     assert "cudaErrorUnknown" in unit.reason
@@ -92,7 +92,7 @@ def test_a_unit_that_opens_and_then_fails_at_work_is_no_crash(monkeypatch: pytes
 
 
 def test_options_go_where_they_apply(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bridge.open, "image_to_patches_us", lambda units: [1.0, 2.0])
+    monkeypatch.setattr(opening, "image_to_patches_us", lambda units: [1.0, 2.0])
     open_unit(device="cuda", device_index=3)
     options = {made.backend: made.options for made in StandInUnit.made}
     assert options == {"gl-cuda": {"device": "cuda", "device_index": 3}, "cuda": {"device": "cuda"}}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from bridge.errors import PlanError
-from bridge.plan import FIELDS, SamplePlan
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import FIELDS, SamplePlan
 
 
 def rows(count: int = 3) -> torch.Tensor:

@@ -7,9 +7,9 @@ import torch
 from pictures import dead_leaves
 from tolerances import BETWEEN_PLANS_PX
 
-from bridge import PlanProgram
-from bridge.gl.unit import GLUnit
 from homunculus import layouts
+from homunculus.bridge import PlanProgram
+from homunculus.bridge.gl.unit import GLUnit
 
 pytestmark = pytest.mark.gl
 

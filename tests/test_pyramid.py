@@ -8,12 +8,12 @@ import torch
 from pictures import white_noise
 from tolerances import LEVELS
 
-from bridge import ClosedError, GLError, ImageError, ImageTooLargeError, SamplePlan
-from bridge.gl.pyramid import Texture
-from bridge.gl.simd import HAS_OPENCV
-from bridge.gl.unit import GLUnit
-from bridge.twin.unit import TwinUnit
-from bridge.unit import Builder, Format
+from homunculus.bridge import ClosedError, GLError, ImageError, ImageTooLargeError, SamplePlan
+from homunculus.bridge.gl.pyramid import Texture
+from homunculus.bridge.gl.simd import HAS_OPENCV
+from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.twin.unit import TwinUnit
+from homunculus.bridge.unit import Builder, Format
 
 SIZES = [(1024, 1024), (320, 1024), (999, 1001), (333, 517), (1, 1), (1, 257), (63, 64), (129, 65)]
 
@@ -34,7 +34,7 @@ def box_levels(image: np.ndarray, max_level: int = 6) -> list[np.ndarray]:
 @pytest.mark.parametrize("builder", ["exact", "simd"])
 def test_byte_levels_keep_their_row_of_the_table(gl_unit: GLUnit, size: tuple[int, int], builder: Builder) -> None:
     if builder == "simd" and not HAS_OPENCV:
-        pytest.skip("OpenCV is not installed; pip install 'homunculus[simd]'")
+        pytest.skip("OpenCV is not installed; pip install opencv-python-headless")
     image = white_noise(*size)
     greatest, mean = LEVELS[builder]
     with gl_unit.pyramid(image, builder=builder) as pyramid:
@@ -231,7 +231,7 @@ def test_after_close(gl_unit: GLUnit, twin: TwinUnit) -> None:
 def test_point_at_fractions(twin: TwinUnit) -> None:
     pyramid = twin.pyramid(white_noise(100, 200))
     assert pyramid.at(0.25, 0.5) == (50.0, 50.0)
-    from bridge import PlanError
+    from homunculus.bridge import PlanError
 
     with pytest.raises(PlanError, match=r"\(1\.2, 0\.5\).*0 to 1"):
         pyramid.at(1.2, 0.5)

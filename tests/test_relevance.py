@@ -11,11 +11,11 @@ import torch
 from pictures import dead_leaves
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
-from bridge.statistics import LAYERS
-from bridge.twin.unit import TwinUnit
-from bridge.unit import TextureUnit
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.statistics import LAYERS
+from homunculus.bridge.twin.unit import TwinUnit
+from homunculus.bridge.unit import TextureUnit
 from homunculus.errors import ModelError
 from homunculus.query import COLORS
 from homunculus.relevance import (

@@ -11,7 +11,7 @@ import scenes
 import torch
 from bars import BARS, Bar
 
-from bridge.unit import TextureUnit
+from homunculus.bridge.unit import TextureUnit
 from homunculus.fixation import fixate
 from homunculus.loop import SHARPNESS
 from homunculus.query import Query

@@ -15,9 +15,9 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
-from bridge.errors import ImageError, PlanError
-from bridge.plan import SamplePlan
-from bridge.unit import Patches
+from homunculus.bridge.errors import ImageError, PlanError
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import Patches
 from homunculus.report import draw_footprints, files, reconstruct, write_look
 from homunculus.report.footprints import LOD_COLORS, PALENESS, lod_color, outlines
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-import shaders
-from bridge import ShaderError
-from bridge.gl import statistics
-from bridge.gl.unit import GLUnit
+from homunculus import shaders
+from homunculus.bridge import ShaderError
+from homunculus.bridge.gl import statistics
+from homunculus.bridge.gl.unit import GLUnit
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from bridge import SamplePlan
 from homunculus import layouts
+from homunculus.bridge import SamplePlan
 from homunculus.encoder import FoveatedViT, dense_features, in_cells
 from homunculus.encoder.small import SmallConfig
 from homunculus.errors import ModelError

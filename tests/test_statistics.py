@@ -10,15 +10,15 @@ from pictures import dead_leaves, white_noise
 from tolerances import STATISTICS, STATISTICS_HARDWARE
 from torch import Tensor
 
-from bridge import ClosedError, ImageError, ImageTooLargeError, Pyramid, SamplePlan, TextureUnit
-from bridge.gl.pyramid import GLPyramid
-from bridge.gl.unit import GLUnit
-from bridge.oriented import PEAK_PERIOD_PX
-from bridge.statistics import CHANNELS, LAYERS, deviations, planes
-from bridge.twin.pyramid import TwinPyramid
-from bridge.twin.statistics import statistics as twin_statistics
-from bridge.twin.unit import TwinUnit
-from bridge.unit import Format
+from homunculus.bridge import ClosedError, ImageError, ImageTooLargeError, Pyramid, SamplePlan, TextureUnit
+from homunculus.bridge.gl.pyramid import GLPyramid
+from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.oriented import PEAK_PERIOD_PX
+from homunculus.bridge.statistics import CHANNELS, LAYERS, deviations, planes
+from homunculus.bridge.twin.pyramid import TwinPyramid
+from homunculus.bridge.twin.statistics import statistics as twin_statistics
+from homunculus.bridge.twin.unit import TwinUnit
+from homunculus.bridge.unit import Format
 
 pytestmark = pytest.mark.gl
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from bridge import SamplePlan
+from homunculus.bridge import SamplePlan
 from homunculus.encoder.small import SmallConfig
 from homunculus.errors import DataError, ModelError
 from homunculus.evaluation.clutter import Picture, clutter

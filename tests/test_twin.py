@@ -5,10 +5,10 @@ import pytest
 import torch
 from pictures import white_noise
 
-from bridge import PlanError, SamplePlan, law
-from bridge.errors import ImageError
-from bridge.law import Quality
-from bridge.twin.unit import TwinUnit
+from homunculus.bridge import PlanError, SamplePlan, law
+from homunculus.bridge.errors import ImageError
+from homunculus.bridge.law import Quality
+from homunculus.bridge.twin.unit import TwinUnit
 
 
 def generic_rows() -> torch.Tensor:

@@ -18,10 +18,10 @@ from PIL import Image
 from torch import Tensor
 
 import homunculus as hm
-from bridge.errors import GLError, ImageTooLargeError, PlanError, ShaderError
-from bridge.gl.draw.canvas import Area, Canvas
-from bridge.gl.draw.tokens import Tokens
-from bridge.gl.unit import GLUnit
+from homunculus.bridge.errors import GLError, ImageTooLargeError, PlanError, ShaderError
+from homunculus.bridge.gl.draw.canvas import Area, Canvas
+from homunculus.bridge.gl.draw.tokens import Tokens
+from homunculus.bridge.gl.unit import GLUnit
 from homunculus.report.footprints import lod_color
 from homunculus.viewer import headless, labels
 from homunculus.viewer.headless import Settings

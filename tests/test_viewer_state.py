@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
-from bridge.errors import ClosedError, ImageReadError, PlanError
+from homunculus.bridge.errors import ClosedError, ImageReadError, PlanError
 from homunculus.cli import app
 from homunculus.loop import Homunculus
 from homunculus.viewer import Guidance, MapGuide, areas, keys

@@ -25,8 +25,8 @@ from PIL import Image, ImageGrab
 from test_memory import ALLOWED_BYTES, needs_proc, resident_bytes
 from torch import Tensor
 
-from bridge import ClosedError
-from bridge.gl.unit import GLUnit
+from homunculus.bridge import ClosedError
+from homunculus.bridge.gl.unit import GLUnit
 from homunculus.image import read_image
 from homunculus.viewer import Guidance, areas, keys
 from homunculus.viewer.scanpath import Fixation, Scanpath, read_scanpath

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bridge.cuda.kernels import Kernels, address, int_, ints
-from bridge.cuda.pyramid import BITS, LEVELS_PER_LAUNCH, Levels
-from bridge.images import as_bytes
+from homunculus.bridge.cuda.kernels import Kernels, address, int_, ints
+from homunculus.bridge.cuda.pyramid import BITS, LEVELS_PER_LAUNCH, Levels
+from homunculus.bridge.images import as_bytes
 
 TILE_PX = 64
 THREADS = 256

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from bridge.errors import CudaError, ShaderError
-from interop import Cuda
-from shaders import Source, source
+from homunculus.bridge.errors import CudaError, ShaderError
+from homunculus.interop import Cuda
+from homunculus.shaders import Source, source
 
 Defines = Mapping[str, int | float | str]
 

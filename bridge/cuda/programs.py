@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bridge.cuda.kernels import Defines, Kernels, address
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
-from bridge.twin.max_pyramid import level_sizes, padded
-from bridge.unit import PlanProgram
-from shaders import Kernel, as_cuda, source
+from homunculus.bridge.cuda.kernels import Defines, Kernels, address
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.twin.max_pyramid import level_sizes, padded
+from homunculus.bridge.unit import PlanProgram
+from homunculus.shaders import Kernel, as_cuda, source
 
 FIXATIONS, ROWS = 0, 1  # bindings of a plan program
 MAP, LEVELS = 0, 1  # bindings of reduce_max.comp

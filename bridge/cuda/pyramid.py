@@ -9,13 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bridge.checks import check_level
-from bridge.cuda.kernels import Kernels, handle, ints
-from bridge.cuda.kernels import address as address_of
-from bridge.errors import ClosedError, ImageError, ImageTooLargeError
-from bridge.images import padded_size
-from bridge.unit import Builder, Format, Pyramid
-from interop import Cuda
+from homunculus.bridge.checks import check_level
+from homunculus.bridge.cuda.kernels import Kernels, handle, ints
+from homunculus.bridge.cuda.kernels import address as address_of
+from homunculus.bridge.errors import ClosedError, ImageError, ImageTooLargeError
+from homunculus.bridge.images import padded_size
+from homunculus.bridge.unit import Builder, Format, Pyramid
+from homunculus.interop import Cuda
 
 BITS: dict[Format, int] = {"rgba8": 8, "rgba16f": 16, "rgba32f": 32}
 # Maximum extents of layered 2D textures and surfaces, compute capability 3.5 and later (CUDA C++ Programming Guide, table of

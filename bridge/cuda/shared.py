@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from bridge.cuda.kernels import Kernels
-from bridge.cuda.pyramid import CudaPyramid, Levels
-from bridge.errors import CudaError
-from bridge.gl import functions as gl
-from bridge.gl.pyramid import GLPyramid, Texture
-from interop import Cuda
+from homunculus.bridge.cuda.kernels import Kernels
+from homunculus.bridge.cuda.pyramid import CudaPyramid, Levels
+from homunculus.bridge.errors import CudaError
+from homunculus.bridge.gl import functions as gl
+from homunculus.bridge.gl.pyramid import GLPyramid, Texture
+from homunculus.interop import Cuda
 
 
 class Registration:

@@ -6,12 +6,12 @@ from functools import cache
 
 from torch import Tensor
 
-from bridge.checks import check_level
-from bridge.cuda.builders import reduce
-from bridge.cuda.kernels import Kernels, float_, handle, ints
-from bridge.cuda.pyramid import BITS, CudaPyramid, LevelsPool, key_of
-from bridge.oriented import RADIUS_PX, derivative_kernels, steering_matrix
-from bridge.statistics import LAYERS, SURROUND_LEVELS, TINY
+from homunculus.bridge.checks import check_level
+from homunculus.bridge.cuda.builders import reduce
+from homunculus.bridge.cuda.kernels import Kernels, float_, handle, ints
+from homunculus.bridge.cuda.pyramid import BITS, CudaPyramid, LevelsPool, key_of
+from homunculus.bridge.oriented import RADIUS_PX, derivative_kernels, steering_matrix
+from homunculus.bridge.statistics import LAYERS, SURROUND_LEVELS, TINY
 
 TILE_WIDTH, TILE_HEIGHT = 32, 8
 

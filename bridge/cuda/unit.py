@@ -9,21 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bridge.checks import check_dtype, check_exact, check_fixations, check_layers, check_open, check_quality
-from bridge.cuda import builders
-from bridge.cuda.kernels import Kernels, address, float_, floats, handle, int_
-from bridge.cuda.programs import Programs
-from bridge.cuda.pyramid import CudaPyramid, LevelsPool, key_of
-from bridge.cuda.shared import mapped
-from bridge.cuda.statistics import statistics
-from bridge.errors import BackendUnavailableError, CudaError, ImageError, PlanError
-from bridge.gl.pyramid import GLPyramid
-from bridge.images import as_batch
-from bridge.law import QUALITIES, Quality
-from bridge.plan import SamplePlan
-from bridge.twin.max_pyramid import check_map
-from bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
-from interop import Cuda, CudaMemory, open_cuda
+from homunculus.bridge.checks import check_dtype, check_exact, check_fixations, check_layers, check_open, check_quality
+from homunculus.bridge.cuda import builders
+from homunculus.bridge.cuda.kernels import Kernels, address, float_, floats, handle, int_
+from homunculus.bridge.cuda.programs import Programs
+from homunculus.bridge.cuda.pyramid import CudaPyramid, LevelsPool, key_of
+from homunculus.bridge.cuda.shared import mapped
+from homunculus.bridge.cuda.statistics import statistics
+from homunculus.bridge.errors import BackendUnavailableError, CudaError, ImageError, PlanError
+from homunculus.bridge.gl.pyramid import GLPyramid
+from homunculus.bridge.images import as_batch
+from homunculus.bridge.law import QUALITIES, Quality
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.twin.max_pyramid import check_map
+from homunculus.bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
+from homunculus.interop import Cuda, CudaMemory, open_cuda
 
 ELEMENTS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 MAX_THREADS = 256

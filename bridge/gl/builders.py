@@ -7,11 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from bridge.gl import functions as gl
-from bridge.gl.context import Context
-from bridge.gl.pyramid import BYTES_PER_TEXEL, INTERNAL_FORMATS, Texture
-from bridge.gl.simd import build_simd
-from bridge.images import as_bytes
+from homunculus.bridge.gl import functions as gl
+from homunculus.bridge.gl.context import Context
+from homunculus.bridge.gl.pyramid import BYTES_PER_TEXEL, INTERNAL_FORMATS, Texture
+from homunculus.bridge.gl.simd import build_simd
+from homunculus.bridge.images import as_bytes
 
 
 def build_exact(context: Context, texture: Texture, batch: Tensor, max_level: int) -> None:

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
-from bridge.clock import Clock
-from bridge.errors import BackendUnavailableError, ForkedContextError, GLError, ShaderError
-from bridge.gl import functions as gl
-from bridge.gl.thread import GLThread, LoopThread
-from interop import HostMemory, Memory, SharedBuffer, Transfers, egl_devices
-from shaders import explain, source
+from homunculus.bridge.clock import Clock
+from homunculus.bridge.errors import BackendUnavailableError, ForkedContextError, GLError, ShaderError
+from homunculus.bridge.gl import functions as gl
+from homunculus.bridge.gl.thread import GLThread, LoopThread
+from homunculus.interop import HostMemory, Memory, SharedBuffer, Transfers, egl_devices
+from homunculus.shaders import explain, source
 
 try:
     import glcontext

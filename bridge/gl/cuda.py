@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from bridge.errors import BackendUnavailableError, CudaError
-from bridge.gl.context import Context, context_at, contexts, no_library, opening
-from bridge.gl.unit import GLUnit
-from interop import Cuda, CudaMemory, Transfers, egl_devices, open_cuda
+from homunculus.bridge.errors import BackendUnavailableError, CudaError
+from homunculus.bridge.gl.context import Context, context_at, contexts, no_library, opening
+from homunculus.bridge.gl.unit import GLUnit
+from homunculus.interop import Cuda, CudaMemory, Transfers, egl_devices, open_cuda
 
 
 class GLCudaUnit(GLUnit):

@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bridge.errors import ImageTooLargeError
-from bridge.gl import functions as gl
-from bridge.gl.builders import reduce
-from bridge.gl.context import Context
-from bridge.gl.pyramid import BYTES_PER_TEXEL, INTERNAL_FORMATS, Texture
-from bridge.images import as_bytes
-from bridge.unit import Builder, Stats
-from interop import SharedBuffer
+from homunculus.bridge.errors import ImageTooLargeError
+from homunculus.bridge.gl import functions as gl
+from homunculus.bridge.gl.builders import reduce
+from homunculus.bridge.gl.context import Context
+from homunculus.bridge.gl.pyramid import BYTES_PER_TEXEL, INTERNAL_FORMATS, Texture
+from homunculus.bridge.images import as_bytes
+from homunculus.bridge.unit import Builder, Stats
+from homunculus.interop import SharedBuffer
 
 IMAGES = 0
 GROUP_WIDTH, GROUP_HEIGHT = 32, 8

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.gl.context import Context
-from bridge.twin.max_pyramid import level_sizes, padded
-from bridge.unit import Stats
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.gl.context import Context
+from homunculus.bridge.twin.max_pyramid import level_sizes, padded
+from homunculus.bridge.unit import Stats
 
 TILE = 64
 LEVELS_PER_DISPATCH = 6

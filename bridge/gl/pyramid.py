@@ -10,13 +10,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bridge.checks import check_level
-from bridge.errors import ClosedError, CudaError, ImageError, ImageTooLargeError
-from bridge.gl import functions as gl
-from bridge.gl.context import Context
-from bridge.images import padded_size
-from bridge.unit import Builder, Format, Pyramid
-from interop import Transfers
+from homunculus.bridge.checks import check_level
+from homunculus.bridge.errors import ClosedError, CudaError, ImageError, ImageTooLargeError
+from homunculus.bridge.gl import functions as gl
+from homunculus.bridge.gl.context import Context
+from homunculus.bridge.images import padded_size
+from homunculus.bridge.unit import Builder, Format, Pyramid
+from homunculus.interop import Transfers
 
 INTERNAL_FORMATS: dict[Format, int] = {"rgba8": 0x8058, "rgba16f": 0x881A, "rgba32f": 0x8814}
 BYTES_PER_TEXEL: dict[Format, int] = {"rgba8": 4, "rgba16f": 8, "rgba32f": 16}

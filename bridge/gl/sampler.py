@@ -11,13 +11,13 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.gl.context import Context
-from bridge.gl.pyramid import GLPyramid
-from bridge.law import QUALITIES, Quality
-from bridge.plan import SamplePlan
-from bridge.unit import Patches, PlanProgram, Stats
-from interop import Part, SharedBuffer, revoke
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.gl.context import Context
+from homunculus.bridge.gl.pyramid import GLPyramid
+from homunculus.bridge.law import QUALITIES, Quality
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import Patches, PlanProgram, Stats
+from homunculus.interop import Part, SharedBuffer, revoke
 
 ROW_BYTES = 32
 ELEMENTS: Mapping[torch.dtype, int] = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}

@@ -14,9 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bridge.errors import BackendUnavailableError, ImageError
-from bridge.gl.context import Context
-from bridge.gl.pyramid import Texture
+from homunculus.bridge.errors import BackendUnavailableError, ImageError
+from homunculus.bridge.gl.context import Context
+from homunculus.bridge.gl.pyramid import Texture
 
 HAS_OPENCV = find_spec("cv2") is not None
 STRIPE_BYTES = 2 << 20  # a stripe of level 0 and what is reduced from it stay in the processor's cache
@@ -28,7 +28,7 @@ def build_simd(context: Context, texture: Texture, batch: Tensor, max_level: int
     """Levels 0 to 2 stripe by stripe, each uploaded or kept as it is made; the small ones above from level 2 at once."""
     if not HAS_OPENCV:
         raise BackendUnavailableError(
-            "builder 'simd' needs OpenCV; run: pip install 'homunculus[simd]', or use builder='exact'"
+            "builder 'simd' needs OpenCV; run: pip install opencv-python-headless, or use builder='exact'"
         )
     if texture.key[4] != "rgba8":
         raise ImageError(f"builder 'simd' reduces rgba8 only, not {texture.key[4]}; use builder='exact'")

@@ -6,15 +6,15 @@ from functools import cache
 
 from torch import Tensor
 
-from bridge.checks import check_level
-from bridge.errors import ImageTooLargeError
-from bridge.gl import functions as gl
-from bridge.gl.builders import reduce
-from bridge.gl.context import Context
-from bridge.gl.pyramid import INTERNAL_FORMATS, GLPyramid, TexturePool
-from bridge.oriented import RADIUS_PX, derivative_kernels, steering_matrix
-from bridge.statistics import LAYERS, SURROUND_LEVELS
-from bridge.unit import Stats
+from homunculus.bridge.checks import check_level
+from homunculus.bridge.errors import ImageTooLargeError
+from homunculus.bridge.gl import functions as gl
+from homunculus.bridge.gl.builders import reduce
+from homunculus.bridge.gl.context import Context
+from homunculus.bridge.gl.pyramid import INTERNAL_FORMATS, GLPyramid, TexturePool
+from homunculus.bridge.oriented import RADIUS_PX, derivative_kernels, steering_matrix
+from homunculus.bridge.statistics import LAYERS, SURROUND_LEVELS
+from homunculus.bridge.unit import Stats
 
 TILE_WIDTH, TILE_HEIGHT = 32, 8  # on llvmpipe a quarter faster than 16 x 16, and rows of a whole warp elsewhere
 

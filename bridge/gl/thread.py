@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
-from bridge.errors import ClosedError, ForkedContextError
+from homunculus.bridge.errors import ClosedError, ForkedContextError
 
 P = ParamSpec("P")
 T = TypeVar("T")

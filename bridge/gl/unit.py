@@ -8,23 +8,23 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
-from bridge.checks import check_dtype, check_exact, check_fixations, check_layers, check_open, check_quality
-from bridge.clock import Clock
-from bridge.errors import ImageError
-from bridge.gl import builders
-from bridge.gl.context import Context, open_context
-from bridge.gl.ingest import Ingest
-from bridge.gl.max_pyramid import max_pyramid
-from bridge.gl.pyramid import GLPyramid, TexturePool
-from bridge.gl.sampler import ResidentPlan, Sampler
-from bridge.gl.simd import HAS_OPENCV
-from bridge.gl.statistics import statistics
-from bridge.images import as_batch
-from bridge.law import Quality
-from bridge.plan import SamplePlan
-from bridge.twin.max_pyramid import check_map
-from bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
-from interop import revoke
+from homunculus.bridge.checks import check_dtype, check_exact, check_fixations, check_layers, check_open, check_quality
+from homunculus.bridge.clock import Clock
+from homunculus.bridge.errors import ImageError
+from homunculus.bridge.gl import builders
+from homunculus.bridge.gl.context import Context, open_context
+from homunculus.bridge.gl.ingest import Ingest
+from homunculus.bridge.gl.max_pyramid import max_pyramid
+from homunculus.bridge.gl.pyramid import GLPyramid, TexturePool
+from homunculus.bridge.gl.sampler import ResidentPlan, Sampler
+from homunculus.bridge.gl.simd import HAS_OPENCV
+from homunculus.bridge.gl.statistics import statistics
+from homunculus.bridge.images import as_batch
+from homunculus.bridge.law import Quality
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.twin.max_pyramid import check_map
+from homunculus.bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
+from homunculus.interop import revoke
 
 
 class GLUnit(TextureUnit):

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.errors import PlanError
+from homunculus.bridge.errors import PlanError
 
 
 def max_pyramid(map: Tensor) -> list[Tensor]:

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.checks import check_level
-from bridge.errors import ClosedError
-from bridge.images import as_bytes
-from bridge.unit import Builder, Format, Pyramid
+from homunculus.bridge.checks import check_level
+from homunculus.bridge.errors import ClosedError
+from homunculus.bridge.images import as_bytes
+from homunculus.bridge.unit import Builder, Format, Pyramid
 
 
 class TwinPyramid(Pyramid):

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bridge import law
-from bridge.law import Quality
-from bridge.twin.pyramid import TwinPyramid
+from homunculus.bridge import law
+from homunculus.bridge.law import Quality
+from homunculus.bridge.twin.pyramid import TwinPyramid
 
 
 def sample_texels(pyramid: TwinPyramid, centers: Tensor, rows: Tensor, quality: Quality) -> Tensor:

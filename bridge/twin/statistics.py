@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.oriented import oriented_energy
-from bridge.statistics import LAYERS, SURROUND_LEVELS, opponent, unpremultiplied
-from bridge.twin.pyramid import TwinPyramid
+from homunculus.bridge.oriented import oriented_energy
+from homunculus.bridge.statistics import LAYERS, SURROUND_LEVELS, opponent, unpremultiplied
+from homunculus.bridge.twin.pyramid import TwinPyramid
 
 
 def statistics(pyramid: TwinPyramid, level: int) -> TwinPyramid:

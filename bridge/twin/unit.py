@@ -7,18 +7,18 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from bridge import law
-from bridge.checks import check_exact, check_layers, check_normalisation, check_open, check_quality
-from bridge.clock import Clock
-from bridge.errors import ImageError
-from bridge.images import as_batch, padded_size
-from bridge.law import Quality
-from bridge.plan import SamplePlan
-from bridge.twin.max_pyramid import max_pyramid
-from bridge.twin.pyramid import TwinPyramid, box_levels
-from bridge.twin.sampler import sample_texels
-from bridge.twin.statistics import statistics
-from bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
+from homunculus.bridge import law
+from homunculus.bridge.checks import check_exact, check_layers, check_normalisation, check_open, check_quality
+from homunculus.bridge.clock import Clock
+from homunculus.bridge.errors import ImageError
+from homunculus.bridge.images import as_batch, padded_size
+from homunculus.bridge.law import Quality
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.twin.max_pyramid import max_pyramid
+from homunculus.bridge.twin.pyramid import TwinPyramid, box_levels
+from homunculus.bridge.twin.sampler import sample_texels
+from homunculus.bridge.twin.statistics import statistics
+from homunculus.bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
 
 
 class TwinUnit(TextureUnit):

@@ -5,7 +5,6 @@ A new way is one file with a class that has a `name` and `allocate`, and one row
 
 from __future__ import annotations
 
-from bridge.errors import PlanError
 from homunculus.allocators.adaptive_stratified import AdaptiveStratified
 from homunculus.allocators.coverage_top_k import CoverageTopK
 from homunculus.allocators.foveated_pyramid import FoveatedPyramid
@@ -18,6 +17,7 @@ from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.pyramid import LearnedSplit, Pyramid
 from homunculus.allocators.stratified import Stratified
 from homunculus.allocators.token_dag import TokenDag
+from homunculus.bridge.errors import PlanError
 from homunculus.scene import Allocator
 
 __all__ = [

@@ -16,9 +16,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bridge.plan import SamplePlan
 from homunculus.allocators.lattice import Lattice
 from homunculus.allocators.stratified import strata_grid, stratify
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.frame import whole
 from homunculus.scene import Scene
 

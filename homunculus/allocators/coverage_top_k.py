@@ -16,9 +16,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
-from bridge.plan import SamplePlan
 from homunculus.allocators.lattice import Lattice
 from homunculus.allocators.soft_top_k import hard_top_k, on_device, soft_top_k, straight_through
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.frame import whole
 from homunculus.scene import Scene
 

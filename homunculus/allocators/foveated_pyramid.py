@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus import cortex
 from homunculus.allocators.cuts import threshold_cut
 from homunculus.allocators.hierarchy import Request, relevance_mass
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.frame import A_PX_RANGE
 from homunculus.scene import Scene
 

@@ -9,12 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from bridge.errors import PlanError
-from bridge.oriented import ORIENTATIONS
-from bridge.plan import SamplePlan
 from homunculus import layouts
 from homunculus.allocators.frequency_energies import Energies, Scores, band_means, cell_means, measure, reach
 from homunculus.allocators.frequency_prior import prior
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.oriented import ORIENTATIONS
+from homunculus.bridge.plan import SamplePlan
 from homunculus.budget import split
 from homunculus.layouts.frame import Frame, clamp_centers
 from homunculus.oriented import direction

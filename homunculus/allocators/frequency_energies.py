@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.errors import ImageError
-from bridge.oriented import ORIENTATIONS, oriented_energy
+from homunculus.bridge.errors import ImageError
+from homunculus.bridge.oriented import ORIENTATIONS, oriented_energy
 from homunculus.oriented import intensity_levels
 
 MAX_LEVEL = 4

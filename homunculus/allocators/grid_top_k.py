@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bridge.plan import SamplePlan
 from homunculus.allocators.hierarchy import Request, relevance_mass
+from homunculus.bridge.plan import SamplePlan
 from homunculus.scene import Scene
 
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.dyadic import Node, extras, root_of
 from homunculus.layouts.frame import Frame
 from homunculus.scene import Scene

@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from scipy import ndimage
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus import layouts
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.frame import Frame
 from homunculus.scene import Scene
 from homunculus.segment import segment_colors

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.scene import Scene
 
 Array = NDArray[Any]

@@ -9,7 +9,7 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.frame import Frame
 from homunculus.scene import Scene
 

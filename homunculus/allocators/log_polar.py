@@ -11,10 +11,10 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus import layouts
 from homunculus.allocators.fixation import fixations_of
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.frame import Frame
 from homunculus.scene import Scene
 

@@ -17,11 +17,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bridge.plan import SamplePlan
 from homunculus.allocators.coverage_top_k import normalised
 from homunculus.allocators.fixation import fixations_of
 from homunculus.allocators.lattice import Lattice
 from homunculus.allocators.soft_top_k import on_device, soft_top_k
+from homunculus.bridge.plan import SamplePlan
 from homunculus.budget import split
 from homunculus.layouts.frame import Frame, whole
 from homunculus.scene import Scene

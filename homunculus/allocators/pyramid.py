@@ -15,9 +15,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus.allocators.hierarchy import Request, relevance_mass
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.budget import FOVEATED_LEVELS, split
 from homunculus.scene import Scene
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus.allocators.lattice import Lattice
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.budget import split
 from homunculus.layouts.frame import whole
 from homunculus.scene import Scene

@@ -15,11 +15,11 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus.allocators.cuts import lagrange_cut, threshold_cut
 from homunculus.allocators.detail import detail
 from homunculus.allocators.hierarchy import Request, Tree, add_quarters, flatten, relevance_mass
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.dyadic import best_first, squares
 from homunculus.scene import Scene
 

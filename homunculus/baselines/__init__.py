@@ -9,7 +9,6 @@
 
 from __future__ import annotations
 
-from bridge.errors import PlanError
 from homunculus.baselines.class_attention import ClsTopK
 from homunculus.baselines.contract import Baseline, Encoded, Sample, View, supports
 from homunculus.baselines.cost import multiply_adds
@@ -22,6 +21,7 @@ from homunculus.baselines.tome import ToMe
 from homunculus.baselines.two_views import TwoViewCrop
 from homunculus.baselines.visionzip import VisionZip
 from homunculus.baselines.vscan import VScanStage1
+from homunculus.bridge.errors import PlanError
 
 __all__ = [
     "Allocated",

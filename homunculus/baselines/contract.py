@@ -9,9 +9,9 @@ from typing import Any, Literal, Protocol, cast
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus.baselines.full import FullEncode
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import FoveatedViT
 from homunculus.encoder.family import Family
 from homunculus.errors import ModelError, QueryError

@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus.baselines.class_attention import class_row_cost
 from homunculus.baselines.contract import Encoded, Need, View, checked, picked, top, within
 from homunculus.baselines.full import FullEncode, counted, deep_layer, native_shape, regular, shape_within
 from homunculus.baselines.two_views import moved
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.budget import split
 from homunculus.encoder import FoveatedViT
 

@@ -8,12 +8,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus import allocators, layouts
 from homunculus.allocators.fixation import fixations_of
 from homunculus.baselines.contract import Encoded, Need, View, checked
 from homunculus.baselines.full import counted
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import FoveatedViT
 
 

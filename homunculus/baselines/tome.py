@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus.baselines.contract import Encoded, Need, View, checked, picked, within
 from homunculus.baselines.full import native_shape, regular
 from homunculus.baselines.merging import gathered, narrowed, nearest, nearest_cost
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import FoveatedViT
 from homunculus.encoder.family import Context
 

@@ -9,12 +9,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus.allocators.fixation import fixations_of
 from homunculus.baselines.contract import Encoded, Need, View, checked
 from homunculus.baselines.full import counted
 from homunculus.baselines.placed import encoded_plan
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import FoveatedViT
 from homunculus.layouts.frame import clamp_centers
 from homunculus.layouts.grid import cells

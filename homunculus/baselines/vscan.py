@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
 from homunculus.baselines.class_attention import class_row_cost
 from homunculus.baselines.contract import Encoded, Need, View, picked, reducible, top
 from homunculus.baselines.full import FullEncode, deep_layer, shallow_layer
 from homunculus.baselines.merging import gathered, nearest, nearest_cost
+from homunculus.bridge.errors import PlanError
 from homunculus.encoder import FoveatedViT
 
 

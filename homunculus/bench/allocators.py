@@ -13,12 +13,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bridge.errors import HomunculusError
-from bridge.plan import SamplePlan
 from homunculus import allocators
 from homunculus.bench import machine
 from homunculus.bench.pictures import smooth_noise
 from homunculus.bench.timing import Timing, time_all_ms
+from homunculus.bridge.errors import HomunculusError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.scene import Scene
 from homunculus.threads import one_thread
 

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.plan import SamplePlan
-from bridge.twin.unit import texel_centers
 from homunculus.bench.peers import MAX_LEVEL, as_planes, read
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.twin.unit import texel_centers
 
 
 class Atlas(NamedTuple):

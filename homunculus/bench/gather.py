@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from bridge.plan import SamplePlan
 from homunculus.bench.peers import MAX_LEVEL, average_pool_pyramid
+from homunculus.bridge.plan import SamplePlan
 
 
 def flat_texels(batch: Tensor) -> Tensor:

@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from bridge.plan import SamplePlan
-from bridge.twin.unit import texel_centers
 from homunculus.bench.peers import MAX_LEVEL
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.twin.unit import texel_centers
 
 Bytes = NDArray[np.uint8]
 

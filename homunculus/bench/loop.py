@@ -16,11 +16,11 @@ from rich.progress import track
 from rich.table import Table
 from torch import Tensor
 
-from bridge.open import Backend
 from homunculus import layouts
 from homunculus.bench import machine
 from homunculus.bench.pictures import smooth_noise
 from homunculus.bench.timing import synchronise
+from homunculus.bridge.open import Backend
 from homunculus.encoder import FoveatedViT
 from homunculus.errors import ModelError
 from homunculus.loop import Homunculus
@@ -136,7 +136,7 @@ def random_vit_b16() -> FoveatedViT:
     try:
         from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
     except ImportError as error:
-        raise ModelError("transformers is not installed; pip install 'homunculus[models]'") from error
+        raise ModelError("transformers is not installed; pip install transformers") from error
     config = CLIPVisionConfig(
         hidden_size=DIM, intermediate_size=4 * DIM, num_hidden_layers=12, num_attention_heads=12, patch_size=16
     )

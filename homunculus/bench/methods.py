@@ -13,15 +13,15 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from bridge import TextureUnit, open_unit
-from bridge.errors import HomunculusError
-from bridge.law import Quality
-from bridge.open import BACKENDS
-from bridge.plan import SamplePlan
-from bridge.unit import Builder, Pyramid
 from homunculus.bench import libraries, peers
 from homunculus.bench.atlas import CapturedAtlas, atlas_patches, packed_atlas
 from homunculus.bench.gather import FusedGather
+from homunculus.bridge import TextureUnit, open_unit
+from homunculus.bridge.errors import HomunculusError
+from homunculus.bridge.law import Quality
+from homunculus.bridge.open import BACKENDS
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import Builder, Pyramid
 
 Family = Literal["ours", "torch", "library"]
 BUILDERS: tuple[Builder, ...] = ("exact", "driver", "simd")

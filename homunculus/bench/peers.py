@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.plan import SamplePlan
-from bridge.twin.unit import texel_centers
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.twin.unit import texel_centers
 
 MAX_LEVEL = 6
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.plan import SamplePlan
-from bridge.twin.unit import texel_centers
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.twin.unit import texel_centers
 
 OFFSET_PX = (37, 101)  # from one image of a batch to the next, so that an image read in another's place shows
 

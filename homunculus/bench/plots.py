@@ -10,7 +10,7 @@ from typing import Any
 from homunculus.bench.rows import WHOLE, Row
 
 HAS_MATPLOTLIB = find_spec("matplotlib") is not None
-WITHOUT = "no plots: they need matplotlib; run: pip install 'homunculus[plot]'"
+WITHOUT = "no plots: they need matplotlib; run: pip install matplotlib"
 INK = {"ours": "#0072B2", "torch": "#D55E00", "library": "#009E73"}  # Okabe and Ito: told apart by every eye
 MARKERS = "osD^vP*Xph<>d8"
 

@@ -8,11 +8,11 @@ from functools import partial
 
 from torch import Tensor
 
-from bridge.plan import SamplePlan
 from homunculus.bench import machine
 from homunculus.bench.methods import Family, Method
 from homunculus.bench.subject import Place, Setting, Subject
 from homunculus.bench.timing import Timing, laps_ms, summary
+from homunculus.bridge.plan import SamplePlan
 
 PARTS = ("upload", "pyramid", "sample", "hand-over", "map", "unmap")
 NEW_FIXATION, WHOLE = "new fixation", "image to patches"

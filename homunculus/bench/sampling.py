@@ -15,13 +15,13 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from bridge.errors import HomunculusError
-from bridge.law import Quality
 from homunculus.bench import machine, methods, plots
 from homunculus.bench.pictures import smooth_noise
 from homunculus.bench.rows import Effort, Row, measure, too_large
 from homunculus.bench.subject import Setting
 from homunculus.bench.tables import markdown, remarks, table
+from homunculus.bridge.errors import HomunculusError
+from homunculus.bridge.law import Quality
 
 QUICK_SIZES_PX, SIZES_PX, ALL_SIZES_PX = (1024,), (1024, 2048, 4096), (1024, 2048, 4096, 8192, 16384)
 ALL_BATCHES = (1, 8, 64)

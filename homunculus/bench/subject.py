@@ -9,10 +9,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bridge.plan import SamplePlan
 from homunculus import layouts
 from homunculus.bench.methods import Method
 from homunculus.bench.pictures import batch_of, box_means
+from homunculus.bridge.plan import SamplePlan
 
 TOKENS, PATCH_SIZE = 273, 16
 Place = Literal["host", "gpu"]

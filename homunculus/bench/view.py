@@ -12,12 +12,12 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from bridge.gl.unit import GLUnit
-from bridge.law import Quality
 from homunculus.bench import machine
 from homunculus.bench.allocators import MAP_CELLS, two_peaks
 from homunculus.bench.pictures import smooth_noise
 from homunculus.bench.timing import Timing, time_all_ms
+from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.law import Quality
 from homunculus.viewer import headless
 from homunculus.viewer.session import Session
 from homunculus.viewer.source import Array, Source

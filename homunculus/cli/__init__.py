@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -12,7 +11,8 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from bridge.errors import HomunculusError
+from homunculus import __version__
+from homunculus.bridge.errors import HomunculusError
 from homunculus.cli.evaluate import evaluate
 from homunculus.cli.experiment import experiment
 from homunculus.cli.gaze import gaze
@@ -39,10 +39,7 @@ app = typer.Typer(name="homunculus", cls=Commands, no_args_is_help=True, add_com
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        try:
-            typer.echo(f"homunculus {version('homunculus')}")
-        except PackageNotFoundError:
-            typer.echo("homunculus, run from its source without being installed")
+        typer.echo(f"homunculus {__version__}")
         raise typer.Exit
 
 
@@ -86,7 +83,7 @@ def compare(
     with console.status("opening the library"):
         from rich.progress import track
 
-        from homunculus.compare import compare as compare_all
+        from homunculus.loop.compare import compare as compare_all
         from homunculus.maps import read_relevance
         from homunculus.report.tables import blind_spots_table, metrics_table
 
@@ -127,7 +124,7 @@ app.add_typer(evaluate, name="evaluate")
 @app.command()
 def doctor(json: Annotated[bool, typer.Option("--json", help="For a machine to read.")] = False) -> None:
     """Tell which backends work here, and why the others do not."""
-    from bridge.doctor import examine
+    from homunculus.bridge.doctor import examine
 
     report = examine()
     if json:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from homunculus.look import Look
+    from homunculus.loop.look import Look
 
 
 def look(
@@ -64,7 +64,7 @@ def look(
     console = Console(stderr=True)
     shared: dict[str, Any] = {"budget": budget, "quality": quality, "backend": backend}
     with console.status("opening the library"):
-        from homunculus.look import look as look_once
+        from homunculus.loop.look import look as look_once
         from homunculus.maps import read_relevance
     if searching:
         shared |= {"allocator": allocator or "foveated_pyramid", "patch_size": patch_size, "merge": not one_by_one}

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder.family import Attention, Context, Method, heads_of
 from homunculus.encoder.vit import FoveatedViT
 from homunculus.errors import ModelError

@@ -79,9 +79,7 @@ def library() -> Any:
     try:
         import transformers
     except ImportError as error:
-        raise ModelError(
-            f"pretrained models need transformers ({error}); run: pip install 'homunculus[models]'"
-        ) from None
+        raise ModelError(f"pretrained models need transformers ({error}); run: pip install transformers") from None
     return transformers
 
 

@@ -10,7 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import load
 from homunculus.encoder.families import family_of
 from homunculus.encoder.family import Context, Position

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan
 from homunculus.evaluation.datasets.record import Dataset, Question
 from homunculus.evaluation.journal import Journal
 from homunculus.evaluation.sighting import PX_PER_CHARACTER, sighting

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bridge.plan import SamplePlan
 from homunculus.blindspots import steps_px
+from homunculus.bridge.plan import SamplePlan
 from homunculus.errors import DataError
 from homunculus.evaluation.datasets.record import Box
 

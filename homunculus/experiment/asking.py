@@ -14,9 +14,9 @@ from typing import Any
 
 import torch
 
-from bridge.errors import HomunculusError
-from bridge.open import Backend, open_unit
-from bridge.unit import TextureUnit
+from homunculus.bridge.errors import HomunculusError
+from homunculus.bridge.open import Backend, open_unit
+from homunculus.bridge.unit import TextureUnit
 from homunculus.evaluation.needle import make_page
 from homunculus.evaluation.reader import Reader
 from homunculus.experiment.page import Seen, answered

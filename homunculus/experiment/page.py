@@ -12,12 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.plan import SamplePlan
-from bridge.unit import TextureUnit
 from homunculus import layouts
 from homunculus.baselines import Encoded, View, multiply_adds
 from homunculus.baselines.cost import pass_cost
 from homunculus.baselines.full import counted
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import TextureUnit
 from homunculus.encoder import Encoding, FoveatedViT
 from homunculus.evaluation.needle import FINE_PX, Item, Page
 from homunculus.evaluation.reader import CELLS, Reader

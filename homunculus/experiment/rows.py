@@ -8,13 +8,13 @@ from typing import ClassVar, Literal
 
 import torch
 
-from bridge.plan import SamplePlan
 from homunculus import allocators
 from homunculus.allocators.foveated_pyramid import FoveatedPyramid
 from homunculus.baselines import Baseline, Encoded, LaidOut, TwoViewCrop, View, allocated, get
 from homunculus.baselines.contract import Need
 from homunculus.baselines.full import native_shape
 from homunculus.baselines.placed import encoded_plan, point_sampled
+from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import FoveatedViT
 from homunculus.layouts.frame import A_PX_RANGE
 from homunculus.layouts.grid import native_square

@@ -12,10 +12,10 @@ from typing import Any
 
 import torch
 
-from bridge.errors import HomunculusError
-from bridge.open import Backend, open_unit
-from bridge.unit import TextureUnit
 from homunculus.bench.machine import describe
+from homunculus.bridge.errors import HomunculusError
+from homunculus.bridge.open import Backend, open_unit
+from homunculus.bridge.unit import TextureUnit
 from homunculus.evaluation.journal import Journal
 from homunculus.evaluation.needle import make_page
 from homunculus.evaluation.reader import Reader

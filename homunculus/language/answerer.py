@@ -11,10 +11,10 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.open import Backend
-from bridge.plan import SamplePlan
-from bridge.unit import Closing, Images, TextureUnit
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.open import Backend
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import Closing, Images, TextureUnit
 from homunculus.encoder import Encoding, TextEncoder
 from homunculus.errors import ModelError
 from homunculus.image import read_image
@@ -25,8 +25,8 @@ from homunculus.language.pruning import Pruning
 from homunculus.language.speaker import Sight, Speaker
 from homunculus.language.texts import lend_texts
 from homunculus.layouts.frame import whole
-from homunculus.look import picture_of
 from homunculus.loop import Homunculus
+from homunculus.loop.look import picture_of
 from homunculus.scene import Allocator
 
 

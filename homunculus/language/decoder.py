@@ -71,7 +71,9 @@ class Decoder:
         if self.attention not in ("sdpa", "eager"):
             raise ModelError(f"the language model has attention {self.attention!r}; load it with 'sdpa' or 'eager'")
         told = inspect.signature(model.layers[0].forward).parameters if len(model.layers) else {}
-        self._cache_name = "cache" if "cache" in told else "past_key_values"  # renamed in transformers 5.24, the old name goes in 5.40
+        self._cache_name = (
+            "cache" if "cache" in told else "past_key_values"
+        )  # renamed in transformers 5.24, the old name goes in 5.40
 
     @property
     def depth(self) -> int:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import Encoding
 from homunculus.language.prompt import SHORT
 from homunculus.language.speaker import Sight, Speaker

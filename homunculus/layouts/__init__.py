@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.clipmap import clipmap
 from homunculus.layouts.cortical import cortical, cortical_program
 from homunculus.layouts.grid import grid

@@ -6,8 +6,8 @@ import math
 
 import torch
 
-from bridge.plan import SamplePlan
-from bridge.unit import PlanProgram
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import PlanProgram
 from homunculus.layouts.frame import Fixation, Frame
 from homunculus.layouts.warped import CorticalChart, WarpedPlan
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
 from homunculus import cortex
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 
 # Beyond these the laws' integrals lose their precision.
 A_PX_RANGE = (1e-6, 1e9)

@@ -9,10 +9,10 @@ from functools import cached_property, lru_cache
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
-from bridge.unit import PlanProgram
 from homunculus import cortex
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import PlanProgram
 from homunculus.layouts.frame import Fixation, Frame
 from homunculus.layouts.grid import cells, row_count
 

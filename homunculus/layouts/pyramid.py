@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.frame import Fixation, Frame
 from homunculus.layouts.grid import cells
 

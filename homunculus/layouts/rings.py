@@ -8,7 +8,7 @@ import math
 
 import torch
 
-from bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.frame import Fixation, Frame
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 
 
 @dataclass(frozen=True)

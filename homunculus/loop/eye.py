@@ -9,13 +9,13 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from bridge.checks import check_quality
-from bridge.errors import PlanError
-from bridge.law import Quality
-from bridge.open import Backend, open_unit
-from bridge.plan import SamplePlan
-from bridge.unit import Closing, Patches, Pyramid, TextureUnit
 from homunculus import allocators
+from homunculus.bridge.checks import check_quality
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.law import Quality
+from homunculus.bridge.open import Backend, open_unit
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import Closing, Patches, Pyramid, TextureUnit
 from homunculus.encoder import Encoding, FoveatedViT, Texts
 from homunculus.errors import ModelError, QueryError
 from homunculus.fixation import Policy, check_policy

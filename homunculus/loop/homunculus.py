@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.errors import ImageError, PlanError
-from bridge.open import Backend
-from bridge.unit import Images
+from homunculus.bridge.errors import ImageError, PlanError
+from homunculus.bridge.open import Backend
+from homunculus.bridge.unit import Images
 from homunculus.encoder import FoveatedViT, TextEncoder
 from homunculus.image import read_image
-from homunculus.look import Clock, Look, Points, pairs, used
 from homunculus.loop.eye import Eye
+from homunculus.loop.look import Clock, Look, Points, pairs, used
 from homunculus.loop.passage import Job, Passage
 from homunculus.query import Query
 

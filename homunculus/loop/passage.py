@@ -9,14 +9,14 @@ from dataclasses import dataclass, field, replace
 import torch
 from torch import Tensor
 
-from bridge.plan import SamplePlan
-from bridge.unit import Images, Patches, Pyramid
 from homunculus import layouts
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import Images, Patches, Pyramid
 from homunculus.encoder import Encoding, dense_features, in_cells, similarity
 from homunculus.errors import QueryError
 from homunculus.fixation import Fixations, attention_entropy, fixate, given, margin
-from homunculus.look import Clock, Glimpse
 from homunculus.loop.eye import Eye
+from homunculus.loop.look import Clock, Glimpse
 from homunculus.query import Query
 from homunculus.relevance import Evidence, Relevance, Sought
 from homunculus.scene import Scene

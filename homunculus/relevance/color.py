@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.errors import PlanError
+from homunculus.bridge.errors import PlanError
 from homunculus.relevance.evidence import FINEST_STEP, Evidence
 
 # Standard deviations of what still counts as the asked colour, in opponent channels of 0..1.

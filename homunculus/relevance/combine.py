@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from bridge.errors import PlanError
+from homunculus.bridge.errors import PlanError
 from homunculus.relevance.evidence import Evidence
 from homunculus.relevance.sought import Channel, Silent, Sought
 

@@ -10,9 +10,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.statistics import LAYERS, planes
-from bridge.unit import Pyramid, TextureUnit
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.statistics import LAYERS, planes
+from homunculus.bridge.unit import Pyramid, TextureUnit
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.errors import PlanError
+from homunculus.bridge.errors import PlanError
 from homunculus.relevance.evidence import Evidence, overlaps
 
 CELLS: Final = 7  # about as many across the longer side of an example

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
-from bridge.unit import TextureUnit
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import TextureUnit
 from homunculus.query import Query
 from homunculus.relevance.evidence import Evidence
 

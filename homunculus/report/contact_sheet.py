@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.warped import WarpedPlan
 from homunculus.report.files import to_picture
 from homunculus.report.footprints import draw_footprints

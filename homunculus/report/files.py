@@ -16,8 +16,8 @@ from PIL import Image
 from safetensors.torch import save
 from torch import Tensor
 
-from bridge.plan import SamplePlan
-from bridge.unit import Patches
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import Patches
 from homunculus.report.footprints import draw_footprints
 from homunculus.report.heat import draw_relevance
 from homunculus.report.reconstruction import reconstruct

@@ -10,8 +10,8 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from bridge.errors import ImageError
-from bridge.plan import SamplePlan
+from homunculus.bridge.errors import ImageError
+from homunculus.bridge.plan import SamplePlan
 
 # One colour a level of detail, fine to coarse, all of them dark and strong enough to show on the paled picture.
 LOD_COLORS = ((215, 25, 45), (225, 135, 0), (40, 150, 40), (0, 150, 180), (40, 80, 220), (130, 50, 190), (215, 50, 150))

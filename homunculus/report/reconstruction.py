@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.threads import one_thread
 
 UNSEEN = 0.5  # the grey of pixels that no footprint covers

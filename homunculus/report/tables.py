@@ -9,7 +9,7 @@ from rich import box
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from homunculus.compare import Comparison, Entry
+    from homunculus.loop.compare import Comparison, Entry
 
 # Heading, and the value of an entry that has a plan.
 COLUMNS: dict[str, Callable[[Entry], str]] = {

@@ -12,12 +12,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bridge.open import Backend
+from homunculus.bridge.open import Backend
 from homunculus.errors import DataError
 from homunculus.fixation import fixate
 from homunculus.image import read_image
-from homunculus.look import Clock
 from homunculus.loop import SHARPNESS, Homunculus, Job, Passage, Seen
+from homunculus.loop.look import Clock
 from homunculus.relevance import Evidence, Head, z_scores
 from homunculus.relevance.combine import WEIGHTS
 from homunculus.relevance.evidence import cover, overlaps

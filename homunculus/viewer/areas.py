@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.gl.draw.canvas import Area
+from homunculus.bridge.gl.draw.canvas import Area
 from homunculus.viewer.state import VIEWS, Point, View, ViewState
 
 GAP_PX = 4

@@ -11,8 +11,8 @@ from typing import Any
 from rich.console import Console
 from rich.progress import track
 
-from bridge.errors import PlanError
-from bridge.gl.unit import GLUnit
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.gl.unit import GLUnit
 from homunculus.loop import Homunculus
 from homunculus.maps import read_relevance
 from homunculus.relevance import Head

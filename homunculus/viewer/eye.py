@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 
-from bridge.gl.draw.canvas import Chart
-from bridge.gl.draw.tokens import Tokens
-from bridge.gl.unit import GLUnit
-from bridge.plan import SamplePlan
-from bridge.unit import Pyramid
+from homunculus.bridge.gl.draw.canvas import Chart
+from homunculus.bridge.gl.draw.tokens import Tokens
+from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import Pyramid
 from homunculus.viewer import planning
 from homunculus.viewer.planning import Request
 from homunculus.viewer.state import ViewState

@@ -12,8 +12,8 @@ from typing import Any
 
 from torch import Tensor
 
-from bridge.errors import BackendUnavailableError, PlanError
-from bridge.gl.unit import GLUnit
+from homunculus.bridge.errors import BackendUnavailableError, PlanError
+from homunculus.bridge.gl.unit import GLUnit
 from homunculus.viewer import state as states
 from homunculus.viewer.outputs import write_picture
 from homunculus.viewer.scanpath import Scanpath

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
-from bridge.gl.draw.canvas import Area
+from homunculus.bridge.gl.draw.canvas import Area
 from homunculus.viewer import areas
 from homunculus.viewer import state as states
 from homunculus.viewer.painter import TITLES

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.gl.draw.canvas import Area, Chart
+from homunculus.bridge.gl.draw.canvas import Area, Chart
 from homunculus.viewer.areas import to_canvas
 from homunculus.viewer.state import Point
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan
 from homunculus.metrics import Raster, affine
 
 SAMPLES = 256  # on the picture's longer side

@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from bridge.gl.draw.canvas import Area, Canvas, Chart, Colors
-from bridge.gl.draw.tokens import Tokens
-from bridge.unit import Pyramid
+from homunculus.bridge.gl.draw.canvas import Area, Canvas, Chart, Colors
+from homunculus.bridge.gl.draw.tokens import Tokens
+from homunculus.bridge.unit import Pyramid
 from homunculus.report.footprints import LOD_COLORS, PALENESS
 from homunculus.report.reconstruction import UNSEEN
 from homunculus.viewer import labels, marks

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.gl.draw.canvas import Chart
-from bridge.plan import SamplePlan
-from bridge.unit import PlanProgram, TextureUnit
 from homunculus import allocators, layouts
 from homunculus.allocators.foveated_pyramid import FoveatedPyramid
+from homunculus.bridge.gl.draw.canvas import Chart
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import PlanProgram, TextureUnit
 from homunculus.layouts.cortical import factors
 from homunculus.layouts.frame import Frame
 from homunculus.scene import Scene

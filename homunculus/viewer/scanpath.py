@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 
-from bridge.errors import PlanError
+from homunculus.bridge.errors import PlanError
 from homunculus.image import check_file
 
 COLUMNS = ("x_px", "y_px", "onset_ms", "duration_ms")

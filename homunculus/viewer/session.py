@@ -10,10 +10,10 @@ from typing import Any
 
 from torch import Tensor
 
-from bridge.errors import HomunculusError
-from bridge.gl.draw.canvas import Canvas, Chart
-from bridge.gl.draw.tokens import Tokens
-from bridge.gl.unit import GLUnit
+from homunculus.bridge.errors import HomunculusError
+from homunculus.bridge.gl.draw.canvas import Canvas, Chart
+from homunculus.bridge.gl.draw.tokens import Tokens
+from homunculus.bridge.gl.unit import GLUnit
 from homunculus.viewer import planning
 from homunculus.viewer import state as states
 from homunculus.viewer.eye import Eye

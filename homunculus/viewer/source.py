@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from bridge.errors import BackendUnavailableError, HomunculusError, ImageReadError
+from homunculus.bridge.errors import BackendUnavailableError, HomunculusError, ImageReadError
 from homunculus.image import read_image
 
 Array = np.ndarray[Any, Any]
@@ -48,9 +48,7 @@ def import_av() -> Any:
     try:
         import av
     except ImportError as error:
-        raise BackendUnavailableError(
-            f"videos and cameras need PyAV ({error}); run: pip install 'homunculus[video]'"
-        ) from None
+        raise BackendUnavailableError(f"videos and cameras need PyAV ({error}); run: pip install av") from None
     return av
 
 

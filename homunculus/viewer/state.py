@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
-from bridge.errors import PlanError
-from bridge.law import Quality
 from homunculus import allocators
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.law import Quality
 
 View = Literal["footprints", "reconstruction", "cortex", "relevance", "lod", "difference"]
 VIEWS: tuple[View, ...] = get_args(View)

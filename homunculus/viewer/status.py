@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from bridge.plan import SamplePlan
-from bridge.unit import Stats
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import Stats
 from homunculus.viewer import planning
 from homunculus.viewer.measuring import Measured, Measurer
 from homunculus.viewer.state import ViewState

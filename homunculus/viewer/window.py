@@ -7,10 +7,10 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
-from bridge.errors import BackendUnavailableError
-from bridge.gl.context import Context, adopt_context
-from bridge.gl.thread import LoopThread
-from bridge.gl.unit import GLUnit
+from homunculus.bridge.errors import BackendUnavailableError
+from homunculus.bridge.gl.context import Context, adopt_context
+from homunculus.bridge.gl.thread import LoopThread
+from homunculus.bridge.gl.unit import GLUnit
 from homunculus.viewer import keys
 from homunculus.viewer.keys import Event
 from homunculus.viewer.panel import Panel, open_panel
@@ -41,7 +41,7 @@ def import_glfw() -> Any:
         import glfw
     except ImportError as error:
         raise BackendUnavailableError(
-            f"the window needs glfw ({error}); run: pip install 'homunculus[viewer]'. {WITHOUT}"
+            f"the window needs glfw ({error}); run: pip install glfw imgui-bundle. {WITHOUT}"
         ) from None
     return glfw
 

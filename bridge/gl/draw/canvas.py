@@ -10,11 +10,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from bridge.gl.draw.target import Target
-from bridge.gl.draw.tokens import Tokens
-from bridge.gl.pyramid import GLPyramid
-from bridge.gl.unit import GLUnit
-from bridge.unit import Closing, Pyramid
+from homunculus.bridge.gl.draw.target import Target
+from homunculus.bridge.gl.draw.tokens import Tokens
+from homunculus.bridge.gl.pyramid import GLPyramid
+from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.unit import Closing, Pyramid
 
 Show = Literal["reconstruction", "lod", "difference"]
 SHOWS: tuple[Show, ...] = ("reconstruction", "lod", "difference")

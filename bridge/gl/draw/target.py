@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from bridge.errors import ImageTooLargeError
-from bridge.gl import functions as gl
-from bridge.gl.context import Context
-from bridge.gl.draw.tokens import Tokens
+from homunculus.bridge.errors import ImageTooLargeError
+from homunculus.bridge.gl import functions as gl
+from homunculus.bridge.gl.context import Context
+from homunculus.bridge.gl.draw.tokens import Tokens
 
 Rectangle = tuple[int, int, int, int]
 

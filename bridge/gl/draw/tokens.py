@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from bridge.errors import ImageTooLargeError, PlanError
-from bridge.gl import functions as gl
-from bridge.gl.sampler import ROW_BYTES, ResidentPlan, Sampler
-from bridge.gl.unit import GLUnit
-from bridge.law import Quality
-from bridge.plan import SamplePlan
-from bridge.unit import Closing, Patches, Pyramid
-from interop import SharedBuffer
+from homunculus.bridge.errors import ImageTooLargeError, PlanError
+from homunculus.bridge.gl import functions as gl
+from homunculus.bridge.gl.sampler import ROW_BYTES, ResidentPlan, Sampler
+from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.law import Quality
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import Closing, Patches, Pyramid
+from homunculus.interop import SharedBuffer
 
 PLAN, PIXELS = 0, 1
 RGBA32F, LINEAR_MIPMAP_NEAREST = 0x8814, 0x2701

@@ -17,8 +17,8 @@ from scipy.special import ndtr
 from torch import Tensor
 from torch.nn import functional as F
 
-from bridge.errors import PlanError
-from bridge.plan import SamplePlan
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.errors import DataError
 from homunculus.evaluation.gaze.records import Array
 from homunculus.layouts.warped import WarpedPlan

@@ -8,7 +8,7 @@ from pathlib import Path
 from homunculus.evaluation.gaze.table import METRICS, Comparison
 
 HAS_MATPLOTLIB = find_spec("matplotlib") is not None
-WITHOUT = "no plot: it needs matplotlib; run: pip install 'homunculus[plot]'"
+WITHOUT = "no plot: it needs matplotlib; run: pip install matplotlib"
 INK = "#0072B2"
 
 

@@ -10,12 +10,12 @@ from zlib import crc32
 import numpy as np
 from torch import Tensor
 
-from bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan
 from homunculus.errors import DataError
 from homunculus.evaluation.gaze.density import FLOOR, log_density
 from homunculus.evaluation.gaze.records import Array
-from homunculus.look import Look
 from homunculus.loop import Homunculus
+from homunculus.loop.look import Look
 
 Point = tuple[float, float]
 CENTER = (0.5, 0.5)

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from bridge.open import open_unit
-from bridge.plan import SamplePlan
-from bridge.unit import TextureUnit
 from homunculus import allocators, layouts
+from homunculus.bridge.open import open_unit
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import TextureUnit
 from homunculus.evaluation.clutter import Picture, clutter
 from homunculus.evaluation.needle import DIGITS, ITEMS, MARKS, Item, put_items
 from homunculus.layouts.grid import native_square

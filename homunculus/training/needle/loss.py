@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import Encoding
 from homunculus.evaluation.needle import COLORS, DIGITS, FINE_PX, MARKS, READABLE, SHAPES
 from homunculus.evaluation.reader import CELLS, Reader, Reading

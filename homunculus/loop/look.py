@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
 from pathlib import Path
 from time import perf_counter
@@ -17,13 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bridge.checks import check_quality
-from bridge.errors import ImageError, PlanError
-from bridge.law import Quality
-from bridge.open import Backend, open_unit
-from bridge.plan import SamplePlan
-from bridge.unit import Images, Patches, Pyramid, TextureUnit
 from homunculus import allocators, layouts
+from homunculus.bridge.checks import check_quality
+from homunculus.bridge.errors import ImageError, PlanError
+from homunculus.bridge.law import Quality
+from homunculus.bridge.open import Backend, open_unit
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import Images, Patches, Pyramid, TextureUnit
+from homunculus.bridge.versions import version_of
 from homunculus.encoder import Encoding
 from homunculus.fixation import Fixations, given
 from homunculus.image import Array, read_image
@@ -275,10 +275,3 @@ def pairs(at: Points, what: str = "fixation") -> list[tuple[float, float]]:
                 f"{what} ({x:g}, {y:g}) lies outside the image; give fractions from 0 to 1 of its width and height"
             )
     return pairs
-
-
-def version_of(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None

@@ -17,17 +17,18 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from bridge.checks import check_quality
-from bridge.errors import HomunculusError, PlanError
-from bridge.law import Quality
-from bridge.open import Backend, open_unit
-from bridge.plan import SamplePlan
-from bridge.unit import TextureUnit
 from homunculus import allocators
 from homunculus.blindspots import Point, Sight, default_places, sight
+from homunculus.bridge.checks import check_quality
+from homunculus.bridge.errors import HomunculusError, PlanError
+from homunculus.bridge.law import Quality
+from homunculus.bridge.open import Backend, open_unit
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import TextureUnit
+from homunculus.bridge.versions import version_of
 from homunculus.image import Array, read_image
 from homunculus.layouts.frame import whole
-from homunculus.look import Points, pairs, picture_of, version_of
+from homunculus.loop.look import Points, pairs, picture_of
 from homunculus.metrics import PlanMetrics, measure
 from homunculus.report.contact_sheet import Panel, contact_sheet
 from homunculus.report.files import replaced_together
