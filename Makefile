@@ -3,19 +3,23 @@
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
-PIP := $(PY) -m pip --disable-pip-version-check --no-input
+CONSTRAINTS ?= constraints.txt
+PIP := PIP_CONSTRAINT=$(CONSTRAINTS) $(PY) -m pip --disable-pip-version-check --no-input
 OUT := out/demo
 GPU_PYTHON ?= $(if $(wildcard $(PY)),$(PY),$(PYTHON))
 GPU_OUT ?= docs/gpu
 
 .NOTPARALLEL:
-.PHONY: help demo test soak lint venv gl xvfb wheel-check gpu-check clean
+.PHONY: help demo test test-newest soak lint lock venv gl xvfb wheel wheel-check gpu-check clean
 
 help:
 	@echo "make demo         render a page, look at it, at a photograph, and for something in it; pictures in $(OUT)"
 	@echo "make test         lint, type check and all tests"
 	@echo "make soak         the viewer under ten minutes of random input; SOAK_S says how many seconds"
 	@echo "make lint         ruff and mypy alone"
+	@echo "make test-newest  all tests with the newest releases instead of the locked ones"
+	@echo "make lock         renew constraints.txt, the exact versions that all the targets install"
+	@echo "make wheel        sdist and wheel into dist"
 	@echo "make wheel-check  build the wheel and use it from elsewhere"
 	@echo "make gpu-check    what only an NVIDIA GPU can prove, with \$$(GPU_PYTHON) from the source tree; report in docs/gpu"
 	@echo "make venv         only install: Python packages into $(VENV)"
@@ -46,13 +50,13 @@ lint: venv
 
 venv: $(VENV)/installed
 
-$(VENV)/installed: pyproject.toml constraints.txt
+$(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "$(PYTHON) is $$($(PYTHON) --version 2>&1); 3.11 or newer is needed: make PYTHON=python3.12 ..." >&2; exit 1; }
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || .ci/debian-packages python3-venv || \
 		{ echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -c constraints.txt -e '.[dev]'
+	$(PIP) install -e '.[dev]'
 	@touch $@
 
 # The system's EGL and Mesa, only where no OpenGL context opens without them; the torch backend needs neither.
@@ -71,12 +75,28 @@ $(VENV)/xvfb-checked: $(VENV)/installed
 		echo "No virtual screen here: going on without the tests of the window."
 	@touch $@
 
+wheel: venv
+	PIP_CONSTRAINT=$(CONSTRAINTS) $(PY) -m build --no-isolation --outdir dist .
+
 wheel-check: venv
 	$(PY) .ci/check_wheel.py
+
+# Exact versions of all that demo, tests and CI install. No hashes: torch's CPU and CUDA builds share a version, and pip wants the
+# hashes of all or of none. torch itself moves only by TORCH=version, since its CPU builds are not where the others are.
+TORCH ?= $(shell sed -n 's/^torch==//p' constraints.txt)
+lock: venv
+	$(PIP) install --quiet uv
+	echo 'torch==$(TORCH)' | $(PY) -m uv pip compile --quiet --upgrade --universal --no-annotate --custom-compile-command 'make lock' \
+		--constraints - --extra dev --output-file constraints.txt pyproject.toml
+
+# All tests with the newest release of everything but torch: what newer releases break, before users meet it.
+test-newest:
+	rm -rf .venv-newest && mkdir -p out && echo 'torch==$(TORCH)' > out/newest.txt
+	$(MAKE) test VENV=.venv-newest CONSTRAINTS=out/newest.txt
 
 # Installs nothing: GPU_PYTHON has a CUDA build of torch, cuda-bindings, moderngl and pytest.
 gpu-check:
 	$(GPU_PYTHON) .ci/gpu_check.py --out $(GPU_OUT)
 
 clean:
-	rm -rf $(VENV) out dist build
+	rm -rf $(VENV) .venv-newest out dist build
