@@ -1,5 +1,8 @@
 """Texture units: images become pyramids, sample plans become patches. Knows nothing of vision science."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from homunculus.bridge.errors import (
     BackendUnavailableError,
     ClosedError,
@@ -13,9 +16,11 @@ from homunculus.bridge.errors import (
     PlanError,
     ShaderError,
 )
-from homunculus.bridge.open import open_unit
-from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Patches, PlanProgram, Pyramid, Stats, TextureUnit
+
+if TYPE_CHECKING:
+    from homunculus.bridge.open import open_unit
+    from homunculus.bridge.plan import SamplePlan
+    from homunculus.bridge.unit import Patches, PlanProgram, Pyramid, Stats, TextureUnit
 
 __all__ = [
     "BackendUnavailableError",
@@ -37,3 +42,17 @@ __all__ = [
     "TextureUnit",
     "open_unit",
 ]
+
+_HOMES = {
+    "open": ["open_unit"],
+    "plan": ["SamplePlan"],
+    "unit": ["Patches", "PlanProgram", "Pyramid", "Stats", "TextureUnit"],
+}
+
+
+def __getattr__(name: str) -> Any:
+    """What needs torch, imported when it is first asked for: an error's type alone costs nothing (PEP 562)."""
+    for home, names in _HOMES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{home}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

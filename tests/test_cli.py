@@ -407,13 +407,6 @@ def test_version() -> None:
     assert shown.startswith("homunculus")
 
 
-def test_starting_up_stays_light() -> None:
-    """The command line alone must not load what only plots and baselines need."""
-    program = "import sys, homunculus.cli; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert not {"matplotlib", "cv2"} & set(done.stdout.split())
-
-
 def test_compare_lists_an_allocator_whose_extra_is_not_installed_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -9,9 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
+
+from homunculus.cli.names import ALLOCATORS, one_of
+from homunculus.cli.progress import stderr_console
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from homunculus.evaluation.asking import Answerer
     from homunculus.evaluation.datasets import Dataset, Question
     from homunculus.evaluation.judge import Verdict
@@ -43,7 +47,10 @@ def _command(name: str) -> Callable[..., None]:
         ] = None,
         limit: Annotated[int | None, typer.Option(help="Only the first so many questions.")] = None,
         budget: Annotated[int | None, typer.Option(help="How many tokens the model sees of a picture.")] = None,
-        allocator: Annotated[str | None, typer.Option(help="How they are spent; see `homunculus compare`.")] = None,
+        allocator: Annotated[
+            str | None,
+            typer.Option(help="How they are spent; see `homunculus compare`.", autocompletion=one_of(ALLOCATORS)),
+        ] = None,
         fixations: Annotated[int | None, typer.Option(help="At most so many on a picture.")] = None,
         device: Annotated[str, typer.Option(help="Where the model runs, such as cuda.")] = "cpu",
         px_per_character: Annotated[float, typer.Option(help="What counts as legible, in an answer's box.")] = 8.0,
@@ -56,7 +63,7 @@ def _command(name: str) -> Callable[..., None]:
                 "config.json, weights and tokenizer of a vision-language model, such as `hf download Qwen/Qwen2.5-VL-3B-Instruct "
                 "--local-dir PATH` writes"
             )
-        console = Console(stderr=True)
+        console = stderr_console()
         with console.status("opening the library"):
             from homunculus.evaluation.datasets import SOURCES, read_results
         with console.status(f"reading {data}"):

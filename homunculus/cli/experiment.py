@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from rich.console import Console
 
-from homunculus.cli.progress import tracking
+from homunculus.cli.names import Backend
+from homunculus.cli.progress import stderr_console, tracking
 
 experiment = typer.Typer(no_args_is_help=True, help="Does looking help?")
 
@@ -33,10 +33,10 @@ def needle(
         int | None,
         typer.Option(min=0, help="Processes that share the pages; by default one a core, 0 for none but this."),
     ] = None,
-    backend: Annotated[str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch.")] = None,
+    backend: Backend = None,
 ) -> None:
     """Every way to spend a budget of tokens, on pages of marks and values, with one encoder, in one table."""
-    console = Console(stderr=True)
+    console = stderr_console()
     with console.status("opening the library"):
         from homunculus.evaluation.reader import Reader
         from homunculus.experiment import report

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from rich.console import Console
+
+from homunculus.cli.names import ALLOCATORS, Backend, one_of
+from homunculus.cli.progress import stderr_console
 
 
 class Dataset(StrEnum):
@@ -51,17 +53,20 @@ def gaze(
     head: Annotated[Path | None, typer.Option(help="Learned relevance, from `homunculus train relevance`.")] = None,
     fixations: Annotated[int, typer.Option(min=1, help="How many the loop's plan serves.")] = 1,
     budget: Annotated[int, typer.Option(help="How many tokens.")] = 273,
-    allocator: Annotated[str, typer.Option(help="What spends them.")] = "foveated_pyramid",
+    allocator: Annotated[
+        str, typer.Option(help="What spends them.", autocompletion=one_of(ALLOCATORS))
+    ] = "foveated_pyramid",
     floor: Annotated[
         float, typer.Option(min=0, max=1, help="The share of a plan's density that is spread evenly.")
     ] = 0.05,
     seed: Annotated[int, typer.Option(help="Of random fixations, jitter and bootstrap.")] = 0,
-    backend: Annotated[str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch.")] = None,
+    backend: Backend = None,
     out: Annotated[Path, typer.Option(file_okay=False, help="The folder for gaze.json and gaze.png.")] = Path("out"),
 ) -> None:
     """Compare where the loop looks, and spends its tokens, with where people looked."""
-    console = Console(stderr=True)
+    console = stderr_console()
     with console.status("opening the library"):
+        from rich.console import Console
         from rich.progress import track
 
         from homunculus.evaluation.gaze import aird, at_center, at_random, by_query, cocosearch18, compare, mit1003

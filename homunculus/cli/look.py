@@ -6,10 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
+
+from homunculus.cli.names import ALLOCATORS, LAYOUTS, QUALITIES, Backend, one_of
+from homunculus.cli.progress import stderr_console
 
 if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
     from homunculus.loop.look import Look
 
 
@@ -35,18 +39,25 @@ def look(
     budget: Annotated[int, typer.Option(help="How many tokens.")] = 273,
     layout: Annotated[
         str | None,
-        typer.Option(help="Geometry alone: log_polar (default), cortical, quadtree, rings, clipmap, grid or pyramid."),
+        typer.Option(
+            help="Geometry alone: log_polar (default), cortical, quadtree, rings, clipmap, grid or pyramid.",
+            autocompletion=one_of(LAYOUTS),
+        ),
     ] = None,
     allocator: Annotated[
-        str | None, typer.Option(help="Spend the budget by relevance; `homunculus compare` shows every way.")
+        str | None,
+        typer.Option(
+            help="Spend the budget by relevance; `homunculus compare` shows every way.",
+            autocompletion=one_of(ALLOCATORS),
+        ),
     ] = None,
     relevance: Annotated[
         Path | None, typer.Option(help="A map of your own: .npy, .safetensors, or a picture whose grey it is.")
     ] = None,
-    quality: Annotated[str, typer.Option(help="fast, sharp, high, or exact for mip-aligned layouts.")] = "high",
-    backend: Annotated[
-        str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch; auto is the fastest that works.")
-    ] = None,
+    quality: Annotated[
+        str, typer.Option(help="fast, sharp, high, or exact for mip-aligned layouts.", autocompletion=one_of(QUALITIES))
+    ] = "high",
+    backend: Backend = None,
     patch_size: Annotated[
         int | None, typer.Option(help="Texels along a side of a patch: 16, or what the model takes.")
     ] = None,
@@ -61,9 +72,11 @@ def look(
         raise typer.BadParameter(
             f"{told}, and --query, --example, --fixations, --model, --head and --one-by-one measure it; leave out one or the other"
         )
-    console = Console(stderr=True)
+    console = stderr_console()
     shared: dict[str, Any] = {"budget": budget, "quality": quality, "backend": backend}
     with console.status("opening the library"):
+        from rich.console import Console
+
         from homunculus.loop.look import look as look_once
         from homunculus.maps import read_relevance
     if searching:
@@ -137,6 +150,8 @@ def point_of(text: str) -> tuple[float, float]:
 
 
 def _summary(seen: Look) -> Table:
+    from rich.table import Table
+
     facts = seen.as_dict()
     unit, measured = facts["unit"], facts["metrics"]
     shown = {name: "none" if value is None else f"{value:.4g}" for name, value in measured.items()}

@@ -1,11 +1,18 @@
-"""A bar for what is long."""
+"""What tells of progress, on stderr. rich is imported where it is used: help and completion need none of it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def stderr_console() -> Console:
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 def tracking(console: Console) -> Callable[[Iterable[Any], str], Iterable[Any]]:

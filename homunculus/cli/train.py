@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from rich.console import Console
 
-from homunculus.cli.progress import tracking
+from homunculus.cli.names import Backend
+from homunculus.cli.progress import stderr_console, tracking
 
 train = typer.Typer(no_args_is_help=True, help="Fit what can be learned.")
 
@@ -31,10 +31,10 @@ def relevance(
     model: Annotated[
         str | None, typer.Option(metavar="PATH", help="Whose text tower reads the queries: a folder or hub name.")
     ] = None,
-    backend: Annotated[str | None, typer.Option(help="auto, gl-cuda, cuda, gl or torch.")] = None,
+    backend: Backend = None,
 ) -> None:
     """Fit the procedural channel, and the weights of all channels, to where answers lie."""
-    console = Console(stderr=True)
+    console = stderr_console()
     with console.status("opening the library"):
         from homunculus.training.relevance import WEIGHTS_FILE
         from homunculus.training.relevance import train as fit
@@ -70,7 +70,7 @@ def needle(
     device: Annotated[str | None, typer.Option(help="Of torch; by default the preset's.")] = None,
 ) -> None:
     """Train the encoder and reader of the needle task: read first, then find and point, then all together."""
-    console = Console(stderr=True)
+    console = stderr_console()
     with console.status("opening the library"):
         from homunculus.training.needle.train import LOG_FILE, WEIGHTS_FILE, lines
         from homunculus.training.needle.train import train as fit

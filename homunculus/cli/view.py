@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
-from rich.console import Console
+
+from homunculus.cli.names import ALLOCATORS, VIEWS, Quality, one_of
+from homunculus.cli.progress import stderr_console
 
 
 def view(
@@ -16,7 +18,10 @@ def view(
         typer.Option(metavar="X,Y", help="Where to look first, as fractions; repeat it for several."),
     ] = None,
     view: Annotated[
-        str, typer.Option(help="footprints, reconstruction, cortex, relevance, lod or difference.")
+        str,
+        typer.Option(
+            help="footprints, reconstruction, cortex, relevance, lod or difference.", autocompletion=one_of(VIEWS)
+        ),
     ] = "footprints",
     screenshot: Annotated[Path | None, typer.Option(help="Write one picture instead; needs no display.")] = None,
     scanpath: Annotated[Path | None, typer.Option(help="CSV: x_px, y_px, onset_ms, duration_ms.")] = None,
@@ -30,8 +35,10 @@ def view(
     model: Annotated[str | None, typer.Option(metavar="PATH", help="A model that reads the query's words.")] = None,
     head: Annotated[Path | None, typer.Option(help="Learned relevance, from `homunculus train relevance`.")] = None,
     budget: Annotated[int, typer.Option(help="How many tokens.")] = 273,
-    allocator: Annotated[str, typer.Option(help="A changes it in the window.")] = "log_polar",
-    quality: Annotated[str, typer.Option(help="fast, sharp or high.")] = "high",
+    allocator: Annotated[
+        str, typer.Option(help="A changes it in the window.", autocompletion=one_of(ALLOCATORS))
+    ] = "log_polar",
+    quality: Quality = "high",
     e0: Annotated[float | None, typer.Option(help="The eye's constant in pixels; by default fitted.")] = None,
     patch_size: Annotated[int, typer.Option(help="Texels along a side of a patch.")] = 16,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Of the window, or the picture.")] = None,
@@ -45,7 +52,7 @@ def view(
     """Open a window in which the mouse is the gaze; H shows its keys. Or write one picture or a video, without a display."""
     points = [_pair(text, ",", "point; give two fractions, as in --at 0.62,0.31") for text in at or []]
     width_height = None if size is None else _pair(size.lower(), "x", "size; give pixels, as in --size 1280x800")
-    with Console(stderr=True).status("opening the library"):
+    with stderr_console().status("opening the library"):
         from homunculus.viewer.command import Request
         from homunculus.viewer.command import view as view_once
         from homunculus.viewer.headless import Settings

@@ -1,0 +1,73 @@
+"""The command `homunculus bench`: timings on this machine."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, cast
+
+import typer
+
+from homunculus.cli.names import BACKENDS, Quality, one_of
+
+
+class Subject(StrEnum):
+    """What `bench` can measure."""
+
+    sampling = "sampling"
+    allocators = "allocators"
+    loop = "loop"
+    view = "view"
+
+
+def bench(
+    subject: Annotated[
+        Subject,
+        typer.Argument(
+            help="Patches beside PyTorch, allocators, the loop beside the full grid, or the viewer's frames."
+        ),
+    ] = Subject.sampling,
+    size: Annotated[list[int] | None, typer.Option(help="Side of the picture in pixels; repeat it.")] = None,
+    batch: Annotated[list[int] | None, typer.Option(help="Pictures sampled at once; repeat it.")] = None,
+    fixations: Annotated[int, typer.Option(min=2, help="How many on one picture, besides a single one.")] = 10,
+    quick: Annotated[bool, typer.Option("--quick", help="One size, few repeats: well under a minute.")] = False,
+    full: Annotated[
+        bool, typer.Option("--full", help="Up to 16384 px and 64 pictures: an hour on a small CPU.")
+    ] = False,
+    backend: Annotated[
+        str | None, typer.Option(help="Only this one: gl-cuda, cuda, gl or torch.", autocompletion=one_of(BACKENDS[1:]))
+    ] = None,
+    quality: Quality = "fast",
+    repeats: Annotated[int, typer.Option(min=3, help="Timed calls a row, in each of three rounds.")] = 15,
+    out: Annotated[Path | None, typer.Option(file_okay=False, help="The folder for the JSON and the plots.")] = None,
+) -> None:
+    """Time sampling beside PyTorch and OpenCV doing the same, allocators, or view."""
+    if subject is Subject.allocators:
+        from homunculus.bench.allocators import run as run_allocators
+
+        run_allocators(repeats=repeats, out=out)
+        return
+    if subject is Subject.loop:
+        from homunculus.bench.loop import run as run_loop
+
+        run_loop((size or [1024])[0], backend=cast("Any", backend), rounds=min(repeats, 5), out=out)
+        return
+    if subject is Subject.view:
+        from homunculus.bench.view import run as run_view
+
+        run_view(quality=cast("Any", quality), repeats=repeats, out=out)
+        return
+    if quick and full:
+        raise typer.BadParameter("--quick and --full exclude each other")
+    from homunculus.bench import sampling
+    from homunculus.bench.rows import Effort
+
+    sampling.run(
+        size or (sampling.QUICK_SIZES_PX if quick else sampling.ALL_SIZES_PX if full else sampling.SIZES_PX),
+        batches=batch or (sampling.ALL_BATCHES if full else (1,)),
+        effort=Effort(min(repeats, 5), 2, 200, fixations) if quick else Effort(repeats, fixations=fixations),
+        backend=backend,
+        quality=cast("Any", quality),
+        compiled=not quick,
+        out=out,
+    )

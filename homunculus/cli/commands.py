@@ -1,0 +1,76 @@
+"""Every command, none of which imports what is slow before it is called: help and completion wait for nothing."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from homunculus import __version__
+from homunculus.bridge.errors import HomunculusError
+from homunculus.cli.bench import bench
+from homunculus.cli.compare import compare
+from homunculus.cli.evaluate import evaluate
+from homunculus.cli.experiment import experiment
+from homunculus.cli.gaze import gaze
+from homunculus.cli.look import look
+from homunculus.cli.train import train
+from homunculus.cli.view import view
+
+REFUSED = 2  # the exit status of a command line that asks for what cannot be done
+
+
+class Commands(TyperGroup):
+    """Prints the library's own refusals, and those of the file system, as one line."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (HomunculusError, OSError) as error:
+            typer.echo(f"homunculus: {error}", err=True)
+            raise typer.Exit(REFUSED) from None
+
+
+app = typer.Typer(name="homunculus", cls=Commands, no_args_is_help=True, rich_markup_mode=None)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"homunculus {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def homunculus(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print it.")
+    ] = False,
+) -> None:
+    """Gives a vision model an eye: a few hundred tokens of a picture, fine where it looks and coarse elsewhere."""
+
+
+app.command()(compare)
+app.command()(look)
+app.command()(view)
+app.command()(gaze)
+app.command()(bench)
+app.add_typer(train, name="train")
+app.add_typer(experiment, name="experiment")
+app.add_typer(evaluate, name="evaluate")
+
+
+@app.command()
+def doctor(json: Annotated[bool, typer.Option("--json", help="For a machine to read.")] = False) -> None:
+    """Tell which backends work here, and why the others do not."""
+    from homunculus.bridge.doctor import examine
+
+    report = examine()
+    if json:
+        from rich.console import Console
+
+        Console().print_json(data=report.as_dict())
+    else:
+        for line in report.lines:
+            typer.echo(line)
+    raise typer.Exit(report.exit_code)

@@ -1,0 +1,45 @@
+"""The names that options take, for the shell to complete. Written out: their registries import torch. A test holds the two equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+LAYOUTS = ("log_polar", "cortical", "quadtree", "rings", "clipmap", "grid", "pyramid")
+ALLOCATORS = (
+    "grid_top_k",
+    "pyramid",
+    "foveated_pyramid",
+    "hybrid_atlas",
+    "token_dag",
+    "frequency",
+    "log_polar",
+    "cortical",
+    "stratified",
+    "adaptive_stratified",
+    "coverage_top_k",
+    "pseudo_log_polar",
+)
+BACKENDS = ("auto", "gl-cuda", "cuda", "gl", "torch")
+QUALITIES = ("fast", "sharp", "high", "exact")
+VIEWS = ("footprints", "reconstruction", "cortex", "relevance", "lod", "difference")
+
+
+def one_of(names: tuple[str, ...]) -> Callable[[str], list[str]]:
+    """What an option's `autocompletion` calls with the word begun."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+Backend = Annotated[
+    str | None,
+    typer.Option(
+        help="auto, gl-cuda, cuda, gl or torch; auto is the fastest that works.", autocompletion=one_of(BACKENDS)
+    ),
+]
+Quality = Annotated[str, typer.Option(help="fast, sharp or high.", autocompletion=one_of(QUALITIES[:3]))]
