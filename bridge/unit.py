@@ -162,7 +162,7 @@ class TextureUnit(Closing):
 
         After the block the tensors cannot be used, whatever the backend: with a CUDA build of torch every use of them or of their
         views raises RuntimeError, with another build they are empty. Inside it they may be written to; use them on the stream that
-        was current at the start. Raises what `sample` raises, and PlanError for more tokens than one buffer holds.
+        was current at the start, or is at the end. Raises what `sample` raises, and PlanError for more tokens than one buffer holds.
         """
         patches = self.sample(pyramid, plan, quality=quality, dtype=dtype, mean=mean, std=std)
         try:

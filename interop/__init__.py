@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from homunculus.interop.buffer import HostBuffer, HostMemory, Memory, Part, SharedBuffer, Transfers
     from homunculus.interop.cuda import Cuda, open_cuda
     from homunculus.interop.cuda_buffer import CudaBuffer, CudaMemory
-    from homunculus.interop.egl import EGLDevice, egl_devices
+    from homunculus.interop.egl import CurrentContext, EGLDevice, egl_devices, release_thread
     from homunculus.interop.lending import revoke
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "CudaBuffer",
     "CudaError",
     "CudaMemory",
+    "CurrentContext",
     "EGLDevice",
     "HomunculusError",
     "HostBuffer",
@@ -28,6 +29,7 @@ __all__ = [
     "Transfers",
     "egl_devices",
     "open_cuda",
+    "release_thread",
     "revoke",
 ]
 
@@ -35,7 +37,7 @@ _HOMES = {
     "buffer": ["HostBuffer", "HostMemory", "Memory", "Part", "SharedBuffer", "Transfers"],
     "cuda": ["Cuda", "open_cuda"],
     "cuda_buffer": ["CudaBuffer", "CudaMemory"],
-    "egl": ["EGLDevice", "egl_devices"],
+    "egl": ["CurrentContext", "EGLDevice", "egl_devices", "release_thread"],
     "lending": ["revoke"],
 }
 

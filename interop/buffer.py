@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -80,6 +80,13 @@ class Memory(ABC):
         """The tensors that `read` gives, without a copy where there need be none. They end with the block: whoever hands them on
         takes them back with `revoke` before it does."""
         yield self.read(parts)
+
+    def stream(self) -> Any:
+        """The caller's current stream, where there are streams."""
+        return None
+
+    def follow(self, stream: Any) -> None:  # noqa: B027
+        """Makes the caller's current stream wait for what was issued to that one."""
 
     def carried(self, function: Callable[P, T]) -> Callable[P, T]:
         """The function as it has to run on another thread for this one: on this one's stream, where there are streams."""

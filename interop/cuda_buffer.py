@@ -150,6 +150,12 @@ class CudaMemory(Memory):
                 for buffer in buffers:
                     buffer.forget()
 
+    def stream(self) -> Any:
+        return self.cuda.current_stream()
+
+    def follow(self, stream: Any) -> None:
+        self.cuda.follow(stream)
+
     def carried(self, function: Callable[P, T]) -> Callable[P, T]:
         stream = self.cuda.current_stream()
 

@@ -1,4 +1,4 @@
-"""The EGL devices of this machine, in EGL's own order, and the CUDA device that each one is.
+"""The EGL devices of this machine, in EGL's own order, and the CUDA device that each one is; and the context current on a thread.
 
 EGL_EXT_device_enumeration, EGL_EXT_device_query, EGL_NV_device_cuda, EGL_EXT_device_drm. The order is not CUDA's:
 CUDA_VISIBLE_DEVICES renumbers CUDA's devices and leaves EGL's alone.
@@ -14,7 +14,7 @@ from typing import Any
 EGL_EXTENSIONS = 0x3055
 EGL_CUDA_DEVICE_NV = 0x323A
 EGL_DRM_DEVICE_FILE_EXT = 0x3233
-EGL_PLATFORM_DEVICE_EXT = 0x313F
+EGL_DRAW, EGL_READ = 0x3059, 0x305A
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,55 @@ class EGLDevice:
         return "EGL_MESA_device_software" in self.extensions
 
 
-def egl_devices() -> list[EGLDevice]:
-    """Every EGL device; empty where no vendor driver is installed. Raises OSError where libEGL itself cannot be loaded."""
+def _library() -> ctypes.CDLL:
+    """Raises OSError where libEGL cannot be loaded."""
     egl = ctypes.CDLL(ctypes.util.find_library("EGL") or "libEGL.so.1")
     egl.eglGetProcAddress.restype = ctypes.c_void_p
     egl.eglGetProcAddress.argtypes = [ctypes.c_char_p]
+    for name in ("eglGetCurrentContext", "eglGetCurrentDisplay", "eglGetCurrentSurface"):
+        getattr(egl, name).restype = ctypes.c_void_p
+    egl.eglMakeCurrent.argtypes = [ctypes.c_void_p] * 4
+    return egl
+
+
+def release_thread() -> None:
+    """Makes no context current on this thread: only then does EGL free one that was destroyed while it was. For a thread that ends."""
+    _library().eglReleaseThread()
+
+
+class CurrentContext:
+    """The EGL context that somebody else made current on this thread, a window's, in glcontext's terms; it stays theirs.
+
+    Raises LookupError where none is, and OSError where libEGL cannot be loaded.
+    """
+
+    standalone = False
+
+    def __init__(self) -> None:
+        self._egl = _library()
+        self._display, self._context = self._egl.eglGetCurrentDisplay(), self._egl.eglGetCurrentContext()
+        if not self._context:
+            raise LookupError("EGL has no current context on this thread")
+        self._surfaces = [self._egl.eglGetCurrentSurface(which) for which in (EGL_DRAW, EGL_READ)]
+
+    def load_opengl_function(self, name: str) -> int:
+        return self._egl.eglGetProcAddress(name.encode()) or 0
+
+    load = load_opengl_function
+
+    def __enter__(self) -> None:
+        self._egl.eglMakeCurrent(self._display, *self._surfaces, self._context)
+
+    def __exit__(self, *_: object) -> None:
+        self._egl.eglMakeCurrent(self._display, None, None, None)
+
+    def release(self) -> None:
+        """Whoever made it destroys it."""
+
+
+def egl_devices() -> list[EGLDevice]:
+    """Every EGL device; empty where no vendor driver is installed. Raises OSError where libEGL itself cannot be loaded."""
+    egl = _library()
 
     def function(name: str, result: Any, *arguments: Any) -> Any:
         address = egl.eglGetProcAddress(name.encode())

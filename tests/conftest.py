@@ -1,4 +1,5 @@
-"""One place for the devices that tests run on. A machine says what it has: EXPECT_GL=llvmpipe, EXPECT_CUDA=1 turn a skip into a failure."""
+"""One place for the devices that tests run on. A machine says what it has: EXPECT_GL=llvmpipe, EXPECT_CUDA=1 turn a skip into a failure.
+POISON=1 fills fresh memory of OpenGL's with NaN, in every test."""
 
 import os
 import shutil
@@ -21,6 +22,17 @@ from homunculus.bridge.twin.unit import TwinUnit
 def pytest_configure(config: pytest.Config) -> None:
     if os.environ.get("EXPECT_CUDA") == "1" and not torch.cuda.is_available():
         raise pytest.UsageError("EXPECT_CUDA=1, but torch sees no CUDA device")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def fresh_memory() -> Iterator[None]:
+    if os.environ.get("POISON") == "1":
+        from poison import poisoned
+
+        with poisoned():
+            yield
+    else:
+        yield
 
 
 @pytest.fixture(scope="session")

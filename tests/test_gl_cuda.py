@@ -6,6 +6,7 @@ import pytest
 import torch
 from pictures import white_noise
 from stand_in_cuda import StandInCuda
+from test_conformance import usable
 
 from homunculus import layouts
 from homunculus.bridge import BackendUnavailableError, ClosedError, CudaError, Patches, SamplePlan
@@ -86,7 +87,12 @@ def test_everything_runs_on_the_callers_stream(open_stand_in: Open) -> None:
         cuda.calls.clear()
         with unit.sampled(pyramid, a_plan()):
             cuda.now = "a third"
-        assert [what for name, what in cuda.calls if name == "on"] == ["another stream", "a third"]
+        assert [(name, what) for name, what in cuda.calls if name in ("on", "follow", "unmap")][-3:] == [
+            ("follow", "another stream"),
+            ("on", "a third"),
+            ("unmap", tuple(resource.name for resource in cuda.resources[-2:])),
+        ], "what was issued on either stream comes before OpenGL has the buffers again"
+    assert [what for name, what in cuda.calls if name == "on"] == ["another stream", "a third"]
 
 
 def test_a_second_map_of_a_buffer_and_its_use_by_opengl_are_refused(open_stand_in: Open) -> None:
@@ -123,7 +129,8 @@ def test_lent_patches_are_the_buffer_and_unusable_after_the_block(open_stand_in:
             assert [patches.pixels.data_ptr(), patches.inside.data_ptr()] == places, "a view, no copy"
             torch.testing.assert_close(patches.pixels, reference(plan).pixels, atol=1 / 255, rtol=0)
             patches.pixels.mul_(2)  # lent for writing too
-        assert patches.pixels.numel() == patches.inside.numel() == 0
+        assert not usable(patches.pixels)
+        assert not usable(patches.inside)
         assert cuda.names()[-1] == "unmap"
         again = unit.sample(pyramid, plan)
         torch.testing.assert_close(again.pixels, reference(plan).pixels, atol=1 / 255, rtol=0)
@@ -161,7 +168,7 @@ def test_an_exception_in_the_block_unmaps_and_passes(open_stand_in: Open) -> Non
         with pytest.raises(KeyError), unit.sampled(pyramid, a_plan()) as patches:
             raise KeyError("the caller's own")
         assert cuda.names()[-1] == "unmap"
-        assert patches.pixels.numel() == 0
+        assert not usable(patches.pixels)
         assert len(unit.sample(pyramid, a_plan())) == 20
 
 
@@ -171,8 +178,8 @@ def test_closing_the_unit_inside_the_block(open_stand_in: Open) -> None:
     pyramid = unit.pyramid(white_noise(*SIZE))
     with unit.sampled(pyramid, a_plan()) as patches:
         unit.close()
-        assert patches.pixels.numel() > 0, "still lent"
-    assert patches.pixels.numel() == 0
+        assert usable(patches.pixels), "still lent"
+    assert not usable(patches.pixels)
     with pytest.raises(ClosedError):
         unit.sample(pyramid, a_plan())
 
@@ -184,7 +191,7 @@ def test_closing_the_context_inside_the_block(open_stand_in: Open) -> None:
     with unit.sampled(pyramid, a_plan()) as patches:
         close_all()
         assert "unmap" in cuda.names()
-    assert patches.pixels.numel() == 0
+    assert not usable(patches.pixels)
 
 
 def test_unregistered_before_opengl_deletes(open_stand_in: Open, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,7 +33,7 @@ from homunculus.viewer.scanpath import Fixation, Scanpath, read_scanpath
 from homunculus.viewer.session import Session
 from homunculus.viewer.source import Source
 from homunculus.viewer.state import VIEWS, Point
-from homunculus.viewer.window import Window
+from homunculus.viewer.window import Window, import_glfw
 
 pytestmark = [pytest.mark.gl, pytest.mark.timeout(180)]
 ROOT = Path(__file__).parents[1]
@@ -254,9 +254,30 @@ def test_the_digits_switch_views_and_c_shows_all(driven: Driven) -> None:
     assert differ(first, driven.picture()) > 0.03
     driven.key("c")
     assert driven.session.state.side_by_side
-    assert differ(first, driven.picture()) > 0.3
+    together = driven.picture()
+    assert differ(first, together) > 0.3
+    for number, view in enumerate(VIEWS, 1):
+        driven.key(str(number))
+        assert driven.session.state.view == view
+        assert differ(together, driven.picture()) > 0.3
+        driven.key("c")
     driven.key("C")
     assert not driven.session.state.side_by_side
+
+
+def test_a_window_on_egl_as_wayland_has_it(display: str, tmp_path: Path) -> None:
+    glfw = import_glfw()
+    assert glfw.init()
+    glfw.window_hint(glfw.CONTEXT_CREATION_API, glfw.EGL_CONTEXT_API)
+    driven = open_window(tmp_path / "shown")  # which takes that hint over, and forgets it when it is closed
+    try:
+        assert glfw.get_window_attrib(driven.window._handle, glfw.CONTEXT_CREATION_API) == glfw.EGL_CONTEXT_API
+        driven.move((480, 300))
+        shown = np.array(ImageGrab.grab(xdisplay=display).convert("RGB"))
+        drawn = driven.picture()
+        assert np.abs(shown[: drawn.shape[0], : drawn.shape[1]].astype(int) - drawn.numpy()).max() <= 1
+    finally:
+        driven.window.close()
 
 
 def test_keys_change_the_eye(driven: Driven) -> None:

@@ -16,7 +16,7 @@ from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import BackendUnavailableError, ForkedContextError, GLError, ShaderError
 from homunculus.bridge.gl import functions as gl
 from homunculus.bridge.gl.thread import GLThread, LoopThread
-from homunculus.interop import HostMemory, Memory, SharedBuffer, Transfers, egl_devices
+from homunculus.interop import CurrentContext, HostMemory, Memory, SharedBuffer, Transfers, egl_devices, release_thread
 from homunculus.shaders import explain, source
 
 try:
@@ -74,10 +74,11 @@ class Context:
         self.moderngl = moderngl.create_context(
             standalone=self.device_index is not None, require=REQUIRED_VERSION, context=window
         )
+        self.moderngl.clear_errors()  # of whoever made the context: moderngl asks about more than a driver need know
         self.gl = gl.Functions(window.load_opengl_function)
         self.clock = Clock(self.moderngl.finish)
-        self.renderer: str = self.moderngl.info["GL_RENDERER"]
-        self.version: str = self.moderngl.info["GL_VERSION"]
+        self.renderer = self.gl.text(gl.RENDERER)
+        self.version = self.gl.text(gl.VERSION)
         self.software = any(name in self.renderer for name in SOFTWARE_RENDERERS)
         self.limits = Limits(
             texture_px=self.gl.integer(gl.MAX_TEXTURE_SIZE),
@@ -88,7 +89,16 @@ class Context:
         )
         self.gl.glPixelStorei(gl.UNPACK_ALIGNMENT, 1)
         self.gl.glPixelStorei(gl.PACK_ALIGNMENT, 1)
-        self.check("opening the context")
+        try:
+            self.check("opening the context")
+        except GLError:
+            self._release()
+            raise
+
+    def _release(self) -> None:
+        self.moderngl.release()
+        if self.device_index is not None:  # a window's is released by the window
+            release_thread()
 
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result or exception, run on the context's thread and, where there are streams, on the caller's stream."""
@@ -152,7 +162,7 @@ class Context:
             for program in self._programs.values():
                 program.release()
             self._programs.clear()
-            self.moderngl.release()
+            self._release()
 
         self.thread.call(release)
         self.live.clear()
@@ -230,11 +240,14 @@ def adopt_context(thread: LoopThread) -> Context:
 
 
 def _current() -> Any:
-    """By GLX or WGL; else by EGL, as under Wayland."""
+    """By GLX or WGL; else by EGL, as under Wayland. Raises what both answered."""
     try:
         return glcontext.default_backend()(mode="detect", glversion=REQUIRED_VERSION)
-    except Exception:
-        return glcontext.get_backend_by_name("egl")(mode="detect", glversion=REQUIRED_VERSION)
+    except Exception as error:  # glcontext raises bare Exception
+        try:
+            return CurrentContext()
+        except (LookupError, OSError) as second:
+            raise LookupError(f"{error}; {second}") from None
 
 
 def _device_from_environment() -> int:

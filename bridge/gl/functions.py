@@ -11,6 +11,7 @@ TEXTURE0 = 0x84C0
 RGB, RGBA = 0x1907, 0x1908
 UNSIGNED_BYTE, FLOAT = 0x1401, 0x1406
 WRITE_ONLY = 0x88B9
+RENDERER, VERSION = 0x1F01, 0x1F02
 MAX_TEXTURE_SIZE = 0x0D33
 MAX_ARRAY_TEXTURE_LAYERS = 0x88FF
 MAX_SHADER_STORAGE_BLOCK_SIZE = 0x90DE
@@ -52,9 +53,13 @@ class Functions:
         self._entries = {
             name: ctypes.CFUNCTYPE(None, *arguments)(load(name)) for name, arguments in _SIGNATURES.items()
         }
+        self._get_string = ctypes.CFUNCTYPE(ctypes.c_char_p, _uint)(load("glGetString"))
 
     def __getattr__(self, name: str) -> Callable[..., None]:
         return self._entries[name]
+
+    def text(self, name: int) -> str:
+        return (self._get_string(name) or b"").decode("utf-8", "replace")
 
     def integer(self, name: int, index: int | None = None) -> int:
         value = ctypes.c_int64()

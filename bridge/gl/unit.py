@@ -147,13 +147,15 @@ class GLUnit(TextureUnit):
         resident = self.check_sample(pyramid, plan, quality)
         check_dtype(mean, std, dtype)
         lending = self.sampler.lend(resident, plan, quality, dtype, tuple(mean), tuple(std))
+        entered_on = self.context.memory.stream()
         patches = self.context.call(lending.__enter__)
         try:
             yield patches
         finally:
             if self.context.thread.stopped:  # closed inside the block, with everything in it
                 revoke([patches.pixels, patches.inside])
-            else:
+            else:  # OpenGL waits for the stream that unmaps, and with it for the one that the block began on
+                self.context.memory.follow(entered_on)
                 self.context.call(lending.__exit__, None, None, None)
 
     def check_sample(self, pyramid: Pyramid, plan: SamplePlan, quality: Quality) -> GLPyramid:

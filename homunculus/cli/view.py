@@ -42,7 +42,7 @@ def view(
     e0: Annotated[float | None, typer.Option(help="The eye's constant in pixels; by default fitted.")] = None,
     patch_size: Annotated[int, typer.Option(help="Texels along a side of a patch.")] = 16,
     size: Annotated[str | None, typer.Option(metavar="WxH", help="Of the window, or the picture.")] = None,
-    side_by_side: Annotated[bool, typer.Option("--side-by-side", help="All six views.")] = False,
+    side_by_side: Annotated[bool, typer.Option("--side-by-side", help="All views.")] = False,
     grid: Annotated[bool, typer.Option("--grid", help="The eye's grid.")] = False,
     words: Annotated[bool, typer.Option("--words", help="Titles and status line in the screenshot or video.")] = False,
     fps: Annotated[int, typer.Option(help="Frames a second of the video.")] = 30,

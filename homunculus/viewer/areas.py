@@ -10,12 +10,12 @@ HEMIFIELDS_RATIO = 2.0
 
 
 def panels(state: ViewState, size: tuple[int, int]) -> list[tuple[View, Area]]:
-    """The view alone, or all six side by side, on (height, width) pixels from the top."""
+    """The view alone, or all side by side, on (height, width) pixels from the top."""
     height, width = size
     if not state.side_by_side:
         return [(state.view, placed(state, 0, 0, width, height))]
     columns = 3 if width >= height else 2
-    rows = len(VIEWS) // columns
+    rows = -(-len(VIEWS) // columns)
     lefts = [round(column * (width + GAP_PX) / columns) for column in range(columns + 1)]
     tops = [round(row * (height + GAP_PX) / rows) for row in range(rows + 1)]
     return [

@@ -169,7 +169,11 @@ BINDINGS: tuple[Binding, ...] = (
     Binding("Right drag", "move the picture", pan),
     Binding("Wheel", "zoom at the cursor", zoom),
     *_views(),
-    Binding("C", "all six side by side", changed(lambda s: replace(s, side_by_side=not s.side_by_side))),
+    Binding(
+        "C",
+        "all views side by side; a number shows one alone",
+        changed(lambda s: replace(s, side_by_side=not s.side_by_side)),
+    ),
     Binding("[", "smaller or larger e0: how fast sight coarsens", lambda s, e: s.change_e0(-1)),
     Binding("]", "smaller or larger e0: how fast sight coarsens", lambda s, e: s.change_e0(1)),
     Binding(",", "fewer or more tokens", changed(lambda s: states.change_budget(s, -1))),

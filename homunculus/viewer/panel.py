@@ -121,7 +121,7 @@ class Panel:
         imgui.separator_text("view")
         for number, view in enumerate(VIEWS, 1):
             if imgui.radio_button(f"{number}  {TITLES[view]}", state.view == view and not state.side_by_side):
-                state = replace(state, view=view, side_by_side=False)
+                state = states.show(state, view)
         changed, wanted = imgui.checkbox("C  side by side", state.side_by_side)
         if changed:
             state = replace(state, side_by_side=wanted)

@@ -71,10 +71,10 @@ def start(size: tuple[int, int]) -> ViewState:
 
 
 def show(state: ViewState, view: View) -> ViewState:
-    """That view; asked for again, relevance shows its next map."""
-    if view == state.view == "relevance":
+    """That view, alone; asked for again, relevance shows its next map."""
+    if view == state.view == "relevance" and not state.side_by_side:
         return replace(state, channel=state.channel + 1)
-    return replace(state, view=view)
+    return replace(state, view=view, side_by_side=False)
 
 
 def look_at(state: ViewState, point: Point) -> ViewState:

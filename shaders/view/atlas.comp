@@ -1,5 +1,6 @@
 // One work group a patch: lays the patches side by side in a texture, premultiplied by the share of each texel that lies inside the
-// image; `inside` of homunculus/report/reconstruction.py. defines: GROUP (threads), PATCH_SIZE, WARPED (1: a footprint per texel)
+// image; `inside` of homunculus/report/reconstruction.py. Cells without a patch are zero: a filter reads beside a patch with weight
+// zero, and zero times whatever the memory held need not be zero. defines: GROUP (threads), PATCH_SIZE, WARPED (1: a footprint per texel)
 #version 430
 #include "footprint.glsl"
 
@@ -10,16 +11,21 @@ layout(std430, binding = 1) readonly buffer Pixels { float pixels[]; };
 layout(rgba32f, binding = 0) writeonly uniform image2D atlas;
 
 uniform int patch_count;
+uniform int cell_count;
 uniform int columns;
 uniform vec2 image_px;
 
 void main() {
     int patch_index = int(gl_WorkGroupID.x + gl_WorkGroupID.y * gl_NumWorkGroups.x);
-    if (patch_index >= patch_count) return;
+    if (patch_index >= cell_count) return;
     const int texels = PATCH_SIZE * PATCH_SIZE;
     ivec2 cell = ivec2(patch_index % columns, patch_index / columns) * PATCH_SIZE;
     for (int texel = int(gl_LocalInvocationIndex); texel < texels; texel += GROUP) {
         ivec2 place = ivec2(texel % PATCH_SIZE, texel / PATCH_SIZE);
+        if (patch_index >= patch_count) {
+            imageStore(atlas, cell + place, vec4(0.0));
+            continue;
+        }
 #if WARPED
         int row = patch_index * texels + texel;
         Footprint own = unpack_footprint(rows[2 * row], rows[2 * row + 1]);

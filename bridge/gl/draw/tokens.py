@@ -76,7 +76,9 @@ class Tokens(Closing):
 
     def _fill_atlas(self, image_size: tuple[int, int], columns: int, minified: bool) -> None:
         context, size = self.unit.context, self.patch_size
-        shape = (columns * size, -(-self.count // columns) * size)
+        rows = -(-self.count // columns)
+        cells = columns * rows
+        shape = (columns * size, rows * size)
         limit = context.limits.texture_px
         if max(shape) > limit:
             raise ImageTooLargeError(
@@ -86,21 +88,22 @@ class Tokens(Closing):
             self._release_atlas()
             self.atlas = context.moderngl.texture(shape, 4, dtype="f4")
             context.live["drawing"] += 1
-            self.atlas.repeat_y = False
             self.atlas.filter = (gl.LINEAR, gl.LINEAR)
+        self.atlas.repeat_x, self.atlas.repeat_y = self.warped, False  # a chart's last wedge borders on its first
         self.columns = columns
         warped = int(self.warped)
         program = context.program(
             "view/atlas.comp", {"GROUP": 8 if context.software else 64, "PATCH_SIZE": size, "WARPED": warped}
         )
         program["patch_count"] = self.count
+        program["cell_count"] = cells
         program["columns"] = columns
         program["image_px"] = image_size[::-1]
         self.rows.bind(PLAN)
         self._sampler.buffer("pixels", 0)
         context.gl.glBindImageTexture(0, self.atlas.glo, 0, 0, 0, gl.WRITE_ONLY, RGBA32F)
-        groups = min(self.count, context.limits.work_groups)
-        program.run(groups, -(-self.count // groups))
+        groups = min(cells, context.limits.work_groups)
+        program.run(groups, -(-cells // groups))
         context.moderngl.memory_barrier()
         # Levels at which no texel mixes two patches: as often as the patch can be halved.
         self.max_atlas_level = (size & -size).bit_length() - 1 if minified else 0
