@@ -8,13 +8,15 @@ PIP := PIP_CONSTRAINT=$(CONSTRAINTS) $(PY) -m pip --disable-pip-version-check --
 OUT := out/demo
 GPU_PYTHON ?= $(if $(wildcard $(PY)),$(PY),$(PYTHON))
 GPU_OUT ?= docs/gpu
+GPU_SECONDS ?= 500
 
 .NOTPARALLEL:
-.PHONY: help demo test test-newest soak lint lock venv gl xvfb wheel wheel-check gpu-check clean
+.PHONY: help demo test test-zink test-newest soak lint lock venv gl zink xvfb wheel wheel-check gpu-check clean
 
 help:
 	@echo "make demo         render a page, look at it, at a photograph, and for something in it; pictures in $(OUT)"
 	@echo "make test         lint, type check and all tests"
+	@echo "make test-zink    the shaders by a second driver: OpenGL by Vulkan, on the CPU"
 	@echo "make soak         the viewer under ten minutes of random input; SOAK_S says how many seconds"
 	@echo "make lint         ruff and mypy alone"
 	@echo "make test-newest  all tests with the newest releases instead of the locked ones"
@@ -39,6 +41,12 @@ demo: venv gl
 
 test: lint gl xvfb
 	$(PY) -m pytest
+
+# Mesa's OpenGL by Vulkan, on its Vulkan for CPUs: another compiler of the same GLSL, and memory that is recycled like a GPU's.
+ZINK := MESA_LOADER_DRIVER_OVERRIDE=zink GALLIUM_DRIVER=zink LIBGL_ALWAYS_SOFTWARE=1 EXPECT_GL=zink
+test-zink: gl zink
+	$(ZINK) $(PY) -m pytest tests/test_conformance.py tests/test_viewer_pictures.py tests/test_uninitialised.py tests/test_context.py \
+		-k "not stand and not cuda"
 
 soak: venv gl xvfb
 	SOAK_S=$${SOAK_S:-600} $(PY) -m pytest -s tests/test_viewer_window.py -k soak
@@ -65,6 +73,12 @@ gl: $(VENV)/gl-checked
 $(VENV)/gl-checked: $(VENV)/installed
 	@$(PY) .ci/opens_gl.py || { .ci/debian-packages libegl1 libgl1 libgl1-mesa-dri && $(PY) .ci/opens_gl.py; } || \
 		echo "No OpenGL 4.3 here: going on with the torch backend."
+	@touch $@
+
+zink: $(VENV)/zink-checked
+
+$(VENV)/zink-checked: $(VENV)/installed
+	@$(ZINK) $(PY) .ci/opens_gl.py zink || { .ci/debian-packages mesa-vulkan-drivers && $(ZINK) $(PY) .ci/opens_gl.py zink; }
 	@touch $@
 
 # A virtual screen and a hand for the mouse, only where they are missing; the tests of the window are skipped without them.
@@ -96,7 +110,7 @@ test-newest:
 
 # Installs nothing: GPU_PYTHON has a CUDA build of torch, cuda-bindings, moderngl and pytest.
 gpu-check:
-	$(GPU_PYTHON) .ci/gpu_check.py --out $(GPU_OUT)
+	$(GPU_PYTHON) .ci/gpu_check.py --out $(GPU_OUT) --seconds $(GPU_SECONDS)
 
 clean:
 	rm -rf $(VENV) .venv-newest out dist build
