@@ -14,7 +14,7 @@ import homunculus as hm
 from homunculus.bridge import SamplePlan
 from homunculus.encoder import Family, families
 from homunculus.encoder.places import Places
-from homunculus.encoder.positions import axial_rotation, box_weights, table_position, triangle_weights
+from homunculus.encoder.positions import Filter, axial_rotation, box_weights, cubic_weights, filter_weights, table_position
 
 SIZES = {
     "siglip2": [(32, 32), (24, 48), (40, 16)],
@@ -188,8 +188,12 @@ def test_the_class_tokens_attention_is_what_the_layer_computes(family: str) -> N
 
     model = randomised(build(family))
     model.set_attn_implementation("eager")
-    vit, weights = hm.FoveatedViT(model, area_attention=True, position="footprint"), []
-    vit.family.attending(1)[1].register_forward_hook(lambda module, given, out: weights.append(out[1]))
+    biased = not family.startswith("dinov2")  # whose layers take no bias before transformers 5.18
+    vit, weights = hm.FoveatedViT(model, area_attention=biased, position="footprint"), []
+    layer = vit.family.layers[1]
+    block = layer.self_attn if family == "clip" else layer.attention
+    block = getattr(block, "attention", block)  # DINOv2 before transformers 5.18
+    block.register_forward_hook(lambda module, given, out: weights.append(out[1]))
     seen = vit(torch.randn(9, 3, 8, 8), scattered(), (90, 120), hidden=["attention.1"]).hidden["attention.1"]
     assert seen.shape == (1, 4, vit.family.special + 9)
     close(seen, weights[0][:, :, 0])
@@ -228,15 +232,19 @@ def test_a_table_is_read_as_grid_sample_reads_it() -> None:
     table, places = torch.randn(4, 4, 5), Places.of([scattered(50)], (90, 120), torch.device("cpu"))
     at = 2 * places.center[:, :, None] - 1
     sampled = torch.nn.functional.grid_sample(
-        table.permute(2, 0, 1)[None], at, align_corners=False, padding_mode="border"
+        table.permute(2, 0, 1)[None], at, mode="bicubic", align_corners=False, padding_mode="border"
     )
     close(table_position(table, places, footprint=False), sampled[..., 0].transpose(1, 2))
 
 
-def test_a_footprint_of_one_cell_is_its_centre_and_one_of_the_image_the_mean() -> None:
+def test_a_footprint_of_one_cell_is_bilinear_and_one_of_the_image_the_mean() -> None:
     table = torch.randn(4, 4, 5)
     cells = places_of([[8, 16, 16, 24], [3, 5, 11, 13], [30, 30, 34, 34]])
-    close(table_position(table, cells, footprint=True), table_position(table, cells, footprint=False))
+    at = 2 * cells.center[:, :, None] - 1
+    bilinear = torch.nn.functional.grid_sample(
+        table.permute(2, 0, 1)[None], at, align_corners=False, padding_mode="border"
+    )
+    close(table_position(table, cells, footprint=True), bilinear[..., 0].transpose(1, 2))
     close(table_position(table, cells, footprint=True)[0, 0], table[2, 1])
     whole = table_position(table, places_of([[0, 0, 32, 32], [-8, -8, 40, 40]]), footprint=True)
     close(whole, table.mean((0, 1)).expand(1, 2, 5))
@@ -244,21 +252,63 @@ def test_a_footprint_of_one_cell_is_its_centre_and_one_of_the_image_the_mean() -
     close(quarter[0, 0], table[:2, 2:].mean((0, 1)))
 
 
-@pytest.mark.parametrize("target", [3, 5, 9, 16])
-def test_antialiased_positions_are_those_of_interpolate(target: int) -> None:
+@pytest.mark.parametrize("target", [1, 3, 5, 9, 16, 31])
+@pytest.mark.parametrize(("kind", "mode"), [("triangle", "bilinear"), ("cubic", "bicubic")])
+def test_antialiased_positions_are_those_of_interpolate(kind: Filter, mode: str, target: int) -> None:
     table = torch.randn(9, 7)
     centers = (torch.arange(target) + 0.5) / target
-    weights = triangle_weights(centers, torch.full((target,), 1 / target), 9)
+    weights = filter_weights(centers, torch.full((target,), 1 / target), 9, kind)
     resized = torch.nn.functional.interpolate(
-        table.T[None, :, None], (1, target), mode="bilinear", antialias=True, align_corners=False
+        table.T[None, :, None], (1, target), mode=mode, antialias=True, align_corners=False
     )
     close(weights @ table, resized[0, :, 0].T)
 
 
+REGULAR = [(4, 4), (3, 3), (9, 9), (2, 7), (6, 1), (16, 5)]
+
+
+@pytest.mark.parametrize("grid", REGULAR)
+@pytest.mark.parametrize("family", ["vit", "clip", "siglip", "siglip2", "dinov2", "dinov2_with_registers"])
+@torch.no_grad()
+def test_on_every_regular_grid_positions_are_those_that_transformers_resizes(
+    family: str, grid: tuple[int, int]
+) -> None:
+    vit, (rows, columns) = hm.FoveatedViT(tiny(family)), grid
+    size, embeddings = (8 * rows, 8 * columns), vit.family.tower.embeddings
+    places = Places.of([native_plan(*size)], size, torch.device("cpu"))
+    read = vit.family.positions(places, vit.position, first=min(vit.family.special, 1))
+    if family == "siglip2":
+        table = embeddings.position_embedding.weight.reshape(4, 4, -1)
+        own = embeddings.resize_positional_embeddings(table, torch.tensor([grid]), rows * columns)
+    else:
+        own = embeddings.interpolate_pos_encoding(torch.zeros(1, vit.family.special + rows * columns, 32), *size)
+    close(read, own[:, min(vit.family.special, 1) :])
+
+
+@pytest.mark.parametrize("grid", REGULAR)
+@pytest.mark.parametrize("family", ["vit", "clip", "siglip", "dinov2", "dinov2_with_registers"])
+@torch.no_grad()
+def test_on_every_regular_grid_it_is_the_model_itself(family: str, grid: tuple[int, int]) -> None:
+    size = (8 * grid[0], 8 * grid[1])
+    image, model = torch.randn(3, *size), getattr(tiny(family), "vision_model", tiny(family))
+    told = {} if family.startswith("dinov2") else {"interpolate_pos_encoding": True}
+    close(
+        hm.FoveatedViT(tiny(family))(tiles(image), native_plan(*size), size).last_hidden_state,
+        model(image[None], **told).last_hidden_state,
+        1e-4,
+    )
+
+
 def test_weights_sum_to_one_even_outside() -> None:
     centers, extent = torch.tensor([-3.0, 0.0, 0.4, 1.0, 7.0]), torch.tensor([0.1, 3.0, 0.5, 0.01, 0.0])
-    for weigh in (box_weights, triangle_weights):
-        close(weigh(centers, extent, 5).sum(-1), torch.ones(5))
+    for weights in (
+        box_weights(centers, extent, 5),
+        cubic_weights(centers, 5),
+        cubic_weights(centers, 1),
+        filter_weights(centers, extent, 5, "triangle"),
+        filter_weights(centers, extent, 5, "cubic"),
+    ):
+        close(weights.sum(-1), torch.ones(5))
 
 
 def test_rotations_are_means_over_the_footprint() -> None:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from homunculus.encoder.places import Places
-from homunculus.encoder.positions import table_position
+from homunculus.encoder.positions import Filter, table_position
 from homunculus.errors import ModelError
 
 Position = Literal["center", "footprint"]
@@ -102,22 +102,23 @@ class Family(ABC):
         """The layer's output."""
         return self.layers[index](x, context.bias)  # type: ignore[no-any-return]
 
-    def attending(self, index: int) -> tuple[Any, Any]:
-        """The norm before a layer's attention, and the attention with its q_proj and k_proj. Raises ModelError without a class token."""
-        raise ModelError(
-            f"{self.model_types[0]} has no class token whose attention could be read; ask for layers instead"
-        )
-
     def rotated(self, keys: Tensor, context: Context) -> Tensor:
         """Keys [B, heads, S, head] as attention compares them."""
         return keys
 
     def class_attention(self, index: int, x: Tensor, context: Context) -> Tensor:
-        """[B, heads, special + N] what the class token attends to in a layer, from the layer's input."""
-        norm, block = self.attending(index)
-        x, heads = norm(x), int(self.config.num_attention_heads)
-        keys = block.k_proj(x).reshape(*x.shape[:2], heads, -1).transpose(1, 2)
-        query = block.q_proj(x[:, 0]).reshape(len(x), heads, -1, 1)
+        """[B, heads, special + N] what the class token attends to in a layer, from the layer's input.
+
+        Raises ModelError for a family without a class token.
+        """
+        if not self.special:
+            raise ModelError(
+                f"{self.model_types[0]} has no class token whose attention could be read; ask for layers instead"
+            )
+        block = self.attention(index)
+        x = block.norm(x)
+        keys = heads_of(block.key(x), block.heads)
+        query = block.query(x[:, 0]).reshape(len(x), block.heads, -1, 1)
         logits = (self.rotated(keys, context) @ query)[..., 0] * keys.shape[-1] ** -0.5
         logits = logits if context.bias is None else logits + context.bias[:, 0]
         return torch.softmax(logits, -1)
@@ -159,6 +160,8 @@ class Family(ABC):
 class TableFamily(Family):
     """A family with a patch projection and a learned table of positions, with or without a class token before it."""
 
+    antialias: ClassVar[Filter | None] = None  # the filter with which the model's own code resizes its table
+
     @property
     @abstractmethod
     def projection(self) -> Any:
@@ -185,11 +188,12 @@ class TableFamily(Family):
     def project(self, pixels: Tensor) -> Tensor:
         return project(pixels, self.projection)
 
-    def positions(self, places: Places, position: Position, first: int, antialias: bool = False) -> Tensor:
+    def positions(self, places: Places, position: Position, first: int) -> Tensor:
         """[B, N, D] positions of the patch tokens; the table's first rows belong to special tokens."""
         assert self.native_grid is not None
         table = self.table[first:].reshape(*self.native_grid, -1)
-        return table_position(table, places, footprint=position == "footprint", antialias=antialias).to(self.dtype)
+        read = table_position(table, places, footprint=position == "footprint", antialias=self.antialias)
+        return read.to(self.dtype)
 
     def with_class_token(self, pixels: Tensor, places: Places, position: Position, token: Tensor) -> Tensor:
         """Patch tokens with their positions, behind the class token [D] with its own, the table's first row."""

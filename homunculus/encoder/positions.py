@@ -1,12 +1,15 @@
 """Positions of tokens that stand anywhere and cover any extent: learned tables and axial rotations, both continuous.
 
-Both are means over a box around the token's centre. A box of one native cell reads a table by bilinear interpolation and a rotation as
-it is, so rule `center` gives every token a native cell's box, and rule `footprint` the footprint's own, where it is larger.
+Rule `center` reads a table as transformers resizes it, bicubically, so that tokens on any regular grid get the positions that the model
+itself would give them, and a rotation as it is. Rule `footprint` gives the mean over the footprint, or over a native cell where that is
+larger: for a table, bilinear interpolation. Models that shrink their table with a filter have it in both rules, as wide as the
+footprint or as a native cell.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,19 +17,45 @@ from torch import Tensor
 from homunculus.encoder.places import Places
 
 
-def table_position(table: Tensor, places: Places, *, footprint: bool, antialias: bool = False) -> Tensor:
+Filter = Literal["triangle", "cubic"]
+
+
+def table_position(table: Tensor, places: Places, *, footprint: bool, antialias: Filter | None = None) -> Tensor:
     """[B, N, D] float32 read from a learned table [rows, columns, D] that is stretched over the image.
 
-    footprint: False, bilinear at the centre (cell centres at half-integers, border cells extended: `F.grid_sample` with
-    align_corners=False and padding border); True, the mean over the footprint's box, cut at the image's border. antialias: the triangle
-    filter by which torch and SigLIP2 shrink a table (`F.interpolate(antialias=True)`), as wide as the footprint, instead of the box.
+    footprint: False, bicubic at the centre (cell centres at half-integers, border cells extended: `F.interpolate(mode="bicubic")` with
+    align_corners=False); True, the mean over the footprint's box, cut at the image's border. antialias: the filter by which the model's
+    own code shrinks its table (`F.interpolate(antialias=True)`), as wide as the footprint, instead of either.
     """
     rows, columns, _ = table.shape
-    weights = triangle_weights if antialias else box_weights
     extent = places.extent if footprint else torch.zeros_like(places.extent)
-    across = weights(places.center[..., 0], extent[..., 0], columns)
-    along = weights(places.center[..., 1], extent[..., 1], rows)
+
+    def weights(axis: int, cells: int) -> Tensor:
+        center, side = places.center[..., axis], extent[..., axis]
+        if antialias is not None:
+            return filter_weights(center, side, cells, antialias)
+        return box_weights(center, side, cells) if footprint else cubic_weights(center, cells)
+
+    across, along = weights(0, columns), weights(1, rows)
     return (along[..., :, None] * across[..., None, :]).flatten(-2) @ table.flatten(0, 1).float()
+
+
+def cubic_weights(center: Tensor, cells: int) -> Tensor:
+    """[..., cells] cubic convolution (Keys, 1981, a = -0.75, as torch has it) at `center`, the border cells extended outwards."""
+    middle = center.clamp(0, 1) * cells
+    taps = torch.arange(-2, cells + 2, device=center.device, dtype=center.dtype) + 0.5
+    weights = cubic((taps - middle[..., None]).abs(), -0.75)
+    inner = weights[..., 2:-2]
+    before, after = weights[..., :2].sum(-1, keepdim=True), weights[..., -2:].sum(-1, keepdim=True)
+    edge = torch.arange(cells, device=center.device)
+    return inner + before * (edge == 0) + after * (edge == cells - 1)
+
+
+def cubic(distance: Tensor, a: float) -> Tensor:
+    """The kernel of cubic convolution, of distances in cells."""
+    near = ((a + 2) * distance - (a + 3)) * distance**2 + 1
+    far = ((distance - 5) * distance + 8) * a * distance - 4 * a
+    return torch.where(distance < 1, near, torch.where(distance < 2, far, torch.zeros_like(distance)))
 
 
 def box_weights(center: Tensor, extent: Tensor, cells: int) -> Tensor:
@@ -39,12 +68,16 @@ def box_weights(center: Tensor, extent: Tensor, cells: int) -> Tensor:
     return overlap.clamp(min=0) / (high - low)[..., None]
 
 
-def triangle_weights(center: Tensor, extent: Tensor, cells: int) -> Tensor:
-    """[..., cells] a triangle filter whose half-width is `extent`, at least one cell, normalised over the cells it meets."""
+def filter_weights(center: Tensor, extent: Tensor, cells: int, kind: Filter) -> Tensor:
+    """[..., cells] torch's antialiasing filter stretched over `extent`, at least one cell, and normalised over the cells it meets.
+
+    triangle: its half-width is the extent. cubic: twice that, with a = -0.5.
+    """
     middle = center.clamp(0, 1) * cells
-    half = (extent * cells).clamp(min=1.0)
+    scale = (extent * cells).clamp(min=1.0)
     centers = torch.arange(cells, device=center.device, dtype=center.dtype) + 0.5
-    weights = (1 - (centers - middle[..., None]).abs() / half[..., None]).clamp(min=0)
+    distance = (centers - middle[..., None]).abs() / scale[..., None]
+    weights = (1 - distance).clamp(min=0) if kind == "triangle" else cubic(distance, -0.5)
     return weights / weights.sum(-1, keepdim=True)
 
 

@@ -38,14 +38,14 @@ class FoveatedViT(nn.Module):
     """Feeds a transformers vision model with patches that stand where a plan says, by the model's own modules.
 
     model: a ViT, CLIP, SigLIP, SigLIP 2, DINOv2 or DINOv3 model, or a Qwen2.5-VL vision tower; whole models are accepted.
-    position: `center`, a learned table read bilinearly at the footprint's centre, rotary positions at it; `footprint`, the mean over the
-        footprint where it is larger than a native cell. By default the model's own rule: `footprint` for SigLIP 2, whose training
-        filters its table so, `center` for the rest.
+    position: `center`, a learned table read bicubically at the footprint's centre, rotary positions at it; `footprint`, the mean over
+        the footprint, or over a native cell where that is larger. By default the model's own rule: `footprint` for SigLIP 2 and
+        DINOv2 with registers, whose own code resizes the table by a filter as wide as a patch, `center` for the rest.
     area_attention: adds log(area) of each token to its logit as a key, in every layer and in a pooling head, so that two tokens halving
         an area count as the one they came from (proportional attention: Bolya et al., ICLR 2023). Area is relative to a cell of the
         native grid, so nothing changes on that grid; special tokens count as one cell. Needs attention `sdpa` or `eager`.
-    On its native grid the output equals the model's own. Elsewhere a square table is stretched over the image, and read bilinearly
-    where transformers would resize bicubically. Patches must be normalised with `mean` and `std`: `unit.sample(..., mean=vit.mean,
+    On its native grid the output equals the model's own, and by the model's own rule on every other regular grid, too, where
+    transformers would resize the table (`interpolate_pos_encoding`). A square table is stretched over the image. Patches must be normalised with `mean` and `std`: `unit.sample(..., mean=vit.mean,
     std=vit.std)`. What some models add in training to positions, such as DINOv3's jitter, is not added.
     Raises ModelError for a model type that is not supported, or an attention that takes no bias.
     """

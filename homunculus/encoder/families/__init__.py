@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from homunculus.encoder.families.clip import CLIP
-from homunculus.encoder.families.dinov2 import DINOv2
+from homunculus.encoder.families.dinov2 import DINOv2, DINOv2WithRegisters
 from homunculus.encoder.families.dinov3 import DINOv3
 from homunculus.encoder.families.qwen2_5_vl import Qwen25VL
 from homunculus.encoder.families.siglip import SigLIP, SigLIP2
@@ -23,7 +23,7 @@ def register(family: type[Family]) -> type[Family]:
     return family
 
 
-for known in (ViT, CLIP, SigLIP, SigLIP2, DINOv2, DINOv3, Qwen25VL, Small):
+for known in (ViT, CLIP, SigLIP, SigLIP2, DINOv2, DINOv2WithRegisters, DINOv3, Qwen25VL, Small):
     register(known)
 
 

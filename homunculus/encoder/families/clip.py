@@ -43,9 +43,6 @@ class CLIP(TableFamily):
     def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
         return x, x[:, self.special :], self.tower.post_layernorm(x[:, 0])
 
-    def attending(self, index: int) -> tuple[Any, Any]:
-        return self.layers[index].layer_norm1, self.layers[index].self_attn
-
     def attention(self, index: int) -> Attention:
         return attention_of(self.layers[index])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -11,17 +12,19 @@ from torch import Tensor, nn
 from homunculus.encoder.families.vit import ViT
 from homunculus.encoder.family import IMAGENET, Attention, Context, Position
 from homunculus.encoder.places import Places
+from homunculus.encoder.positions import Filter
 
 
 class DINOv2(ViT):
-    model_types: ClassVar[tuple[str, ...]] = ("dinov2", "dinov2_with_registers")
-    inside: ClassVar[tuple[str, ...]] = ("dinov2", "dinov2_with_registers")
+    model_types: ClassVar[tuple[str, ...]] = ("dinov2",)
+    inside: ClassVar[tuple[str, ...]] = ("dinov2",)
     normalisation = IMAGENET
     optional: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
         self.special = 1 + int(getattr(self.config, "num_register_tokens", 0))
+        self._biased = len(inspect.signature(type(self.layers[0]).forward).parameters) > 2
 
     @property
     def layers(self) -> Sequence[Any]:
@@ -34,8 +37,13 @@ class DINOv2(ViT):
             x = torch.cat([x[:, :1], embeddings.register_tokens.expand(len(x), -1, -1), x[:, 1:]], 1)
         return embeddings.dropout(x)  # type: ignore[no-any-return]
 
-    def attending(self, index: int) -> tuple[Any, Any]:
-        return self.layers[index].norm1, self.layers[index].attention
+    def layer(self, index: int, x: Tensor, context: Context) -> Tensor:
+        """Layers of transformers before 5.18 take no bias; those run by their parts."""
+        if context.bias is None:
+            return self.layers[index](x)  # type: ignore[no-any-return]
+        if self._biased:
+            return super().layer(index, x, context)
+        return self.feed(index, self.mix(index, x, context))
 
     def attention(self, index: int) -> Attention:
         return scaled_attention_of(self.layers[index], int(self.config.num_attention_heads))
@@ -45,15 +53,32 @@ class DINOv2(ViT):
         return x, x[:, self.special :], x[:, 0]
 
 
+class DINOv2WithRegisters(DINOv2):
+    """Shrinks and stretches its table with a cubic filter: the footprint's own position."""
+
+    model_types: ClassVar[tuple[str, ...]] = ("dinov2_with_registers",)
+    inside: ClassVar[tuple[str, ...]] = ("dinov2_with_registers",)
+    position: Position = "footprint"
+    antialias: ClassVar[Filter | None] = "cubic"
+
+
 def scaled_attention_of(layer: Any, heads: int) -> Attention:
-    """The parts of a layer of DINOv2 or DINOv3, which name them alike, each output with its learned scale."""
+    """The parts of a layer of DINOv2 or DINOv3, which name them alike, each output with its learned scale.
+
+    Before transformers 5.18 the layers of DINOv2 nest them and use other names.
+    """
     block = layer.attention
+    if hasattr(block, "q_proj"):
+        query, key, value, out = block.q_proj, block.k_proj, block.v_proj, block.o_proj
+    else:
+        inner = block.attention
+        query, key, value, out = inner.query, inner.key, inner.value, block.output.dense
     return Attention(
         layer.norm1,
-        block.q_proj,
-        block.k_proj,
-        block.v_proj,
-        nn.Sequential(block.o_proj, layer.layer_scale1),
+        query,
+        key,
+        value,
+        nn.Sequential(out, layer.layer_scale1),
         layer.norm2,
         nn.Sequential(layer.mlp, layer.layer_scale2),
         heads,

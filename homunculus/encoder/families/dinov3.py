@@ -54,9 +54,6 @@ class DINOv3(Family):
         layer = self.layers[index]
         return layer(x, context.bias, position_embeddings=context.rotation)  # type: ignore[no-any-return]
 
-    def attending(self, index: int) -> tuple[Any, Any]:
-        return self.layers[index].norm1, self.layers[index].attention
-
     def rotated(self, keys: Tensor, context: Context) -> Tensor:
         assert context.rotation is not None
         return torch.cat([keys[:, :, : self.special], rotate(keys[:, :, self.special :], *context.rotation)], 2)

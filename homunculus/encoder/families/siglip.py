@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -11,6 +11,7 @@ from torch import Tensor
 from homunculus.encoder.families.clip import attention_of
 from homunculus.encoder.family import HALF, Attention, Context, Position, TableFamily
 from homunculus.encoder.places import Places
+from homunculus.encoder.positions import Filter
 from homunculus.errors import ModelError
 
 
@@ -18,7 +19,6 @@ class SigLIP(TableFamily):
     model_types = ("siglip", "siglip_vision_model")
     inside = ("vision_model",)
     normalisation = HALF
-    antialias = False
     texts = True
 
     def __init__(self, model: Any) -> None:
@@ -38,7 +38,7 @@ class SigLIP(TableFamily):
         return self.tower.embeddings.position_embedding.weight  # type: ignore[no-any-return]
 
     def embed(self, pixels: Tensor, places: Places, position: Position) -> Tensor:
-        return self.project(pixels) + self.positions(places, position, first=0, antialias=self.antialias)
+        return self.project(pixels) + self.positions(places, position, first=0)
 
     def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
         x = self.tower.post_layernorm(x)
@@ -71,7 +71,7 @@ class SigLIP2(SigLIP):
 
     model_types = ("siglip2", "siglip2_vision_model")
     position = "footprint"
-    antialias = True
+    antialias: ClassVar[Filter | None] = "triangle"
 
     def project(self, pixels: Tensor) -> Tensor:
         rows = pixels.permute(0, 1, 3, 4, 2).flatten(2)

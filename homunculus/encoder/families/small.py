@@ -57,9 +57,6 @@ class Small(Family):
     def layer(self, index: int, x: Tensor, context: Context) -> Tensor:
         return self.layers[index](x, context.bias, context.rotation)  # type: ignore[no-any-return]
 
-    def attending(self, index: int) -> tuple[Any, Any]:
-        return self.layers[index].norm1, self.layers[index]
-
     def attention(self, index: int) -> Attention:
         block = self.layers[index]
         return Attention(

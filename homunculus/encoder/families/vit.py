@@ -39,9 +39,6 @@ class ViT(TableFamily):
         x = self.with_class_token(pixels, places, position, embeddings.cls_token[0, 0])
         return embeddings.dropout(x)  # type: ignore[no-any-return]
 
-    def attending(self, index: int) -> tuple[Any, Any]:
-        return self.layers[index].layernorm_before, self.layers[index].attention
-
     def attention(self, index: int) -> Attention:
         layer = self.layers[index]
         block = layer.attention
