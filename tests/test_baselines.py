@@ -457,7 +457,7 @@ def plain_tome(vit: hm.FoveatedViT, pixels: Tensor, plan: SamplePlan, size: tupl
         mask = patches.log()[None, None, None].expand(1, 1, len(stacked), -1)
         mixed = stacked + layer.self_attn(layer.layer_norm1(stacked)[None], attention_mask=mask)[0][0]
         keys = layer.self_attn.k_proj(layer.layer_norm1(stacked))[1:].reshape(len(states), 4, 8).mean(1)
-        even, odd = list(range(0, len(states), 2)), list(range(1, len(states), 2))
+        even, odd = list(range(1, len(states), 2)), list(range(0, len(states), 2))  # the class token has place 0
         best = {i: max(odd, key=lambda j: float(F.cosine_similarity(keys[i], keys[j], 0))) for i in even}
         likeness = {i: float(F.cosine_similarity(keys[i], keys[best[i]], 0)) for i in even}
         gone = sorted(even, key=lambda i: -likeness[i])[:count]
@@ -474,6 +474,46 @@ def plain_tome(vit: hm.FoveatedViT, pixels: Tensor, plan: SamplePlan, size: tupl
         for state in states:
             state[1] = state[1] + layer.mlp(layer.layer_norm2(state[1]))
     return {place: (token, patches) for place, token, patches in states}
+
+
+def released_grouping(keys: list[Tensor], merges: list[int], special: int) -> list[set[int]]:
+    """Which patches are one after layers with these keys of all N patches: the steps of ToMe's released code over a list of tokens,
+    class token and registers among them, none of which may merge. A group's key is that of its first member in raster order.
+    """
+    tokens: list[set[int]] = [{-1 - i} for i in range(special)] + [{i} for i in range(len(keys[0]))]
+    for layer, count in zip(keys, merges, strict=True):
+        a, b = tokens[0::2], tokens[1::2]
+        cosines = (F.normalize(layer, dim=-1) @ F.normalize(layer, dim=-1).T).tolist()
+
+        def likeness(one: set[int], other: set[int], cosines: list[list[float]] = cosines) -> float:
+            special = min(one) < 0 or min(other) < 0
+            return -math.inf if special else cosines[min(one)][min(other)]
+
+        best = [max(range(len(b)), key=lambda j, one=one: likeness(one, b[j])) for one in a]
+        ranked = sorted(range(len(a)), key=lambda i: -likeness(a[i], b[best[i]]))
+        for i in ranked[:count]:
+            b[best[i]] |= a[i]
+        left = sorted(ranked[count:]) if special else ranked[count:]
+        tokens = [a[i] for i in left] + b
+        tokens.sort(key=lambda token: min(token) >= 0)  # special ones back in front, in their order
+        tokens[:special] = [{-1 - i} for i in range(special)]
+    return tokens[special:]
+
+
+@pytest.mark.parametrize("special", [0, 1, 3, 5])
+def test_tome_groups_as_the_released_code_does(special: int) -> None:
+    for seed in range(50):
+        generator = torch.Generator().manual_seed(seed)
+        keys = [torch.randn(37, 8, generator=generator) for _ in range(3)]
+        merges = [9, 13, 6]
+        groups = [{i} for i in range(37)]
+        for layer, count in zip(keys, merges, strict=True):
+            survivors, group = tome.matched(layer[[min(members) for members in groups]], count, special)
+            merged: list[set[int]] = [set() for _ in survivors]
+            for members, into in zip(groups, group.tolist(), strict=True):
+                merged[into] |= members
+            groups = merged
+        assert groups == released_grouping(keys, merges, special)
 
 
 def test_tome_is_its_steps_one_by_one() -> None:

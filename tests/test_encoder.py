@@ -14,7 +14,14 @@ import homunculus as hm
 from homunculus.bridge import SamplePlan
 from homunculus.encoder import Family, families
 from homunculus.encoder.places import Places
-from homunculus.encoder.positions import Filter, axial_rotation, box_weights, cubic_weights, filter_weights, table_position
+from homunculus.encoder.positions import (
+    Filter,
+    axial_rotation,
+    box_weights,
+    cubic_weights,
+    filter_weights,
+    table_position,
+)
 
 SIZES = {
     "siglip2": [(32, 32), (24, 48), (40, 16)],

@@ -25,7 +25,8 @@ class ToMe:
 
     In each layer, between attention and MLP, tokens of even place look for the most similar one of odd place (cosine of keys, mean over
     heads); the r best pairs become their mean, weighted by how many patches each stands for, at the place of the odd one. In attention a
-    token counts as many times as it has patches. Special tokens take no part. Raster order. The merges per layer are `schedule`'s.
+    token counts as many times as it has patches. Places are counted from the class token, as in the released code, so behind one patch
+    0 has an odd place; special tokens take no part and keep theirs. Raster order. The merges per layer are `schedule`'s.
     """
 
     name: str = "tome"
@@ -80,14 +81,15 @@ def merged(
         x = family.mix(index, x, told)
         if count:
             keys = family.keys(index, entering)[0].mean(0)[special:]
-            survivors, group = matched(keys, count)
+            survivors, group = matched(keys, count, special)
             weighted = gathered(x[0, special:].float() * patches[:, None], group, len(survivors))
             patches = gathered(patches, group, len(survivors))
             x = torch.cat([x[:, :special], (weighted / patches[:, None]).to(x.dtype)[None]], 1)
             place, area_px = place[survivors], gathered(area_px, group, len(survivors))
             context = narrowed(context, survivors, special)
             told = proportional(context, patches, special, x.dtype)
-            scoring += nearest_cost((len(keys) + 1) // 2, len(keys) // 2, keys.shape[-1])
+            odd = (len(keys) + special % 2) // 2
+            scoring += nearest_cost(len(keys) - odd, odd, keys.shape[-1])
         passed.append((entering.shape[1], x.shape[1]))
         x = family.feed(index, x)
     raster = place.argsort()
@@ -95,18 +97,22 @@ def merged(
     return Encoded(tokens, picked(plan, place[raster]), area_px[raster], (tuple(passed),), scoring)
 
 
-def matched(keys: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Of tokens with keys [M, head] the survivors of `count` merges, and [M] which survivor each token is in.
+def matched(keys: Tensor, count: int, special: int = 0) -> tuple[Tensor, Tensor]:
+    """Of patch tokens with keys [M, head] behind `special` others, the survivors of `count` merges, and [M] which each token is in.
 
-    Survivors are tokens of even place that found no partner, then all of odd place.
+    Survivors are the tokens of even place that found no partner, then all of odd place. The former are in order behind a class token;
+    without one the likest of them comes first, as the released code leaves them.
     """
-    even, odd = torch.arange(len(keys), device=keys.device)[::2], torch.arange(len(keys), device=keys.device)[1::2]
+    number = torch.arange(len(keys), device=keys.device)
+    even, odd = number[special % 2 :: 2], number[1 - special % 2 :: 2]
     likeness, partner = nearest(keys[even], keys[odd])
     ranked = likeness.sort(descending=True, stable=True).indices
-    gone, alone = ranked[:count], ranked[count:].sort().values
+    gone, alone = ranked[:count], ranked[count:]
+    if special:
+        alone = alone.sort().values
     survivors = torch.cat([even[alone], odd])
     group = partner.new_empty(len(keys))
-    group[survivors] = torch.arange(len(survivors), device=keys.device)
+    group[survivors] = number[: len(survivors)]
     group[even[gone]] = len(alone) + partner[gone]
     return survivors, group
 

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from homunculus.encoder.places import Places
 
-
 Filter = Literal["triangle", "cubic"]
 
 

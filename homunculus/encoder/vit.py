@@ -45,8 +45,9 @@ class FoveatedViT(nn.Module):
         an area count as the one they came from (proportional attention: Bolya et al., ICLR 2023). Area is relative to a cell of the
         native grid, so nothing changes on that grid; special tokens count as one cell. Needs attention `sdpa` or `eager`.
     On its native grid the output equals the model's own, and by the model's own rule on every other regular grid, too, where
-    transformers would resize the table (`interpolate_pos_encoding`). A square table is stretched over the image. Patches must be normalised with `mean` and `std`: `unit.sample(..., mean=vit.mean,
-    std=vit.std)`. What some models add in training to positions, such as DINOv3's jitter, is not added.
+    transformers would resize the table (`interpolate_pos_encoding`). A square table is stretched over the image. Patches must be
+    normalised with `mean` and `std`: `unit.sample(..., mean=vit.mean, std=vit.std)`. What some models add in training to positions,
+    such as DINOv3's jitter, is not added.
     Raises ModelError for a model type that is not supported, or an attention that takes no bias.
     """
 
