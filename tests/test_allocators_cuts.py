@@ -332,7 +332,7 @@ def test_foveation_and_relevance_together_resolve_more_than_either() -> None:
 def test_foveated_pyramid_without_relevance_is_the_quadtree_layout() -> None:
     for size, fixations in (((1024, 1024), [(300, 500)]), ((1024, 1024), [(256, 384), (900, 100)])):
         for scene, prior in ((Scene(size, fixations), 0.25), (Scene(size, fixations, torch.rand(64, 64)), 1.0)):
-            plan = FoveatedPyramid(prior=prior).allocate(scene, 273)
+            plan = FoveatedPyramid(prior=prior, floor=0).allocate(scene, 273)
             assert torch.equal(plan.footprints, layouts.quadtree(size, fixations).footprints)
 
 

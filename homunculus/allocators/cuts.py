@@ -16,11 +16,12 @@ THRESHOLD_STEPS = 48
 PRICES, LAGRANGE_STEPS = 16, 8
 
 
-def threshold_cut(tree: Tree, error: Tensor, budget: int) -> Tensor:
+def threshold_cut(tree: Tree, error: Tensor, budget: int, coarsest: int | None = None) -> Tensor:
     """bool [nodes]: the cut of Nanite (Karis, Stubbe & Wihlidal 2021), of at most `budget` leaves, then `filled`.
 
     The error [nodes] is made monotone, e'(v) = max(e(v), max e'(children)); a node is drawn iff e'(v) <= t < e'(parent),
     native patches whatever their error. That cut is unique; t is the lowest that the budget allows, by bisection.
+    coarsest: no leaf lies above this level, of which the budget must hold all nodes; None for any.
     """
     levels = tree.levels(error)
     monotone = [levels[0]]
@@ -28,6 +29,9 @@ def threshold_cut(tree: Tree, error: Tensor, budget: int) -> Tensor:
         monotone.append(torch.maximum(own, most_of_quarters(monotone[-1])))
     flat = flatten(monotone)
     low, high = torch.full_like(flat[-1], -1.0), flat[-1]
+    if coarsest is not None:
+        forced = torch.arange(len(flat), device=flat.device) >= tree.first_above(coarsest)
+        flat = torch.where(forced, torch.inf, flat)
     for _ in range(THRESHOLD_STEPS):
         middle = (low + high) / 2
         fits = 1 + (tree.added * (flat > middle)).sum() <= budget

@@ -2,7 +2,8 @@
 
 Splitting a node of side S doubles the resolution with which its relevance is seen, a gain of mass * P / S in resolved
 relevance, sum of R min(1, P / S). The linear acuity v(e) = 1 / (1 + e / a), the inverse of the cortical S(e) / S(0)
-(Horton & Hoyt 1991), weighs that gain: a prior that stays right where the relevance map is wrong.
+(Horton & Hoyt 1991), weighs that gain: a prior that stays right where the relevance map is wrong. Where the map is a
+single peak it would still spend nearly all there: a share of the budget is kept for tiling the whole image.
 """
 
 from __future__ import annotations
@@ -28,18 +29,22 @@ class FoveatedPyramid:
     """The threshold cut (Nanite) by relevance mass x acuity / side: a node is split where it, or any node in it, gains most.
 
     a_px: the acuity's constant; by default the one at which the budget tiles the image by acuity alone. prior: the share
-    of relevance that is spread evenly whatever the map says; at 1 the plan is that of the quadtree layout, and where the
-    map is zero its leaves still follow S(e). Leaves in Morton order, then the quadtree layout's extras. Nothing is read
-    back to the host.
+    of relevance that is spread evenly whatever the map says; at 1, without a floor, the plan is that of the quadtree layout,
+    and where the map is zero its leaves still follow S(e). floor: no leaf is coarser than those of the finest dyadic tiling of the whole
+    image that takes at most this share of the budget; 0 for leaves as coarse as relevance makes them. Leaves in Morton
+    order, then the quadtree layout's extras. Nothing is read back to the host.
     """
 
     a_px: float | None = None
     prior: float = 0.25
+    floor: float = 0.25
     name: str = "foveated_pyramid"
 
     def __post_init__(self) -> None:
         if not 0 <= self.prior <= 1:
             raise PlanError(f"prior is {self.prior}; it is a share, 0 to trust the map alone and 1 to ignore it")
+        if not 0 <= self.floor <= 1:
+            raise PlanError(f"floor is {self.floor}; it is a share of the budget, 0 for none and 1 for all of it")
         low, high = A_PX_RANGE
         if self.a_px is not None and not low <= self.a_px <= high:
             raise PlanError(f"a_px is {self.a_px}; it must lie in {low:g}..{high:g}, or be None to fit it")
@@ -51,7 +56,8 @@ class FoveatedPyramid:
         parents = slice(tree.natives, None)
         mass = torch.lerp(relevance_mass(scene, tree)[parents], tree.area_share[parents], self.prior)
         priority = mass * self.acuity(request, tree.centers[parents]) / tree.squares[parents, 2]
-        return request.cut(threshold_cut(tree, F.pad(priority, (tree.natives, 0)), request.frame.budget))
+        priority, budget = F.pad(priority, (tree.natives, 0)), request.frame.budget
+        return request.cut(threshold_cut(tree, priority, budget, tree.coarsest_level(self.floor * budget)))
 
     def weighted(self, scene: Scene, budget: int) -> Scene:
         """The scene whose relevance is what this allocator spends by, prior and acuity included: by it `hysteresis` sees

@@ -53,6 +53,15 @@ class Tree:
         """How many patches of one texel a pixel tile the image."""
         return self.shapes[0][0] * self.shapes[0][1]
 
+    def first_above(self, level: int) -> int:
+        """The number of the first node above a level."""
+        return sum(rows * columns for rows, columns in self.shapes[: level + 1])
+
+    def coarsest_level(self, most: float) -> int:
+        """The finest level that tiles the image with at most so many nodes; the root's where none does."""
+        few = (level for level, (rows, columns) in enumerate(self.shapes) if rows * columns <= most)
+        return next(few, len(self.shapes) - 1)
+
     def levels(self, flat: Tensor) -> list[Tensor]:
         sizes = [rows * columns for rows, columns in self.shapes]
         return [part.view(shape) for part, shape in zip(torch.split(flat, sizes), self.shapes, strict=True)]
