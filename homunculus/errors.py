@@ -13,3 +13,7 @@ class QueryError(HomunculusError, ValueError):
 
 class DataError(HomunculusError, ValueError):
     """A data file that does not say what it should, or does not fit what it is used with."""
+
+
+class WriteError(HomunculusError, OSError):
+    """A file or folder that cannot be written: no room, no permission, a name that cannot be. What was there before is still there."""

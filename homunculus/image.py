@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import threading
 import warnings
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from homunculus.bridge.errors import HomunculusError, ImageError, ImageReadError, ImageTooLargeError
+from homunculus.files import reading as files
 
 # Only formats that are decoded in this process: others that Pillow knows start programs (EPS: Ghostscript).
 FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF")
@@ -60,16 +60,7 @@ def read_image(path: str | os.PathLike[str]) -> Array:
 
 
 def check_file(path: Path) -> None:
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ImageReadError(f"{path!s} cannot be opened: {reason}; check the path and its permissions") from error
-    if not stat.S_ISREG(status.st_mode):
-        kind = "folder" if stat.S_ISDIR(status.st_mode) else "device or pipe"
-        raise ImageReadError(f"{path} is a {kind}; give the path of a picture file")
-    if status.st_size == 0:
-        raise ImageReadError(f"{path} is empty (0 bytes); fetch or export it again")
+    files.check_file(path, "picture file", ImageReadError, "fetch or export it again")
 
 
 def _check_size(path: Path, size: tuple[int, int]) -> None:

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load
 from torch import Tensor
 
 from homunculus.bridge.errors import ImageReadError, PlanError
-from homunculus.image import check_file, read_image
+from homunculus.files.reading import read_array, read_tensors
+from homunculus.image import read_image
 
 KEY = "relevance"
+REMEDY = "write it with numpy.save or safetensors"
 
 
 def read_relevance(path: str | os.PathLike[str]) -> Tensor:
@@ -28,11 +28,7 @@ def read_relevance(path: str | os.PathLike[str]) -> Tensor:
     suffix = path.suffix.lower()
     if suffix not in (".npy", ".safetensors"):
         return torch.from_numpy(read_image(path)).float().mean(-1) / 255
-    check_file(path)
-    try:
-        values = _from_numpy(path) if suffix == ".npy" else _from_safetensors(path)
-    except (ValueError, OSError, EOFError, SafetensorError) as error:
-        raise ImageReadError(f"{path} cannot be read: {error}; write it with numpy.save or safetensors") from error
+    values = _from_numpy(path) if suffix == ".npy" else _from_safetensors(path)
     if values.ndim != 2 or values.numel() < 1 or values.is_complex():
         raise PlanError(f"{path} holds {values.dtype} {list(values.shape)}; a relevance map is numbers [h, w]")
     relevance = values.float()
@@ -43,16 +39,16 @@ def read_relevance(path: str | os.PathLike[str]) -> Tensor:
 
 
 def _from_numpy(path: Path) -> Tensor:
-    values = np.load(path, allow_pickle=False)
+    values = read_array(path, error=ImageReadError, remedy=REMEDY)
     if values.dtype.kind not in "biuf":
-        raise ValueError(f"it holds {values.dtype}, not numbers")
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
+        raise ImageReadError(f"{path} cannot be read: it holds {str(values.dtype)[:80]}, not numbers; {REMEDY}")
+    with np.errstate(over="ignore"):  # what a float32 cannot hold is refused as infinite
+        return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32))
 
 
 def _from_safetensors(path: Path) -> Tensor:
-    tensors = load(path.read_bytes())
-    if len(tensors) == 1:
-        return next(iter(tensors.values()))
-    if KEY not in tensors:
-        raise ValueError(f"it holds {', '.join(sorted(tensors)) or 'no tensors'}, and none named {KEY}")
-    return tensors[KEY]
+    tensors, _ = read_tensors(path, error=ImageReadError, remedy=REMEDY)
+    if len(tensors) != 1 and KEY not in tensors:
+        held = ", ".join(sorted(tensors))[:200] or "no tensors"
+        raise ImageReadError(f"{path} cannot be read: it holds {held}, and none named {KEY}; {REMEDY}")
+    return tensors[KEY] if KEY in tensors else next(iter(tensors.values()))

@@ -233,9 +233,11 @@ def test_plots_show_every_row_in_px_and_ms(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     rows = [row("gl", "ours", 2, 6.6, default=True), row("torch", "torch", 9, 6.7), row("OpenCV", "library", 3, 6.7)]
     rows += [replace(own, size_px=2048) for own in rows]
-    paths = plots.write(rows, {"host": 12.0}, tmp_path)
-    assert [path.name for path in paths] == ["time_by_size.png", "time_by_error.png"]
-    assert all(path.read_bytes().startswith(b"\x89PNG") for path in paths)
+    figures = plots.draw(rows, {"host": 12.0})
+    assert list(figures) == ["time_by_size.png", "time_by_error.png"]
+    for name, figure in figures.items():
+        figure.savefig(tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     assert plots.least_ms(1024**2, 10) == pytest.approx(1024**2 * 25 / 3 / 10e9 * 1e3)
 
 

@@ -18,6 +18,8 @@ from torch import Tensor
 from homunculus.bridge.errors import ImageError, PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Patches
+from homunculus.errors import WriteError
+from homunculus.files import staging
 from homunculus.report import draw_footprints, files, reconstruct, write_look
 from homunculus.report.footprints import LOD_COLORS, PALENESS, lod_color, outlines
 
@@ -356,17 +358,17 @@ def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         raise kind("broken here")
 
     if request.param in ("save", "reconstruct"):
-        monkeypatch.setattr(files, request.param, fail)
+        monkeypatch.setattr(staging if request.param == "save" else files, request.param, fail)
     else:
-        move, calls = files.os.replace, []
+        move, calls = staging.os.replace, []
 
         def break_later(source: Path, target: Path) -> None:
             calls.append(source)
-            if len(calls) == 4:
+            if len(calls) == 3:
                 fail()
             move(source, target)
 
-        monkeypatch.setattr(files.os, "replace", break_later)
+        monkeypatch.setattr(staging.os, "replace", break_later)
     return kind
 
 
@@ -387,8 +389,8 @@ def test_a_failure_leaves_no_new_folder(tmp_path: Path, monkeypatch: pytest.Monk
     def fail(*_: object) -> None:
         raise OSError("disk full")
 
-    monkeypatch.setattr(files, "save", fail)
-    with pytest.raises(OSError, match="disk full"):
+    monkeypatch.setattr(staging, "save", fail)
+    with pytest.raises(WriteError, match="er cannot be written: disk full; choose a folder that can be written"):
         write(tmp_path / "deep" / "er")
     assert list(tmp_path.iterdir()) == []
 
@@ -402,12 +404,12 @@ def test_a_failed_move_leaves_no_partial_look(tmp_path: Path, failure: type[Base
 def test_a_folder_in_the_way_is_not_removed(tmp_path: Path) -> None:
     (tmp_path / "look.json").mkdir()
     (tmp_path / "look.json" / "mine").touch()
-    with pytest.raises(IsADirectoryError, match=r"look\.json is a folder where a file is to be written"):
+    with pytest.raises(WriteError, match=r"look\.json is a folder where a file is to be written"):
         write(tmp_path)
     assert list(contents(tmp_path)) == ["look.json/mine"]
     blocked = tmp_path / "file"
     blocked.touch()
-    with pytest.raises(FileExistsError):
+    with pytest.raises(WriteError, match="file cannot be written: File exists; choose a folder that can be written"):
         write(blocked)
 
 

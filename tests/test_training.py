@@ -140,12 +140,12 @@ GOOD = {"image": "0.png", "query": "a", "box": [1, 2, 3, 4]}
 @pytest.mark.parametrize(
     ("line", "text"),
     [
-        ("{", "line 1: Expecting property name"),
+        ("{", "line 1 is not whole JSON .Expecting property name"),
         ("[]", "line 1: it holds a list"),
         (json.dumps({**GOOD, "colour": 1}), "line 1: colour is no key"),
-        (json.dumps({"image": "0.png", "query": "a"}), "line 1: 'box' is missing"),
+        (json.dumps({"image": "0.png", "query": "a"}), "line 1 has no box; it holds image, query"),
         (json.dumps({**GOOD, "image": "nowhere.png"}), "line 1: nowhere.png is no file in"),
-        (json.dumps({**GOOD, "box": [1, 2, 3]}), r"line 1: box is \[1, 2, 3\]"),
+        (json.dumps({**GOOD, "box": [1, 2, 3]}), r"line 1: box holds 3 numbers, \[1, 2, 3\]; expected 4"),
         (json.dumps({**GOOD, "box": [3, 2, 1, 4]}), "line 1: box .* is empty or outside the picture"),
         (json.dumps({**GOOD, "query": " "}), "line 1: the query is empty"),
         ("\n", "holds no triple"),

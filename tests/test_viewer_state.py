@@ -153,6 +153,10 @@ def test_a_scanpath_survives_its_file(tmp_path: Path) -> None:
         ("x_px,y_px,onset_ms,duration_ms\n1,2,0,100\n1,oops,0,1\n", r"line 3: y_px is 'oops'; give a finite number"),
         ("x_px,y_px,onset_ms,duration_ms\n1,2,-5,100\n", r"line 2: onset_ms is '-5'"),
         ("x_px,y_px,onset_ms,duration_ms\n1,nan,0,100\n", r"line 2: y_px is 'nan'"),
+        ("x_px;y_px;onset_ms;duration_ms\n1,5;2;0;100\n", r"line 2: x_px is '1,5'; give .*, with a decimal point"),
+        ("x_px,y_px,onset_ms,duration_ms\n1,2,nan,100\n", r"line 2: onset_ms is 'nan'; give a finite number"),
+        (",,,\n,,,\n", "no rows"),
+        ('x_px,y_px,onset_ms,duration_ms\n1,"2,0,100\n', "is no CSV: unexpected end of data"),
     ],
 )
 def test_a_file_that_is_no_scanpath_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -162,8 +166,46 @@ def test_a_file_that_is_no_scanpath_is_refused(tmp_path: Path, text: str, messag
 
 
 def test_a_scanpath_of_another_picture_is_refused() -> None:
-    with pytest.raises(PlanError, match=r"fixation 2 of the scanpath is \(30, 4\); this picture has x 0\.\.20"):
-        Scanpath((Fixation(1, 2, 0, 200), Fixation(30, 4, 250, 100))).check((10, 20))
+    with pytest.raises(
+        PlanError, match=r"fixation 1 of the scanpath is \(30, 4\); this picture has x 0\.\.20 .* none of 2 lies in it"
+    ):
+        Scanpath((Fixation(30, 4, 0, 100), Fixation(-3, 4, 250, 100))).within((10, 20))
+
+
+def test_fixations_off_the_picture_are_left_out_and_told_of() -> None:
+    """Every tracker yields some; the edges belong to the picture."""
+    inside = (Fixation(0, 10, 0, 200), Fixation(20, 0, 300, 100))
+    path = Scanpath((Fixation(-3, 4, 250, 100), *inside, Fixation(5, 10.01, 400, 100)), ("told before",))
+    assert path.within((10, 20)) == Scanpath(inside)
+    assert path.within((10, 20)).remarks == ("told before", "2 of 4 fixations lie off the picture and are left out")
+    assert Scanpath(inside).within((10, 20)).remarks == ()
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("ends", ["\n", "\r\n"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_any_usual_separator_is_read(tmp_path: Path, separator: str, ends: str, mark: str) -> None:
+    lines = ["onset_ms,x_px,y_px,duration_ms,pupil", ",,,,", "0,1.5,2.25,200,3", "", "250,30,4,100"]
+    text = mark + ends.join(lines).replace(",", separator)
+    (tmp_path / "gaze.csv").write_bytes(text.encode())
+    expected = Scanpath((Fixation(1.5, 2.25, 0, 200), Fixation(30, 4, 250, 100)))
+    assert read_scanpath(tmp_path / "gaze.csv") == expected
+    assert read_scanpath(tmp_path / "gaze.csv").remarks == ()
+
+
+@pytest.mark.parametrize("missing", ["", " ", ".", "NaN", "nan", "NA", "n/a", "null", "None", "-", "--", "inf"])
+def test_rows_without_an_eye_are_left_out_and_told_of(tmp_path: Path, missing: str) -> None:
+    header = "x_px,y_px,onset_ms,duration_ms\n"
+    rows = f"{missing},{missing},0,100\n5,{missing},.,.\n1,2,300,100\n"
+    (tmp_path / "gaze.csv").write_text(header + rows)
+    path = read_scanpath(tmp_path / "gaze.csv")
+    assert path == Scanpath((Fixation(1, 2, 300, 100),))
+    assert path.remarks == ("2 of 3 rows of gaze.csv say nothing of where the eye was and are left out",)
+    (tmp_path / "gaze.csv").write_text(header + f"{missing},1,0,100\n" * 2)
+    with pytest.raises(
+        PlanError, match=r"line 2: x_px is '.*', and none of 2 rows says where the eye was; give finite"
+    ):
+        read_scanpath(tmp_path / "gaze.csv")
 
 
 def test_recorded_gaze_becomes_fixations() -> None:

@@ -13,12 +13,14 @@ import os
 from dataclasses import dataclass
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from homunculus.allocators.lattice import Lattice
 from homunculus.allocators.stratified import strata_grid, stratify
 from homunculus.bridge.plan import SamplePlan
+from homunculus.errors import ModelError
+from homunculus.files import write_tensors
+from homunculus.files.reading import load_weights
 from homunculus.layouts.frame import whole
 from homunculus.scene import Scene
 
@@ -54,13 +56,14 @@ class StrataHead(nn.Module):
         return corrected
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the weights as safetensors."""
-        save_file(self.state_dict(), path)
+        """Writes the weights as safetensors. Raises WriteError."""
+        write_tensors(path, self.state_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> StrataHead:
+        """Weights that `save` wrote. Raises ModelError for a file that cannot be read, or holds others."""
         head = cls()
-        head.load_state_dict(load_file(path))
+        load_weights(head, path, error=ModelError, remedy="give a file that StrataHead.save wrote")
         return head
 
 

@@ -12,13 +12,15 @@ import math
 import os
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional
 
 from homunculus.allocators.lattice import Lattice
 from homunculus.allocators.soft_top_k import hard_top_k, on_device, soft_top_k, straight_through
 from homunculus.bridge.plan import SamplePlan
+from homunculus.errors import ModelError
+from homunculus.files import write_tensors
+from homunculus.files.reading import load_weights
 from homunculus.layouts.frame import whole
 from homunculus.scene import Scene
 
@@ -101,13 +103,14 @@ class CoverageTopK(nn.Module):
         return 1 - (seen * weight).sum() / weight.sum()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the weights as safetensors."""
-        save_file(self.state_dict(), path)
+        """Writes the weights as safetensors. Raises WriteError."""
+        write_tensors(path, self.state_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], grow: bool = True) -> CoverageTopK:
+        """Weights that `save` wrote. Raises ModelError for a file that cannot be read, or holds others."""
         allocator = cls(grow)
-        allocator.load_state_dict(load_file(path))
+        load_weights(allocator, path, error=ModelError, remedy="give a file that CoverageTopK.save wrote")
         return allocator
 
 

@@ -14,7 +14,6 @@ import os
 from dataclasses import dataclass
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from homunculus.allocators.coverage_top_k import normalised
@@ -23,6 +22,9 @@ from homunculus.allocators.lattice import Lattice
 from homunculus.allocators.soft_top_k import on_device, soft_top_k
 from homunculus.bridge.plan import SamplePlan
 from homunculus.budget import split
+from homunculus.errors import ModelError
+from homunculus.files import write_tensors
+from homunculus.files.reading import fill, read_tensors
 from homunculus.layouts.frame import Frame, whole
 from homunculus.scene import Scene
 
@@ -116,14 +118,19 @@ class PseudoLogPolar(nn.Module):
         return 1 - (shares.clamp(min=1e-12).sqrt() * weight).sum() / weight.sum()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Writes the weights as safetensors."""
-        save_file(self.state_dict(), path)
+        """Writes the weights as safetensors. Raises WriteError."""
+        write_tensors(path, self.state_dict())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> PseudoLogPolar:
-        weights = load_file(path)
-        allocator = cls(len(weights["centers"]))
-        allocator.load_state_dict(weights)
+        """Weights that `save` wrote. Raises ModelError for a file that cannot be read, or holds others."""
+        remedy = "give a file that PseudoLogPolar.save wrote"
+        weights, _ = read_tensors(path, error=ModelError, remedy=remedy)
+        centers = weights.get("centers")
+        if centers is None or centers.ndim < 1 or len(centers) < 1:
+            raise ModelError(f"{path} holds no centers; {remedy}")
+        allocator = cls(len(centers))
+        fill(allocator, weights, path, error=ModelError, remedy=remedy)
         return allocator
 
 

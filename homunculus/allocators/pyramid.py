@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from os import PathLike
 
 import torch
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from homunculus.allocators.hierarchy import Request, relevance_mass
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.budget import FOVEATED_LEVELS, split
+from homunculus.errors import ModelError
+from homunculus.files import write_tensors
+from homunculus.files.reading import load_weights
 from homunculus.scene import Scene
 
 LEVELS = 4
@@ -113,11 +115,12 @@ class LearnedSplit(nn.Module):
         return 1 - resolved / masses[0].sum()
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes the weights as safetensors."""
-        save_file(self.state_dict(), path)
+        """Writes the weights as safetensors. Raises WriteError."""
+        write_tensors(path, self.state_dict())
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> LearnedSplit:
+        """Weights that `save` wrote. Raises ModelError for a file that cannot be read, or holds others."""
         learned = cls()
-        learned.load_state_dict(load_file(path))
+        load_weights(learned, path, error=ModelError, remedy="give a file that LearnedSplit.save wrote")
         return learned

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,6 +18,7 @@ from homunculus.bench.pictures import smooth_noise
 from homunculus.bench.timing import Timing, time_all_ms
 from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.files import check_writable, write_json
 from homunculus.scene import Scene
 from homunculus.threads import one_thread
 
@@ -44,6 +44,8 @@ def run(*, repeats: int = 15, out: Path | None = None) -> list[AllocatorRow]:
     """Times 273 tokens on a 1024 x 1024 picture of smooth noise with a 64 x 64 relevance map of two peaks, on one thread,
     prints a table, and writes allocators.json to `out`.
     """
+    if out is not None:
+        check_writable(out)
     image, relevance = smooth_noise(SIZE_PX), two_peaks(MAP_CELLS)
 
     def new_scene() -> Scene:
@@ -76,9 +78,8 @@ def run(*, repeats: int = 15, out: Path | None = None) -> list[AllocatorRow]:
     console.print(table)
     console.print(f"{facts['processor']}, one thread; torch {torch.__version__}; commit {facts['commit']}", style="dim")
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         path = out / "allocators.json"
-        path.write_text(json.dumps({"machine": facts, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
+        write_json(path, {"machine": facts, "rows": [asdict(row) for row in rows]})
         console.print(str(path))
     return rows
 

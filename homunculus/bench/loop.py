@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from homunculus.bench.timing import synchronise
 from homunculus.bridge.open import Backend
 from homunculus.encoder import FoveatedViT
 from homunculus.errors import ModelError
+from homunculus.files import check_writable, write_json
 from homunculus.loop import Homunculus
 from homunculus.query import Query
 
@@ -61,6 +61,8 @@ def run(
     model: a folder or hub name with a text space; by default a ViT-B/16 as CLIP has it, with random weights, which costs what trained
     ones do. The loop starts from the image on the host; the full grid from its patches, cut and normalised before.
     """
+    if out is not None:
+        check_writable(out)
     encoder = random_vit_b16() if model is None else FoveatedViT.from_pretrained(model)
     image = smooth_noise(size)
     query = Query(WORDS, embedding=torch.nn.functional.normalize(torch.ones(joint_width(encoder)), dim=0))
@@ -98,16 +100,13 @@ def run(
     facts = machine.describe()
     show(times, encoder, backend_name, renderer, facts)
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         path = out / "loop.json"
         record = {
             **asdict(times),
             "times_faster": round(times.times_faster, 2),
             "model": str(model or "ViT-B/16, random"),
         }
-        path.write_text(
-            json.dumps({"machine": facts, "backend": backend_name, "renderer": renderer, **record}, indent=2) + "\n"
-        )
+        write_json(path, {"machine": facts, "backend": backend_name, "renderer": renderer, **record})
         Console().print(str(path))
     return times
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from homunculus.bench.rows import WHOLE, Row
@@ -15,8 +14,9 @@ INK = {"ours": "#0072B2", "torch": "#D55E00", "library": "#009E73"}  # Okabe and
 MARKERS = "osD^vP*Xph<>d8"
 
 
-def write(rows: Sequence[Row], rooflines: dict[str, float], folder: Path) -> list[Path]:
-    """time_by_size.png and time_by_error.png of image to patches, for the batch and place that the first row has.
+def draw(rows: Sequence[Row], rooflines: dict[str, float]) -> dict[str, Any]:
+    """Figures, by the name of their file: time_by_size.png and time_by_error.png of image to patches,
+    for the batch and place that the first row has.
 
     rooflines: measured copy bandwidth in GB/s by place.
     """
@@ -26,16 +26,16 @@ def write(rows: Sequence[Row], rooflines: dict[str, float], folder: Path) -> lis
     first = rows[0]
     chosen = [row for row in rows if (row.batch, row.place) == (first.batch, first.place) and WHOLE in row.timings]
     if not chosen:
-        return []
+        return {}
     bandwidth = rooflines[first.place]
     names = list(dict.fromkeys(row.method for row in chosen))
     marks = {name: MARKERS[index % len(MARKERS)] for index, name in enumerate(names)}
     size_px = max(row.size_px for row in chosen if row.default)
-    paths = []
-    for name, draw in (("time_by_size", _by_size), ("time_by_error", _by_error)):
+    figures: dict[str, Any] = {}
+    for name, fill in (("time_by_size", _by_size), ("time_by_error", _by_error)):
         figure = Figure(figsize=(9.6, 5.6), layout="constrained")
         axes = figure.subplots()
-        draw(axes, chosen, marks, bandwidth, size_px)
+        fill(axes, chosen, marks, bandwidth, size_px)
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(10, (1, 2, 5)))
         axes.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
@@ -44,9 +44,8 @@ def write(rows: Sequence[Row], rooflines: dict[str, float], folder: Path) -> lis
         axes.grid(True, which="major", color="#dddddd", linewidth=0.6)
         axes.spines[["top", "right"]].set_visible(False)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper", frameon=False, fontsize=9)
-        paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1], dpi=150)
-    return paths
+        figures[f"{name}.png"] = figure
+    return figures
 
 
 def least_ms(pixels: int, bandwidth_gb_per_s: float) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -87,7 +88,8 @@ def measure(
                     for name, found in _turn(subject, method, effort, slow):
                         own.setdefault(name, []).extend(found)
                     if turn == 0:
-                        row.rmse_255 = subject.error(method)
+                        error_255 = subject.error(method)
+                        row.rmse_255 = error_255 if math.isfinite(error_255) else None
                 except Exception as error:  # of any library; the other rows, and what this one has, are kept
                     row.reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
             tick()

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict
 from functools import partial
@@ -22,6 +21,7 @@ from homunculus.bench.subject import Setting
 from homunculus.bench.tables import markdown, remarks, table
 from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.law import Quality
+from homunculus.files import check_writable, replaced_together
 
 QUICK_SIZES_PX, SIZES_PX, ALL_SIZES_PX = (1024,), (1024, 2048, 4096), (1024, 2048, 4096, 8192, 16384)
 ALL_BATCHES = (1, 8, 64)
@@ -43,7 +43,8 @@ def run(
 ) -> list[Row]:
     """Measures every method in every setting, prints tables and verdicts, and writes bench.json and two plots to `out`.
 
-    compiled: with the peer that torch.compile takes half a minute to build. Raises HomunculusError for a size or batch that cannot be.
+    compiled: with the peer that torch.compile takes half a minute to build. Raises HomunculusError for a size or
+    batch that cannot be, WriteError for a folder that cannot be written, before the work.
     """
     for size_px in sizes_px:
         if size_px < STEP_PX or size_px % STEP_PX:
@@ -52,6 +53,8 @@ def run(
             )
     if min(batches) < 1:
         raise HomunculusError(f"batch is {min(batches)}; it must be at least 1")
+    if out is not None:
+        check_writable(out)
     effort = effort or Effort()
     console = Console()
     if console.width < WIDTH:
@@ -83,14 +86,13 @@ def run(
         rows += found
         _show(console, setting, found, effort.fixations)
         if out is not None:  # after every setting, so that a long run that is stopped leaves what it has
-            _write(out, facts, rooflines, rows, effort.fixations)
+            _write(out, facts, rooflines, rows, effort.fixations, {})
     console.print(_sub(facts, rooflines), style="dim", soft_wrap=True)
     if out is not None:
-        console.print(f"{out / 'bench.json'}\n{out / 'bench.md'}")
-        if plots.HAS_MATPLOTLIB:
-            for path in plots.write(rows, rooflines, out):
-                console.print(str(path))
-        else:
+        drawn = plots.draw(rows, rooflines) if plots.HAS_MATPLOTLIB else {}
+        for path in _write(out, facts, rooflines, rows, effort.fixations, drawn):
+            console.print(str(path))
+        if not plots.HAS_MATPLOTLIB:
             console.print(plots.WITHOUT)
     return rows
 
@@ -124,15 +126,26 @@ def _show(console: Console, setting: Setting, rows: Sequence[Row], fixations: in
     console.print()
 
 
-def _write(out: Path, facts: dict[str, Any], rooflines: dict[str, float], rows: Sequence[Row], fixations: int) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    report = {"machine": facts, "copy_gb_per_s": rooflines, "rows": [asdict(row) for row in rows]}
-    (out / "bench.json").write_text(json.dumps(report, indent=2) + "\n")
+def _write(
+    out: Path,
+    facts: dict[str, Any],
+    rooflines: dict[str, float],
+    rows: Sequence[Row],
+    fixations: int,
+    figures: Mapping[str, Any],
+) -> list[Path]:
+    names = ["bench.json", "bench.md", *figures]
+    report = {"machine": facts, "copy_gb_per_s": rooflines, "rows": [asdict(row) for row in rows], "files": names}
     by_setting: dict[Setting, list[Row]] = {}
     for row in rows:
         by_setting.setdefault(row.setting, []).append(row)
     sections = [markdown(setting, own, fixations) for setting, own in by_setting.items()]
-    (out / "bench.md").write_text("\n".join([f"<sub>{_sub(facts, rooflines)}</sub>\n", *sections]))
+    with replaced_together(out, names[0]) as staging:
+        staging.json(names[0], report)
+        staging.text(names[1], "\n".join([f"<sub>{_sub(facts, rooflines)}</sub>\n", *sections]))
+        for name, figure in figures.items():
+            staging.figure(name, figure, dpi=150)
+    return [out / name for name in names]
 
 
 def _sub(facts: dict[str, Any], rooflines: dict[str, float]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -18,6 +17,7 @@ from homunculus.bench.pictures import smooth_noise
 from homunculus.bench.timing import Timing, time_all_ms
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.law import Quality
+from homunculus.files import check_writable, write_json
 from homunculus.viewer import headless
 from homunculus.viewer.session import Session
 from homunculus.viewer.source import Array, Source
@@ -43,6 +43,8 @@ class ViewRow:
 def run(*, quality: Quality = "fast", repeats: int = 15, out: Path | None = None) -> list[ViewRow]:
     """Times every view of a 1920 x 1080 picture of smooth noise, 273 tokens, a new fixation each frame and words on the picture;
     prints a table, and writes view.json to `out`."""
+    if out is not None:
+        check_writable(out)
     with headless.open_gl() as unit:
         renderer = unit.renderer
         rows = unit.context.thread.call(_rows, unit, quality, repeats)
@@ -63,9 +65,8 @@ def run(*, quality: Quality = "fast", repeats: int = 15, out: Path | None = None
     console.print(table)
     console.print(f"{renderer}; {facts['processor']}, {facts['cores']} cores; commit {facts['commit']}", style="dim")
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
         path = out / "view.json"
-        path.write_text(json.dumps({"machine": facts, "rows": [asdict(row) for row in rows]}, indent=2) + "\n")
+        write_json(path, {"machine": facts, "rows": [asdict(row) for row in rows]})
         console.print(str(path))
     return rows
 

@@ -42,9 +42,12 @@ def compare(
         from rich.console import Console
         from rich.progress import track
 
+        from homunculus.files import check_writable
         from homunculus.loop.compare import compare as compare_all
         from homunculus.maps import read_relevance
         from homunculus.report.tables import blind_spots_table, metrics_table
+
+    check_writable(out)
 
     def progress(names: Iterable[str]) -> Iterable[str]:
         return track(list(names), description="comparing", console=console, transient=True)

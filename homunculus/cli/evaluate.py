@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -66,6 +65,8 @@ def _command(name: str) -> Callable[..., None]:
         console = stderr_console()
         with console.status("opening the library"):
             from homunculus.evaluation.datasets import SOURCES, read_results
+            from homunculus.files import check_writable
+        check_writable(out)
         with console.status(f"reading {data}"):
             whole = SOURCES[name].load(data, split)
             asked = whole.first(limit)
@@ -138,19 +139,19 @@ def _judge(
     *,
     submit: bool = False,
 ) -> list[Path]:
-    from homunculus.evaluation.datasets import write_results
+    from homunculus.evaluation.datasets import submission
     from homunculus.evaluation.judge import judge
-    from homunculus.report.files import replaced_together
+    from homunculus.files import replaced_together
 
     files = []
     verdict = judge(dataset, answers, seed=seed) if dataset.answered or not submit else None
-    with replaced_together(out) as folder:
+    with replaced_together(out, RESULT) as staging:
         if submit:
-            write_results(folder / SUBMISSION, dataset, answers)
+            staging.json(SUBMISSION, submission(dataset, answers), indent=None, ascii=False)
             files.append(out / SUBMISSION)
         if verdict is not None:
-            text = json.dumps({**about, "seen": dict(seen), **verdict.as_dict()}, indent=2, allow_nan=False)
-            (folder / RESULT).write_text(text + "\n", "utf-8")
+            # Of the two, only this one goes without being replaced: a submission may be what is judged.
+            staging.json(RESULT, {**about, "seen": dict(seen), **verdict.as_dict(), "files": [RESULT]})
             files.append(out / RESULT)
     _tell(dataset, verdict, seen, about)
     return files

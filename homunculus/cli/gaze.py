@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
@@ -71,9 +70,10 @@ def gaze(
 
         from homunculus.evaluation.gaze import aird, at_center, at_random, by_query, cocosearch18, compare, mit1003
         from homunculus.evaluation.gaze import plot as plots
+        from homunculus.files import check_writable, replaced_together
         from homunculus.loop import Homunculus
         from homunculus.relevance import Head
-        from homunculus.report.files import replaced_together
+    check_writable(out)
     loaders = {Dataset.cocosearch18: cocosearch18.load, Dataset.aird: aird.load, Dataset.mit1003: mit1003.load}
     with console.status(f"reading {data}"):
         read = loaders[dataset](data).only(
@@ -107,11 +107,12 @@ def gaze(
         "budget": budget,
         "allocator": allocator,
     }
-    record = found.as_dict() | {"request": chosen, "unit": told}
-    with replaced_together(out) as folder:
-        (folder / "gaze.json").write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", "utf-8")
+    names = ["gaze.json", *(["gaze.png"] if plots.HAS_MATPLOTLIB else [])]
+    record = found.as_dict() | {"request": chosen, "unit": told, "files": names}
+    with replaced_together(out, names[0]) as staging:
+        staging.json(names[0], record)
         if plots.HAS_MATPLOTLIB:
-            plots.draw(found, folder / "gaze.png")
+            staging.figure(names[1], plots.draw(found), dpi=150)
     shown = Console()
     shown.print(found.table())
     for remark in found.remarks:

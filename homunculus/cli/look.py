@@ -77,8 +77,10 @@ def look(
     with console.status("opening the library"):
         from rich.console import Console
 
+        from homunculus.files import check_writable
         from homunculus.loop.look import look as look_once
         from homunculus.maps import read_relevance
+    check_writable(out)
     if searching:
         shared |= {"allocator": allocator or "foveated_pyramid", "patch_size": patch_size, "merge": not one_by_one}
         seen = _search(

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from homunculus.files import replaced_together
+
 CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
 HEIGHTS_PX = tuple(range(10, 17))
 CELL_PX = 30, 26  # height, width
@@ -99,8 +101,9 @@ def draw(fonts: list[Path], out: Path) -> None:
                     "advances_px": [round(font.getlength(character), 2) for character in CHARACTERS],
                 }
             )
-    Image.fromarray(np.concatenate(rows)).save(out / SHEET, optimize=True)
-    (out / INDEX).write_text("[\n" + ",\n".join(json.dumps(entry) for entry in index) + "\n]\n", "utf-8")
+    with replaced_together(out) as staging:
+        staging.picture(SHEET, Image.fromarray(np.concatenate(rows)), optimize=True)
+        staging.text(INDEX, "[\n" + ",\n".join(json.dumps(entry) for entry in index) + "\n]\n")
 
 
 def _font(path: Path, height_px: int) -> ImageFont.FreeTypeFont:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from homunculus.errors import DataError
+from homunculus.files import append
+from homunculus.files.fields import value
+from homunculus.files.reading import parsed, read_bytes, shown
 
 
 class Journal:
@@ -22,32 +26,29 @@ class Journal:
         self.path, self.task = path, dict(task)
         self.entries: dict[int | str, dict[str, Any]] = {}
         self._whole = 0
-        if path.is_file():
+        if os.path.isfile(path) and os.path.getsize(path):
             self._read()
 
     def append(self, entry: Mapping[str, Any]) -> None:
-        """Adds an entry; it is in the file when this returns."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        """Adds an entry; it is on the disk when this returns. Raises WriteError."""
         lines = [{"task": self.task}, entry] if self._whole == 0 else [entry]
         text = "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines).encode()
-        with self.path.open("r+b" if self.path.exists() else "xb") as file:
-            file.truncate(self._whole)
-            file.seek(self._whole)
-            file.write(text)
+        append(self.path, text, self._whole)
         self._whole += len(text)
         self.entries[entry["id"]] = dict(entry)
 
     def _read(self) -> None:
-        whole = self.path.read_bytes().rpartition(b"\n")[0]
+        whole = read_bytes(self.path).rpartition(b"\n")[0]
         lines: list[tuple[int | str, dict[str, Any]]] = []
-        for number, line in enumerate(whole.splitlines(), 1):
+        for number, line in enumerate(whole.split(b"\n") if whole else [], 1):
+            where = f"{self.path}, line {number}"
             try:
-                found = json.loads(line)
-                lines.append((found["id"], found) if lines else (0, found["task"] | {}))
-            except (ValueError, KeyError, TypeError) as error:
+                found = parsed(line, "it")
+                lines.append((_id(found), found) if lines else (0, value(found, "task", dict, "it")))
+            except DataError as error:
                 raise DataError(
-                    f"{self.path}, line {number} is no result of an earlier run ({error!r}); delete the file to start again"
-                ) from None
+                    f"{where} is no result of an earlier run ({error}); delete the file to start again"
+                ) from error
         if lines:
             self._whole = len(whole) + 1
             self._check(lines[0][1])
@@ -55,7 +56,7 @@ class Journal:
 
     def _check(self, before: Mapping[str, Any]) -> None:
         changed = [
-            f"{name} was {before.get(name)!r} and is {self.task.get(name)!r}"
+            f"{name} was {shown(before.get(name))} and is {shown(self.task.get(name))}"
             for name in {**before, **self.task}
             if before.get(name) != self.task.get(name)
         ]
@@ -63,3 +64,9 @@ class Journal:
             raise DataError(
                 f"{self.path} is of another run: {'; '.join(changed)}; give another folder, or delete it to start again"
             )
+
+
+def _id(entry: Any) -> int | str:
+    if isinstance(entry, dict) and isinstance(entry.get("id"), str):
+        return value(entry, "id", str, "it")
+    return value(entry, "id", int, "it")

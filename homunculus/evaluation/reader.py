@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -11,19 +12,21 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from homunculus.encoder import FoveatedViT
 from homunculus.encoder.small import SmallConfig, SmallViT, focus
 from homunculus.errors import ModelError
 from homunculus.evaluation.needle import COLORS, DIGITS, MARKS, SHAPES
+from homunculus.files import write_tensors
+from homunculus.files.fields import finite
+from homunculus.files.reading import fill, parsed, read_tensors, refusing, shown
 
 CELLS = SmallConfig.cells
 KIND = "homunculus.needle"
 SHIPPED = "needle.safetensors"
 READ_HEADS = 4
+REMEDY = "train again or copy the file whole"
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,14 +94,13 @@ class Reader(nn.Module):
         return Reading(self.read_digit(pooled).log_softmax(-1), attention)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes a .safetensors file of half precision that `load` reads, with sizes and notes."""
+        """Writes a .safetensors file of half precision that `load` reads, with sizes and notes. Raises WriteError."""
         about = {
             "kind": KIND,
             "config": json.dumps(self.vit.config.as_dict()),
             "notes": json.dumps(dict(self.notes)),
         }
-        tensors = {name: value.detach().cpu().half().contiguous() for name, value in self.state_dict().items()}
-        save_file(tensors, path, about)
+        write_tensors(path, {name: value.half() for name, value in self.state_dict().items()}, about)
 
     @classmethod
     def load(cls, path: str | PathLike[str] | None = None) -> Self:
@@ -109,22 +111,40 @@ class Reader(nn.Module):
         if path is None:
             with as_file(files("homunculus.evaluation") / "data" / SHIPPED) as shipped:
                 return cls.load(shipped)
-        if not Path(path).is_file():
+        path = Path(path)
+        if not os.path.isfile(path):
             raise ModelError(f"{path} is not a file; give the .safetensors file that `homunculus train needle` wrote")
-        try:
-            with safe_open(path, "pt") as file:
-                about = file.metadata() or {}
-                tensors = {name: file.get_tensor(name).float() for name in file.keys()}  # noqa: SIM118
-            if about.get("kind") != KIND:
-                raise ModelError(
-                    f"{path} holds {about.get('kind', 'no reader')}; expected {KIND}, as Reader.save writes it"
-                )
-            sizes = json.loads(about["config"])
-            reader = cls(SmallConfig(**{**sizes, "stem": tuple(sizes["stem"])}))
-            reader.load_state_dict(tensors)
-            reader.notes = json.loads(about["notes"])
-        except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, json.JSONDecodeError) as error:
+        tensors, about = read_tensors(path, error=ModelError, remedy=REMEDY)
+        if about.get("kind") != KIND:
             raise ModelError(
-                f"{path} cannot be read as a reader: {error}; train again or copy the file whole"
-            ) from error
+                f"{path} holds {shown(about.get('kind', 'no reader'))}; expected {KIND}, as Reader.save writes it"
+            )
+        sizes, notes = (
+            parsed(about.get(name, ""), f"{path}: {name}", error=ModelError, remedy=REMEDY)
+            for name in ("config", "notes")
+        )
+        with refusing(f"{path} cannot be read as a reader", ModelError, REMEDY):
+            config = _config(sizes, sum(tensor.numel() for tensor in tensors.values()))
+            reader = cls(config)
+            if not isinstance(notes, dict):
+                raise ModelError(f"{path}: notes are {shown(notes)}; {REMEDY}")
+            reader.notes = notes
+        fill(reader, {name: tensor.float() for name, tensor in tensors.items()}, path, error=ModelError, remedy=REMEDY)
         return reader.eval()
+
+
+def _config(sizes: Any, held: int) -> SmallConfig:
+    """What was saved, if each size is of its kind and none is more than the file holds values."""
+    expected = SmallConfig().as_dict()
+    if not isinstance(sizes, dict) or set(sizes) != set(expected):
+        raise ValueError(f"its sizes are {shown(sizes)}; expected {', '.join(expected)}")
+    for name, like in expected.items():
+        given = sizes[name] if isinstance(like, tuple) else [sizes[name]]
+        whole = not isinstance(like, float)
+        sound = isinstance(given, list) and len(given) == (len(like) if isinstance(like, tuple) else 1)
+        if not sound or not all(
+            finite(size) and 1 <= size <= (held if whole else 1e9) and (not whole or isinstance(size, int))
+            for size in given
+        ):
+            raise ValueError(f"{name} is {shown(sizes[name])}")
+    return SmallConfig(**{**sizes, "stem": tuple(sizes["stem"])})

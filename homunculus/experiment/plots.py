@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from homunculus.experiment.page import PARTS
@@ -22,26 +21,25 @@ CURVES = {
 }
 
 
-def write(entries: Sequence[Entry], costs: dict[str, Any], size_px: int, folder: Path) -> list[Path]:
-    """rows.png, budgets.png and cost.png."""
+def draw(entries: Sequence[Entry], costs: dict[str, Any], size_px: int) -> dict[str, Any]:
+    """Figures, by the name of their file: rows.png, budgets.png and cost.png."""
     from matplotlib.figure import Figure
 
     some = [entry for entry in entries if entry.size_px == size_px]
     main = [entry for entry in some if entry.group in ("reference", "rival", "ours")]
-    paths = []
+    figures: dict[str, Any] = {}
     drawn: tuple[tuple[str, tuple[float, float], Callable[[Any], None]], ...] = (
         ("rows", (9.6, 0.27 * len(main) + 1.2), lambda axes: _rows(axes, main)),
         ("budgets", (8.4, 5.0), lambda axes: _budgets(axes, some)),
         ("cost", (8.4, 5.4), lambda axes: _cost(axes, main, costs)),
     )
-    for name, size, draw in drawn:
+    for name, size, fill in drawn:
         figure: Any = Figure(figsize=size, dpi=140, layout="constrained")
         axes = figure.subplots()
-        draw(axes)
+        fill(axes)
         axes.spines[["top", "right"]].set_visible(False)
-        paths.append(folder / f"{name}.png")
-        figure.savefig(paths[-1])
-    return paths
+        figures[f"{name}.png"] = figure
+    return figures
 
 
 def _rows(axes: Any, entries: Sequence[Entry]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from homunculus.experiment.page import PARTS
 from homunculus.experiment.rows import BUDGET, PRIMARY, rows
 from homunculus.experiment.table import Entry, Lines, entries
 from homunculus.experiment.verdicts import Verdict, better, verdicts
+from homunculus.files import replaced_together
 
 GROUPS = {
     "reference": "References",
@@ -38,7 +38,7 @@ HEADINGS = (
 
 def write(out: Path, lines: Lines, costs: dict[str, Any]) -> list[Path]:
     """results.json, README.md, and rows.png, budgets.png and cost.png where matplotlib is. Everything but the costs is the same
-    however often the run was stopped.
+    however often the run was stopped. Raises WriteError; the files of an earlier run are then still there.
     """
     size_px = lines[0]["size_px"]
     found = entries(lines, rows())
@@ -48,11 +48,14 @@ def write(out: Path, lines: Lines, costs: dict[str, Any]) -> list[Path]:
         "verdicts": [{"claim": one.claim, "yes": one.yes, "of": one.of, **vars(one.share)} for one in claims],
         "reasons": {line["row"]: line["reason"] for line in lines if "reason" in line},
     }
-    paths = [out / "results.json", out / "README.md"]
-    paths[0].write_text(json.dumps(results, indent=1) + "\n", "utf-8")
-    pictures = plots.write(found, costs["rows"], size_px, out) if HAS_MATPLOTLIB else []
-    paths[1].write_text(page(lines, found, claims, costs, size_px, bool(pictures)), "utf-8")
-    return paths + pictures
+    drawn = plots.draw(found, costs["rows"], size_px) if HAS_MATPLOTLIB else {}
+    names = ["results.json", "README.md", *drawn]
+    with replaced_together(out, names[0]) as staging:
+        staging.json(names[0], {**results, "files": names}, indent=1)
+        staging.text(names[1], page(lines, found, claims, costs, size_px, bool(drawn)))
+        for name, figure in drawn.items():
+            staging.figure(name, figure)
+    return [out / name for name in names]
 
 
 def page(

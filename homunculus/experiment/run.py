@@ -24,6 +24,7 @@ from homunculus.experiment.memory import peak_mib
 from homunculus.experiment.page import Seen
 from homunculus.experiment.rows import rows
 from homunculus.experiment.work import PRESETS, Preset, works
+from homunculus.files import check_writable, write_json
 from homunculus.metrics import measure
 
 COSTS, JOURNAL = "costs.json", "journal.jsonl"
@@ -45,7 +46,8 @@ def run(
 
     pages: fewer of the main size than the preset's, and none of the others. jobs: processes that share the pages; 0 for this one alone.
     However many, torch computes each answer with one thread, so that all give the same. A row that cannot be had here, for want of a
-    library, gives its reason. Raises DataError for a folder that holds another experiment.
+    library, gives its reason. Raises DataError for a folder that holds another experiment, WriteError for
+    one that cannot be written, before the work.
     """
     track = track or (lambda items, _: items)
     chosen = PRESETS[preset]
@@ -56,6 +58,7 @@ def run(
         "reader": digest(reader),
     }
     journal = Journal(out / JOURNAL, task)
+    check_writable(out)
     todo = [part for work in works(chosen) for part in work.without(journal.entries).parts()]
     with asking(reader, backend, jobs) as ask:
         for lines in track(Sized(ask(todo), len(todo)), "pages"):
@@ -95,9 +98,7 @@ def _costs(out: Path, unit: TextureUnit, reader: Reader, preset: Preset, track: 
             **{name: round(metrics[name], 4) for name in ("coverage", "resolution_coverage") if name in metrics},
         }
     written = {"machine": describe() | {"renderer": unit.renderer}, "rows": found}
-    partial = out / f".{COSTS}"
-    partial.write_text(json.dumps(written, indent=1) + "\n", "utf-8")
-    partial.replace(path)
+    write_json(path, written, indent=1)
     return written
 
 

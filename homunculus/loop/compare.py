@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
@@ -26,12 +25,12 @@ from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import TextureUnit
 from homunculus.bridge.versions import version_of
+from homunculus.files import replaced_together
 from homunculus.image import Array, read_image
 from homunculus.layouts.frame import whole
 from homunculus.loop.look import Points, pairs, picture_of
 from homunculus.metrics import PlanMetrics, measure
 from homunculus.report.contact_sheet import Panel, contact_sheet
-from homunculus.report.files import replaced_together
 from homunculus.scene import Scene
 
 FILES = ("compare.png", "compare.json")
@@ -68,21 +67,25 @@ class Comparison:
     sheet: Image.Image = field(repr=False)
 
     def save(self, out_dir: str | os.PathLike[str], *, each: bool = False) -> list[Path]:
-        """Writes compare.png and compare.json, and, if `each`, a NAME.jpg of every allocator: all or none. Raises OSError."""
+        """Writes compare.png and compare.json, and, if `each`, a NAME.jpg of every allocator: all or none.
+
+        A NAME.jpg that an earlier comparison left there and this one has not goes. Raises WriteError.
+        """
         details = {
             "request": dict(self.request),
             "places_px": {name: list(point) for name, point in self.places.items()},
             "allocators": [entry.as_dict() for entry in self.entries],
             "versions": {name: version_of(name) for name in ("homunculus", "torch", "numpy", "moderngl")},
         }
-        with replaced_together(Path(out_dir)) as folder:
-            self.sheet.save(folder / FILES[0], compress_level=6)
-            (folder / FILES[1]).write_text(json.dumps(details, indent=2, allow_nan=False) + "\n", "utf-8")
-            pairs_of = {f"{e.name}.jpg": e.panel.pair for e in self.entries if each and e.panel is not None}
+        pairs_of = {f"{e.name}.jpg": e.panel.pair for e in self.entries if each and e.panel is not None}
+        names = [*FILES, *pairs_of]
+        with replaced_together(out_dir, FILES[1]) as staging:
+            staging.picture(FILES[0], self.sheet, compress_level=6)
+            staging.json(FILES[1], {**details, "files": names})
             for name, picture in pairs_of.items():
                 picture.thumbnail((JPEG_WIDEST_PX, JPEG_WIDEST_PX), Image.Resampling.LANCZOS)
-                picture.save(folder / name, quality=JPEG_QUALITY)
-        return [Path(out_dir) / name for name in (*FILES, *pairs_of)]
+                staging.picture(name, picture, quality=JPEG_QUALITY)
+        return [Path(out_dir) / name for name in names]
 
 
 def compare(

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Final
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from homunculus.errors import ModelError
+from homunculus.files import Staging, replaced
+from homunculus.files.fields import finite, value
+from homunculus.files.reading import fill, parsed, read_tensors, refusing, shown
 from homunculus.relevance.evidence import SOURCE_STEPS, Evidence
 from homunculus.relevance.sought import Silent, Sought
 
@@ -74,7 +75,12 @@ class Head(nn.Module):
         return self.last(x)[:, 0]  # type: ignore[no-any-return]
 
     def save(self, path: str | os.PathLike[str], notes: Mapping[str, Any] | None = None) -> None:
-        """Writes a .safetensors file that `load` reads. notes: what it was trained on and how, in JSON types."""
+        """Writes a .safetensors file that `load` reads. notes: what it was trained on and how, in JSON types. Raises WriteError."""
+        with replaced(path) as (staging, name):
+            self.stage(staging, name, notes)
+
+    def stage(self, staging: Staging, name: str, notes: Mapping[str, Any] | None = None) -> None:
+        """As `save`, one file of several."""
         made = json.dumps({"width": self.width, "embedding": self.embedding})
         about = {
             "kind": KIND,
@@ -82,28 +88,30 @@ class Head(nn.Module):
             "weights": json.dumps({name: float(weight) for name, weight in self.weights.items()}),
             "notes": json.dumps(dict(self.notes if notes is None else notes)),
         }
-        save_file({name: value.detach().cpu().contiguous() for name, value in self.state_dict().items()}, path, about)
+        staging.tensors(name, self.state_dict(), about)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Head:
         """A head as it was saved, on the CPU. Raises ModelError for a file that is missing, or not a head."""
-        path = Path(path)
-        if not path.is_file():
-            raise ModelError(f"{path} is not a file; give the .safetensors file that Head.save wrote")
-        try:
-            with safe_open(path, "pt") as file:
-                about = file.metadata() or {}
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-            if about.get("kind") != KIND:
-                raise ModelError(
-                    f"{path} holds {about.get('kind', 'no head')}; expected {KIND}, as Head.save writes it"
-                )
-            head = cls(**json.loads(about["made"]))
-            head.load_state_dict(tensors)
-            head.weights = json.loads(about.get("weights", "{}"))
-            head.notes = json.loads(about.get("notes", "{}"))
-        except (SafetensorError, OSError, RuntimeError, KeyError, TypeError, json.JSONDecodeError) as error:
-            raise ModelError(f"{path} cannot be read as a head: {error}; give a file that Head.save wrote") from error
+        path, remedy = Path(path), "give a file that Head.save wrote"
+        tensors, about = read_tensors(path, error=ModelError, remedy=remedy)
+        if about.get("kind") != KIND:
+            raise ModelError(
+                f"{path} holds {shown(about.get('kind', 'no head'))}; expected {KIND}, as Head.save writes it"
+            )
+        made, weights, notes = (
+            parsed(about.get(name, "{}"), f"{path}: {name}", error=ModelError, remedy=remedy)
+            for name in ("made", "weights", "notes")
+        )
+        with refusing(f"{path} cannot be read as a head", ModelError, remedy):
+            width, embedding = (value(made, name, int, "made") for name in ("width", "embedding"))
+            if max(width, embedding) > sum(tensor.numel() for tensor in tensors.values()):
+                raise ModelError(f"{path}: width is {width} and embedding {embedding}, more than it holds; {remedy}")
+            head = cls(width, embedding)
+            if not isinstance(weights, dict) or not isinstance(notes, dict) or not all(map(finite, weights.values())):
+                raise ModelError(f"{path}: weights or notes are no numbers by name; {remedy}")
+            head.weights, head.notes = weights, notes
+        fill(head, tensors, path, error=ModelError, remedy=remedy)
         return head
 
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from homunculus.errors import DataError
+from homunculus.files import write_tensors
+from homunculus.files.fields import finite
+from homunculus.files.reading import fill, parsed, read_tensors, shown
 
 FILE = "checkpoint.safetensors"
+DIGITS = 18
 
 
 @dataclass
@@ -34,17 +36,17 @@ def save(
     progress: Progress,
     task: Mapping[str, Any],
 ) -> None:
-    """Replaces the checkpoint in one move, so that a kill leaves the old one or the new one. task: what must be the same to go on."""
+    """Replaces the checkpoint in one move, so that a kill leaves the old one or the new one. task: what must be the same to go on.
+
+    Raises WriteError.
+    """
     tensors = {f"module.{name}": value for name, value in module.state_dict().items()}
     for name, parameter in module.named_parameters():
         for optimizer in optimizers:
             for key, value in optimizer.state.get(parameter, {}).items():
                 tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(value)
     metadata = {"step": str(progress.step), "losses": json.dumps(progress.losses), "task": json.dumps(dict(task))}
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{FILE}"
-    save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, partial, metadata)
-    os.replace(partial, folder / FILE)
+    write_tensors(folder / FILE, tensors, metadata)
 
 
 def load(
@@ -55,32 +57,39 @@ def load(
     Raises DataError for a checkpoint that cannot be read, or of another task.
     """
     path = folder / FILE
-    if not path.is_file():
+    if not os.path.isfile(path):
         return Progress()
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors: dict[str, Tensor] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        before = json.loads(metadata["task"])
-        progress = Progress(int(metadata["step"]), json.loads(metadata["losses"]))
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise DataError(f"{path} cannot be read: {error}; delete it to start again") from error
+    remedy = "delete it to start again"
+    tensors, metadata = read_tensors(path, remedy=remedy)
+    before, losses = (parsed(metadata.get(name, ""), f"{path}: {name}", remedy=remedy) for name in ("task", "losses"))
+    steps = metadata.get("step", "")
+    sound = isinstance(before, dict) and isinstance(losses, list) and all(map(finite, losses))
+    if not sound or not steps.isdecimal() or len(steps) > DIGITS:
+        raise DataError(f"{path} holds no step, losses and task, as a training writes them; {remedy}")
+    progress = Progress(int(steps), losses)
     task = json.loads(json.dumps(dict(task)))  # as it was written: lists for tuples
     changed = [
-        f"{name} was {before.get(name)!r} and is {value!r}" for name, value in task.items() if before.get(name) != value
+        f"{name} was {shown(before.get(name))} and is {shown(value)}"
+        for name, value in task.items()
+        if before.get(name) != value
     ]
     if changed:
         raise DataError(
             f"{path} is of another training: {'; '.join(changed)}; give another folder, or delete it to start again"
         )
-    module.load_state_dict(
-        {name.removeprefix("module."): value for name, value in tensors.items() if name.startswith("module.")}
-    )
+    weights = {name.removeprefix("module."): value for name, value in tensors.items() if name.startswith("module.")}
     names = {parameter: name for name, parameter in module.named_parameters()}
+    states: list[tuple[torch.optim.Optimizer, nn.Parameter, dict[str, Tensor]]] = []
     for optimizer in optimizers:
         for parameter in (value for group in optimizer.param_groups for value in group["params"]):
             start = f"optimizer.{names[parameter]}."
             state = {key.removeprefix(start): value for key, value in tensors.items() if key.startswith(start)}
-            if state:
-                optimizer.state[parameter] = state
+            wrong = [key for key, value in state.items() if value.ndim and value.shape != parameter.shape]
+            if wrong or not all(bool(value.isfinite().all()) for value in state.values()):
+                raise DataError(f"{path}: {start}{', '.join(wrong)} does not fit; {remedy}")
+            states.append((optimizer, parameter, state))
+    fill(module, weights, path, error=DataError, remedy=remedy)
+    for optimizer, parameter, state in states:
+        if state:
+            optimizer.state[parameter] = state
     return progress

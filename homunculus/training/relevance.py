@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +14,8 @@ from torch import Tensor, nn
 
 from homunculus.bridge.open import Backend
 from homunculus.errors import DataError
+from homunculus.files import check_writable, replaced_together
+from homunculus.files.reading import read_bytes
 from homunculus.fixation import fixate
 from homunculus.image import read_image
 from homunculus.loop import SHARPNESS, Homunculus, Job, Passage, Seen
@@ -78,6 +80,7 @@ def train(
     holdout: float = 0.1,
     model: str | Path | None = None,
     backend: Backend | None = None,
+    trusted: Sequence[Path] = (),
     track: Track | None = None,
 ) -> dict[str, Any]:
     """Fits on the triples of a folder, and writes relevance.safetensors, which `Head.load` reads, and relevance.json to `out`.
@@ -85,8 +88,9 @@ def train(
     The loss is the cross entropy between the softmax of the weighted z-scores and the box. model: whose text tower embeds the
     queries; without one the head knows no words, only pictures. holdout: the share of the pictures that is not learned from;
     on these the report counts how often the first fixation falls into the box, before and after. Stopped anywhere and
-    called again it goes on from its last checkpoint; the same seed gives the same weights. track: wraps what is long.
-    Raises DataError for data, a checkpoint or numbers that do not fit.
+    called again it goes on from its last checkpoint; the same seed gives the same weights. trusted: as
+    `read_triples` takes it. track: wraps what is long.
+    Raises DataError for data, a checkpoint or numbers that do not fit, and WriteError, before the work where `out` cannot be written.
     """
     track = track or (lambda items, _: items)
     if steps < 1 or batch < 1 or not rate > 0 or not 0 <= holdout < 1:
@@ -94,9 +98,10 @@ def train(
             f"steps is {steps}, batch {batch}, rate {rate}, holdout {holdout}; expected at least 1, at least 1, above 0, and 0 "
             "or more but below 1"
         )
-    triples = read_triples(data)
+    triples = read_triples(data, trusted=trusted)
+    check_writable(out)
     task = {
-        "data": hashlib.sha256((data / FILE).read_bytes()).hexdigest(),
+        "data": hashlib.sha256(read_bytes(data / FILE)).hexdigest(),
         "batch": batch,
         "rate": rate,
         "width": width,
@@ -118,6 +123,10 @@ def train(
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
+        if not math.isfinite(loss.item()):
+            raise DataError(
+                f"the loss is {loss.item()} at step {step + 1}; give a rate below {rate:g}, in another folder"
+            )
         progress.step, progress.losses = step + 1, [*progress.losses, round(loss.item(), 6)]
         if progress.step % SAVE_EVERY == 0 or progress.step == steps:
             checkpoint.save(out, learner, [optimizer], progress, task)
@@ -132,8 +141,10 @@ def train(
         "losses": progress.losses,
     }
     learner.head.weights = {name: float(weight.detach()) for name, weight in learner.weights.items()}
-    learner.head.save(out / WEIGHTS_FILE, {name: value for name, value in report.items() if name != "losses"})
-    (out / REPORT_FILE).write_text(json.dumps(report, indent=2) + "\n", "utf-8")
+    with replaced_together(out) as staging:
+        notes = {name: value for name, value in report.items() if name != "losses"}
+        learner.head.stage(staging, WEIGHTS_FILE, notes)
+        staging.json(REPORT_FILE, report)
     return report
 
 

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import json
-import math
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from homunculus.errors import DataError
-from homunculus.image import check_file, read_image
+from homunculus.errors import DataError, QueryError
+from homunculus.files.fence import Fence
+from homunculus.files.fields import numbers, value
+from homunculus.files.reading import check_file, read_json_lines, refusing, shown_path
+from homunculus.image import read_image
 from homunculus.query import Query
 
 FILE = "triples.jsonl"
 KEYS = ("image", "query", "box", "example")
+EXPECTED = '{"image": "a.png", "query": "red triangle", "box": [left, top, right, bottom]}'
 
 
 @dataclass(frozen=True)
@@ -27,45 +31,47 @@ class Triple:
     box: tuple[float, float, float, float]
 
 
-def read_triples(folder: Path) -> list[Triple]:
+def read_triples(folder: Path, *, trusted: Sequence[Path] = ()) -> list[Triple]:
     """Reads `triples.jsonl` in a folder: one JSON object a line.
 
     image: a picture's path, relative to the folder. query: words. box: [left, top, right, bottom] in pixels. example, in place
-    of the query or beside it: the path of a crop to be found. Raises DataError, naming the line, for anything else.
+    of the query or beside it: the path of a crop to be found. trusted: other folders to which these paths, or links, may lead. Raises
+    DataError, naming the line, for anything else.
     """
-    path = folder / FILE
-    check_file(path)
-    triples = []
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
-        if line.strip():
-            try:
-                triples.append(_triple(folder, json.loads(line)))
-            except (ValueError, KeyError, TypeError) as error:
-                reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-                raise DataError(
-                    f'{path}, line {number}: {reason}; expected {{"image": "a.png", "query": "red triangle", '
-                    f'"box": [left, top, right, bottom]}}'
-                ) from error
+    path, fence = folder / FILE, Fence(folder, trusted)
+    check_file(path, error=DataError)
+    triples = [_triple(fence, entry, where) for where, entry in read_json_lines(fence.check(path))]
     if not triples:
         raise DataError(f"{path} holds no triple; write one JSON object a line")
     return triples
 
 
-def _triple(folder: Path, entry: Any) -> Triple:
+def _triple(fence: Fence, entry: Any, where: str) -> Triple:
     if not isinstance(entry, dict):
-        raise ValueError(f"it holds a {type(entry).__name__}")
+        raise DataError(f"{where}: it holds a {type(entry).__name__}; expected {EXPECTED}")
     unknown = sorted(set(entry) - set(KEYS))
     if unknown:
-        raise ValueError(f"{', '.join(unknown)} is no key")
-    image = folder / entry["image"]
-    if not image.is_file():
-        raise ValueError(f"{entry['image']} is no file in {folder}")
-    box = tuple(float(value) for value in entry["box"])
-    if len(box) != 4 or not all(math.isfinite(value) for value in box):
-        raise ValueError(f"box is {entry['box']}")
-    left, top, right, bottom = box
+        raise DataError(f"{where}: {', '.join(unknown)[:80]} is no key; expected {EXPECTED}")
+    image = _picture(fence, entry, "image", where)
+    left, top, right, bottom = numbers(entry, "box", where, 4)
     if not (0 <= left < right and 0 <= top < bottom):
-        raise ValueError(f"box {list(box)} is empty or outside the picture")
-    crop = entry.get("example")
-    example = None if crop is None else torch.from_numpy(read_image(folder / crop).copy())
-    return Triple(image, Query(str(entry.get("query", "")), example), (left, top, right, bottom))
+        raise DataError(
+            f"{where}: box {[left, top, right, bottom]} is empty or outside the picture; expected {EXPECTED}"
+        )
+    words = value(entry, "query", str, where) if entry.get("query") is not None else ""
+    example = None
+    with refusing(where, remedy=f"expected {EXPECTED}"):
+        if entry.get("example") is not None:
+            example = torch.from_numpy(read_image(_picture(fence, entry, "example", where)).copy())
+    try:
+        return Triple(image, Query(words, example), (left, top, right, bottom))
+    except QueryError as error:
+        raise DataError(f"{where}: {error}; expected {EXPECTED}") from error
+
+
+def _picture(fence: Fence, entry: Any, key: str, where: str) -> Path:
+    name = value(entry, key, str, where)
+    path = fence.check(fence.folder / name, where)
+    if not os.path.isfile(path):
+        raise DataError(f"{where}: {shown_path(name)} is no file in {fence.folder}; expected {EXPECTED}")
+    return path

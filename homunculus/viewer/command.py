@@ -81,6 +81,7 @@ def _view(request: Request, guide: Guide) -> list[Path]:
             raise PlanError(
                 "--video follows a scanpath; give --scanpath gaze.csv with x_px, y_px, onset_ms, duration_ms"
             )
+        shared["tell"] = _tell
         headless.video(request.video, request.paths, settings, scanpath, fps=request.fps, progress=_progress, **shared)
         return [request.video]
 
@@ -104,6 +105,9 @@ def _view(request: Request, guide: Guide) -> list[Path]:
         session.say("H shows the keys")
         if scanpath is not None:
             session.play()
+            remarks = session.player.scanpath.remarks if session.player.scanpath is not None else ()
+            if remarks:
+                session.say("; ".join(remarks))
         return session
 
     window = Window(make, request.size or (800, 1280), panel=request.panel)
@@ -122,6 +126,10 @@ def _guide(request: Request, stack: ExitStack) -> Guide:
         return Homunculus(head=head) if request.model is None else Homunculus.from_pretrained(request.model, head=head)
 
     return stack.enter_context(closing(EyeGuide(opened)))
+
+
+def _tell(remark: str) -> None:
+    Console(stderr=True).print(remark, highlight=False, markup=False, soft_wrap=True)
 
 
 def _progress(frames: Iterable[int], count: int) -> Iterable[int]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,9 @@ from torch import Tensor
 
 from homunculus.bridge.errors import BackendUnavailableError, PlanError
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.files import check_writable, replaced
 from homunculus.viewer import state as states
-from homunculus.viewer.outputs import write_picture
+from homunculus.viewer.outputs import write_pixels
 from homunculus.viewer.scanpath import Scanpath
 from homunculus.viewer.session import Session
 from homunculus.viewer.source import Source, import_av
@@ -78,14 +78,18 @@ def in_session(
     channels: Sequence[tuple[str, Tensor]] = (),
     scanpath: Scanpath | None = None,
     now_ms: Callable[[], float] | None = None,
+    tell: Callable[[str], object] = lambda remark: None,
 ) -> Any:
-    """What the job makes of a session on a canvas without a window, in `unit` or one opened for it."""
+    """What the job makes of a session on a canvas without a window, in `unit` or one opened for it. tell: hears what was left out of
+    the scanpath."""
 
     def work(unit: GLUnit) -> Any:
         session = Session(
             unit, Source(paths), (1, 1), channels=channels, scanpath=scanpath, chrome=words, strict=True, now_ms=now_ms
         )
         try:
+            for remark in session.player.scanpath.remarks if session.player.scanpath is not None else ():
+                tell(remark)
             session.change(settings.applied(session.state))
             session.canvas.resize(canvas_size(session.state.size, size, even=even))
             return job(session)
@@ -124,9 +128,9 @@ def picture(paths: Sequence[str | Path], settings: Settings, **options: Any) -> 
 
 
 def screenshot(path: Path, paths: Sequence[str | Path], settings: Settings, **options: Any) -> None:
-    """Writes one moment as PNG, JPEG or WebP, by the path's ending. Nothing is left where it fails."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_picture(path, picture(paths, settings, **options).numpy())
+    """Writes one moment as PNG, JPEG or WebP, by the path's ending. Nothing is left where it fails. Raises WriteError."""
+    check_writable(path.parent)
+    write_pixels(path, picture(paths, settings, **options).numpy())
 
 
 def video(
@@ -140,20 +144,18 @@ def video(
     **options: Any,
 ) -> int:
     """Writes a video along a scanpath; returns the number of frames. Nothing is left where it fails. Raises PlanError for an ending
-    that is no video's, BackendUnavailableError without PyAV."""
+    that is no video's, BackendUnavailableError without PyAV, WriteError, before the work where the folder cannot be written."""
     format = FORMATS.get(path.suffix.lower())
     if format is None:
         raise PlanError(f"{path} has no ending of a video; use one of {', '.join(FORMATS)}")
     if not 1 <= fps <= 240:
         raise PlanError(f"fps is {fps}; give 1 to 240 frames a second")
     av = import_av()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_name(f".{path.name}.part")
     count = max(1, round(scanpath.duration_ms / 1000 * fps))
     clock = {"ms": 0.0}
 
-    def job(session: Session) -> None:
-        with av.open(str(staging), "w", format=format) as container:
+    def job(session: Session, part: Path) -> None:
+        with av.open(str(part), "w", format=format) as container:
             stream = _stream(av, container, format, fps)
             stream.height, stream.width = session.canvas.size
             session.player.play()
@@ -165,12 +167,9 @@ def video(
                 container.mux(stream.encode(frame))
             container.mux(stream.encode())
 
-    try:
-        in_session(job, paths, settings, even=True, scanpath=scanpath, now_ms=lambda: clock["ms"], **options)
-        os.replace(staging, path)
-    finally:
-        with suppress(FileNotFoundError):
-            staging.unlink()
+    with replaced(path) as (staging, name):
+        work = partial(job, part=staging.path(name))
+        in_session(work, paths, settings, even=True, scanpath=scanpath, now_ms=lambda: clock["ms"], **options)
     return count
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -11,6 +9,9 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+
+from homunculus.errors import WriteError
+from homunculus.files import check_writable, replaced_together, write_picture
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 
@@ -25,8 +26,8 @@ class Outputs:
         self._writers: list[threading.Thread] = []
 
     def free_path(self, stem: str, suffix: str) -> Path:
-        """The next number of that name, in the folder. Raises OSError where it cannot be made."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """The next number of that name, in the folder. Raises WriteError where it cannot be written."""
+        check_writable(self.folder)
         number = 1
         while (path := self.folder / f"{stem}-{number:03d}{suffix}").exists() or path in self.saved:
             number += 1
@@ -38,10 +39,11 @@ class Outputs:
 
         def write() -> None:
             try:
-                write_picture(path, pixels)
-                write_json(path.with_suffix(".json"), facts)
-            except OSError as error:
-                self._failed(f"could not save {path}: {error}; choose another folder with --out")
+                with replaced_together(self.folder) as staging:
+                    staging.picture(path.name, Image.fromarray(pixels))
+                    staging.json(path.with_suffix(".json").name, facts, indent=1)
+            except WriteError as error:
+                self._failed(f"could not save {path}: {error}; choose it with --out")
 
         thread = threading.Thread(target=write, name="homunculus-writer")
         self._writers = [writer for writer in self._writers if writer.is_alive()] + [thread]
@@ -55,15 +57,6 @@ class Outputs:
             writer.join()
 
 
-def write_picture(path: Path, pixels: np.ndarray[Any, Any]) -> None:
-    """Replaces the file as a whole; its ending says the format, PNG by default."""
-    staging = path.with_name(f".{path.name}.part")
-    Image.fromarray(pixels).save(staging, format=FORMATS.get(path.suffix.lower(), "PNG"), quality=92)
-    os.replace(staging, path)
-
-
-def write_json(path: Path, facts: Mapping[str, Any]) -> None:
-    """Replaces the file as a whole."""
-    staging = path.with_name(f".{path.name}.part")
-    staging.write_text(json.dumps(facts, indent=1, allow_nan=False) + "\n", "utf-8")
-    os.replace(staging, path)
+def write_pixels(path: Path, pixels: np.ndarray[Any, Any]) -> None:
+    """Replaces the file as a whole; its ending says the format, PNG by default. Raises WriteError."""
+    write_picture(path, Image.fromarray(pixels), format=FORMATS.get(path.suffix.lower(), "PNG"), quality=92)

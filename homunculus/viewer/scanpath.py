@@ -7,14 +7,17 @@ import math
 import os
 from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
-from homunculus.bridge.errors import PlanError
-from homunculus.image import check_file
+from homunculus.bridge.errors import ImageReadError, PlanError
+from homunculus.files import write_text
+from homunculus.files.reading import check_file, read_rows, shown
 
 COLUMNS = ("x_px", "y_px", "onset_ms", "duration_ms")
+# What trackers and tables write where there was no eye, in any case of letters.
+MISSING = ("", ".", "-", "--", "na", "n/a", "nan", "none", "null", "inf", "-inf")
 FIXATION_MS = 300.0  # how long one of a model's own fixations is shown
 
 
@@ -28,9 +31,10 @@ class Fixation:
 
 @dataclass(frozen=True)
 class Scanpath:
-    """Fixations in order of onset, at least one."""
+    """Fixations in order of onset, at least one. remarks: what was left out of what was recorded, to be told."""
 
     fixations: tuple[Fixation, ...]
+    remarks: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def duration_ms(self) -> float:
@@ -48,55 +52,73 @@ class Scanpath:
         """Points (x, y) in pixels, one after another, of equal length."""
         return cls(tuple(Fixation(x, y, i * FIXATION_MS, FIXATION_MS) for i, (x, y) in enumerate(points)))
 
-    def check(self, size: tuple[int, int]) -> None:
-        """Raises PlanError for a fixation outside a picture of (height, width)."""
+    def within(self, size: tuple[int, int]) -> Scanpath:
+        """What of it lies in a picture of (height, width), with a remark on the rest. Raises PlanError where nothing does."""
         height, width = size
-        for number, f in enumerate(self.fixations, 1):
-            if not (0 <= f.x_px <= width and 0 <= f.y_px <= height):
-                raise PlanError(
-                    f"fixation {number} of the scanpath is ({f.x_px:g}, {f.y_px:g}); this picture has x 0..{width} and y 0..{height} px. "
-                    "Give the scanpath that belongs to it"
-                )
+        kept = tuple(f for f in self.fixations if 0 <= f.x_px <= width and 0 <= f.y_px <= height)
+        if not kept:
+            first = self.fixations[0]
+            raise PlanError(
+                f"fixation 1 of the scanpath is ({first.x_px:g}, {first.y_px:g}); this picture has x 0..{width} and y 0..{height} px, "
+                f"and none of {len(self.fixations)} lies in it. Give the scanpath that belongs to it"
+            )
+        off = len(self.fixations) - len(kept)
+        told = f"{off} of {len(self.fixations)} fixations lie off the picture and are left out"
+        return Scanpath(kept, (*self.remarks, told) if off else self.remarks)
 
 
 def read_scanpath(path: str | os.PathLike[str]) -> Scanpath:
-    """Raises ImageReadError for a file that cannot be read, PlanError for one that is no scanpath, with the line at fault."""
+    """From CSV with a header of the COLUMNS, among others, separated by commas, semicolons or tabs; numbers with a decimal point.
+
+    A row in which x_px or y_px is one of MISSING tells of no eye: it is left out, with a remark. Raises ImageReadError for a file that
+    cannot be read, PlanError for one that is no scanpath, with the line at fault, or that tells of no eye anywhere.
+    """
     path = Path(path)
-    check_file(path)
-    try:
-        rows = list(csv.DictReader(StringIO(path.read_text("utf-8-sig"))))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise PlanError(f"{path} is no CSV: {error}; a scanpath has the columns {', '.join(COLUMNS)}") from error
-    if not rows or not set(COLUMNS) <= set(rows[0]):
-        found = ", ".join(str(name) for name in rows[0]) if rows else "no rows"
-        raise PlanError(f"{path} has {found}; a scanpath has the columns {', '.join(COLUMNS)} and at least one row")
-    fixations = [_fixation(path, line, row) for line, row in enumerate(rows, 2)]
-    return Scanpath(tuple(sorted(fixations, key=lambda f: f.onset_ms)))
+    check_file(path, "scanpath", ImageReadError)
+    expected = f"a scanpath has the columns {', '.join(COLUMNS)}"
+    header, rows = read_rows(path, error=PlanError, remedy=expected)
+    if not rows or not set(COLUMNS) <= set(header):
+        found = ", ".join(header)[:200] if rows else "no rows"
+        raise PlanError(f"{path} has {found}; {expected} and at least one row")
+    lacking = [(line, name, row[name]) for line, row in rows for name in COLUMNS[:2] if _missing(row[name])]
+    blind = {line for line, _, _ in lacking}
+    fixations = [_fixation(path, line, row) for line, row in rows if line not in blind]
+    if not fixations:
+        line, name, text = lacking[0]
+        raise PlanError(
+            f"{path} line {line}: {name} is {shown(text)}, and none of {len(rows)} rows says where the eye was; give finite numbers"
+        )
+    told = f"{len(blind)} of {len(rows)} rows of {path.name} say nothing of where the eye was and are left out"
+    return Scanpath(tuple(sorted(fixations, key=lambda f: f.onset_ms)), (told,) if blind else ())
 
 
-def _fixation(path: Path, line: int, row: dict[str, str | None]) -> Fixation:
+def _missing(text: str) -> bool:
+    return text.lower() in MISSING
+
+
+def _fixation(path: Path, line: int, row: dict[str, str]) -> Fixation:
     values = []
     for name in COLUMNS:
         try:
-            value = float(row[name] or "")
+            value = float(row[name])
         except ValueError:
             value = math.nan
         if not math.isfinite(value) or (name.endswith("_ms") and value < 0):
-            raise PlanError(f"{path} line {line}: {name} is {row[name]!r}; give a finite number, times from 0 ms")
+            raise PlanError(
+                f"{path} line {line}: {name} is {shown(row[name])}; give a finite number, with a decimal point, times from 0 ms"
+            )
         values.append(value)
     return Fixation(*values)
 
 
 def write_scanpath(path: Path, scanpath: Scanpath) -> None:
-    """Replaces the file as a whole."""
+    """Replaces the file as a whole. Raises WriteError."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for f in scanpath.fixations:
         writer.writerow([f"{value:.3f}" for value in (f.x_px, f.y_px, f.onset_ms, f.duration_ms)])
-    staging = path.with_name(f".{path.name}.part")
-    staging.write_text(text.getvalue(), "utf-8")
-    os.replace(staging, path)
+    write_text(path, text.getvalue())
 
 
 class Recorder:

@@ -64,7 +64,7 @@ class Session:
         self.pictures_seen = self.maps_seen = 0
         self.state = self.first = states.start(self.picture.shape[:2])
         if scanpath is not None:
-            scanpath.check(self.state.size)
+            scanpath = scanpath.within(self.state.size)
         self.player = Player(self.now_ms, scanpath)
         self.guide = GuideRunner(guide) if guide is not None else None
         self._asked_about = 0
@@ -197,9 +197,7 @@ class Session:
         elif isinstance(answer, Guidance) and self._asked_about == self.maps_seen:  # and not about another picture
             self.show_channels(answer.channels)
             if answer.fixations_px:
-                scanpath = Scanpath.of(answer.fixations_px)
-                scanpath.check(self.state.size)
-                self.player.scanpath = scanpath
+                self.player.scanpath = Scanpath.of(answer.fixations_px).within(self.state.size)
                 self.player.play()
             self.say(f"{len(answer.fixations_px)} fixations; 4 shows why")
 

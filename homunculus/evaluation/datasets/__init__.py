@@ -2,7 +2,7 @@
 
 from homunculus.evaluation.datasets.docvqa import DOCVQA
 from homunculus.evaluation.datasets.record import Box, Dataset, Question, Source
-from homunculus.evaluation.datasets.results import read_results, write_results
+from homunculus.evaluation.datasets.results import read_results, submission, write_results
 from homunculus.evaluation.datasets.textvqa import TEXTVQA
 from homunculus.evaluation.datasets.vqav2 import VQAV2
 
@@ -18,5 +18,6 @@ __all__ = [
     "Question",
     "Source",
     "read_results",
+    "submission",
     "write_results",
 ]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from homunculus.evaluation.answers import anls
-from homunculus.evaluation.datasets.files import entries, find, read_json, texts, value
 from homunculus.evaluation.datasets.record import Question, Source
+from homunculus.files.fence import Fence
+from homunculus.files.fields import entries, texts, value
+from homunculus.files.reading import read_json
 
 OBTAIN = (
     "DocVQA comes from https://rrc.cvc.uab.es/?ch=17 (Downloads, Task 1, after registration, on the terms told there; its scans are of "
@@ -16,12 +16,12 @@ OBTAIN = (
 WITHHELD = ("test",)
 
 
-def read(folder: Path, split: str) -> tuple[Question, ...]:
-    path = find(folder, (f"{split}_v1.0_withQT.json", f"{split}_v1.0.json"), OBTAIN)
+def read(fence: Fence, split: str) -> tuple[Question, ...]:
+    path = fence.find((f"{split}_v1.0_withQT.json", f"{split}_v1.0.json"), OBTAIN)
     return tuple(
         Question(
             value(entry, "questionId", int, where),
-            folder / value(entry, "image", str, where),
+            fence.folder / value(entry, "image", str, where),
             value(entry, "question", str, where),
             () if split in WITHHELD else texts(entry, "answers", where),
         )

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from homunculus.errors import DataError
 from homunculus.evaluation.answers import Score
+from homunculus.files.fence import Fence
+from homunculus.files.fields import Box as Box
+from homunculus.files.reading import shown_path
 
-Box = tuple[float, float, float, float]
 SHOWN = 3
 
 
@@ -41,17 +44,19 @@ class Source:
     metric: str
     score: Score
     obtain: str
-    read: Callable[[Path, str], tuple[Question, ...]]
+    read: Callable[[Fence, str], tuple[Question, ...]]
 
-    def load(self, folder: str | Path, split: str) -> Dataset:
+    def load(self, folder: str | Path, split: str, *, trusted: Sequence[str | Path] = ()) -> Dataset:
         """Reads one split. Pictures are not opened, and need not be there to judge answers: see `Dataset.check_pictures`.
 
-        Raises DataError for an unknown split, a file that is missing (it says which, and where to get it), truncated or without a
-        key it should have, ids that occur twice or do not match, or a wrong number of answers.
+        trusted: folders beside the data set's to which links, and paths in its files, may lead. Raises DataError for an unknown
+        split, a file that is missing (it says which, and where to get it), truncated or without a key it should have, a path that
+        leads elsewhere, ids that occur twice or do not match, or a wrong number of answers.
         """
         if split not in self.splits:
             raise DataError(f"split {split!r} is unknown to {self.name}; choose one of {', '.join(self.splits)}")
-        questions = self.read(Path(folder), split)
+        fence = Fence(folder, trusted)
+        questions = self.read(fence, split)
         if not questions:
             raise DataError(
                 f"{folder} has no question in {self.name}'s split {split}; fetch its files again: {self.obtain}"
@@ -61,6 +66,8 @@ class Source:
             raise DataError(
                 f"{folder} asks {len(twice)} of {self.name}'s questions more than once: {named(twice)}; fetch its files again"
             )
+        for image, number in {question.image: question.id for question in questions}.items():
+            fence.check(image, f"question {number}")
         return Dataset(self, split, questions)
 
 
@@ -85,11 +92,11 @@ class Dataset:
 
     def check_pictures(self) -> None:
         """Raises DataError, naming questions, where a picture is not there."""
-        missing = {question.image: question.id for question in self.questions if not question.image.is_file()}
+        missing = {question.image: question.id for question in self.questions if not os.path.isfile(question.image)}
         if missing:
             path, number = next(iter(missing.items()))
             raise DataError(
-                f"{len(missing)} pictures of {self.source.name} are missing, such as {path} for question {number}; "
+                f"{len(missing)} pictures of {self.source.name} are missing, such as {shown_path(path)} for question {number}; "
                 f"{self.source.obtain}"
             )
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from homunculus.errors import DataError
-from homunculus.evaluation.datasets.files import entries, read_json, value
 from homunculus.evaluation.datasets.record import Dataset, named, repeated
+from homunculus.files import write_json
+from homunculus.files.fields import entries, value
+from homunculus.files.reading import read_json
 
 
 def read_results(path: str | Path, dataset: Dataset) -> dict[int, str]:
@@ -41,11 +43,15 @@ def read_results(path: str | Path, dataset: Dataset) -> dict[int, str]:
     return results
 
 
-def write_results(path: str | Path, dataset: Dataset, answers: Mapping[int, str]) -> None:
-    """Writes the file to submit, in the order of the questions. Raises DataError where one has no answer, before writing."""
+def submission(dataset: Dataset, answers: Mapping[int, str]) -> list[dict[str, Any]]:
+    """What the file to submit holds, in the order of the questions. Raises DataError where one has no answer."""
     check_complete(dataset, answers)
-    listed = [{dataset.source.id_key: question.id, "answer": answers[question.id]} for question in dataset.questions]
-    Path(path).write_text(json.dumps(listed, ensure_ascii=False) + "\n", "utf-8")
+    return [{dataset.source.id_key: question.id, "answer": answers[question.id]} for question in dataset.questions]
+
+
+def write_results(path: str | Path, dataset: Dataset, answers: Mapping[int, str]) -> None:
+    """Writes the file to submit. Raises DataError where a question has no answer, before writing, and WriteError."""
+    write_json(path, submission(dataset, answers), indent=None, ascii=False)
 
 
 def check_complete(dataset: Dataset, answers: Mapping[int, str]) -> None:

@@ -10,11 +10,14 @@ from pathlib import Path
 
 from homunculus.errors import DataError
 from homunculus.evaluation.answers import PEOPLE, textvqa_accuracy
-from homunculus.evaluation.datasets.files import box, entries, find, read_json, read_json_lines, texts, value
 from homunculus.evaluation.datasets.record import Box, Question, Source
+from homunculus.files.fence import Fence
+from homunculus.files.fields import box, entries, texts, value
+from homunculus.files.reading import read_json, read_json_lines, shown
 
 BOXES = "TextVQA_GT_bbox.jsonl"
 BOXED = "val"
+DIGITS = 18
 PICTURES = {"train": "train_images", "val": "train_images", "test": "test_images"}
 WITHHELD = ("test",)
 OBTAIN = (
@@ -24,13 +27,14 @@ OBTAIN = (
 )
 
 
-def read(folder: Path, split: str) -> tuple[Question, ...]:
-    path = find(folder, (f"TextVQA_0.5.1_{split}.json",), OBTAIN)
-    boxes = _boxes(folder / BOXES) if split == BOXED and (folder / BOXES).is_file() else {}
+def read(fence: Fence, split: str) -> tuple[Question, ...]:
+    path = fence.find((f"TextVQA_0.5.1_{split}.json",), OBTAIN)
+    marked = fence.folder / BOXES
+    boxes = _boxes(fence.check(marked)) if split == BOXED and marked.is_file() else {}
     questions = tuple(
         Question(
             number := value(entry, "question_id", int, where),
-            folder / PICTURES[split] / f"{value(entry, 'image_id', str, where)}.jpg",
+            fence.folder / PICTURES[split] / f"{value(entry, 'image_id', str, where)}.jpg",
             value(entry, "question", str, where),
             () if split in WITHHELD else texts(entry, "answers", where, PEOPLE),
             tuple(boxes[number]) if number in boxes else None,
@@ -39,7 +43,7 @@ def read(folder: Path, split: str) -> tuple[Question, ...]:
     )
     if boxes and not any(question.boxes for question in questions):
         raise DataError(
-            f"none of the {len(boxes)} ids of {folder / BOXES}, such as {next(iter(boxes))}, is a question of {path}; "
+            f"none of the {len(boxes)} ids of {marked}, such as {next(iter(boxes))}, is a question of {path}; "
             "its dataset_id must be a question_id: take it away or save it again"
         )
     return questions
@@ -49,8 +53,10 @@ def _boxes(path: Path) -> dict[int, list[Box]]:
     boxes: dict[int, list[Box]] = {}
     for where, entry in read_json_lines(path):
         name = value(entry, "dataset_id", str, where)
-        if not name.isdecimal():
-            raise DataError(f"{where}: dataset_id is {name!r}; expected the digits of a question_id")
+        if not name.isdecimal() or len(name) > DIGITS:
+            raise DataError(
+                f"{where}: dataset_id is {shown(name)}; expected the digits of a question_id, at most {DIGITS}"
+            )
         boxes.setdefault(int(name), []).append(box(entry, "bbox", where))
     return boxes
 

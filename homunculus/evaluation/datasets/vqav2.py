@@ -8,8 +8,10 @@ from typing import Any
 
 from homunculus.errors import DataError
 from homunculus.evaluation.answers import PEOPLE, vqa_accuracy
-from homunculus.evaluation.datasets.files import entries, find, read_json, texts, value
 from homunculus.evaluation.datasets.record import Question, Source, named, repeated
+from homunculus.files.fence import Fence
+from homunculus.files.fields import entries, texts, value
+from homunculus.files.reading import read_json
 
 # What the files of a split are named after, and its pictures.
 PARTS = {
@@ -26,9 +28,9 @@ OBTAIN = (
 )
 
 
-def read(folder: Path, split: str) -> tuple[Question, ...]:
+def read(fence: Fence, split: str) -> tuple[Question, ...]:
     part, pictures = PARTS[split]
-    path = find(folder, (f"v2_OpenEnded_mscoco_{part}_questions.json",), OBTAIN)
+    path = fence.find((f"v2_OpenEnded_mscoco_{part}_questions.json",), OBTAIN)
     asked = [
         (
             value(entry, "question_id", int, where),
@@ -39,10 +41,10 @@ def read(folder: Path, split: str) -> tuple[Question, ...]:
     ]
     answers: dict[int, tuple[str, ...]] = {}
     if split not in WITHHELD:
-        annotations = find(folder, (f"v2_mscoco_{part}_annotations.json",), OBTAIN)
+        annotations = fence.find((f"v2_mscoco_{part}_annotations.json",), OBTAIN)
         answers = _answers(annotations, {number: image for number, image, _ in asked})
     return tuple(
-        Question(number, folder / pictures / f"COCO_{pictures}_{image:012d}.jpg", text, answers.get(number, ()))
+        Question(number, fence.folder / pictures / f"COCO_{pictures}_{image:012d}.jpg", text, answers.get(number, ()))
         for number, image, text in asked
     )
 

@@ -4,6 +4,8 @@ GQA, Hudson & Manning 2019).
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,8 +14,11 @@ import torch
 from torch import Tensor
 
 from homunculus.errors import DataError
-from homunculus.evaluation.gaze.files import left_out, need, numbers, picture_size, read_json, read_mat
+from homunculus.evaluation.gaze.files import left_out, need, numbers, picture_size
 from homunculus.evaluation.gaze.records import Array, GazeData, Scanpath, within
+from homunculus.files.fence import Fence
+from homunculus.files.fields import value
+from homunculus.files.reading import read_json, read_mat
 from homunculus.image import read_image
 
 ANSWERS = "consolidated_answers.json"
@@ -40,20 +45,24 @@ class FixationMaps:
     incorrect: Tensor | None
 
 
-def load(folder: Path) -> GazeData:
+def load(folder: Path, *, trusted: Sequence[Path] = ()) -> GazeData:
     """Every person's fixations on every question of a folder.
 
     Reads `consolidated_answers.json` (`question`, `answer`, and for each person what they answered, by question),
     `fix/QUESTION/PERSON.mat` (`xy` [n, 2] in pixels of the picture, `t` [n, 2] start and end in milliseconds), the
     questions of GQA for the picture of each, and the pictures' sizes. All fixations count, from the first. Those off
     the picture are dropped; a person without any left, or a question whose picture is not there, is left out and
-    told of. Raises DataError for a folder without the data, and for files that are truncated or do not match.
+    told of. trusted: folders beside this one to which links, and paths in its files, may lead. Raises
+    DataError for a folder without the data, for files that are truncated or do not match, and for paths that lead elsewhere.
     """
-    answers = read_json(need(need(folder, REMEDY) / ANSWERS, REMEDY))
-    questions = read_json(need(folder / QUESTIONS, REMEDY))
+    fence = Fence(folder, trusted)
+    answers = read_json(fence.check(need(need(folder, REMEDY) / ANSWERS, REMEDY)))
+    questions = read_json(fence.check(need(folder / QUESTIONS, REMEDY)))
     for name in ("question", "answer"):
         if not isinstance(answers, dict) or not isinstance(answers.get(name), dict) or not answers[name]:
             raise DataError(f"{folder / ANSWERS} has no {name} by question; fetch it again")
+    if not isinstance(questions, dict):
+        raise DataError(f"{folder / QUESTIONS} is a {type(questions).__name__}, not questions by name; fetch it again")
     files = sorted(need(folder / FIXATIONS, REMEDY).glob("*/*.mat"))
     if not files:
         raise DataError(f"{folder / FIXATIONS} holds no QUESTION/PERSON.mat. {REMEDY}")
@@ -64,18 +73,21 @@ def load(folder: Path) -> GazeData:
         if question not in answers["question"] or question not in questions:
             where = ANSWERS if question not in answers["question"] else QUESTIONS
             raise DataError(f"{path}: question {question} is not in {where}; use files of one release")
-        image = folder / STIMULI / f"{questions[question]['imageId']}.jpg"
-        if not image.is_file():
+        where = f"{folder / QUESTIONS}, {question}"
+        image = fence.check(folder / STIMULI / f"{value(questions[question], 'imageId', str, where)}.jpg", where)
+        if not os.path.isfile(image):
             unseen += 1
             continue
         size = sizes.setdefault(image, picture_size(image))
-        xy, duration = _fixations(path)
+        xy, duration = _fixations(fence.check(path))
         inside = within(xy[:, 0], xy[:, 1], size)
         if not inside.any():
             empty += 1
             continue
-        right = _said(answers.get(person, {}).get(question)) == _said(answers["answer"].get(question))
-        asked = str(answers["question"][question])
+        given = answers.get(person)
+        said = given.get(question) if isinstance(given, dict) else None
+        right = _said(said) == _said(answers["answer"].get(question))
+        asked = value(answers["question"], question, str, f"{folder / ANSWERS}, question")
         x, y = xy[inside].T
         kept.append(Scanpath(image, size, person, asked, x, y, duration[inside], correct=right))
     if not kept:

@@ -4,14 +4,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from homunculus.errors import DataError
-from homunculus.evaluation.gaze.files import left_out, need, picture_size, read_json
+from homunculus.evaluation.gaze.files import left_out, need, picture_size
 from homunculus.evaluation.gaze.records import GazeData, Scanpath, within
+from homunculus.files.fence import Fence
+from homunculus.files.fields import box as box_of
+from homunculus.files.fields import numbers, value
+from homunculus.files.reading import read_json, shown
 
 SIZE = (1050, 1680)  # of the display, and of the padded pictures shown on it
 PX_PER_DEGREE = 1680 / 54  # the article gives the display as 54 x 35 degrees
@@ -25,7 +30,7 @@ REMEDY = (
 )
 
 
-def load(folder: Path, *, partition: int = 1) -> GazeData:
+def load(folder: Path, *, partition: int = 1, trusted: Sequence[Path] = ()) -> GazeData:
     """Every trial of the official lists of fixations found in a folder and its subfolders.
 
     Positions and the target's box are in pixels of the 1680 x 1050 display, as the pictures are, letterboxed. Each list
@@ -34,9 +39,10 @@ def load(folder: Path, *, partition: int = 1) -> GazeData:
     which nothing remains, or whose picture is not in the folder, is left out and told of. partition: the target-present
     trials are published divided into training and validation in two ways, the same trials in both; files named for the
     other way are not read. Pictures of one name are the same whatever kind was searched for in them.
-    Raises DataError for a folder without the data, and for files that are truncated, empty or say something else.
+    trusted: folders beside this one to which links may lead. Raises DataError for a folder without the data, for links that lead
+    elsewhere, and for files that are truncated, empty or say something else.
     """
-    need(folder, REMEDY)
+    fence = Fence(need(folder, REMEDY), trusted)
     other = f"split{3 - partition}"
     files = sorted(path for path in folder.rglob(PATTERN) if other not in path.stem)
     pictures = {path.name: path for path in sorted(folder.rglob("*.jpg"), reverse=True)}
@@ -47,19 +53,16 @@ def load(folder: Path, *, partition: int = 1) -> GazeData:
     total = 0
     missing: set[str] = set()
     for path in files:
-        for number, entry in enumerate(_entries(path)):
+        for number, entry in enumerate(_entries(fence.check(path))):
             total += 1
-            try:
-                key, scanpath = _trial(entry, pictures)
-            except (DataError, ValueError, TypeError, KeyError) as error:
-                reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
-                raise DataError(f"{path}, trial {number}: {reason}") from error
+            where = f"{path}, trial {number}"
+            key, scanpath = _trial(entry, pictures, where)
             if entry["name"] not in pictures:
                 missing.add(entry["name"])
             found.setdefault(key, scanpath)
     for name in {path.image for path in found.values() if path is not None}:
-        if picture_size(name) != SIZE:
-            height, width = picture_size(name)
+        height, width = picture_size(fence.check(name))
+        if (height, width) != SIZE:
             raise DataError(
                 f"{name} is {width} x {height} px and must be {SIZE[1]} x {SIZE[0]}, as it was shown. {REMEDY}"
             )
@@ -81,41 +84,41 @@ def _entries(path: Path) -> list[Any]:
     return entries
 
 
-def _trial(entry: Any, pictures: dict[str, Path]) -> tuple[tuple[str, ...], Scanpath | None]:
+def _trial(entry: Any, pictures: dict[str, Path], where: str) -> tuple[tuple[str, ...], Scanpath | None]:
     """What tells a trial from others, and the trial; None where nothing of it can be used."""
     if not isinstance(entry, dict):
-        raise ValueError(f"it is a {type(entry).__name__}; expected an object")
+        raise DataError(f"{where}: it is a {type(entry).__name__}; expected an object")
     for name in KEYS:
         if name not in entry:
-            raise ValueError(f"{name} is missing; expected {', '.join(KEYS)}")
-    condition = entry["condition"]
+            raise DataError(f"{where}: {name} is missing; expected {', '.join(KEYS)}")
+    name, task, condition, split = (value(entry, key, str, where) for key in ("name", "task", "condition", "split"))
+    subject, length, correct = (value(entry, key, int, where) for key in ("subject", "length", "correct"))
     if condition not in CONDITIONS:
-        raise ValueError(f"condition is {condition!r}; expected present or absent")
-    x, y, duration = (np.asarray(entry[name], float) for name in "XYT")
-    lengths = [len(np.atleast_1d(values)) for values in (x, y, duration)]
-    if {*lengths, entry["length"]} != {lengths[0]} or x.ndim != 1:
-        raise ValueError(f"X, Y and T hold {lengths} numbers and length is {entry['length']}; they must agree")
-    box = None
-    if condition == "present":
-        left, top, width, height = (float(value) for value in entry["bbox"])
-        if not (width > 0 and height > 0):
-            raise ValueError(f"bbox is {entry['bbox']}; its width and height must be above 0")
-        box = (left, top, left + width, top + height)
-    key = tuple(str(entry[name]) for name in ("name", "task", "subject", "condition"))
+        raise DataError(f"{where}: condition is {shown(condition)}; expected present or absent")
+    x, y = (np.asarray(numbers(entry, key, where, missing=True), float) for key in "XY")
+    duration = np.asarray(numbers(entry, "T", where), float)
+    lengths = [len(x), len(y), len(duration)]
+    if {*lengths, length} != {length}:
+        raise DataError(f"{where}: X, Y and T hold {lengths} numbers and length is {length}; they must agree")
+    box = box_of(entry, "bbox", where) if condition == "present" else None
+    key = (name, task, str(subject), condition)
     x, y, duration = x[1:], y[1:], duration[1:]
     inside = within(x, y, SIZE)
-    if entry["name"] not in pictures or not inside.any():
+    if name not in pictures or not inside.any():
         return key, None
-    return key, Scanpath(
-        pictures[entry["name"]],
-        SIZE,
-        str(entry["subject"]),
-        str(entry["task"]),
-        x[inside],
-        y[inside],
-        duration[inside],
-        box,
-        condition == "present",
-        bool(entry["correct"]),
-        str(entry["split"]),
-    )
+    try:
+        return key, Scanpath(
+            pictures[name],
+            SIZE,
+            str(subject),
+            task,
+            x[inside],
+            y[inside],
+            duration[inside],
+            box,
+            condition == "present",
+            bool(correct),
+            split,
+        )
+    except DataError as error:
+        raise DataError(f"{where}: {error}") from error

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from io import BytesIO
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,46 +11,17 @@ from PIL import Image
 
 from homunculus.errors import DataError
 from homunculus.evaluation.gaze.records import Array
+from homunculus.files.reading import refusing
 from homunculus.image import FORMATS
-
-
-def read_json(path: Path) -> Any:
-    """Raises DataError for a file that cannot be read, is empty, truncated or no JSON."""
-    content = _content(path)
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise DataError(f"{path} is not whole JSON: {error}; fetch it again") from error
-
-
-def read_mat(path: Path) -> dict[str, Any]:
-    """The variables of a Matlab file up to version 7, structs as objects. Raises DataError as `read_json`."""
-    from scipy.io import loadmat  # slow to import, and one of the data sets does without
-
-    content = BytesIO(_content(path))
-    try:
-        found = loadmat(content, squeeze_me=True, struct_as_record=False)
-    except Exception as error:  # the reader raises anything from ValueError to zlib.error for damaged files
-        raise DataError(f"{path} is no whole Matlab file: {error or type(error).__name__}; fetch it again") from error
-    return {name: value for name, value in found.items() if not name.startswith("__")}
-
-
-def _content(path: Path) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}; check the path and its permissions") from error
-    if not content:
-        raise DataError(f"{path} is empty (0 bytes); fetch it again")
-    return content
 
 
 def numbers(value: Any, columns: int, told: str) -> Array:
     """float64 [n, columns], n 0 or more, the first columns of an array. Raises DataError beginning with `told`."""
-    try:
-        array = np.asarray(value, float)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{told} holds no array of numbers; expected [n, {columns}]") from error
+    with refusing(f"{told} holds no array of numbers", remedy=f"expected [n, {columns}]"):
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            array = np.asarray(array.tolist(), np.float64)
+        array = array.astype(np.float64)
     if array.size == 0:
         return np.zeros((0, columns))
     array = array[None] if array.ndim == 1 else array
@@ -62,16 +32,13 @@ def numbers(value: Any, columns: int, told: str) -> Array:
 
 def picture_size(path: Path) -> tuple[int, int]:
     """(height, width) as the header says; the EXIF orientation is not applied. Raises DataError for no picture."""
-    try:
-        with Image.open(path, formats=FORMATS) as image:
-            return image.height, image.width
-    except Exception as error:  # as `read_image`: decoders raise anything
-        raise DataError(f"{path} is no picture: {error}; fetch it again") from error
+    with refusing(f"{path} is no picture", remedy="fetch it again"), Image.open(path, formats=FORMATS) as image:
+        return image.height, image.width
 
 
 def need(path: Path, remedy: str) -> Path:
     """The path itself. Raises DataError where nothing is there, saying what to put there and from whom."""
-    if not path.exists():
+    if not os.path.exists(path):
         raise DataError(f"{path} is not there. {remedy}")
     return path
 

@@ -9,6 +9,7 @@ authors' code they differ by what the two detections make of blinks, drifts and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,10 @@ import numpy as np
 
 from homunculus.errors import DataError
 from homunculus.evaluation.gaze.detect import detect
-from homunculus.evaluation.gaze.files import left_out, need, numbers, picture_size, read_mat
+from homunculus.evaluation.gaze.files import left_out, need, numbers, picture_size
 from homunculus.evaluation.gaze.records import Array, GazeData, Scanpath, within
+from homunculus.files.fence import Fence
+from homunculus.files.reading import read_mat, refusing
 
 RATE_HZ = 240.0
 PX_PER_DEGREE = 35.0  # as the authors give it in their benchmark (Judd, Durand & Torralba 2012, MIT-CSAIL-TR-2012-001)
@@ -28,27 +31,28 @@ REMEDY = (
 )
 
 
-def load(folder: Path) -> GazeData:
+def load(folder: Path, *, trusted: Sequence[Path] = ()) -> GazeData:
     """Every person's fixations on every picture: `ALLSTIMULI/NAME.jpeg` and `DATA/PERSON/NAME.mat`.
 
     A .mat file holds one struct, whose `DATA.eyeData` [n, 2 or more] is where the eye was, in pixels of the picture, 240
     times a second; negative while it blinked. The first fixation is dropped, as the authors do: it began on
     the cross in the middle before the picture came up. Those off the picture are dropped too; a recording of which nothing is left is
-    left out and told of. Raises DataError for a folder without the data, for a recording of a picture that is not there, and
+    left out and told of. trusted: folders beside this one to which links may lead. Raises DataError for a folder without the data, for
+    links that lead elsewhere, for a recording of a picture that is not there, and
     for files that are truncated or hold something else.
     """
-    need(folder, REMEDY)
+    fence = Fence(need(folder, REMEDY), trusted)
     pictures = {path.stem: path for path in need(folder / STIMULI, REMEDY).glob("*.jpeg")}
     files = sorted(path for path in need(folder / DATA, REMEDY).glob("*/*.mat"))
     if not pictures or not files:
         what = f"{STIMULI}/NAME.jpeg" if not pictures else f"{DATA}/PERSON/NAME.mat"
         raise DataError(f"{folder} holds no {what}. {REMEDY}")
-    sizes = {name: picture_size(path) for name, path in pictures.items()}
+    sizes = {name: picture_size(fence.check(path)) for name, path in pictures.items()}
     kept = []
     for path in files:
         if path.stem not in pictures:
             raise DataError(f"{path}: {STIMULI}/{path.stem}.jpeg is not there. {REMEDY}")
-        x, y, duration = detect(_samples(path), RATE_HZ, PX_PER_DEGREE)
+        x, y, duration = detect(_samples(fence.check(path)), RATE_HZ, PX_PER_DEGREE)
         size = sizes[path.stem]
         inside = within(x, y, size)
         inside[:1] = False
@@ -65,9 +69,10 @@ def load(folder: Path) -> GazeData:
 def _samples(path: Path) -> Array:
     """[n, 2] (x, y) in pixels. The variable is named for the picture, cut to Matlab's 63 letters, so its name is not read."""
     content = read_mat(path)
-    recording: Any = next(iter(content.values()), None)
-    parts = np.atleast_1d(np.asarray(getattr(recording, "DATA", None), object)).flat
-    samples = getattr(next(iter(parts), None), "eyeData", None)
+    with refusing(f"{path} holds something else", remedy=REMEDY):
+        recording: Any = next(iter(content.values()), None)
+        parts = np.atleast_1d(np.asarray(getattr(recording, "DATA", None), object)).flat
+        samples = getattr(next(iter(parts), None), "eyeData", None)
     if samples is None:
         raise DataError(f"{path} holds {', '.join(sorted(content)) or 'nothing'} without DATA.eyeData. {REMEDY}")
     found = numbers(samples, 2, f"{path}: eyeData")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from importlib.util import find_spec
-from pathlib import Path
+from typing import Any
 
 from homunculus.evaluation.gaze.table import METRICS, Comparison
 
@@ -12,8 +12,8 @@ WITHOUT = "no plot: it needs matplotlib; run: pip install matplotlib"
 INK = "#0072B2"
 
 
-def draw(found: Comparison, path: Path) -> None:
-    """A panel a metric, a dot with its interval a predictor. Raises ImportError without matplotlib."""
+def draw(found: Comparison) -> Any:
+    """A figure: a panel a metric, a dot with its interval a predictor. Raises ImportError without matplotlib."""
     from matplotlib.figure import Figure
 
     metrics = [metric for metric in METRICS if any(metric in row for row in found.rows.values())]
@@ -32,4 +32,4 @@ def draw(found: Comparison, path: Path) -> None:
     panels[0].set_yticks(range(len(names)), names)
     panels[0].invert_yaxis()
     figure.suptitle(f"{found.dataset}, {found.settings['stimuli']} stimuli", fontsize=10)
-    figure.savefig(path, dpi=150)
+    return figure

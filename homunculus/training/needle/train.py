@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader
 from homunculus.encoder.small import SmallConfig
 from homunculus.errors import DataError
 from homunculus.evaluation.reader import Reader
+from homunculus.files import append, check_writable, end_of_lines
 from homunculus.training import checkpoint
 from homunculus.training.needle.lessons import Lessons
 from homunculus.training.needle.loss import Batch, loss
@@ -89,7 +90,7 @@ def train(
         task.pop(name)
     torch.manual_seed(seed)
     reader = (Reader(chosen.config) if start is None else Reader.load(start).train()).to(device)
-    out.mkdir(parents=True, exist_ok=True)
+    check_writable(out)
     task["start"] = {name: value for name, value in reader.notes.items() if name != "about"}
     optimizers = optimizers_of(reader, chosen.rate)
     progress = checkpoint.load(out, reader, optimizers, task)
@@ -157,7 +158,7 @@ def lines(path: Path) -> Callable[[dict[str, float]], None]:
     """Appends one JSON line a step."""
 
     def log(row: dict[str, float]) -> None:
-        with path.open("a") as file:
-            file.write(json.dumps({name: round(value, 4) for name, value in row.items()}) + "\n")
+        told = {name: round(value, 4) if math.isfinite(value) else None for name, value in row.items()}
+        append(path, (json.dumps(told) + "\n").encode(), end_of_lines(path))
 
     return log

@@ -1,0 +1,148 @@
+"""Everything of the library that writes, on small data: writer(folder, turn) leaves files that differ from turn to turn."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from homunculus.allocators.adaptive_stratified import StrataHead
+from homunculus.allocators.coverage_top_k import CoverageTopK
+from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
+from homunculus.allocators.pyramid import LearnedSplit
+from homunculus.bench import sampling
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import Patches
+from homunculus.encoder.small import SmallConfig
+from homunculus.evaluation.answers import anls
+from homunculus.evaluation.datasets import Dataset, Question, Source, write_results
+from homunculus.evaluation.journal import Journal
+from homunculus.evaluation.reader import Reader
+from homunculus.loop.compare import Comparison
+from homunculus.relevance import Head
+from homunculus.report import write_look
+from homunculus.training import checkpoint
+from homunculus.training.needle.train import lines
+from homunculus.viewer.outputs import write_pixels
+from homunculus.viewer.scanpath import Fixation, Scanpath, write_scanpath
+
+TINY = SmallConfig(hidden_size=16, layers=1, num_attention_heads=2, stem=(4, 8), cells=4, text_dim=8)
+PLAN = SamplePlan.boxes(torch.tensor([[0.0, 0, 24, 24]]), 16)
+
+
+def look(out: Path, turn: int) -> None:
+    """Every other time with relevance maps."""
+    noise = np.random.default_rng(turn).integers(0, 256, (24, 24, 3), dtype=np.uint8)
+    same = torch.Generator().manual_seed(turn)
+    patches = Patches(torch.rand(1, 3, 16, 16, generator=same), torch.ones(1))
+    maps = {"total": torch.rand(3, 3, generator=same)} if turn % 2 else None
+    write_look(out, noise, PLAN, patches, [(5.0, 5.0)], {"turn": turn}, maps=maps)
+
+
+def comparison(out: Path, turn: int) -> None:
+    noise = np.random.default_rng(turn).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    Comparison([], {}, {"turn": turn}, Image.fromarray(noise)).save(out)
+
+
+def results(out: Path, turn: int) -> None:
+    source = Source("docvqa", ("val",), "questionId", "ANLS", anls, "", lambda folder, split: ())
+    asked = Dataset(source, "val", tuple(Question(id, Path("a.png"), "?", ()) for id in range(30)))
+    write_results(out / "results.json", asked, dict.fromkeys(range(30), f"answer {turn} é"))
+
+
+def head(out: Path, turn: int) -> None:
+    torch.manual_seed(turn)
+    Head(8).save(out / "head.safetensors", {"turn": turn})
+
+
+def reader(out: Path, turn: int) -> None:
+    torch.manual_seed(turn)
+    Reader(TINY).save(out / "reader.safetensors")
+
+
+def learned(kind: Callable[[], nn.Module]) -> Callable[[Path, int], None]:
+    def write(out: Path, turn: int) -> None:
+        torch.manual_seed(turn)
+        module = kind()
+        with torch.no_grad():
+            for value in module.parameters():
+                value.add_(turn)
+        module.save(out / "weights.safetensors")  # type: ignore[operator]
+
+    return write
+
+
+def training(out: Path, turn: int) -> None:
+    module = nn.Linear(20, 20)
+    optimizer = torch.optim.Adam(module.parameters())
+    module(torch.ones(20)).sum().backward()
+    optimizer.step()
+    checkpoint.save(out, module, [optimizer], checkpoint.Progress(turn, [0.5] * turn), {"seed": 0})
+
+
+def journal(out: Path, turn: int) -> None:
+    found = Journal(out / "journal.jsonl", {"task": 1})
+    found.append({"id": len(found.entries), "text": "x" * 90})
+
+
+def log(out: Path, turn: int) -> None:
+    lines(out / "log.jsonl")({f"loss {place}": turn + 0.5 for place in range(9)})
+
+
+def scanpath(out: Path, turn: int) -> None:
+    write_scanpath(out / "gaze.csv", Scanpath((Fixation(turn, 2, 0, 300),) * 9))
+
+
+def pixels(out: Path, turn: int) -> None:
+    write_pixels(out / "view.png", np.random.default_rng(turn).integers(0, 256, (20, 20, 3), dtype=np.uint8))
+
+
+def bench(out: Path, turn: int) -> None:
+    facts = {
+        "renderers": {},
+        "processor": "none",
+        "cores": 1,
+        "load_average": turn,
+        "versions": {"torch": "0"},
+        "commit": "",
+    }
+    sampling._write(out, facts, {"host": 1.0}, [], 10, {})
+
+
+WRITERS: dict[str, Callable[[Path, int], None]] = {
+    "homunculus.allocators.adaptive_stratified": learned(StrataHead),
+    "homunculus.allocators.coverage_top_k": learned(CoverageTopK),
+    "homunculus.allocators.pseudo_log_polar": learned(lambda: PseudoLogPolar(8)),
+    "homunculus.allocators.pyramid": learned(LearnedSplit),
+    "homunculus.bench.sampling": bench,
+    "homunculus.evaluation.datasets.results": results,
+    "homunculus.evaluation.journal": journal,
+    "homunculus.evaluation.reader": reader,
+    "homunculus.loop.compare": comparison,
+    "homunculus.relevance.procedural": head,
+    "homunculus.report.files": look,
+    "homunculus.training.checkpoint": training,
+    "homunculus.training.needle.train": log,
+    "homunculus.viewer.outputs": pixels,
+    "homunculus.viewer.scanpath": scanpath,
+}
+# These write by the same functions, after work that would take too long for so many deaths.
+SLOW = {
+    "homunculus.bench.allocators",
+    "homunculus.bench.loop",
+    "homunculus.bench.view",
+    "homunculus.cli.compare",
+    "homunculus.cli.evaluate",
+    "homunculus.cli.gaze",
+    "homunculus.cli.look",
+    "homunculus.evaluation.glyphs",
+    "homunculus.experiment.report",
+    "homunculus.experiment.run",
+    "homunculus.training.relevance",
+    "homunculus.viewer.headless",
+}
+APPENDING = {"homunculus.evaluation.journal", "homunculus.training.needle.train"}
