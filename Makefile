@@ -11,12 +11,13 @@ GPU_OUT ?= docs/gpu
 GPU_SECONDS ?= 500
 
 .NOTPARALLEL:
-.PHONY: help demo test test-zink test-newest soak lint lock venv gl zink xvfb wheel wheel-check gpu-check clean
+.PHONY: help demo test test-zink test-poison test-newest soak lint lock venv gl zink xvfb wheel wheel-check gpu-check clean
 
 help:
 	@echo "make demo         render a page, look at it, at a photograph, and for something in it; pictures in $(OUT)"
 	@echo "make test         lint, type check and all tests"
 	@echo "make test-zink    the shaders by a second driver: OpenGL by Vulkan, on the CPU"
+	@echo "make test-poison  what shaders compute and draw, with all fresh memory full of NaN"
 	@echo "make soak         the viewer under ten minutes of random input; SOAK_S says how many seconds"
 	@echo "make lint         ruff and mypy alone"
 	@echo "make test-newest  all tests with the newest releases instead of the locked ones"
@@ -46,7 +47,11 @@ test: lint gl xvfb
 ZINK := MESA_LOADER_DRIVER_OVERRIDE=zink GALLIUM_DRIVER=zink LIBGL_ALWAYS_SOFTWARE=1 EXPECT_GL=zink
 test-zink: gl zink
 	$(ZINK) $(PY) -m pytest tests/test_conformance.py tests/test_viewer_pictures.py tests/test_uninitialised.py tests/test_context.py \
-		-k "not stand and not cuda"
+		tests/test_device_results.py -k "not stand and not cuda"
+
+# What the suite does in short: every fresh texture and buffer of OpenGL's full of NaN, under all tests of what shaders compute and draw.
+test-poison: gl
+	POISON=1 $(PY) -m pytest $(foreach name,conformance viewer_pictures pyramid statistics hiz plan_programs gl_cuda device_results,tests/test_$(name).py)
 
 soak: venv gl xvfb
 	SOAK_S=$${SOAK_S:-600} $(PY) -m pytest -s tests/test_viewer_window.py -k soak

@@ -9,6 +9,7 @@ import json
 import math
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
@@ -263,6 +264,23 @@ def test_the_digits_switch_views_and_c_shows_all(driven: Driven) -> None:
         driven.key("c")
     driven.key("C")
     assert not driven.session.state.side_by_side
+
+
+def test_ctrl_c_ends_the_window_also_while_an_event_is_handled(driven: Driven, monkeypatch: pytest.MonkeyPatch) -> None:
+    session = driven.session
+
+    def interrupted(point: Point) -> None:
+        os.kill(os.getpid(), signal.SIGINT)
+        session.closing = True  # or a lost interrupt would leave the window open for ever
+
+    driven.key("p")
+    monkeypatch.setattr(session, "follow", interrupted)
+    subprocess.run(["xdotool", "mousemove", "200", "120"], check=True, timeout=20)
+    with pytest.raises(KeyboardInterrupt):
+        driven.window.run()
+    assert driven.window.session is None
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert [path.suffix for path in session.outputs.saved] == [".csv"], "what was being recorded is kept"
 
 
 def test_a_window_on_egl_as_wayland_has_it(display: str, tmp_path: Path) -> None:

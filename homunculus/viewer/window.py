@@ -12,6 +12,7 @@ from homunculus.bridge.gl.context import Context, adopt_context
 from homunculus.bridge.gl.thread import LoopThread
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.viewer import keys
+from homunculus.viewer.interrupts import interrupts_kept
 from homunculus.viewer.keys import Event
 from homunculus.viewer.panel import Panel, open_panel
 from homunculus.viewer.session import Session
@@ -241,10 +242,13 @@ class Window:
         return True
 
     def run(self) -> None:
-        """Until it is closed, by a key or by the window manager."""
+        """Until it is closed, by a key or by the window manager, or by Ctrl-C, which raises KeyboardInterrupt between two frames."""
         try:
-            while self.open:
-                self.step()
+            with interrupts_kept() as interrupts:
+                while self.open:
+                    self.step()
+                    if interrupts:
+                        raise KeyboardInterrupt
         finally:
             self.close()
 
