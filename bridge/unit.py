@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -19,9 +20,14 @@ from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
 from homunculus.interop import Transfers, revoke
 
+if TYPE_CHECKING:
+    from PIL.Image import Image as PILImage
+
 Format = Literal["rgba8", "rgba16f", "rgba32f", "rgba64f"]
 Builder = Literal["exact", "driver", "simd", "auto"]
-Images = np.ndarray[Any, Any] | Tensor
+# What one picture, and what several, may come as; `bridge.pictures.entrance` says yes or no.
+Picture: TypeAlias = "str | os.PathLike[str] | PILImage | np.ndarray[Any, Any] | Tensor"
+Pictures: TypeAlias = "Picture | Sequence[Picture]"
 
 
 @dataclass(frozen=True)
@@ -122,11 +128,14 @@ class TextureUnit(Closing):
 
     @abstractmethod
     def pyramid(
-        self, images: Images, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
+        self, images: Pictures, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
     ) -> Pyramid:
-        """Builds the pyramid of one image [H, W, 3] or a batch [B, H, W, 3], uint8 or float in 0..1, numpy or torch.
+        """Builds the pyramid of one picture, or of several of one size: paths, PIL images or arrays, or a list of them.
 
-        format: how levels are stored; by default `rgba8` for uint8 and the float format of the images' own width otherwise.
+        images: an array is numpy or torch, [H, W, 3] or [B, H, W, 3], uint8, uint16 (scaled to 8 bits), bool, or floats in 0..1; or
+            grey [H, W], grey and alpha or RGBA (composited over white), or [C, H, W] where it cannot be meant otherwise.
+        format: how levels are stored; by default `rgba8` for uint8 and the float format of the images' own width otherwise. A float
+            format that is asked for holds any finite value, not only light in 0..1. Floats on a GPU are not looked at.
         builder: `exact`, `driver`, `simd`, or `auto` (the driver's filter where its fingerprint is an exact box); by default the
             fastest that keeps its row of the tolerance table on this device.
         max_level: coarsest level; each side is padded with zeros to a multiple of 2**max_level.

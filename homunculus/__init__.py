@@ -109,6 +109,7 @@ _HOMES = {
     "FoveatedViT": "homunculus.encoder",
     "ModelError": "homunculus.errors",
     "QueryError": "homunculus.errors",
+    "PictureFile": "homunculus.image",
     "read_image": "homunculus.image",
     "Glimpse": "homunculus.loop.look",
     "Look": "homunculus.loop.look",

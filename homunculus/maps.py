@@ -11,31 +11,37 @@ from torch import Tensor
 
 from homunculus.bridge.errors import ImageReadError, PlanError
 from homunculus.files.reading import read_array, read_tensors
+from homunculus.given_map import as_map
 from homunculus.image import read_image
 
 KEY = "relevance"
 REMEDY = "write it with numpy.save or safetensors"
+_PICKLE = "it may hold code: write the map with numpy.save(path, map.numpy()) or safetensors"
+_OTHERS = {
+    ".npz": "it holds several arrays: write the map alone with numpy.save, as .npy",
+    ".pt": _PICKLE,
+    ".pth": _PICKLE,
+    ".pkl": _PICKLE,
+}
 
 
 def read_relevance(path: str | os.PathLike[str]) -> Tensor:
     """float32 [h, w], finite and not negative, from a file: .npy, .safetensors, or a picture, whose grey in 0..1 it is.
 
-    A .npy file holds one array [h, w] of numbers; a .safetensors file one tensor [h, w], or among several the one named
+    A .npy file holds one array of numbers, [h, w] or [1, 1, h, w]; a .safetensors file one tensor [h, w], or among several the one named
     `relevance`. Pickles are not read. Raises ImageReadError for a file that cannot be read, PlanError for values that are not
     relevance.
     """
     path = Path(path)
     suffix = path.suffix.lower()
+    if suffix in _OTHERS:
+        raise ImageReadError(f"{path} is no map that is read here; {_OTHERS[suffix]}")
     if suffix not in (".npy", ".safetensors"):
         return torch.from_numpy(read_image(path)).float().mean(-1) / 255
     values = _from_numpy(path) if suffix == ".npy" else _from_safetensors(path)
-    if values.ndim != 2 or values.numel() < 1 or values.is_complex():
-        raise PlanError(f"{path} holds {values.dtype} {list(values.shape)}; a relevance map is numbers [h, w]")
-    relevance = values.float()
-    low, high = (float(bound) for bound in torch.aminmax(relevance))
-    if not (low >= 0 and high < float("inf")):
-        raise PlanError(f"{path} runs from {low:g} to {high:g}; relevance must be finite and not negative")
-    return relevance
+    if values.is_complex():
+        raise PlanError(f"{path} is {values.dtype} {tuple(values.shape)}; expected numbers [h, w]")
+    return as_map(values.float(), str(path))
 
 
 def _from_numpy(path: Path) -> Tensor:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from homunculus.bridge.errors import ImageError, PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.given_map import as_map
 from homunculus.layouts.frame import check_fixations, whole
 
 T = TypeVar("T")
@@ -23,7 +24,8 @@ class Scene:
     size: (height, width) in pixels.
     fixations: (x, y) in level-0 pixels, any number, or a tensor [K, 2]; without one an allocator that needs it takes the maximum
         of relevance, or the centre where relevance says nothing.
-    relevance: float [h, w] of any resolution, stretched over the whole image; finite and not negative. None: nothing is known.
+    relevance: float [h, w] of any resolution, numpy or torch, stretched over the whole image; finite and not negative. Kept as a tensor.
+        None: nothing is known.
     patch_size: texels along a side of a patch.
     image: uint8 or float (0..1) [H, W, 3] of that size, for allocators that measure detail; None where nobody asks for it.
     regions: whole numbers [h, w] of any resolution, stretched over the image: a label map, for allocators that spend by region.
@@ -48,7 +50,7 @@ class Scene:
         if len(self.fixations):
             self._check_fixations(height, width)
         if self.relevance is not None:
-            self._check_relevance(self.relevance)
+            object.__setattr__(self, "relevance", as_map(self.relevance))
         if self.regions is not None and (self.regions.ndim != 2 or self.regions.is_floating_point()):
             raise PlanError(
                 f"regions are {self.regions.dtype} {tuple(self.regions.shape)}; expected whole numbers [h, w]"
@@ -62,18 +64,6 @@ class Scene:
             check_fixations(points, height, width)
         elif points.ndim != 2 or points.shape[1] != 2:
             raise PlanError(f"fixations have shape {tuple(points.shape)}; expected [K, 2]")
-
-    @staticmethod
-    def _check_relevance(relevance: Tensor) -> None:
-        if relevance.ndim != 2 or relevance.numel() < 1 or not relevance.is_floating_point():
-            raise PlanError(f"relevance is {relevance.dtype} {tuple(relevance.shape)}; expected floats [h, w]")
-        if relevance.device.type == "cpu":  # looking at a GPU's values would cost a visit to the host
-            low, high = (float(value) for value in torch.aminmax(relevance.detach()))
-            if not (low >= 0 and high < float("inf")):
-                raise PlanError(
-                    f"relevance runs from {low:g} to {high:g}; it must be finite and not negative "
-                    "(torch.nn.functional.softplus makes any score so)"
-                )
 
     def once(self, key: Hashable, measure: Callable[[], T]) -> T:
         """The result of `measure`, kept under `key`: what an allocator reads off the image is read once a scene."""

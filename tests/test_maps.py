@@ -37,13 +37,13 @@ def test_every_format_gives_the_same_map(tmp_path: Path) -> None:
         (
             "a.npy",
             lambda path: np.save(path, VALUES - 1),
-            "a.npy runs from -1 to 0; relevance must be finite and not neg",
+            "a.npy runs from -1 to 0; it must be finite and not neg",
         ),
         ("a.npy", lambda path: np.save(path, VALUES * np.nan), "a.npy runs from nan to nan"),
         (
             "a.npy",
             lambda path: np.save(path, VALUES[0]),
-            "a.npy holds torch.float32 [4]; a relevance map is numbers [h, w]",
+            "a.npy is torch.float32 (4,); expected floats [h, w]",
         ),
         ("a.npy", lambda path: np.save(path, np.array([["x"]])), "it holds <U1, not numbers; write it with numpy.save"),
         ("a.npy", lambda path: np.save(path, np.array([{}]), allow_pickle=True), "a.npy cannot be read: Object arrays"),

@@ -22,7 +22,7 @@ from homunculus.bridge.images import as_batch
 from homunculus.bridge.law import QUALITIES, Quality
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.twin.max_pyramid import check_map
-from homunculus.bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
+from homunculus.bridge.unit import Builder, Format, Patches, Pictures, PlanProgram, Pyramid, Stats, TextureUnit
 from homunculus.interop import Cuda, CudaMemory, open_cuda
 
 ELEMENTS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
@@ -66,7 +66,7 @@ class CudaUnit(TextureUnit):
         return type(self), (self.cuda.ordinal, self.reason)
 
     def pyramid(
-        self, images: Images, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
+        self, images: Pictures, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
     ) -> Pyramid:
         check_open(self, self._closed)
         if builder not in (None, "exact", "auto"):

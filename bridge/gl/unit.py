@@ -23,7 +23,7 @@ from homunculus.bridge.images import as_batch
 from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.twin.max_pyramid import check_map
-from homunculus.bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
+from homunculus.bridge.unit import Builder, Format, Patches, Pictures, PlanProgram, Pyramid, Stats, TextureUnit
 from homunculus.interop import revoke
 
 
@@ -71,7 +71,7 @@ class GLUnit(TextureUnit):
         return "simd" if on_host and HAS_OPENCV and format == "rgba8" else "exact"
 
     def pyramid(
-        self, images: Images, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
+        self, images: Pictures, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
     ) -> Pyramid:
         check_open(self, self._closed)
         batch, stored = as_batch(images, format)

@@ -18,7 +18,7 @@ from homunculus.bridge.twin.max_pyramid import max_pyramid
 from homunculus.bridge.twin.pyramid import TwinPyramid, box_levels
 from homunculus.bridge.twin.sampler import sample_texels
 from homunculus.bridge.twin.statistics import statistics
-from homunculus.bridge.unit import Builder, Format, Images, Patches, PlanProgram, Pyramid, Stats, TextureUnit
+from homunculus.bridge.unit import Builder, Format, Patches, Pictures, PlanProgram, Pyramid, Stats, TextureUnit
 
 
 class TwinUnit(TextureUnit):
@@ -43,7 +43,7 @@ class TwinUnit(TextureUnit):
         self._closed = False
 
     def pyramid(
-        self, images: Images, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
+        self, images: Pictures, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
     ) -> Pyramid:
         check_open(self, self._closed)
         if builder not in (None, "exact", "auto"):

@@ -18,9 +18,10 @@ from homunculus.bench.timing import Timing, time_all_ms
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.law import Quality
 from homunculus.files import check_writable, write_json
+from homunculus.image import Array
 from homunculus.viewer import headless
 from homunculus.viewer.session import Session
-from homunculus.viewer.source import Array, Source
+from homunculus.viewer.source import Source
 from homunculus.viewer.state import VIEWS, look_at
 
 SIZE = (1080, 1920)

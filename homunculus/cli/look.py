@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from homunculus.cli.names import ALLOCATORS, LAYOUTS, QUALITIES, Backend, one_of
+from homunculus.cli.pictures import Icc, MaxPixels, Page, picture_file
 from homunculus.cli.progress import stderr_console
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from homunculus.image import PictureFile
     from homunculus.loop.look import Look
 
 
@@ -62,6 +64,9 @@ def look(
         int | None, typer.Option(help="Texels along a side of a patch: 16, or what the model takes.")
     ] = None,
     out: Annotated[Path, typer.Option(file_okay=False, help="The folder for what was seen.")] = Path("out"),
+    page: Page = 0,
+    max_pixels: MaxPixels = None,
+    icc: Icc = True,
 ) -> None:
     """Look at a picture; write footprints.png, reconstruction.png, tokens.safetensors, look.json and, for a query, relevance.png."""
     points = points_of(at)
@@ -80,16 +85,17 @@ def look(
         from homunculus.files import check_writable
         from homunculus.loop.look import look as look_once
         from homunculus.maps import read_relevance
+    picture = picture_file(image, page, max_pixels, icc)
     check_writable(out)
     if searching:
         shared |= {"allocator": allocator or "foveated_pyramid", "patch_size": patch_size, "merge": not one_by_one}
         seen = _search(
-            console, image, points, query, example, 3 if fixations is None else fixations, model, head, shared
+            console, picture, points, query, example, 3 if fixations is None else fixations, model, head, shared
         )
     else:
         with console.status("looking"):
             seen = look_once(
-                image,
+                picture,
                 points,
                 layout=layout,
                 allocator=allocator,
@@ -107,7 +113,7 @@ def look(
 
 def _search(
     console: Console,
-    image: Path,
+    image: PictureFile,
     points: list[tuple[float, float]] | None,
     text: str | None,
     example: Path | None,
@@ -126,7 +132,7 @@ def _search(
         from homunculus.relevance import Head
     query = None
     if text is not None or example is not None:
-        query = Query(text or "", None if example is None else torch.from_numpy(read_image(example).copy()))
+        query = Query(text or "", None if example is None else torch.from_numpy(read_image(example)))
     options |= {"head": None if head is None else Head.load(head)}
     with console.status("opening the eye" if model is None else f"loading {model}"):
         if model is not None:

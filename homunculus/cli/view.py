@@ -8,6 +8,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from homunculus.cli.names import ALLOCATORS, VIEWS, Quality, one_of
+from homunculus.cli.pictures import Icc, MaxPixels, Page, picture_file
 from homunculus.cli.progress import stderr_console
 
 
@@ -48,6 +49,9 @@ def view(
     fps: Annotated[int, typer.Option(help="Frames a second of the video.")] = 30,
     panel: Annotated[bool, typer.Option("--panel/--no-panel", help="The imgui panel.")] = True,
     out: Annotated[Path, typer.Option(file_okay=False, help="Where S and P write.")] = Path("."),
+    page: Page = 0,
+    max_pixels: MaxPixels = None,
+    icc: Icc = True,
 ) -> None:
     """Open a window in which the mouse is the gaze; H shows its keys. Or write one picture or a video, without a display."""
     points = [_pair(text, ",", "point; give two fractions, as in --at 0.62,0.31") for text in at or []]
@@ -60,7 +64,7 @@ def view(
         points, cast("Any", view), side_by_side, budget, patch_size, allocator, quality, e0, grid, query
     )
     request = Request(
-        [Path(image) for image in images],
+        [picture_file(Path(image), page, max_pixels, icc) for image in images],
         settings,
         screenshot=screenshot,
         scanpath=scanpath,

@@ -55,7 +55,14 @@ def ask(
             "tokens": reply.tokens,
         }
         if reply.plan is not None and question.boxes and question.answers:
-            seen = sighting(reply.plan, entry["fixations"], question.boxes, question.answers, px_per_character)
+            seen = sighting(
+                reply.plan,
+                entry["fixations"],
+                question.boxes,
+                question.answers,
+                px_per_character,
+                picture=question.image,
+            )
             entry |= {"hit": seen.hit, "legible": seen.legible}
         journal.append(entry)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from homunculus.blindspots import steps_px
 from homunculus.bridge.plan import SamplePlan
 from homunculus.errors import DataError
 from homunculus.evaluation.datasets.record import Box
+from homunculus.image import upright_boxes
 
 PX_PER_CHARACTER = 8.0
 SIDE = 32  # points along a side of a box
@@ -35,8 +37,13 @@ def sighting(
     boxes: Sequence[Box],
     answers: Sequence[str],
     px_per_character: float = PX_PER_CHARACTER,
+    *,
+    picture: str | os.PathLike[str] | None = None,
 ) -> Sighting:
     """Measures a plan against the boxes [left, top, right, bottom] of an answer, all in pixels of the picture.
+
+    picture: the file, where the boxes are those of a published list: they are in its stored raster, and the plan and fixations, of a
+    look at that file, in the picture as its orientation tag turns it; the boxes are turned along.
 
     A character is as large as the side of the square that is its share of the boxes, sqrt(area / characters), of the answer most
     people gave; it is sampled with that many pixels divided by the finest texel's side there. 32 x 32 points of each box are asked.
@@ -45,6 +52,8 @@ def sighting(
     if not boxes or not any(answers):
         raise DataError(f"{len(boxes)} boxes and {len(answers)} answers; a sighting needs at least one of each")
     check_threshold(px_per_character)
+    if picture is not None:
+        boxes = upright_boxes(picture, boxes)
     areas = [(right - left) * (bottom - top) for left, top, right, bottom in boxes]
     characters = len(Counter(filter(None, answers)).most_common(1)[0][0])
     coarsest = math.sqrt(sum(areas) / characters) / px_per_character

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +13,10 @@ from torch import Tensor
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.open import Backend
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Closing, Images, TextureUnit
+from homunculus.bridge.unit import Closing, Picture, TextureUnit
 from homunculus.encoder import Encoding, TextEncoder
 from homunculus.errors import ModelError
-from homunculus.image import read_image
+from homunculus.image import picture
 from homunculus.language import load, pruning
 from homunculus.language.decoder import Reading
 from homunculus.language.prompt import Prompter
@@ -26,7 +25,7 @@ from homunculus.language.speaker import Sight, Speaker
 from homunculus.language.texts import lend_texts
 from homunculus.layouts.frame import whole
 from homunculus.loop import Homunculus
-from homunculus.loop.look import picture_of
+from homunculus.loop.look import bytes_of
 from homunculus.scene import Allocator
 
 
@@ -140,8 +139,8 @@ class Answerer(Closing):
             processor=lambda: load.processor(path, local_files_only=local_files_only),
         )
 
-    def answer(self, image: str | os.PathLike[str] | Images, question: str, *, limit: int = 32) -> Answer:
-        """Looks at a picture, a path or [H, W, 3] as for `Homunculus.look`, where the question says; says `limit` tokens or less.
+    def answer(self, image: Picture, question: str, *, limit: int = 32) -> Answer:
+        """Looks at a picture, as for `Homunculus.look`, where the question says; says `limit` tokens or less.
 
         Raises QueryError for a question that says nothing, and what `Homunculus.look` raises.
         """
@@ -156,7 +155,7 @@ class Answerer(Closing):
             self._said(reading, limit), seen.fixations, seen.plan, len(sight.tokens), reading.mean_tokens, seen.notes
         )
 
-    def answer_whole(self, image: str | os.PathLike[str] | Images, question: str, *, limit: int = 32) -> Answer:
+    def answer_whole(self, image: Picture, question: str, *, limit: int = 32) -> Answer:
         """The same from the whole picture, as the model's own processor and forward take it, with pruning where it is asked for.
 
         Raises ModelError where there is no processor, or it cannot be loaded.
@@ -164,8 +163,8 @@ class Answerer(Closing):
         limit, ids = whole("limit", limit), self.prompter.ids(question)
         if self.processor is None:
             raise ModelError("there is no processor for whole images; give one, or load the model with from_pretrained")
-        picture = picture_of(read_image(image) if isinstance(image, str | os.PathLike) else image)
-        inputs = self.processor()(images=picture, return_tensors="pt")
+        seen = bytes_of(picture(image))
+        inputs = self.processor()(images=seen, return_tensors="pt")
         device = self.speaker.decoder.head.weight.device
         with torch.no_grad():
             sight = self.speaker.whole({name: value.to(device) for name, value in inputs.items()})

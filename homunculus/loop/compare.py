@@ -11,7 +11,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -23,12 +22,13 @@ from homunculus.bridge.errors import HomunculusError, PlanError
 from homunculus.bridge.law import Quality
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import TextureUnit
+from homunculus.bridge.unit import Picture, TextureUnit
 from homunculus.bridge.versions import version_of
 from homunculus.files import replaced_together
-from homunculus.image import Array, read_image
+from homunculus.given_map import as_map
+from homunculus.image import Array, picture
 from homunculus.layouts.frame import whole
-from homunculus.loop.look import Points, pairs, picture_of
+from homunculus.loop.look import Points, bytes_of, pairs
 from homunculus.metrics import PlanMetrics, measure
 from homunculus.report.contact_sheet import Panel, contact_sheet
 from homunculus.scene import Scene
@@ -89,10 +89,10 @@ class Comparison:
 
 
 def compare(
-    image: str | os.PathLike[str] | Array,
+    image: Picture,
     at: Points | None = None,
     *,
-    relevance: Tensor | None = None,
+    relevance: Tensor | Array | None = None,
     query: str = "",
     budget: int = 273,
     patch_size: int = 16,
@@ -102,7 +102,7 @@ def compare(
     unit: TextureUnit | None = None,
     progress: Callable[[Iterable[str]], Iterable[str]] = iter,
 ) -> Comparison:
-    """Spends one budget in every registered way on one picture, a path or [H, W, 3].
+    """Spends one budget in every registered way on one picture: a path, a PIL image, or an array [H, W, 3], as for `look`.
 
     at: as fractions of width and height, like `places`, of which those not given (target, secondary, periphery) come from
     `default_places`. relevance: [h, w] over the whole picture, finite and not negative. progress: wraps the names as they are worked on.
@@ -111,13 +111,14 @@ def compare(
     """
     check_quality(quality)
     whole("budget", budget)
-    pixels = read_image(image) if isinstance(image, str | os.PathLike) else image
-    picture = picture_of(pixels)
-    height, width = size = (picture.shape[0], picture.shape[1])
+    pixels = picture(image)
+    shown = bytes_of(pixels)
+    height, width = size = (shown.shape[0], shown.shape[1])
     given = {name: pairs(point, name)[0] for name, point in (places or {}).items()}
     fixations = [] if at is None else [(x * width, y * height) for x, y in pairs(at)]
-    scene = Scene(size, fixations, relevance, patch_size, image=torch.from_numpy(np.array(picture)), query=query)
-    points = default_places(size, fixations, relevance)
+    map_ = None if relevance is None else as_map(relevance)
+    scene = Scene(size, fixations, map_, patch_size, image=torch.from_numpy(shown), query=query)
+    points = default_places(size, fixations, scene.relevance)
     if unknown := given.keys() - points.keys():
         raise PlanError(f"place {min(unknown)!r} is unknown; choose among {', '.join(points)}")
     points |= {name: (x * width, y * height) for name, (x, y) in given.items()}
@@ -131,7 +132,7 @@ def compare(
             return unit.sample(pyramid, plan, quality=quality).pixels
 
         for name in progress(list(allocators.registry)):
-            entries.append(_entry(name, scene, budget, picture, points, patches))
+            entries.append(_entry(name, scene, budget, shown, points, patches))
     panels = [entry.panel for entry in entries if entry.panel is not None]
     request = {
         "image": os.fspath(image) if isinstance(image, str | os.PathLike) else None,

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from homunculus.bridge.errors import ImageError, PlanError
+from homunculus.bridge.errors import PlanError
 from homunculus.bridge.open import Backend
-from homunculus.bridge.unit import Images
+from homunculus.bridge.unit import Picture, Pictures
 from homunculus.encoder import FoveatedViT, TextEncoder
-from homunculus.image import read_image
+from homunculus.image import picture, pictures
 from homunculus.loop.eye import Eye
 from homunculus.loop.look import Clock, Look, Points, pairs, used
 from homunculus.loop.passage import Job, Passage
@@ -48,53 +48,59 @@ class Homunculus(Eye):
 
     def look(
         self,
-        image: str | os.PathLike[str] | Images,
+        image: Picture,
         query: AnyQuery = None,
         fixations: int = 3,
         *,
         at: Points | None = None,
     ) -> Look:
-        """Looks at one picture: a path, or an image [H, W, 3], numpy or torch, uint8 or floats in 0..1.
+        """Looks at one picture: a path, a PIL image, or an array [H, W, 3], numpy or torch, uint8 or floats in 0..1, or as
+        `homunculus.image.picture` takes it.
 
         query: words, an example crop uint8 [h, w, 3], a point (x, y) in fractions, or a `Query` that combines them; None
         for what stands out by itself. fixations: at most so many. at: fixations that the caller names instead, (x, y) as
         fractions. Raises ImageError, PlanError, QueryError or ModelError.
         """
-        pixels = read_image(image) if isinstance(image, str | os.PathLike) else image
-        if pixels.ndim != 3:
-            raise ImageError(
-                f"the image has shape {tuple(pixels.shape)}; look takes one [H, W, 3], looks takes several"
-            )
         path = os.fspath(image) if isinstance(image, str | os.PathLike) else None
-        return self.looks(pixels[None], [query], fixations, at=at, path=path)[0]
+        return self.looks([picture(image)], [query], fixations, at=at, path=path)[0]
 
     @torch.no_grad()
     def looks(
         self,
-        images: Images,
+        images: Pictures,
         queries: Sequence[AnyQuery] = (None,),
         fixations: int = 3,
         *,
         at: Points | None = None,
         path: str | None = None,
     ) -> list[Look]:
-        """Looks at images [B, H, W, 3] with as many queries, or one image with several, or several with one.
+        """Looks at several pictures, a list of any sizes or an array [B, H, W, 3], with as many queries, or one picture with several, or
+        several with one.
 
-        The pyramid is built once, all plans are sampled in one dispatch, and the encoder sees one batch.
+        Of pictures of one size and type the pyramid is built once, all plans are sampled in one dispatch, and the encoder sees one
+        batch; others are looked at one after the other.
         """
+        given = pictures(images)
         wanted = [None if query is None else Query.of(query) for query in queries]
-        count = max(len(images), len(wanted))
-        if not wanted or len(images) not in (1, count) or len(wanted) not in (1, count):
+        count = max(len(given), len(wanted))
+        if not wanted or len(given) not in (1, count) or len(wanted) not in (1, count):
             raise PlanError(
-                f"{len(images)} images and {len(wanted)} queries; give as many of each, or one of either for all of the other"
+                f"{len(given)} images and {len(wanted)} queries; give as many of each, or one of either for all of the other"
             )
-        layers = range(count) if len(images) == count else [0] * count
+        if len({(one.shape, one.dtype, one.device) for one in given}) > 1:
+            asked = wanted if len(wanted) == count else wanted * count
+            return [
+                self.looks([one], [query], fixations, at=at, path=path)[0]
+                for one, query in zip(given, asked, strict=True)
+            ]
+        stack = torch.stack(given) if len(given) > 1 else given[0][None]
+        layers = range(count) if len(given) == count else [0] * count
         jobs = [Job(layer, wanted[index % len(wanted)]) for index, layer in enumerate(layers)]
         points = None if at is None else pairs(at)
         before, clock = vars(self.unit.stats).copy(), Clock()
-        with self.unit.pyramid(images) as pyramid:
+        with self.unit.pyramid(stack) as pyramid:
             clock.lap("pyramid")
-            found = Passage(self, pyramid, images, jobs, clock).run(fixations, points)
+            found = Passage(self, pyramid, stack, jobs, clock).run(fixations, points)
             record = used(self.unit, pyramid, before)
         request = {
             "image": path,
@@ -111,7 +117,7 @@ class Homunculus(Eye):
         }
         return [
             Look(
-                images[job.layer],
+                stack[job.layer],
                 seen.glimpses,
                 request,
                 record,

@@ -18,15 +18,16 @@ from torch import Tensor
 
 from homunculus import allocators, layouts
 from homunculus.bridge.checks import check_quality
-from homunculus.bridge.errors import ImageError, PlanError
+from homunculus.bridge.errors import PlanError
 from homunculus.bridge.law import Quality
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Images, Patches, Pyramid, TextureUnit
+from homunculus.bridge.unit import Patches, Picture, Pyramid, TextureUnit
 from homunculus.bridge.versions import version_of
 from homunculus.encoder import Encoding
 from homunculus.fixation import Fixations, given
-from homunculus.image import Array, read_image
+from homunculus.given_map import as_map
+from homunculus.image import Array, as_bytes, picture
 from homunculus.metrics import PlanMetrics, measure
 from homunculus.query import Query
 from homunculus.relevance import Relevance
@@ -51,12 +52,12 @@ class Glimpse:
 class Look:
     """What was seen of one image, in one glimpse or several; plan, patches and tokens are those of the last.
 
-    source: the image [H, W, 3] as it was given; request, unit: as told by `as_dict`; timings_ms: by part, on the host's clock.
+    source: the image [H, W, 3] as it was sampled; request, unit: as told by `as_dict`; timings_ms: by part, on the host's clock.
     query: what was looked for; relevance: the maps [1, rows, columns] that the fixations were chosen on; notes: what the caller might not
     expect. All but `plan`, `patches`, `tokens` and `relevance` visit the host.
     """
 
-    source: Images
+    source: Tensor
     glimpses: Sequence[Glimpse]
     request: Mapping[str, Any]
     unit: Mapping[str, Any]
@@ -82,7 +83,7 @@ class Look:
     @cached_property
     def image(self) -> Array:
         """uint8 [H, W, 3]."""
-        return picture_of(self.source)
+        return bytes_of(self.source)
 
     @cached_property
     def fixations(self) -> list[tuple[float, float]]:
@@ -136,20 +137,21 @@ class Look:
 
 
 def look(
-    image: str | os.PathLike[str] | Images,
+    image: Picture,
     at: Points | None = None,
     *,
     budget: int = 273,
     layout: str | None = None,
     allocator: str | None = None,
-    relevance: Tensor | None = None,
+    relevance: Tensor | Array | None = None,
     query: str = "",
     patch_size: int = 16,
     quality: Quality = "high",
     backend: Backend | None = None,
     unit: TextureUnit | None = None,
 ) -> Look:
-    """Looks once at a picture: a path, or one image [H, W, 3] as uint8 or floats in 0..1.
+    """Looks once at a picture: a path, a PIL image, or one array [H, W, 3], uint8 or floats in 0..1, or as `homunculus.image.picture`
+    takes it.
 
     at: a fixation (x, y) as fractions of width and height, or several that one plan serves together; by default the centre
     or, for an allocator, what it makes of relevance. layout: by default log_polar. allocator: spends the budget instead
@@ -161,18 +163,18 @@ def look(
     check_quality(quality)
     layout = _one_way(layout, allocator, relevance is not None or bool(query))
     clock = Clock()
-    pixels = read_image(image) if isinstance(image, str | os.PathLike) else image
-    picture = picture_of(pixels)
+    pixels = picture(image)
     clock.lap("read")
-    height, width = picture.shape[:2]
+    height, width = pixels.shape[:2]
     at = CENTER if at is None and layout is not None else at
     fractions = [] if at is None else pairs(at)
     fixations = [(x * width, y * height) for x, y in fractions]
     if layout is not None:
         plan = layouts.get(layout)((height, width), fixations, budget, patch_size)
     else:
-        shown = torch.from_numpy(np.array(picture))
-        scene = Scene((height, width), fixations, relevance, patch_size, image=shown, query=query)
+        shown = torch.from_numpy(bytes_of(pixels))
+        map_ = None if relevance is None else as_map(relevance)
+        scene = Scene((height, width), fixations, map_, patch_size, image=shown, query=query)
         plan = allocators.get(str(allocator)).allocate(scene, budget)
     clock.lap("plan")
     with ExitStack() as stack:
@@ -198,7 +200,7 @@ def look(
 
 
 def _sampled(
-    unit: TextureUnit, pixels: Images, plan: SamplePlan, quality: Quality, clock: Clock
+    unit: TextureUnit, pixels: Tensor, plan: SamplePlan, quality: Quality, clock: Clock
 ) -> tuple[Patches, dict[str, Any]]:
     """The patches, and how they were made: the unit, its pyramid, and what this look added to the unit's counts."""
     before = vars(unit.stats).copy()
@@ -250,17 +252,9 @@ class Clock:
         self._start = now
 
 
-def picture_of(image: Images) -> Array:
-    array = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
-    if array.ndim != 3 or array.shape[2] != 3 or array.size == 0:
-        raise ImageError(f"the image has shape {list(array.shape)}; one look takes one image [H, W, 3]")
-    if np.issubdtype(array.dtype, np.floating):
-        if not (array.min() >= 0 and array.max() <= 1):
-            raise ImageError(f"the image holds floats from {array.min()} to {array.max()}; they must lie in 0..1")
-        return np.asarray(np.rint(array * 255), np.uint8)
-    if array.dtype != np.uint8:
-        raise ImageError(f"the image is {array.dtype}; give uint8, or floats in 0..1")
-    return array
+def bytes_of(pixels: Tensor) -> Array:
+    """uint8 [H, W, 3] on the host, of a picture that came through the entrance."""
+    return np.asarray(as_bytes(pixels.detach()).cpu().numpy())
 
 
 def pairs(at: Points, what: str = "fixation") -> list[tuple[float, float]]:

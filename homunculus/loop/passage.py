@@ -11,7 +11,7 @@ from torch import Tensor
 
 from homunculus import layouts
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Images, Patches, Pyramid
+from homunculus.bridge.unit import Patches, Pyramid
 from homunculus.encoder import Encoding, dense_features, in_cells, similarity
 from homunculus.errors import QueryError
 from homunculus.fixation import Fixations, attention_entropy, fixate, given, margin
@@ -59,7 +59,7 @@ class Seen:
 class Passage:
     """One passage of the loop over a pyramid. Its steps are methods, in the order in which they run."""
 
-    def __init__(self, eye: Eye, pyramid: Pyramid, images: Images, jobs: Sequence[Job], clock: Clock) -> None:
+    def __init__(self, eye: Eye, pyramid: Pyramid, images: Tensor, jobs: Sequence[Job], clock: Clock) -> None:
         self.eye, self.pyramid, self.images, self.jobs, self.clock = eye, pyramid, images, jobs, clock
         self.size = pyramid.size
         self.evidence = Evidence.of(eye.unit, pyramid).split()
@@ -207,7 +207,7 @@ class Passage:
             gaze.points,
             seen.relevance.total[0],
             self.eye.patch_size,
-            image=torch.as_tensor(self.images[job.layer]),
+            image=self.images[job.layer],
             query="" if job.query is None else job.query.text,
             layer=job.layer,
         )

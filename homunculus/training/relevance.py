@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from homunculus.errors import DataError
 from homunculus.files import check_writable, replaced_together
 from homunculus.files.reading import read_bytes
 from homunculus.fixation import fixate
-from homunculus.image import read_image
+from homunculus.image import read_image, upright_boxes
 from homunculus.loop import SHARPNESS, Homunculus, Job, Passage, Seen
 from homunculus.loop.look import Clock
 from homunculus.relevance import Evidence, Head, z_scores
@@ -156,13 +156,14 @@ def measured(eye: Homunculus, triples: Sequence[Triple], track: Track) -> list[S
         by_image.setdefault(triple.image, []).append(place)
     with torch.no_grad():
         for path, places in track(list(by_image.items()), "measuring"):
-            image = torch.from_numpy(read_image(path).copy())[None]
+            image = torch.from_numpy(read_image(path))[None]
+            boxes = upright_boxes(path, [triples[place].box for place in places])
             with eye.unit.pyramid(image) as pyramid:
                 jobs = [Job(0, triples[place].query) for place in places]
                 searching = Passage(eye, pyramid, image, jobs, Clock())
                 read = planes(searching.evidence[0])
-                for place, seen in zip(places, searching.search()[0], strict=True):
-                    found[place] = _sample(searching.evidence[0], read, seen, triples[place])
+                for place, seen, box in zip(places, searching.search()[0], boxes, strict=True):
+                    found[place] = _sample(searching.evidence[0], read, seen, replace(triples[place], box=box))
     return [found[place] for place in range(len(triples))]
 
 

@@ -24,7 +24,8 @@ EXPECTED = '{"image": "a.png", "query": "red triangle", "box": [left, top, right
 
 @dataclass(frozen=True)
 class Triple:
-    """image: a picture's path; query: what is asked of it; box: left, top, right, bottom in pixels of that picture."""
+    """image: a picture's path; query: what is asked of it; box: left, top, right, bottom in pixels of its stored raster,
+    as published boxes are; it is turned along where the picture has an orientation tag."""
 
     image: Path
     query: Query
@@ -62,7 +63,7 @@ def _triple(fence: Fence, entry: Any, where: str) -> Triple:
     example = None
     with refusing(where, remedy=f"expected {EXPECTED}"):
         if entry.get("example") is not None:
-            example = torch.from_numpy(read_image(_picture(fence, entry, "example", where)).copy())
+            example = torch.from_numpy(read_image(_picture(fence, entry, "example", where)))
     try:
         return Triple(image, Query(words, example), (left, top, right, bottom))
     except QueryError as error:

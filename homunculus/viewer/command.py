@@ -13,6 +13,7 @@ from rich.progress import track
 
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.unit import Picture
 from homunculus.loop import Homunculus
 from homunculus.maps import read_relevance
 from homunculus.relevance import Head
@@ -30,7 +31,7 @@ from homunculus.viewer.window import Window
 class Request:
     """What the command line asks for. size: (height, width) of the window or picture."""
 
-    paths: Sequence[Path]
+    paths: Sequence[Picture]
     settings: Settings = field(default_factory=Settings)
     screenshot: Path | None = None
     scanpath: Path | None = None

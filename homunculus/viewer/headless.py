@@ -13,6 +13,7 @@ from torch import Tensor
 
 from homunculus.bridge.errors import BackendUnavailableError, PlanError
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.unit import Picture
 from homunculus.files import check_writable, replaced
 from homunculus.viewer import state as states
 from homunculus.viewer.outputs import write_pixels
@@ -68,7 +69,7 @@ def canvas_size(size: tuple[int, int], wanted: tuple[int, int] | None, *, even: 
 
 def in_session(
     job: Callable[[Session], Any],
-    paths: Sequence[str | Path],
+    paths: Sequence[Picture],
     settings: Settings,
     *,
     size: tuple[int, int] | None = None,
@@ -113,7 +114,7 @@ def open_gl() -> GLUnit:
         ) from None
 
 
-def picture(paths: Sequence[str | Path], settings: Settings, **options: Any) -> Tensor:
+def picture(paths: Sequence[Picture], settings: Settings, **options: Any) -> Tensor:
     """uint8 [height, width, 3] of one moment. options: as `in_session` takes them."""
 
     def job(session: Session) -> Tensor:
@@ -127,7 +128,7 @@ def picture(paths: Sequence[str | Path], settings: Settings, **options: Any) -> 
     return seen
 
 
-def screenshot(path: Path, paths: Sequence[str | Path], settings: Settings, **options: Any) -> None:
+def screenshot(path: Path, paths: Sequence[Picture], settings: Settings, **options: Any) -> None:
     """Writes one moment as PNG, JPEG or WebP, by the path's ending. Nothing is left where it fails. Raises WriteError."""
     check_writable(path.parent)
     write_pixels(path, picture(paths, settings, **options).numpy())
@@ -135,7 +136,7 @@ def screenshot(path: Path, paths: Sequence[str | Path], settings: Settings, **op
 
 def video(
     path: Path,
-    paths: Sequence[str | Path],
+    paths: Sequence[Picture],
     settings: Settings,
     scanpath: Scanpath,
     *,

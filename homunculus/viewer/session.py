@@ -14,6 +14,8 @@ from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.gl.draw.canvas import Canvas, Chart
 from homunculus.bridge.gl.draw.tokens import Tokens
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.unit import Picture
+from homunculus.image import Array
 from homunculus.viewer import planning
 from homunculus.viewer import state as states
 from homunculus.viewer.eye import Eye
@@ -22,7 +24,7 @@ from homunculus.viewer.outputs import Outputs
 from homunculus.viewer.painter import COLORS, Moment, Painter
 from homunculus.viewer.player import Player
 from homunculus.viewer.scanpath import Scanpath
-from homunculus.viewer.source import Array, Source
+from homunculus.viewer.source import Source
 from homunculus.viewer.state import Point, ViewState
 from homunculus.viewer.status import Status
 
@@ -107,7 +109,7 @@ class Session:
             return
         self.change(states.change_e0(self.state, steps, planning.fitted_e0_px(self.state)))
 
-    def open_paths(self, paths: Sequence[str | Path]) -> None:
+    def open_paths(self, paths: Sequence[Picture]) -> None:
         """Looks at other files from now on. Raises, and keeps the old ones, where the first cannot be read."""
         source = Source(paths)
         picture = source.open()
@@ -119,7 +121,7 @@ class Session:
         """The next or previous picture of several."""
         picture = self.source.step(by)
         if picture is not None:
-            self._show(picture, f"{self.source.index + 1} of {len(self.source.paths)}: {self.source.name}")
+            self._show(picture, f"{self.source.index + 1} of {len(self.source.items)}: {self.source.name}")
 
     def _show(self, picture: Array, note: str) -> None:
         """Another picture: what was known about the last one is forgotten."""
@@ -294,7 +296,7 @@ class Session:
         """The state and the plan, in JSON types."""
         state, plan = self.state, self.eye.plan
         return {
-            "image": str(self.source.paths[self.source.index]),
+            "image": self.source.told,
             "image_size": list(state.size),
             "view": state.view,
             "fixations_px": [list(point) for point in state.fixations],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import re
+import struct
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
@@ -14,33 +17,42 @@ from typing import Any
 import numpy as np
 
 from homunculus.bridge.errors import BackendUnavailableError, HomunculusError, ImageReadError
-from homunculus.image import read_image
+from homunculus.bridge.unit import Picture
+from homunculus.image import Array, PictureFile, as_bytes, expanded, formats, picture, turned
 
-Array = np.ndarray[Any, Any]
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".ppm", ".pgm", ".jp2", ".avif"}
+HEIC = {".heic", ".heif"}  # where Pillow has a plugin for them
 VIDEOS = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"}
 CAMERA = re.compile(r"camera:(\d+)")
 
 
-def listed(paths: Sequence[str | Path]) -> list[str]:
-    """Files in the order given; of a folder its pictures and videos by name. Raises ImageReadError where there is none."""
-    found: list[str] = []
-    for path in paths:
-        if Path(path).is_dir():
-            inside = sorted(p for p in Path(path).iterdir() if p.suffix.lower() in PICTURES | VIDEOS)
+def listed(items: Sequence[Picture]) -> list[Picture]:
+    """Files, PIL images and arrays in the order given; of a folder its pictures and videos by name, read as the folder was asked to be.
+
+    Raises ImageReadError where there is none.
+    """
+    known = PICTURES | VIDEOS | (HEIC if "HEIF" in formats() else set())
+    found: list[Picture] = []
+    for item in items:
+        if not isinstance(item, str | os.PathLike):
+            found.append(item)
+        elif (folder := expanded(item)).is_dir():
+            inside = sorted(p for p in folder.iterdir() if p.suffix.lower() in known)
             if not inside:
-                raise ImageReadError(f"{path} holds no picture; known endings: {', '.join(sorted(PICTURES | VIDEOS))}")
-            found += map(str, inside)
+                raise ImageReadError(f"{folder} holds no picture; known endings: {', '.join(sorted(known))}")
+            found += [replace(item, path=str(p)) if isinstance(item, PictureFile) else str(p) for p in inside]
         else:
-            found.append(str(path))
+            found.append(item if isinstance(item, PictureFile) else str(folder))
     if not found:
         raise ImageReadError("nothing to look at; give a picture, a folder, a video, or camera:0")
     return found
 
 
-def moves(path: str) -> bool:
+def moves(item: Picture) -> bool:
     """Whether it has frames rather than being one picture."""
-    return bool(CAMERA.fullmatch(path)) or Path(path).suffix.lower() in VIDEOS
+    if not isinstance(item, str | os.PathLike):
+        return False
+    return bool(CAMERA.fullmatch(os.fspath(item))) or Path(item).suffix.lower() in VIDEOS
 
 
 def import_av() -> Any:
@@ -132,7 +144,7 @@ class Frames:
             wait_s = (frame.time or 0.0) - (perf_counter() - start)
             if wait_s > 0 and not CAMERA.fullmatch(self._path):
                 sleep(min(wait_s, 1.0))
-            self._put(frame.to_ndarray(format="rgb24"))
+            self._put(upright(frame))
             count += 1
         return count
 
@@ -146,30 +158,36 @@ class Frames:
 class Source:
     """A list of things to look at, and which of them is looked at now."""
 
-    def __init__(self, paths: Sequence[str | Path]) -> None:
-        self.paths = listed(paths)
+    def __init__(self, items: Sequence[Picture]) -> None:
+        self.items = listed(items)
         self.index = 0
         self._frames: Frames | None = None
 
     @property
     def name(self) -> str:
-        return Path(self.paths[self.index]).name
+        return Path(self.told).name
+
+    @property
+    def told(self) -> str:
+        """The path, or what it is where it has none."""
+        item = self.items[self.index]
+        return os.fspath(item) if isinstance(item, str | os.PathLike) else f"picture {self.index + 1}"
 
     def open(self) -> Array:
         """The picture, or first frame, uint8 [H, W, 3]. Raises ImageReadError and its kin."""
         self.close()
-        path = self.paths[self.index]
-        if not moves(path):
-            return read_image(path)
-        self._frames = Frames(path)
+        item = self.items[self.index]
+        if not moves(item):
+            return np.asarray(as_bytes(picture(item).detach()).cpu().numpy())
+        self._frames = Frames(self.told)
         return self._frames.first()
 
     def step(self, by: int) -> Array | None:
         """The next or the previous one; None where there is only one. Raises, and stays, where it cannot be read."""
-        if len(self.paths) < 2:
+        if len(self.items) < 2:
             return None
         before = self.index
-        self.index = (self.index + by) % len(self.paths)
+        self.index = (self.index + by) % len(self.items)
         try:
             return self.open()
         except HomunculusError:
@@ -194,4 +212,18 @@ def decoded(path: str) -> Iterator[Array]:
     """Every frame of a video, once, as fast as they come."""
     with opened(path) as container:
         for frame in container.decode(video=0):
-            yield frame.to_ndarray(format="rgb24")
+            yield upright(frame)
+
+
+def upright(frame: Any) -> Array:
+    """uint8 [H, W, 3] of PyAV's frame as players show it: mirrored and turned by the nearest quarter as its display matrix says."""
+    pixels: Array = frame.to_ndarray(format="rgb24")
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return pixels
+    # Rows of fixed-point numbers: x' = a x + c y, y' = b x + d y (ISO/IEC 14496-12, 8.3.2).
+    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
+    sideways = abs(b) + abs(c) > abs(a) + abs(d)
+    mirrored, flipped = (c < 0, b < 0) if sideways else (a < 0, d < 0)
+    tags = (5, 8, 6, 7) if sideways else (1, 4, 2, 3)
+    return np.ascontiguousarray(turned(pixels, tags[2 * mirrored + flipped]))

@@ -21,7 +21,7 @@ SHOWN = 3
 class Question:
     """id: its number in the official files, which a submission repeats. image: the picture's path. text: what is asked. answers:
     those of people, empty where the split withholds them. boxes: where the answer stands, each left, top, right, bottom in
-    pixels of the picture; None where nobody has marked it.
+    pixels of the stored raster, whatever the picture's orientation tag says (Open Images' are so); None where nobody has marked it.
     """
 
     id: int

@@ -111,7 +111,7 @@ def read_maps(folder: Path, question: str) -> FixationMaps:
     found: dict[str, Tensor | None] = {}
     for name, part in MAPS.items():
         path = folder / part / f"{question}.png"
-        grey = torch.from_numpy(read_image(path)).float().mean(-1) / 255 if path.is_file() else None
+        grey = torch.from_numpy(read_image(path, upright=False)).float().mean(-1) / 255 if path.is_file() else None
         if grey is not None and not bool(grey.any()):
             raise DataError(f"{path} is black: it holds no fixation; fetch it again")
         found[name] = grey

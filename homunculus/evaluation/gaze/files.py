@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from homunculus.errors import DataError
 from homunculus.evaluation.gaze.records import Array
 from homunculus.files.reading import refusing
-from homunculus.image import FORMATS
+from homunculus.image import PictureFile
 
 
 def numbers(value: Any, columns: int, told: str) -> Array:
@@ -31,9 +30,11 @@ def numbers(value: Any, columns: int, told: str) -> Array:
 
 
 def picture_size(path: Path) -> tuple[int, int]:
-    """(height, width) as the header says; the EXIF orientation is not applied. Raises DataError for no picture."""
-    with refusing(f"{path} is no picture", remedy="fetch it again"), Image.open(path, formats=FORMATS) as image:
-        return image.height, image.width
+    """(height, width) of the stored raster, as the header says. Raises DataError for no picture."""
+    try:
+        return PictureFile(path).frame()[1]
+    except ImageError as error:
+        raise DataError(f"{path} is no picture: {error}; fetch it again") from error
 
 
 def need(path: Path, remedy: str) -> Path:

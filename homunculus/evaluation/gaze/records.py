@@ -109,8 +109,9 @@ class Stimulus:
         return np.stack([path.points[0] for path in self.scanpaths])
 
     def picture(self) -> Array:
-        """uint8 [H, W, 3]. Raises ImageReadError, or DataError for a picture of another size than the positions."""
-        pixels = read_image(self.image)
+        """uint8 [H, W, 3] in the raster that fixations and boxes are published in: as stored, whatever its orientation tag says.
+        Raises ImageReadError, or DataError for a picture of another size than the positions."""
+        pixels = read_image(self.image, upright=False)
         if pixels.shape[:2] != self.size:
             raise DataError(
                 f"{self.image} is {pixels.shape[1]} x {pixels.shape[0]} px and the fixations on it are in "
