@@ -105,7 +105,7 @@ def test_folders_that_hold_no_model_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "vit"}', "utf-8")
     assert refusal(tmp_path) == f"{tmp_path} has no model.safetensors; copy the folder again, whole"
     (tmp_path / "config.json").write_text("{", "utf-8")
-    assert "config.json could not be read as a JSON object (" in refusal(tmp_path)
+    assert "config.json is not whole JSON (" in refusal(tmp_path)
 
 
 def test_a_name_that_is_not_here_says_how_to_fetch_it() -> None:

@@ -131,7 +131,7 @@ def test_processors_that_do_something_else_are_refused(options: dict[str, Any], 
 def test_files_that_hold_no_object_are_refused(file: str, content: str, tmp_path: Path) -> None:
     tiny("vit").config.save_pretrained(tmp_path)
     (tmp_path / file).write_bytes(content.encode("utf-8", "surrogateescape"))
-    with pytest.raises(hm.ModelError, match=rf"{file} could not be read as a JSON object \("):
+    with pytest.raises(hm.ModelError, match=rf"{file} (is empty|is not whole JSON|holds a|has nan)"):
         load.values(tmp_path, local_files_only=True)
 
 

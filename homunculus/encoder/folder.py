@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,8 +11,10 @@ from typing import Any
 
 from homunculus.encoder.limits import checked
 from homunculus.errors import ModelError
+from homunculus.files.reading import check_file, read_json
 
 LARGEST_BYTES = 2**24
+AGAIN = "copy the folder again, whole"
 SMALL_FILES = ["*.json", "*.txt", "*.model", "*.jinja"]
 # What transformers reads of a folder, tokenizers' own vocabularies apart.
 SETTINGS = (
@@ -142,25 +144,22 @@ def fetched(name: str, local_files_only: bool) -> Path:
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """A JSON object. Raises ModelError for anything else, NaN and numbers too long to read among it."""
-    try:
-        if path.stat().st_size > LARGEST_BYTES:
-            raise ValueError(f"it has {path.stat().st_size} bytes, more than {LARGEST_BYTES}")
-        found = json.loads(path.read_bytes().decode("utf-8"), parse_constant=_no_number)
-        if not isinstance(found, dict):
-            raise ValueError(f"it holds a {type(found).__name__}")
-    except (OSError, ValueError, RecursionError) as error:
-        raise ModelError(f"{path} could not be read as a JSON object ({error}); copy the folder again, whole") from None
+    """A JSON object. Raises ModelError for anything else, a file too large and numbers that are none among it."""
+    check_file(path, error=ModelError, remedy=AGAIN)
+    if (size := path.stat().st_size) > LARGEST_BYTES:
+        raise ModelError(f"{path} has {size} bytes; the settings of a model have at most {LARGEST_BYTES}: {AGAIN}")
+    found = read_json(path, error=ModelError, remedy=AGAIN)
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} holds a {type(found).__name__}; expected a JSON object: {AGAIN}")
+    for key, value in entries(found):
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ModelError(f"{path} has {value} in {key!r}; expected a number: {AGAIN}")
     return found
-
-
-def _no_number(text: str) -> None:
-    raise ValueError(f"{text} is no number")
 
 
 def refuse_code(path: Path, content: Any) -> None:
     """Raises ModelError where settings, at any depth, name Python code."""
-    for key, value in pairs(content):
+    for key, value in entries(content):
         if key == "auto_map" and value:
             raise ModelError(
                 f"{path} asks for Python code from the folder ({key}: {value!r}), which never runs here; if the weights suit one of "
@@ -168,16 +167,14 @@ def refuse_code(path: Path, content: Any) -> None:
             )
 
 
-def pairs(content: Any) -> Iterator[tuple[str, Any]]:
-    """Every key and value of nested objects and lists."""
+def entries(content: Any) -> Iterator[tuple[Any, Any]]:
+    """Every key or index, and value, of nested objects and lists."""
     waiting = [content]
     while waiting:
         part = waiting.pop()
-        if isinstance(part, dict):
-            yield from part.items()
-            waiting.extend(part.values())
-        elif isinstance(part, list):
-            waiting.extend(part)
+        found = list(part.items() if isinstance(part, dict) else enumerate(part))
+        yield from found
+        waiting.extend(value for _, value in found if isinstance(value, dict | list))
 
 
 def all_texts(values: Any) -> bool:
