@@ -1,10 +1,11 @@
 """The law of sampling: how one footprint becomes texture taps. The same law, under the same names, in `shaders/footprint.glsl`.
 
-A footprint's texel is the parallelogram spanned by `right` and `down` (image pixels). Its longer side is the major axis,
-its shorter one the minor axis. Taps stand along the major axis, one per minor-axis length, at most 16, each a trilinear
-fetch of the level whose texel is as wide as one step: Feline (McCormack et al., SIGGRAPH 1999), and the scheme that the
-OpenGL specification gives as an example for anisotropic filtering (GL 4.6 core, 8.14). A step never grows beyond the
-pyramid's coarsest texel: there the minor axis is cut as well, so that nothing aliases however coarse the footprint.
+A footprint's texel is the parallelogram spanned by `right` and `down` (image pixels). Its major and minor axes are those of the
+ellipse that `right` and `down` make of a circle; where the sides stand at right angles, the sides themselves. Taps stand along the
+major axis, one per minor-axis length, at most 16, each a trilinear fetch of the level whose texel is as wide as one step: Feline
+(McCormack et al., SIGGRAPH 1999), and the scheme that the OpenGL specification gives as an example for anisotropic filtering (GL 4.6
+core, 8.14). A step never grows beyond the pyramid's coarsest texel: there the minor axis is cut as well, so that nothing aliases
+however coarse the footprint.
 """
 
 from __future__ import annotations
@@ -20,6 +21,11 @@ QUALITIES: tuple[Quality, ...] = ("fast", "sharp", "high", "exact")
 MAX_TAPS = 16
 # A ratio that is an integer but for rounding must not gain a tap.
 RATIO_SLACK = 1 / 64
+# A shear (cosine of the angle between the sides) up to this leaves the axes to the sides; one of twice this turns them wholly.
+SHEAR_SLACK = 1 / 8
+TINY = 1e-30
+# No tap of a footprint out there lies in a picture, and no square of such a length overflows float32.
+FARTHEST_PX = 2.0**40
 # Below this share of a tap inside the image the colour fades to the neutral value instead of being amplified.
 MIN_ALPHA = 1 / 16
 
@@ -34,8 +40,37 @@ class Taps(NamedTuple):
     step_px: Tensor  # the longer side of one step
 
 
+def bounded(rows: Tensor) -> Tensor:
+    """Footprint rows [..., 8] with centres and sides no farther than `FARTHEST_PX`, so that every finite row has finite taps."""
+    return torch.cat([rows[..., :6].clamp(-FARTHEST_PX, FARTHEST_PX), rows[..., 6:]], -1)
+
+
+def singular_axes(right: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
+    """The axes [..., 2] of the ellipse of a texel, each in the place of the side that it is nearest to.
+
+    One Jacobi rotation between the sides (Golub & Van Loan, Matrix Computations, 8.6): tan 2a = 2 right . down / (right^2 - down^2).
+    Sides at right angles come back bit for bit, and so do sides that miss them by up to 7 degrees: where they are equally long,
+    rounding would choose among the axes of a circle, and a tap more costs more than the turn gains. From there to twice that
+    shear the turn grows to the whole of it.
+    """
+    overlap = (right * down).sum(-1)
+    shear = overlap.abs() / (length(right) * length(down)).clamp(min=TINY)
+    share = (shear / SHEAR_SLACK - 1).clamp(0, 1)
+    sheared = share > 0
+    right_squared, down_squared = (right * right).sum(-1), (down * down).sum(-1)
+    total = (right_squared + down_squared).clamp(min=TINY)
+    difference = torch.where(sheared, (right_squared - down_squared) / total, 1)
+    twice = torch.where(sheared, 2 * share * overlap / total, 0)
+    tangent = twice / (difference.abs() + (difference * difference + twice * twice).sqrt())
+    tangent = torch.where(difference < 0, -tangent, tangent)[..., None]
+    cosine = 1 / (1 + tangent * tangent).sqrt()
+    sine = tangent * cosine
+    return cosine * right + sine * down, cosine * down - sine * right
+
+
 def taps(right: Tensor, down: Tensor, max_level: float = float("inf")) -> Taps:
     """Cuts texels [..., 2] x [..., 2] (image pixels) into steps no longer than the texel of level `max_level`."""
+    right, down = singular_axes(right, down)
     right_px, down_px = length(right), length(down)
     down_is_major = (down_px > right_px)[..., None]
     major = torch.where(down_is_major, down, right)
@@ -56,16 +91,16 @@ def lod(step_px: Tensor, lod_bias: Tensor | float = 0.0) -> Tensor:
 
 
 def quality_lod(step_px: Tensor, lod_bias: Tensor | float, quality: Quality) -> Tensor:
-    """The level that the taps of a quality read: `sharp` half a level finer, `high` one, `exact` the nearest whole level."""
+    """The level that the taps of a quality read: `sharp` half a level finer, `high` one, `exact` two whole levels finer."""
     if quality == "exact":
-        return torch.round(lod(step_px, lod_bias))
+        return torch.round(lod(step_px, lod_bias)) - 2
     return lod(step_px, lod_bias) - {"fast": 0.0, "sharp": 0.5, "high": 1.0}[quality]
 
 
 def is_mip_aligned(rows: Tensor, patch_size: int, max_level: int) -> Tensor:
     """[N] whether each footprint row [N, 8] is an exact box mean by quality `exact`.
 
-    That is: upright, its taps in whole levels, tiling the texel without gap, and each on the centre of a level's texel.
+    That is: upright, its steps as wide as a level's texels, tiling the footprint's texel without gap, and each on one of them.
     """
     right, down = rows[:, 2:4].double(), rows[:, 4:6].double()
     cut = taps(right, down, max_level)
@@ -84,14 +119,19 @@ def is_mip_aligned(rows: Tensor, patch_size: int, max_level: int) -> Tensor:
     return upright & tiling & centered & (level >= 0) & (level <= max_level)
 
 
-def high_offset(step_px: Tensor, axis_px: Tensor) -> Tensor:
-    """How far the two taps of quality `high` stand from the middle of a step along one axis, as a share of that axis.
+def pair_offset(step_px: Tensor, axis_px: Tensor, quality: Quality) -> Tensor:
+    """How far the two taps of `high` or `exact` stand from the middle of a step along one axis, as a share of that axis.
 
-    The pair gets the variance of the box it stands for: offset^2 = axis^2 / 12 - variance of one tap. On level 0 a bilinear tap is
+    `exact`: a step is one texel of a level, and two levels finer each tap stands in the corner that four of its 16 texels share
+    (at level 1, on one of its four pixels): the mean of all, so that what is rounded to a byte is finer than for `high`.
+
+    `high`: the pair gets the variance of the box it stands for: offset^2 = axis^2 / 12 - variance of one tap. On level 0 a bilinear tap is
     the exact box of one pixel, variance 1/12; above, the blend between texels widens it to w^2 / 12 + (w^2 - 1) / 12, w the texel in
     pixels (between no widening and the phase average w^2 / 4: least error on 1/f noise and dead leaves at equal stop band). So
     one pixel is read exactly (offset 0), two pixels are the exact box (offset 1/4), and coarser steps close in to about 0.2.
     """
+    if quality == "exact":
+        return 0.25 * (step_px > 1).to(axis_px.dtype)
     width_px = (step_px / 2).clamp(min=1.0)
     excess = ((axis_px**2 - 2 * width_px**2 + 1) / 12).clamp(min=0.0)
     return torch.where(excess > 0, excess, 1).sqrt() * (excess > 0) / axis_px.clamp(min=torch.finfo(axis_px.dtype).tiny)

@@ -35,7 +35,8 @@ class Patches:
     """What was seen.
 
     pixels: [N, 3, P, P] in 0..1, or normalised if mean and std were given.
-    inside: float32 [N], the share of each footprint that lies inside the image.
+    inside: float32 [N], how much of each footprint lies inside the image, as filtered: the mean of its texels' alpha. 1 where every tap
+        is inside, 0 where none is; across the border it follows the share of the area to 0.1 (0.2 for a patch of one texel).
     """
 
     pixels: Tensor
@@ -90,7 +91,7 @@ class Pyramid(Closing):
     """One image or a batch as a stack of levels, each half the size of the one before. Made by `TextureUnit.pyramid`.
 
     Level l's texel (i, j) is the mean of the 2^l x 2^l block of level-0 pixels at (i * 2^l, j * 2^l); values are averaged as stored.
-    Levels are premultiplied RGBA, alpha 1 inside the image and 0 in the padding, so a tap's alpha is the share of it that lies inside.
+    Levels are premultiplied RGBA, alpha 1 inside the image and 0 in the padding, so a tap's alpha is the weight of it that lies inside.
     """
 
     size: tuple[int, int]  # (height, width) of the image

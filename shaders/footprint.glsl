@@ -9,8 +9,10 @@
 
 const float MAX_TAPS = 16.0;
 const float RATIO_SLACK = 1.0 / 64.0;
+const float SHEAR_SLACK = 1.0 / 8.0;
 const float MIN_ALPHA = 1.0 / 16.0;
 const float TINY = 1e-30;
+const float FARTHEST_PX = 1099511627776.0;  // 2^40: no tap of a footprint out there lies in a picture, and no square overflows
 
 struct Footprint {
     vec2 center;     // level-0 pixels
@@ -29,14 +31,36 @@ struct Taps {
 };
 
 Footprint unpack_footprint(vec4 head, vec4 tail) {
-    return Footprint(head.xy, head.zw, tail.xy, tail.z, tail.w);
+    vec4 place = clamp(head, vec4(-FARTHEST_PX), vec4(FARTHEST_PX));
+    return Footprint(place.xy, place.zw, clamp(tail.xy, vec2(-FARTHEST_PX), vec2(FARTHEST_PX)), roundEven(tail.z), tail.w);
 }
 
 float step_count(float ratio) {
     return clamp(ceil(ratio - RATIO_SLACK), 1.0, MAX_TAPS);
 }
 
+// The axes of the texel's ellipse, each in the column of the side that it is nearest to: one Jacobi rotation between the sides.
+mat2 singular_axes(vec2 right, vec2 down) {
+    float overlap = dot(right, down);
+    float shear = abs(overlap) / max(length(right) * length(down), TINY);
+    float share = clamp(shear / SHEAR_SLACK - 1.0, 0.0, 1.0);
+    if (share == 0.0) {
+        return mat2(right, down);
+    }
+    float total = max(dot(right, right) + dot(down, down), TINY);
+    float difference = (dot(right, right) - dot(down, down)) / total;
+    float twice = 2.0 * share * overlap / total;
+    float tangent = twice / (abs(difference) + sqrt(difference * difference + twice * twice));
+    tangent = difference < 0.0 ? -tangent : tangent;
+    float cosine = 1.0 / sqrt(1.0 + tangent * tangent);
+    float sine = tangent * cosine;
+    return mat2(cosine * right + sine * down, cosine * down - sine * right);
+}
+
 Taps taps(vec2 right, vec2 down, float max_level) {
+    mat2 axes = singular_axes(right, down);
+    right = axes[0];
+    down = axes[1];
     float right_px = length(right);
     float down_px = length(down);
     bool down_is_major = down_px > right_px;
@@ -56,16 +80,21 @@ float quality_lod(float step_px, float lod_bias) {
 #elif QUALITY == HIGH
     return lod - 1.0;
 #elif QUALITY == EXACT
-    return roundEven(lod);
+    return roundEven(lod) - 2.0;
 #else
     return lod;
 #endif
 }
 
-float high_offset(float step_px, float axis_px) {
+// Half the distance between the two taps of a step along one axis, as a share of that axis.
+float pair_offset(float step_px, float axis_px) {
+#if QUALITY == EXACT
+    return step_px > 1.0 ? 0.25 : 0.0;
+#else
     float width_px = max(step_px / 2.0, 1.0);
     float excess = max((axis_px * axis_px - 2.0 * width_px * width_px + 1.0) / 12.0, 0.0);
     return sqrt(excess) / max(axis_px, TINY);
+#endif
 }
 
 // What all texels of one footprint share. Vectors in texture coordinates.
@@ -73,7 +102,7 @@ struct Filter {
     vec2 first;   // from the texel's centre to its first tap
     vec2 major;   // one step
     vec2 minor;
-    vec2 across;  // half the distance between the two taps of a step, quality HIGH
+    vec2 across;  // half the distance between the two taps of a step, qualities HIGH and EXACT
     vec2 along;
     float layer;
     float lod;
@@ -90,10 +119,10 @@ Filter prepare(Footprint footprint, vec2 scale, float max_level) {
         0.5 * (major + minor - cut.major - cut.minor) * scale,
         major * scale,
         minor * scale,
-        major * scale * high_offset(cut.step_px, length(major)),
-        minor * scale * high_offset(cut.step_px, length(minor)),
+        major * scale * pair_offset(cut.step_px, length(major)),
+        minor * scale * pair_offset(cut.step_px, length(minor)),
         footprint.layer,
-        quality_lod(cut.step_px, footprint.lod_bias),
+        clamp(quality_lod(cut.step_px, footprint.lod_bias), 0.0, max_level),
         cut.major_count,
         int(cut.major_count * cut.minor_count)
     );
@@ -108,7 +137,7 @@ vec4 apply(Filter f, sampler2DArray pyramid, vec2 point) {
         float j = floor((float(tap) + 0.5) / f.major_count);  // integer division is slow where it is emulated
         float i = float(tap) - j * f.major_count;
         vec2 middle = point + f.first + i * f.major + j * f.minor;
-#if QUALITY == HIGH
+#if QUALITY == HIGH || QUALITY == EXACT
         total += 0.25 * (textureLod(pyramid, vec3(middle - f.across - f.along, f.layer), f.lod)
                        + textureLod(pyramid, vec3(middle + f.across - f.along, f.layer), f.lod)
                        + textureLod(pyramid, vec3(middle - f.across + f.along, f.layer), f.lod)

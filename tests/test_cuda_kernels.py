@@ -12,7 +12,7 @@ from homunculus.bridge.cuda.kernels import Kernels
 from homunculus.interop import nvrtc
 from homunculus.interop.nvrtc import compile_text
 
-ARCHITECTURES = ("sm_80", "sm_90", "sm_100")
+ARCHITECTURES = ("sm_75", "sm_80", "sm_90", "sm_100")
 LAWS = ("areal", "linear", "cap", "uniform")
 SIZE = (1024, 1024)
 STORED = (8, 16, 32)

@@ -185,7 +185,7 @@ def test_five_thousand_alternating_frames(gpu: TextureUnit, lend: bool) -> None:
                     worst = torch.maximum(worst, (patches.pixels - wanted[frame % 3]).abs().max())
             else:
                 worst = torch.maximum(worst, (gpu.sample(pyramid, plan).pixels - wanted[frame % 3]).abs().max())
-    assert float(worst) < 1e-4
+    assert float(worst) < 1e-3  # a frame that overtakes another is off by 0.45
 
 
 def test_work_follows_the_callers_stream(gpu: TextureUnit) -> None:
@@ -216,7 +216,7 @@ def test_frames_on_two_streams_in_turn(gpu: TextureUnit) -> None:
             off = (gpu.sample(pyramid, plan).pixels - (5, 250)[turn] / 255).abs().max()
             worst[turn] = torch.maximum(worst[turn], off)
     torch.cuda.synchronize()
-    assert max(float(off) for off in worst) < 1e-4
+    assert max(float(off) for off in worst) < 1e-3
 
 
 def test_a_graph_of_sampling_replays_with_another_plan(cuda: CudaUnit) -> None:

@@ -78,15 +78,15 @@ def test_level_of_detail() -> None:
     assert law.lod(torch.tensor([0.25, 1, 2, 64])).tolist() == [0, 0, 1, 6]
     step = torch.tensor([8.0])
     levels = {quality: float(law.quality_lod(step, 0.0, quality)) for quality in law.QUALITIES}
-    assert levels == {"fast": 3, "sharp": 2.5, "high": 2, "exact": 3}
+    assert levels == {"fast": 3, "sharp": 2.5, "high": 2, "exact": 1}
 
 
 def test_high_offset_matches_the_variance_of_the_box() -> None:
     axis = torch.tensor([1.0, 1.5, 2.0], dtype=torch.float64)  # all on level 0, where a tap is a box of one pixel
-    offset_px = law.high_offset(axis, axis) * axis
+    offset_px = law.pair_offset(axis, axis, "high") * axis
     torch.testing.assert_close(offset_px**2 + 1 / 12, axis**2 / 12)
-    assert float(law.high_offset(torch.tensor([2.0]), torch.tensor([2.0]))) == pytest.approx(0.25)
-    assert float(law.high_offset(torch.tensor([64.0]), torch.tensor([64.0]))) == pytest.approx(0.204, abs=1e-3)
+    assert float(law.pair_offset(torch.tensor([2.0]), torch.tensor([2.0]), "high")) == pytest.approx(0.25)
+    assert float(law.pair_offset(torch.tensor([64.0]), torch.tensor([64.0]), "high")) == pytest.approx(0.204, abs=1e-3)
 
 
 def test_exact_refuses_what_it_cannot_honour(twin: TwinUnit) -> None:

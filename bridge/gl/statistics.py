@@ -13,7 +13,7 @@ from homunculus.bridge.gl.builders import reduce
 from homunculus.bridge.gl.context import Context
 from homunculus.bridge.gl.pyramid import INTERNAL_FORMATS, GLPyramid, TexturePool
 from homunculus.bridge.oriented import RADIUS_PX, derivative_kernels, steering_matrix
-from homunculus.bridge.statistics import LAYERS, SURROUND_LEVELS
+from homunculus.bridge.statistics import LAYERS, SURROUND_LEVELS, TINY
 from homunculus.bridge.unit import Stats
 
 TILE_WIDTH, TILE_HEIGHT = 32, 8  # on llvmpipe a quarter faster than 16 x 16, and rows of a whole warp elsewhere
@@ -64,4 +64,5 @@ def defines() -> dict[str, int | float | str]:
 
 def _vector(type: str, values: Tensor) -> str:
     """A GLSL constructor; a matrix is given by its columns, one a row of `values`."""
+    values = values.where(values.abs() > TINY, 0)  # what float32 cannot hold may be an error to a compiler
     return f"{type}({', '.join(f'{value:.9e}' for value in values.flatten().tolist())})"

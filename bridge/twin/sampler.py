@@ -15,9 +15,9 @@ def sample_texels(pyramid: TwinPyramid, centers: Tensor, rows: Tensor, quality: 
     cut = law.taps(rows[:, 2:4], rows[:, 4:6], pyramid.max_level)
     lod = law.quality_lod(cut.step_px, rows[:, 7], quality)
     layer = rows[:, 6].round().long()
-    across = law.high_offset(cut.step_px, law.length(cut.major) / cut.major_count)
-    along = law.high_offset(cut.step_px, law.length(cut.minor) / cut.minor_count)
-    offsets = ((-1, -1), (1, -1), (-1, 1), (1, 1)) if quality == "high" else ((0, 0),)
+    across = law.pair_offset(cut.step_px, law.length(cut.major) / cut.major_count, quality)
+    along = law.pair_offset(cut.step_px, law.length(cut.minor) / cut.minor_count, quality)
+    offsets = ((-1, -1), (1, -1), (-1, 1), (1, 1)) if quality in ("high", "exact") else ((0, 0),)
     total = centers.new_zeros((*centers.shape[:2], 4))
     for i in range(int(cut.major_count.max())):
         for j in range(int(cut.minor_count.max())):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -93,6 +94,8 @@ class TwinUnit(TextureUnit):
     @staticmethod
     def _rgba(pyramid: TwinPyramid, plan: SamplePlan, quality: Quality) -> Tensor:
         size = plan.patch_size
+        texels = None if plan.texels is None else law.bounded(plan.texels)
+        plan = replace(plan, footprints=law.bounded(plan.footprints), texels=texels)
         if plan.texels is None:
             rgba = sample_texels(pyramid, texel_centers(plan), plan.footprints, quality)
         else:

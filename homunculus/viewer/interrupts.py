@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from homunculus.interrupts import interrupt
-
 
 @contextmanager
 def interrupts_kept() -> Iterator[list[int]]:
@@ -18,16 +16,18 @@ def interrupts_kept() -> Iterator[list[int]]:
     kept: list[int] = []
 
     def keep(number: int, frame: Any) -> None:
-        if kept and callable(before):
-            before(number, frame)
+        if kept:
+            signal.default_int_handler(number, frame)
         kept.append(number)
 
-    before = signal.getsignal(signal.SIGINT)
-    mine = threading.current_thread() is threading.main_thread() and before in (signal.default_int_handler, interrupt)
+    mine = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
     if mine:
         signal.signal(signal.SIGINT, keep)
     try:
         yield kept
     finally:
         if mine:
-            signal.signal(signal.SIGINT, before)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
