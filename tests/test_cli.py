@@ -218,7 +218,7 @@ def test_a_look_with_a_model_and_a_trained_head(page: Path, tmp_path: Path) -> N
     [
         (["--query", ""], "homunculus: the query is empty; give words"),
         (["--model", "nowhere"], "homunculus: nowhere"),
-        (["--head", "nowhere"], "homunculus: nowhere is not a file"),
+        (["--head", "nowhere"], "homunculus: nowhere cannot be opened: No such file or directory; check the path"),
         (["--fixations", "0"], "homunculus: fixations is 0"),
         (["--example", "nowhere.png"], "homunculus: nowhere.png cannot be opened"),
         (["--query", "a", "--allocator", "guess"], "homunculus: allocator 'guess' is unknown"),
