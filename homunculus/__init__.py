@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from homunculus.bridge import (
         BackendUnavailableError,
         ClosedError,
+        CudaError,
         ForkedContextError,
         GLError,
         HomunculusError,
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     )
     from homunculus.budget import TokenBank
     from homunculus.encoder import FoveatedViT
-    from homunculus.errors import ModelError, QueryError
+    from homunculus.errors import DataError, ModelError, QueryError, WriteError
     from homunculus.image import read_image
     from homunculus.loop import Homunculus
     from homunculus.loop.compare import Comparison, compare
@@ -44,6 +45,8 @@ __all__ = [
     "BackendUnavailableError",
     "ClosedError",
     "Comparison",
+    "CudaError",
+    "DataError",
     "Evidence",
     "ForkedContextError",
     "FoveatedViT",
@@ -71,6 +74,7 @@ __all__ = [
     "Stats",
     "TextureUnit",
     "TokenBank",
+    "WriteError",
     "allocators",
     "compare",
     "cortex",
@@ -88,6 +92,7 @@ __all__ = [
 _HOMES = {
     "BackendUnavailableError": "homunculus.bridge",
     "ClosedError": "homunculus.bridge",
+    "CudaError": "homunculus.bridge",
     "ForkedContextError": "homunculus.bridge",
     "GLError": "homunculus.bridge",
     "HomunculusError": "homunculus.bridge",
@@ -107,8 +112,10 @@ _HOMES = {
     "Comparison": "homunculus.loop.compare",
     "compare": "homunculus.loop.compare",
     "FoveatedViT": "homunculus.encoder",
+    "DataError": "homunculus.errors",
     "ModelError": "homunculus.errors",
     "QueryError": "homunculus.errors",
+    "WriteError": "homunculus.errors",
     "PictureFile": "homunculus.image",
     "read_image": "homunculus.image",
     "Glimpse": "homunculus.loop.look",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from homunculus.bridge.errors import BackendUnavailableError, ImageError
+from homunculus.encoder import load
+from homunculus.encoder.guard import library
+from homunculus.encoder.preprocessing import normalisation
+from homunculus.encoder.weights import check_whole
+from homunculus.errors import ModelError
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -20,7 +26,7 @@ class SegmentAnything:
     folder: a local directory that `save_pretrained` wrote, such as a copy of facebook/sam-vit-base; nothing is downloaded.
     points: prompts along each side. least_iou: predicted quality below which a mask is dropped. least_stability: share of a mask
     that remains when its threshold moves by 1 logit either way. Preprocessing is SAM's own: the longer side to the model's
-    image size, normalised, padded with zeros at the right and bottom.
+    image size, normalised as the folder's preprocessor does, padded with zeros at the right and bottom.
     Raises BackendUnavailableError, with the remedy, without transformers or where the folder holds no such model.
     """
 
@@ -33,7 +39,7 @@ class SegmentAnything:
         batch: int = 64,
     ) -> None:
         self.points, self.least_iou, self.least_stability, self.batch = points, least_iou, least_stability, batch
-        self.model = load_model(folder)
+        self.model, (self.mean, self.std) = load_model(folder)
 
     def __call__(self, image: Tensor) -> Tensor:
         """int32 [h, w] for an image [H, W, 3], uint8 or 0..1: 0 where no mask is, larger numbers for smaller masks."""
@@ -44,7 +50,7 @@ class SegmentAnything:
         height, width = (max(1, round(length * scale)) for length in image.shape[:2])
         pixels = image.detach().float().permute(2, 0, 1)[None] / (255 if image.dtype == torch.uint8 else 1)
         pixels = F.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
-        pixels = (pixels - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
+        pixels = (pixels - torch.tensor(self.mean)[:, None, None]) / torch.tensor(self.std)[:, None, None]
         with torch.inference_mode():
             masks, scores = self._masks(F.pad(pixels, (0, side - width, 0, side - height)), (height, width))
         rows, columns = (max(1, -(-length * masks.shape[-1] // side)) for length in (height, width))
@@ -75,18 +81,24 @@ class SegmentAnything:
         return labels
 
 
-def load_model(folder: str | Path) -> Any:
+def load_model(folder: str | Path) -> tuple[Any, tuple[Sequence[float], Sequence[float]]]:
+    """The model of a folder in eval mode, and the mean and deviation of its own preprocessing."""
     try:
-        from transformers import AutoModelForMaskGeneration
-    except ImportError as error:
+        transformers = library()
+    except ModelError as error:
         raise BackendUnavailableError(
-            f"Segment Anything needs transformers ({error}); run: pip install transformers, or give Scene(regions=...)"
+            f"Segment Anything needs transformers ({error}), or give Scene(regions=...)"
         ) from None
     try:
-        model = AutoModelForMaskGeneration.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError) as error:
+        found = load.opened(Path(folder), local_files_only=True)
+        config = load.configuration(found)
+        model, missing = load.built(
+            found, transformers.AutoModelForMaskGeneration, config, dtype=torch.float32, attention="sdpa"
+        )
+        check_whole(found, missing)
+        return model.eval(), normalisation(found, config) or (MEAN, STD)
+    except ModelError as error:
         raise BackendUnavailableError(
-            f"{folder} holds no Segment-Anything model ({str(error).splitlines()[0]}); give the folder of one, such as a copy of "
-            "facebook/sam-vit-base with config.json and model.safetensors"
-        ) from None
-    return model.eval()
+            f"{folder} holds no Segment-Anything model ({error}); give the folder of one, such as a copy of "
+            "facebook/sam-vit-base with config.json and model.safetensors, or give Scene(regions=...)"
+        ) from error

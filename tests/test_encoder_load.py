@@ -103,9 +103,9 @@ def test_folders_that_hold_no_model_are_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "bert"}', "utf-8")
     assert "model type 'bert' is not supported; supported are clip, clip_vision_model, dinov2, " in refusal(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "vit"}', "utf-8")
-    assert "could not be loaded (" in refusal(tmp_path)
+    assert refusal(tmp_path) == f"{tmp_path} has no model.safetensors; copy the folder again, whole"
     (tmp_path / "config.json").write_text("{", "utf-8")
-    assert "could not be loaded (" in refusal(tmp_path)
+    assert "config.json is not whole JSON (" in refusal(tmp_path)
 
 
 def test_a_name_that_is_not_here_says_how_to_fetch_it() -> None:

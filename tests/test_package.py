@@ -151,3 +151,29 @@ def test_the_public_face_has_every_name_it_promises() -> None:
     assert {"open_unit", "read_image", "SamplePlan", "Scene", "layouts", "allocators", "look", "measure"} <= set(
         hm.__all__
     )
+
+
+def kinds(error: type[hm.HomunculusError]) -> set[type[hm.HomunculusError]]:
+    return {error}.union(*(kinds(kind) for kind in error.__subclasses__()))
+
+
+def test_every_error_that_the_library_raises_is_a_name_of_its_face() -> None:
+    ours = {kind for kind in kinds(hm.HomunculusError) if kind.__module__.startswith("homunculus.")}
+    assert len(ours) >= 15
+    assert {
+        kind for kind in ours if getattr(hm, kind.__name__, None) is not kind or kind.__name__ not in hm.__all__
+    } == set()
+
+
+def test_every_error_is_defined_where_the_face_finds_it() -> None:
+    """So that the test above misses none in a module that nothing has imported yet."""
+    names, homes = {kind.__name__ for kind in kinds(hm.HomunculusError)}, set()
+    for package in (*PACKAGES, "homunculus"):
+        for path in modules_of(package):
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                if (
+                    isinstance(node, ast.ClassDef)
+                    and {ast.unparse(base).rpartition(".")[2] for base in node.bases} & names
+                ):
+                    homes.add(path.relative_to(ROOT))
+    assert homes == {Path("interop/errors.py"), Path("bridge/errors.py"), Path("homunculus/errors.py")}

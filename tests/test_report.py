@@ -20,7 +20,7 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Patches
 from homunculus.errors import WriteError
 from homunculus.files import staging
-from homunculus.report import draw_footprints, files, reconstruct, write_look
+from homunculus.report import draw_footprints, files, reconstruct, reconstruction, to_picture, write_look
 from homunculus.report.footprints import LOD_COLORS, PALENESS, lod_color, outlines
 
 SIZE = (60, 100)
@@ -235,6 +235,35 @@ def test_it_is_repeatable_and_leaves_its_arguments_alone() -> None:
     assert torch.equal(plan.footprints, before[1])
 
 
+@pytest.mark.parametrize("name", PLANS)
+def test_rows_in_bands_and_bytes_are_the_same_picture(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    plan = PLANS[name]
+    patches = torch.rand(len(plan), 3, plan.patch_size, plan.patch_size, generator=torch.Generator().manual_seed(1))
+    whole = reconstruct(patches, plan, SIZE)
+    assert whole.pixels.shape[1] < reconstruction.ROWS_AT_ONCE
+    monkeypatch.setattr(reconstruction, "ROWS_AT_ONCE", 7)
+    banded = reconstruct(patches, plan, SIZE)
+    torch.testing.assert_close(banded.pixels, whole.pixels, rtol=0, atol=1e-6)
+    assert torch.equal(banded.covered, whole.covered)
+    picture = reconstruction.reconstructed_picture(patches, plan, SIZE)
+    np.testing.assert_array_equal(picture, np.asarray(to_picture(banded.pixels)))
+
+
+def test_an_upright_patch_is_put_back_as_one_that_is_turned_by_nothing() -> None:
+    """The first is interpolated along each axis, the second by torch's grid_sample."""
+    centers = torch.tensor(
+        [[30.3, 30.2], [50.1, 30.4], [55.2, 33.3], [70.4, 20.1]]
+    )  # no border on the centre of a pixel
+    plan = SamplePlan.squares(centers, torch.tensor([58.0, 50, 9, 47]), 16)
+    turned = plan.footprints.clone()
+    turned[:, 3] = 1e-12
+    patches = torch.rand(len(plan), 3, 16, 16, generator=torch.Generator().manual_seed(2))
+    upright = reconstruct(patches, plan, SIZE)
+    other = reconstruct(patches, SamplePlan(turned, 16), SIZE)
+    torch.testing.assert_close(upright.pixels, other.pixels, rtol=0, atol=1e-5)
+    assert torch.equal(upright.covered, other.covered)
+
+
 def test_patches_that_do_not_fit_are_refused() -> None:
     with pytest.raises(PlanError, match=r"patches have shape \(2, 3, 8, 8\); this plan needs \(1, 3, 8, 8\)"):
         reconstruct(torch.zeros(2, 3, 8, 8), PLANS["one"], SIZE)
@@ -349,7 +378,7 @@ def test_a_second_look_replaces_the_first_and_nothing_else(tmp_path: Path) -> No
     assert second["reconstruction.png"] != first["reconstruction.png"]
 
 
-@pytest.fixture(params=["save", "reconstruct", "replace", "interrupt"])
+@pytest.fixture(params=["save", "reconstructed_picture", "replace", "interrupt"])
 def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[BaseException]:
     """Breaks the writing at one place: the third file, the second, the third of the moves, and by the user's hand."""
     kind: type[BaseException] = KeyboardInterrupt if request.param == "interrupt" else RuntimeError
@@ -357,7 +386,7 @@ def failure(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     def fail(*_: object, **__: object) -> None:
         raise kind("broken here")
 
-    if request.param in ("save", "reconstruct"):
+    if request.param in ("save", "reconstructed_picture"):
         monkeypatch.setattr(staging if request.param == "save" else files, request.param, fail)
     else:
         move, calls = staging.os.replace, []

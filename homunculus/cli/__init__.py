@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from homunculus.interrupts import run
+
 if TYPE_CHECKING:
     from homunculus.cli.commands import app as app
 
 
 def main() -> None:
+    run(_commands)
+
+
+def _commands() -> None:
     from homunculus.cli.commands import app
 
     app()

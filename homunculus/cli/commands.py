@@ -17,6 +17,7 @@ from homunculus.cli.gaze import gaze
 from homunculus.cli.look import look
 from homunculus.cli.train import train
 from homunculus.cli.view import view
+from homunculus.interrupts import note
 
 REFUSED = 2  # the exit status of a command line that asks for what cannot be done
 
@@ -30,6 +31,9 @@ class Commands(TyperGroup):
         except (HomunculusError, OSError) as error:
             typer.echo(f"homunculus: {error}", err=True)
             raise typer.Exit(REFUSED) from None
+        except KeyboardInterrupt:
+            note()  # since typer makes something else of it
+            raise
 
 
 app = typer.Typer(name="homunculus", cls=Commands, no_args_is_help=True, rich_markup_mode=None)

@@ -2,132 +2,118 @@
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from homunculus.encoder.families import family_of
+from homunculus.encoder.families import family_named
+from homunculus.encoder.folder import Folder, open_folder
+from homunculus.encoder.guard import check_options, library, quiet, refusing
+from homunculus.encoder.preprocessing import Values, made, normalisation
+from homunculus.encoder.weights import check_layers, check_numbers, check_whole, held
 from homunculus.errors import ModelError
 
-CONFIGURATIONS = ("preprocessor_config.json", "processor_config.json")
+# The sets of files of which one makes a vocabulary, by the kind of a whole model; other kinds may have any.
+VOCABULARIES: dict[str, tuple[tuple[str, ...], ...]] = {
+    "clip": (("tokenizer.json",), ("vocab.json", "merges.txt")),
+    "siglip": (("tokenizer.json",), ("spiece.model",)),
+    "siglip2": (("tokenizer.json",), ("tokenizer.model",)),
+    "llava": (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt")),
+    "qwen2_5_vl": (("tokenizer.json",), ("vocab.json", "merges.txt")),
+}
+
+
+def opened(name: str | Path, local_files_only: bool) -> Folder:
+    """The folder of a name, where transformers is installed. Raises ModelError."""
+    library()
+    return open_folder(name, local_files_only=local_files_only)
+
+
+def configuration(folder: Folder) -> Any:
+    """The configuration of transformers, of sizes that have been checked. Raises ModelError."""
+    settings = folder.config()
+    with refusing(folder.path), quiet():
+        return library().CONFIG_MAPPING[folder.kind].from_dict(settings)
 
 
 def model(name: str | Path, *, dtype: torch.dtype, attention: str, local_files_only: bool) -> Any:
     """The whole model in eval mode, or its vision tower alone where the rest is a language model. Raises ModelError."""
     transformers = library()
-    folder = checked_folder(name)
-    options = {"dtype": dtype, "attn_implementation": attention, "local_files_only": local_files_only}
-    with refusing(folder), quiet():
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=local_files_only)
-        family = family_of(config)
-        loader: Any = transformers.AutoModel
-        if config.model_type.startswith("qwen2_5_vl"):
-            from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
+    check_options(dtype, attention)
+    folder = opened(name, local_files_only)
+    family = family_named(folder.kind)
+    config, loader, options = configuration(folder), transformers.AutoModel, {}
+    if folder.kind.startswith("qwen2_5_vl"):
+        from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
 
-            loader = Qwen2_5_VisionTransformerPretrainedModel
-            options["config"] = getattr(config, "vision_config", config)
-            options["key_mapping"] = {r"^(model\.)?visual\.": ""}
-        loaded, report = loader.from_pretrained(folder, output_loading_info=True, **options)
-    missing = sorted(report["missing_keys"])
+        loader = Qwen2_5_VisionTransformerPretrainedModel
+        config = getattr(config, "vision_config", config)
+        options["key_mapping"] = {r"^(model\.)?visual\.": ""}
+    loaded, missing = built(folder, loader, config, dtype=dtype, attention=attention, **options)
     for part in family.optional:
         if any(key.split(".")[0] == part for key in missing):
             setattr(loaded, part, None)
             missing = [key for key in missing if key.split(".")[0] != part]
-    check_whole(name, missing)
+    check_whole(folder, missing)
     return loaded.eval()
 
 
-def check_whole(name: str | Path, missing: Sequence[str]) -> None:
-    """Raises ModelError where tensors are missing from a checkpoint: transformers would make them up."""
-    if missing:
-        raise ModelError(
-            f"{name} lacks {len(missing)} of the tensors its config.json asks for, such as {', '.join(missing[:3])}; they would be "
-            "random numbers: copy the folder again, whole, or load a model whose weights match its configuration"
+def built(
+    folder: Folder, loader: Any, config: Any, *, dtype: torch.dtype, attention: str, **options: Any
+) -> tuple[Any, list[str]]:
+    """A model by a class of transformers, with the names of the tensors that its weights lack. Raises ModelError."""
+    weights = held(folder)
+    check_layers(folder, folder.config(), weights)
+    with refusing(folder.path), quiet():
+        check_numbers(folder, loader, config, weights)
+        loaded, report = loader.from_pretrained(
+            folder.path,
+            config=config,
+            dtype=dtype,
+            attn_implementation=attention,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
+            **options,
         )
+    return loaded, sorted(report["missing_keys"])
 
 
-def normalisation(name: str | Path, *, local_files_only: bool) -> tuple[list[float] | None, list[float] | None]:
-    """image_mean and image_std of the model's preprocessor, None where it names none."""
-    from transformers.utils.hub import cached_file
-
-    for file in CONFIGURATIONS:
-        with quiet():
-            found = cached_file(
-                str(name),
-                file,
-                local_files_only=local_files_only,
-                _raise_exceptions_for_missing_entries=False,
-                _raise_exceptions_for_connection_errors=False,
-                _raise_exceptions_for_gated_repo=False,
-            )
-        if found is not None:
-            options = json.loads(Path(found).read_text("utf-8"))
-            options = options.get("image_processor", options)
-            if options.get("do_normalize") is False:
-                return [0.0, 0.0, 0.0], [1.0, 1.0, 1.0]
-            return options.get("image_mean"), options.get("image_std")
-    return None, None
+def values(name: str | Path, *, local_files_only: bool) -> Values | tuple[None, None]:
+    """mean and std of the model's own preprocessing, None where the folder says nothing of it. Raises ModelError."""
+    folder = opened(name, local_files_only)
+    return normalisation(folder, configuration(folder)) or (None, None)
 
 
-def library() -> Any:
-    """The transformers package. Raises ModelError where it is not installed."""
-    try:
-        import transformers
-    except ImportError as error:
-        raise ModelError(f"pretrained models need transformers ({error}); run: pip install transformers") from None
-    return transformers
-
-
-def checked_folder(name: str | Path) -> str:
-    """The name as transformers takes it. Raises ModelError for a folder without a configuration."""
-    path = Path(name).expanduser()
-    if path.exists():
-        if not (path / "config.json").is_file():
-            raise ModelError(
-                f"{name} has no config.json, so it holds no model; give a folder that save_pretrained wrote"
-            )
-        return str(path)
-    if isinstance(name, Path) or str(name).startswith((".", "~", os.sep)):
-        raise ModelError(f"{name} does not exist; give a folder that save_pretrained wrote, or a name on the hub")
-    return str(name)
-
-
-@contextmanager
-def refusing(name: str) -> Iterator[None]:
-    """Turns what transformers raises about a model into a ModelError that says what to do."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except ModelError:
-        raise
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        where = "is no folder here and could not be fetched" if not Path(name).exists() else "could not be loaded"
+def tokenizer(name: str | Path, *, local_files_only: bool) -> Any:
+    """The tokenizer of a folder. Raises ModelError, with the files, where there is none: transformers would make an empty one."""
+    folder = opened(name, local_files_only)
+    sets = VOCABULARIES.get(
+        folder.kind, (*VOCABULARIES["clip"], ("tokenizer.model",), ("spiece.model",), ("vocab.txt",))
+    )
+    if not any(folder.has(*files) for files in sets):
+        wanted = ", or ".join(" and ".join(files) for files in sets)
+        raise ModelError(f"{name} has no vocabulary for its texts: it needs {wanted}; copy the folder again, whole")
+    with refusing(folder.path), quiet():
+        found = library().AutoTokenizer.from_pretrained(
+            folder.path, config=configuration(folder), trust_remote_code=False, local_files_only=True
+        )
+        words = set(found.get_vocab()) - set(found.all_special_tokens)
+    if not words:
         raise ModelError(
-            f"{name} {where} ({reason}); where there is a network, run: hf download {name if not Path(name).exists() else 'NAME'} "
-            "--local-dir FOLDER, and give FOLDER"
-        ) from None
+            f"the tokenizer of {name} knows no word, so all texts would be one; copy the folder again, whole"
+        )
+    return found
 
 
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Without transformers' load reports and progress bars."""
-    from transformers import utils
-
-    logging: Any = utils.logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+def processor(name: str | Path, *, local_files_only: bool) -> Any:
+    """What the model's authors do to a whole image, without torchvision. Raises ModelError where the folder does not say."""
+    folder = opened(name, local_files_only)
+    if normalisation(folder, config := configuration(folder)) is None:
+        raise ModelError(
+            f"{name} has no image processor: it needs preprocessor_config.json; copy the folder again, whole"
+        )
+    with refusing(folder.path), quiet():
+        return made(folder, config)

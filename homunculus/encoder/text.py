@@ -79,10 +79,7 @@ class TextEncoder(nn.Module):
         """Loads the tokenizer, and the model where none is given, from a folder or by name. Raises ModelError."""
         if model is None:
             model = load.model(name, dtype=dtype, attention="sdpa", local_files_only=local_files_only)
-        folder = load.checked_folder(name)
-        with load.refusing(folder), load.quiet():
-            tokenizer = load.library().AutoTokenizer.from_pretrained(folder, local_files_only=local_files_only)
-        return cls(model, tokenizer, template)
+        return cls(model, load.tokenizer(name, local_files_only=local_files_only), template)
 
     def knows(self, query: str) -> bool:
         """Whether the tower can make anything of a query: it was trained on all there is."""

@@ -14,6 +14,7 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import load
 from homunculus.encoder.families import family_of
 from homunculus.encoder.family import Context, Position
+from homunculus.encoder.guard import refusing
 from homunculus.encoder.places import Places
 from homunculus.errors import ModelError
 
@@ -91,12 +92,14 @@ class FoveatedViT(nn.Module):
     ) -> Self:
         """Loads a model from a folder that `save_pretrained` wrote, or by its name on the hub; in eval mode, on the CPU.
 
-        mean and std come from the folder's preprocessor configuration, or the family's own where it has none. Raises ModelError for a
-        folder or name that holds no supported model, or weights that lack tensors.
+        mean and std are what the folder's own preprocessing does to values, or the family's own where it has none. Code in the folder
+        never runs, and weights are safetensors. Raises ModelError for a folder or name that holds no supported model, settings that
+        name code or sizes no model has, weights that are pickled or lack tensors, or an attention that is not installed.
         """
         model = load.model(name, dtype=dtype, attention=attention, local_files_only=local_files_only)
-        mean, std = load.normalisation(name, local_files_only=local_files_only)
-        return cls(model, position=position, area_attention=area_attention, mean=mean, std=std)
+        mean, std = load.values(name, local_files_only=local_files_only)
+        with refusing(name):
+            return cls(model, position=position, area_attention=area_attention, mean=mean, std=std)
 
     @property
     def patch_size(self) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from homunculus.evaluation.needle import make_page
 from homunculus.evaluation.reader import Reader
 from homunculus.experiment.page import Seen, answered
 from homunculus.experiment.work import QUESTIONS, Work
+from homunculus.interrupts import kept_from_children
 
 Lines = list[dict[str, Any]]
 Ask = Callable[[Sequence[Work]], Iterator[Lines]]
@@ -56,9 +57,20 @@ def asking(reader: Reader, backend: Backend | None, jobs: int) -> Iterator[Ask]:
         finally:
             torch.set_num_threads(threads)
         return
+    others = set(active_children())
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), _start, (reader, backend, os.getpid()))
+
+    def ask(works: Sequence[Work]) -> Iterator[Lines]:
+        with kept_from_children():
+            asked = [pool.submit(_work, work) for work in works]
+        return (done.result() for done in as_completed(asked))
+
     try:
-        yield lambda works: (done.result() for done in as_completed([pool.submit(_work, work) for work in works]))
+        yield ask
+    except BaseException:
+        for worker in set(active_children()) - others:  # at work on what nobody waits for any more
+            worker.kill()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 

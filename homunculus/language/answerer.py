@@ -15,6 +15,7 @@ from homunculus.bridge.open import Backend
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Closing, Picture, TextureUnit
 from homunculus.encoder import Encoding, TextEncoder
+from homunculus.encoder import load as encoder_load
 from homunculus.errors import ModelError
 from homunculus.image import picture
 from homunculus.language import load, pruning
@@ -124,7 +125,7 @@ class Answerer(Closing):
         """
         named = method(pruning)
         speaker = load.speaker(path, dtype=dtype, device=device, attention=attention, local_files_only=local_files_only)
-        tokenizer = load.tokenizer(path, local_files_only=local_files_only)
+        tokenizer = encoder_load.tokenizer(path, local_files_only=local_files_only)
         if template is None and not tokenizer.chat_template:
             template = speaker.template
         return cls(
@@ -136,7 +137,7 @@ class Answerer(Closing):
             backend=backend,
             pruning=named,
             text=None if texts is None else lend_texts(speaker, texts, local_files_only=local_files_only),
-            processor=lambda: load.processor(path, local_files_only=local_files_only),
+            processor=lambda: encoder_load.processor(path, local_files_only=local_files_only),
         )
 
     def answer(self, image: Picture, question: str, *, limit: int = 32) -> Answer:

@@ -18,7 +18,7 @@ from homunculus.language.speaker import Sight, Speaker
 class Llava(Speaker):
     """The layers and the choice of tokens come from the configuration. With `full`, a class token goes to the language model, too.
 
-    Raises ModelError where `default`, which leaves the first token out, would leave out a patch.
+    Raises ModelError where `default`, which leaves the first token out, would leave out a patch, and for layers that do not exist.
     """
 
     model_types = ("llava",)
@@ -37,6 +37,10 @@ class Llava(Speaker):
         layers = model.config.vision_feature_layer
         depth = len(self.encoder.family.layers)
         self.hidden = tuple(named(layer, depth) for layer in ([layers] if isinstance(layers, int) else layers))
+        if not self.hidden:
+            raise ModelError(
+                "vision_feature_layer names no layer of the tower; set it to -2 in config.json, as LLaVA-1.5 has it"
+            )
 
     @staticmethod
     def tower(model: Any) -> Any:
@@ -51,7 +55,11 @@ class Llava(Speaker):
 
 
 def named(layer: int, depth: int) -> str:
-    """transformers' number of a hidden state, of depth + 1, by the encoder's name for it."""
+    """transformers' number of a hidden state, of depth + 1, by the encoder's name for it. Raises ModelError where there is none."""
+    if not -depth - 1 <= layer <= depth:
+        raise ModelError(
+            f"vision_feature_layer is {layer} and the tower has {depth} layers; expected -{depth + 1} to {depth} in config.json"
+        )
     index = layer if layer >= 0 else layer + depth + 1
     return f"layer.{index - 1}" if index else "embeddings"
 

@@ -8,6 +8,8 @@ from typing import Any
 import torch
 
 from homunculus.encoder import load
+from homunculus.encoder.guard import check_options, library, refusing
+from homunculus.encoder.weights import check_whole
 from homunculus.errors import ModelError
 from homunculus.language.llava import Llava
 from homunculus.language.qwen2_5_vl import Qwen25VL
@@ -20,37 +22,17 @@ def speaker(
     name: str | Path, *, dtype: torch.dtype, device: torch.device | str, attention: str, local_files_only: bool
 ) -> Speaker:
     """The model of a folder or a hub name in eval mode. Raises ModelError where it is none of the registry, or not whole."""
-    transformers, folder = load.library(), load.checked_folder(name)
-    with load.refusing(folder), load.quiet():
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=local_files_only)
-        if config.model_type not in registry:
-            raise ModelError(
-                f"{name} holds a {config.model_type!r}, which answers no questions here; supported are {', '.join(registry)}"
-            )
-        kind = registry[config.model_type]
-        loaded, report = getattr(transformers, kind.loader).from_pretrained(
-            folder,
-            output_loading_info=True,
-            dtype=dtype,
-            attn_implementation=attention,
-            local_files_only=local_files_only,
+    transformers: Any = library()
+    check_options(dtype, attention)
+    folder = load.opened(name, local_files_only)
+    if folder.kind not in registry:
+        raise ModelError(
+            f"{name} holds a {folder.kind!r}, which answers no questions here; supported are {', '.join(registry)}"
         )
-    load.check_whole(name, sorted(report["missing_keys"]))
-    mean, std = load.normalisation(name, local_files_only=local_files_only)
-    return kind(loaded.eval().to(device), mean, std)
-
-
-def tokenizer(name: str | Path, *, local_files_only: bool) -> Any:
-    """The tokenizer of the same folder. Raises ModelError where there is none."""
-    folder = load.checked_folder(name)
-    with load.refusing(folder), load.quiet():
-        return load.library().AutoTokenizer.from_pretrained(folder, local_files_only=local_files_only)
-
-
-def processor(name: str | Path, *, local_files_only: bool) -> Any:
-    """What the model's authors do to a whole image, without torchvision. Raises ModelError where the folder does not say."""
-    folder = load.checked_folder(name)
-    with load.refusing(folder), load.quiet():
-        return load.library().AutoImageProcessor.from_pretrained(
-            folder, backend="pil", local_files_only=local_files_only
-        )
+    kind, config = registry[folder.kind], load.configuration(folder)
+    loader = getattr(transformers, kind.loader)
+    loaded, missing = load.built(folder, loader, config, dtype=dtype, attention=attention)
+    check_whole(folder, missing)
+    mean, std = load.values(name, local_files_only=local_files_only)
+    with refusing(name):
+        return kind(loaded.eval().to(device), mean, std)

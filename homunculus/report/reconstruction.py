@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from math import ceil
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
@@ -13,12 +15,14 @@ from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.threads import one_thread
 
+Array = np.ndarray[Any, Any]
+
 UNSEEN = 0.5  # the grey of pixels that no footprint covers
 # Weights fall with this power of a texel's side: where footprints overlap the finest wins. With 2 or 4 the borders of
 # fine patches show the coarse patch below them.
 SHARPNESS = 8
 COARSEST_PX = 4096.0  # sides are clamped to 1..4096, which keeps every weight within float32
-ROWS_AT_ONCE = 256  # of a warped plan's image, for the sake of memory
+ROWS_AT_ONCE = 256  # of the image, for the sake of memory
 FEATHER = 1 / 64  # weight at a footprint's border relative to its middle
 
 
@@ -45,6 +49,25 @@ def reconstruct(pixels: Tensor, plan: SamplePlan, size: tuple[int, int], *, laye
 
     Raises PlanError if patches and plan do not match, or a warped plan cannot locate points.
     """
+    found, covered = torch.empty(3, *size), torch.empty(*size, dtype=torch.bool)
+    for rows, seen, there in _bands(pixels, plan, size, layer):
+        found[:, rows], covered[rows] = seen, there
+    return Reconstruction(found, covered)
+
+
+def reconstructed_picture(pixels: Tensor, plan: SamplePlan, size: tuple[int, int]) -> Array:
+    """The same as uint8 [H, W, 3], without ever holding it all in float."""
+    picture = np.empty((*size, 3), np.uint8)
+    for rows, seen, _ in _bands(pixels, plan, size, 0):
+        for channel, plane in enumerate((seen.clamp_(0, 1) * 255).round_().byte().numpy()):
+            picture[rows, :, channel] = plane
+    return picture
+
+
+def _bands(
+    pixels: Tensor, plan: SamplePlan, size: tuple[int, int], layer: int
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Some rows of the image at a time: which, what was seen there [3, n, W], which lasts until the next are asked for, and where."""
     expected = (len(plan), 3, plan.patch_size, plan.patch_size)
     if tuple(pixels.shape) != expected:
         raise PlanError(f"patches have shape {tuple(pixels.shape)}; this plan needs {expected}")
@@ -52,20 +75,66 @@ def reconstruct(pixels: Tensor, plan: SamplePlan, size: tuple[int, int], *, laye
     plan = plan.to("cpu", torch.float32)
     if plan.texels is not None and not isinstance(plan, Locates):
         raise PlanError("a warped plan without `locate` cannot be put back; use the plan that its layout returned")
-    sums = torch.zeros(4, *size)
-    with one_thread():
-        if isinstance(plan, Locates) and plan.texels is not None:
-            _unwarp(sums, pixels, plan.texels, plan)
-        else:
-            for index in (plan.layers == layer).nonzero().flatten().tolist():
-                _add(sums, pixels[index], plan.footprints[index].tolist())
-    covered = sums[3] > 0
-    return Reconstruction(torch.where(covered, sums[:3] / sums[3].clamp(min=torch.finfo().tiny), UNSEEN), covered)
+    if isinstance(plan, Locates) and plan.texels is not None:
+        parts: list[_Part] = [_Unwarped(pixels, plan.texels, plan, size)]
+    else:
+        indices = (plan.layers == layer).nonzero().flatten().tolist()
+        places = (_placed(pixels[index], plan.footprints[index].tolist(), size) for index in indices)
+        parts = [place for place in places if place is not None]
+    height, width = size
+    band = torch.empty(
+        4, min(ROWS_AT_ONCE, height), width
+    )  # used again and again: fresh memory costs more than the sums
+    for top in range(0, height, ROWS_AT_ONCE):
+        sums = band[:, : height - top].zero_()
+        with one_thread():
+            for part in parts:
+                part.add(sums, top)
+            covered = sums[3] > 0
+            seen = sums[:3].div_(sums[3].clamp(min=torch.finfo().tiny)).masked_fill_(~covered, UNSEEN)
+        yield slice(top, top + len(covered)), seen, covered
 
 
-def _add(sums: Tensor, patch: Tensor, footprint: list[float]) -> None:
-    """Adds one patch [3, P, P], times its weight, and the weight itself to sums [4, H, W] where its footprint lies."""
-    _, height, width = sums.shape
+class _Part(Protocol):
+    def add(self, sums: Tensor, first: int) -> None:
+        """Adds its colours, times their weight, and the weight itself to sums [4, n, W], the rows of the image from `first` on."""
+
+
+class _Placed(NamedTuple):
+    """A patch [4, P, P], the share inside its last channel and all times its weight, and the pixels that its footprint lies on."""
+
+    source: Tensor
+    footprint: Sequence[float]
+    left: int
+    right: int
+    top: int
+    bottom: int
+
+    def add(self, sums: Tensor, first: int) -> None:
+        top, bottom = max(self.top, first), min(self.bottom, first + sums.shape[1])
+        if top >= bottom:
+            return
+        side = self.source.shape[-1]
+        center_x, center_y, right_x, right_y, down_x, down_y = self.footprint[:6]
+        area_px = right_x * down_y - right_y * down_x
+        part = sums[:, top - first : bottom - first, self.left : self.right]
+        x = torch.arange(self.left, self.right) + 0.5 - center_x
+        y = torch.arange(top, bottom) + 0.5 - center_y
+        # Where a pixel lies in the patch, from -1 at one border to 1 at the other.
+        if right_y == 0 and down_x == 0:
+            column, row = x * (2 / (side * right_x)), y * (2 / (side * down_y))
+            part.baddbmm_(_weights(row, side).expand(4, -1, -1), self.source @ _weights(column, side).T)
+            return
+        column = (x * down_y - y[:, None] * down_x) * (2 / (side * area_px))
+        row = (y[:, None] * right_x - x * right_y) * (2 / (side * area_px))
+        weight = _tent(column) * _tent(row) * ((column.abs() <= 1) & (row.abs() <= 1))
+        grid = torch.stack([column, row], -1)[None]
+        part += weight * grid_sample(self.source[None], grid, padding_mode="border", align_corners=False)[0]
+
+
+def _placed(patch: Tensor, footprint: Sequence[float], size: tuple[int, int]) -> _Placed | None:
+    """The patch [3, P, P] where it was taken from, None where that is nowhere in the image."""
+    height, width = size
     side = patch.shape[-1]
     center_x, center_y, right_x, right_y, down_x, down_y = footprint[:6]
     area_px = right_x * down_y - right_y * down_x
@@ -73,25 +142,23 @@ def _add(sums: Tensor, patch: Tensor, footprint: list[float]) -> None:
     left, right = _pixels(center_x, side * extent_x, width)
     top, bottom = _pixels(center_y, side * extent_y, height)
     if left >= right or top >= bottom or area_px == 0:
-        return
-
-    x = torch.arange(left, right) + 0.5 - center_x
-    y = (torch.arange(top, bottom) + 0.5 - center_y)[:, None]
-    # Where a pixel lies in the patch, from -1 at one border to 1 at the other.
-    column = (x * down_y - y * down_x) * (2 / (side * area_px))
-    row = (y * right_x - x * right_y) * (2 / (side * area_px))
-    weight = (1 - column.abs()).clamp(min=FEATHER) * (1 - row.abs()).clamp(min=FEATHER)
-    if right_y or down_x:
-        weight *= (column.abs() <= 1) & (row.abs() <= 1)
-    weight *= min(max(abs(area_px) ** 0.5, 1.0), COARSEST_PX) ** -SHARPNESS
-
+        return None
     texel = torch.arange(side) + 0.5 - side / 2
     texel_x = center_x + texel * right_x + texel[:, None] * down_x
     texel_y = center_y + texel * right_y + texel[:, None] * down_y
     inside = _share(texel_x, extent_x, width) * _share(texel_y, extent_y, height)
-    source = torch.cat([patch * inside, inside[None]])[None]
-    grid = torch.stack([column, row], -1)[None]
-    sums[:, top:bottom, left:right] += weight * grid_sample(source, grid, padding_mode="border", align_corners=False)[0]
+    weight = min(max(abs(area_px) ** 0.5, 1.0), COARSEST_PX) ** -SHARPNESS
+    return _Placed(torch.cat([patch * inside, inside[None]]) * weight, footprint, left, right, top, bottom)
+
+
+def _tent(place: Tensor) -> Tensor:
+    return (1 - place.abs()).clamp(min=FEATHER)
+
+
+def _weights(place: Tensor, side: int) -> Tensor:
+    """[n, side]: how much each texel of a row counts at n places along it, bilinear between texel centres, times the tent."""
+    texel = ((place + 1) * (side / 2) - 0.5).clamp(0, side - 1)
+    return (1 - (texel[:, None] - torch.arange(side)).abs()).clamp(min=0) * _tent(place)[:, None]
 
 
 def _pixels(center: float, extent: float, limit: int) -> tuple[int, int]:
@@ -104,36 +171,42 @@ def _share(center: Tensor, extent: Tensor | float, limit: int) -> Tensor:
     return ((center + extent / 2).clamp(0, limit) - (center - extent / 2).clamp(0, limit)) / extent
 
 
-def _unwarp(sums: Tensor, pixels: Tensor, texels: Tensor, plan: Locates) -> None:
-    """Writes the patch that each pixel lies in, bilinear within it, and its weight to sums [4, H, W]."""
-    _, height, width = sums.shape
-    side = pixels.shape[-1]
-    image_px = torch.tensor([width, height])
-    extents = texels[..., 2:4].abs() + texels[..., 4:6].abs()
-    inside = _share(texels[..., 0], extents[..., 0], width) * _share(texels[..., 1], extents[..., 1], height)
-    source = torch.cat([pixels * inside[:, None], inside[:, None]], 1).permute(0, 2, 3, 1).reshape(-1, 4)
-    last = max(0, side - 2)
-    to_next_column, to_next_row = (1, side) if side > 1 else (0, 0)
-    reach_px = extents.max() / 2
-    extents = extents.reshape(-1, 2)
-    x = torch.arange(width) + 0.5
-    for top in range(0, height, ROWS_AT_ONCE):
-        y = torch.arange(top, min(height, top + ROWS_AT_ONCE)) + 0.5
+class _Unwarped:
+    """The patches of a warped plan, of which each pixel lies in one at most; bilinear within it."""
+
+    def __init__(self, pixels: Tensor, texels: Tensor, plan: Locates, size: tuple[int, int]) -> None:
+        height, width = size
+        self._plan, self._side = plan, pixels.shape[-1]
+        self._image_px = torch.tensor([width, height])
+        extents = texels[..., 2:4].abs() + texels[..., 4:6].abs()
+        inside = _share(texels[..., 0], extents[..., 0], width) * _share(texels[..., 1], extents[..., 1], height)
+        self._source = torch.cat([pixels * inside[:, None], inside[:, None]], 1).permute(0, 2, 3, 1).reshape(-1, 4)
+        self._reach_px = extents.max() / 2
+        self._extents = extents.reshape(-1, 2)
+
+    def add(self, sums: Tensor, first: int) -> None:
+        _, height, width = sums.shape
+        side, source, image_px = self._side, self._source, self._image_px
+        x, y = torch.arange(width) + 0.5, torch.arange(first, first + height) + 0.5
         points = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2)
-        token, column, row = plan.locate(points)
+        token, column, row = self._plan.locate(points)
         # Texels that hardly touch the image hold next to nothing: pixels near the border show the texel next to them.
-        near = (((points < reach_px) | (points > image_px - reach_px)).any(-1) & (token >= 0)).nonzero()[:, 0]
+        near = ((points < self._reach_px) | (points > image_px - self._reach_px)).any(-1) & (token >= 0)
+        near = near.nonzero()[:, 0]
         texel = (token[near] * side + row[near].long().clamp(max=side - 1)) * side
-        half_px = torch.minimum(extents[texel + column[near].long().clamp(max=side - 1)], image_px) / 2
+        extents = self._extents[texel + column[near].long().clamp(max=side - 1)]
+        half_px = torch.minimum(extents, image_px) / 2
         inner = torch.minimum(torch.maximum(points[near], half_px), image_px - half_px)
-        moved = plan.locate(inner)
+        moved = self._plan.locate(inner)
         found = moved[0] >= 0
         token[near[found]], column[near[found]], row[near[found]] = (place[found] for place in moved)
         column, row = ((place - 0.5).clamp(0, side - 1).float()[:, None] for place in (column, row))
+        last = max(0, side - 2)
+        to_next_column, to_next_row = (1, side) if side > 1 else (0, 0)
         left, above = column.floor().clamp(max=last), row.floor().clamp(max=last)
-        first = (token.clamp(min=0) * side + above[:, 0].long()) * side + left[:, 0].long()
-        upper = torch.lerp(source[first], source[first + to_next_column], column - left)
-        first += to_next_row
-        lower = torch.lerp(source[first], source[first + to_next_column], column - left)
+        start = (token.clamp(min=0) * side + above[:, 0].long()) * side + left[:, 0].long()
+        upper = torch.lerp(source[start], source[start + to_next_column], column - left)
+        start += to_next_row
+        lower = torch.lerp(source[start], source[start + to_next_column], column - left)
         seen = torch.lerp(upper, lower, row - above) * (token >= 0)[:, None]
-        sums[:, top : top + len(y)] = seen.T.reshape(4, len(y), width)
+        sums += seen.T.reshape(4, height, width)

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from homunculus.interrupts import interrupt
+
 
 @contextmanager
 def interrupts_kept() -> Iterator[list[int]]:
@@ -16,18 +18,16 @@ def interrupts_kept() -> Iterator[list[int]]:
     kept: list[int] = []
 
     def keep(number: int, frame: Any) -> None:
-        if kept:
-            signal.default_int_handler(number, frame)
+        if kept and callable(before):
+            before(number, frame)
         kept.append(number)
 
-    mine = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
+    before = signal.getsignal(signal.SIGINT)
+    mine = threading.current_thread() is threading.main_thread() and before in (signal.default_int_handler, interrupt)
     if mine:
         signal.signal(signal.SIGINT, keep)
     try:
         yield kept
     finally:
         if mine:
-            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGINT, before)

@@ -29,7 +29,11 @@ for known in (ViT, CLIP, SigLIP, SigLIP2, DINOv2, DINOv2WithRegisters, DINOv3, Q
 
 def family_of(config: Any) -> type[Family]:
     """The family of a model's configuration. Raises ModelError, with the list, for one that is not known."""
-    kind = getattr(config, "model_type", type(config).__name__)
+    return family_named(getattr(config, "model_type", type(config).__name__))
+
+
+def family_named(kind: str) -> type[Family]:
+    """The family of a model type. Raises ModelError, with the list, for one that is not known."""
     if kind not in registry:
         raise ModelError(
             f"model type {kind!r} is not supported; supported are {', '.join(sorted(registry))}, and "

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from homunculus.bridge.errors import ImageError
 from homunculus.errors import DataError
 from homunculus.evaluation.gaze.records import Array
 from homunculus.files.reading import refusing

@@ -1,0 +1,113 @@
+"""What a model's own preprocessing does to the values of a picture, measured on the processor itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from homunculus.encoder.family import IMAGENET
+from homunculus.encoder.folder import Folder
+from homunculus.encoder.guard import library, quiet, refusing
+from homunculus.errors import ModelError
+
+Values = tuple[list[float], list[float]]
+FILE, NESTED = "preprocessor_config.json", "processor_config.json"
+PROBES = ((0, 0, 0), (255, 255, 255), (51, 119, 204))
+CLOSE = 1e-5  # of the range that the processor makes of black and white
+
+
+def normalisation(folder: Folder, config: Any) -> Values | None:
+    """mean and std with which (x - mean) / std, x in 0..1, is what the folder's processor makes of bytes; None where it has none.
+
+    Measured: black, white and a colour go through it at their own size. So whatever its files say in whatever form (a factor, an
+    offset, numbers for lists, no normalisation, the defaults of its class) is what the sampler does.
+    Raises ModelError for a processor that does anything else to values, or that transformers cannot make here.
+    """
+    if declared(folder) is None:
+        return None
+    with refusing(folder.path), quiet():
+        processor = made(folder, config)
+        black, white, color = (measured(processor, probe) for probe in PROBES)
+    spread = white - black
+    expected = black + spread * torch.tensor(PROBES[2], dtype=torch.float64) / 255
+    if not all(bool(each.isfinite().all()) for each in (black, white)) or bool((spread <= 0).any()):
+        raise ModelError(
+            f"the image processor of {folder.name} makes {black.tolist()} of black and {white.tolist()} of white; {REMEDY}"
+        )
+    if bool(((color - expected).abs() > CLOSE * spread).any()):
+        raise ModelError(
+            f"the image processor of {folder.name} ({type(processor).__name__}) does more to values than scale and shift each "
+            f"channel: of {PROBES[2]} it makes {color.tolist()}, not {expected.tolist()}; {REMEDY}"
+        )
+    mean, std = -black / spread, 1 / spread
+    told = stated(processor)
+    if told is not None and all(
+        np.allclose(one, other, atol=CLOSE, rtol=CLOSE) for one, other in zip(told, (mean, std), strict=True)
+    ):
+        return told  # the same, without the rounding of a measurement
+    return mean.tolist(), std.tolist()
+
+
+def stated(processor: Any) -> Values | None:
+    """mean and std of a processor that multiplies by a factor and normalises, by its attributes; None where they are no numbers."""
+    try:
+        factor = 255 * float(processor.rescale_factor) if processor.do_rescale else 255.0
+        parts = (processor.image_mean, processor.image_std) if processor.do_normalize else (0.0, 1.0)
+        mean, std = ((np.broadcast_to(np.asarray(part, float), 3) / factor).tolist() for part in parts)
+    except (AttributeError, TypeError, ValueError):
+        return None
+    return mean, std
+
+
+REMEDY = f"correct its {FILE}, or delete it to have the mean and deviation of the model's family"
+
+
+def declared(folder: Folder) -> dict[str, Any] | None:
+    """The settings that transformers takes: those nested in the processor's come first. Raises ModelError where they are no object."""
+    found: Any = folder.settings.get(NESTED, {}).get("image_processor")
+    if found is None:
+        found = folder.settings.get(FILE)
+    if found is not None and not isinstance(found, dict):
+        raise ModelError(f"{folder.path / NESTED} has an image_processor that is a {type(found).__name__}; {REMEDY}")
+    return found
+
+
+def made(folder: Folder, config: Any) -> Any:
+    """The folder's image processor, without torchvision, which DINOv3's own class would need: its steps are those of ViT's."""
+    transformers, options = library(), declared(folder) or {}
+    kind = str(options.get("image_processor_type") or "").removesuffix("Fast")
+    if kind == "DINOv3ViTImageProcessor" or (not kind and config.model_type == "dinov3_vit"):
+        defaults = {"image_mean": list(IMAGENET[0]), "image_std": list(IMAGENET[1])}
+        return transformers.ViTImageProcessorPil.from_dict(defaults | options)
+    return transformers.AutoImageProcessor.from_pretrained(
+        folder.path, config=None if kind else config, backend="pil", trust_remote_code=False, local_files_only=True
+    )
+
+
+def measured(processor: Any, color: tuple[int, int, int]) -> Tensor:
+    """float64 [3] what a processor makes of a picture of one colour at its own size. Raises ModelError for an output of another form."""
+    cell = [getattr(processor, name, 1) for name in ("patch_size", "merge_size")]
+    patch, merge = (side if isinstance(side, int) and 1 <= side <= 64 else 16 for side in cell)
+    side = 4 * patch * merge if patch > 1 else 64
+    picture = np.full((side, side, 3), color, np.uint8)
+    out = processor(
+        images=picture,
+        do_resize=False,
+        do_center_crop=False,
+        do_pad=False,
+        input_data_format="channels_last",
+        return_tensors="pt",
+    )
+    pixels: Tensor = out["pixel_values"].double()
+    if pixels.ndim == 4 and pixels.shape[:2] == (1, 3):
+        return pixels[0, :, pixels.shape[2] // 2, pixels.shape[3] // 2]
+    if pixels.ndim == 3 and pixels.shape[2] % 3 == 0:  # SigLIP 2: rows of patches, colours last
+        return pixels[0, 0].reshape(-1, 3)[0]
+    if pixels.ndim == 2 and pixels.shape[1] % 3 == 0:  # Qwen2.5-VL: rows of patches, colours first
+        return pixels[0].reshape(3, -1)[:, 0]
+    raise ModelError(
+        f"{type(processor).__name__} makes pixels {tuple(pixels.shape)}; expected one picture of three channels; {REMEDY}"
+    )
