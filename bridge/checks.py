@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -10,7 +11,9 @@ from torch import Tensor
 from homunculus.bridge import law
 from homunculus.bridge.errors import ClosedError, ImageError, PlanError
 from homunculus.bridge.law import QUALITIES, Quality
-from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan, check_plan
+from homunculus.bridge.unit import TextureUnit
+from homunculus.bridge.values import FIXATIONS, choice, numbers, shown, whole
 
 PATCH_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -20,23 +23,33 @@ def check_open(owner: object, closed: bool) -> None:
         raise ClosedError(f"{owner!r} is closed; open another with open_unit()")
 
 
+def check_unit(unit: object) -> None:
+    if not isinstance(unit, TextureUnit):
+        raise PlanError(f"unit is {shown(unit)}; give an open one, as open_unit() gives it, or None")
+
+
 def check_level(level: int, max_level: int) -> None:
-    if not 0 <= level <= max_level:
+    if not 0 <= whole("level", level, least=-math.inf, refusal=ImageError) <= max_level:
         raise ImageError(f"level {level} does not exist; this pyramid has levels 0 to {max_level}")
 
 
 def check_quality(quality: Quality) -> None:
-    if quality not in QUALITIES:
-        raise PlanError(f"quality is {quality!r}; choose one of {', '.join(QUALITIES)}")
+    choice("quality", quality, QUALITIES)
 
 
 def check_normalisation(mean: Sequence[float], std: Sequence[float], dtype: torch.dtype) -> None:
-    if len(mean) != 3 or len(std) != 3:
+    means, stds = (
+        numbers(name, value, "3 numbers, one for each of red, green, blue", refusal=ImageError).reshape(-1).tolist()
+        for name, value in (("mean", mean), ("std", std))
+    )
+    if len(means) != 3 or len(stds) != 3:
         raise ImageError(
-            f"mean has {len(mean)} and std {len(std)} values; both need 3, one for each of red, green, blue"
+            f"mean has {len(means)} and std {len(stds)} values; both need 3, one for each of red, green, blue"
         )
-    if any(not value > 0 for value in std):
-        raise ImageError(f"std is {tuple(std)}; every value must be above 0")
+    if not all(math.isfinite(value) for value in means):
+        raise ImageError(f"mean is {tuple(means)}; every value must be finite")
+    if not all(0 < value < math.inf for value in stds):
+        raise ImageError(f"std is {tuple(stds)}; every value must be above 0 and finite")
     if dtype not in (*PATCH_DTYPES, torch.float64):
         raise ImageError(f"dtype is {dtype}; patches come as torch.float32, torch.float16 or torch.bfloat16")
 
@@ -52,11 +65,13 @@ def check_dtype(mean: Sequence[float], std: Sequence[float], dtype: torch.dtype)
 
 def check_fixations(points: Tensor) -> None:
     """Points [K, 2]. Those on a device are not looked at, which would cost a visit to the host."""
+    whole("the number of fixations", len(points), FIXATIONS, least=0)
     if not len(points) or (points.device.type == "cpu" and not bool(torch.isfinite(points).all())):
         raise PlanError(f"fixations are {points.tolist()}; expected at least one finite point (x, y)")
 
 
 def check_layers(plan: SamplePlan, layers: int) -> None:
+    plan = check_plan(plan)
     rows = plan.footprints if plan.texels is None else plan.texels.reshape(-1, 8)
     if rows.device.type != "cpu":  # looking would cost a visit to the host; the shader clamps the layer instead
         return

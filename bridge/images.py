@@ -13,7 +13,11 @@ from homunculus.bridge.pictures.entrance import batch as batch_of
 from homunculus.bridge.unit import Format, Pictures
 
 __all__ = ["FORMATS", "as_batch", "as_bytes", "padded_size"]
+from homunculus.bridge.values import Limit, choice, whole
 
+USUAL_LEVEL: Final = 6
+MOST_PADDING: Final = 16
+MAX_LEVEL: Final = Limit(14, f"and {USUAL_LEVEL} filters patches of 16 texels up to 1024 px")
 FORMATS: Final[tuple[Format, ...]] = ("rgba8", "rgba16f", "rgba32f", "rgba64f")
 _NATURAL_FORMAT: Final[dict[torch.dtype, Format]] = {
     torch.uint8: "rgba8",
@@ -30,8 +34,8 @@ def as_batch(images: Pictures, format: Format | None) -> tuple[Tensor, Format]:
     Floats are light in 0..1, unless a float format is asked for, which holds any value. Raises ImageError for a shape, type or
     value that cannot be sampled, and for a file what `read_image` raises.
     """
-    if format is not None and format not in FORMATS:
-        raise ImageError(f"format is {format!r}; choose one of {', '.join(FORMATS)}")
+    if format is not None:
+        choice("format", format, FORMATS, refusal=ImageError)
     batch = batch_of(images)
     if (
         batch.is_floating_point() and batch.device.type == "cpu"
@@ -49,12 +53,22 @@ def _checked(batch: Tensor, format: Format | None) -> Tensor:
     return batch
 
 
+def _padded(size: tuple[int, int], max_level: int) -> tuple[int, int]:
+    height, width = (-(-side >> max_level) << max_level for side in size)
+    return height, width
+
+
 def padded_size(size: tuple[int, int], max_level: int, *, limit_px: int | None = None) -> tuple[int, int]:
-    """(height, width) rounded up to a multiple of 2**max_level. Raises ImageTooLargeError beyond `limit_px`."""
-    if not 0 <= max_level <= 14:
-        raise ImageError(f"max_level is {max_level}; choose 0 to 14 (6 filters patches of 16 texels up to 1024 px)")
-    block = 1 << max_level
-    height, width = (-(-side // block) * block for side in size)
+    """(height, width) rounded up to a multiple of 2**max_level. Raises ImageError for a level that is mostly padding, and
+    ImageTooLargeError beyond `limit_px`."""
+    max_level = whole("max_level", max_level, MAX_LEVEL, least=0, refusal=ImageError)
+    height, width = _padded(size, max_level)
+    usual = _padded(size, USUAL_LEVEL)
+    if height * width > MOST_PADDING * usual[0] * usual[1]:
+        raise ImageError(
+            f"max_level is {max_level}; it would pad {size[1]} x {size[0]} px to {width} x {height}, more than {MOST_PADDING} times "
+            f"the {usual[1]} x {usual[0]} of level {USUAL_LEVEL}. Choose a lower one"
+        )
     if limit_px is not None and max(height, width) > limit_px:
         raise ImageTooLargeError(
             f"image is {size[1]} x {size[0]} px, padded to {width} x {height}; this device allows {limit_px} px a side. "

@@ -15,6 +15,7 @@ from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.race import Racer, image_to_patches_us
 from homunculus.bridge.twin.unit import TwinUnit
 from homunculus.bridge.unit import TextureUnit
+from homunculus.bridge.values import shown
 from homunculus.interop.cuda import cuda_ordinal
 
 Backend = Literal["auto", "gl-cuda", "cuda", "gl", "torch"]
@@ -44,6 +45,8 @@ def open_unit(backend: Backend | None = None, **options: Any) -> TextureUnit:
     Raises BackendUnavailableError, with the remedy, for a backend that does not work here or does not exist.
     """
     asked = "argument" if backend is not None else "HOMUNCULUS_BACKEND"
+    if backend is not None and not isinstance(backend, str):
+        raise BackendUnavailableError(f"backend is {shown(backend)}; choose one of auto, {', '.join(BACKENDS)}")
     name = backend or os.environ.get("HOMUNCULUS_BACKEND") or "auto"
     if name == "auto":
         return _first_that_works(options)

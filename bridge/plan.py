@@ -11,6 +11,7 @@ from torch import Tensor
 
 from homunculus.bridge import law
 from homunculus.bridge.errors import PlanError
+from homunculus.bridge.values import PATCH, entries, numbers, one_text, shown, tensor, whole
 
 FIELDS = ("center_x", "center_y", "right_x", "right_y", "down_x", "down_y", "layer", "lod_bias")
 
@@ -35,11 +36,11 @@ class SamplePlan:
     note: str = ""
 
     def __post_init__(self) -> None:
-        if self.patch_size < 1:
-            raise PlanError(f"patch_size is {self.patch_size}; it must be at least 1 (models commonly use 14 or 16)")
-        self._check("footprints", self.footprints, 2)
+        object.__setattr__(self, "patch_size", whole("patch_size", self.patch_size, PATCH))
+        one_text("note", self.note)
+        self._check("footprints", tensor("footprints", self.footprints, "[N, 8]"), 2)
         if self.texels is not None:
-            self._check("texels", self.texels, 4)
+            self._check("texels", tensor("texels", self.texels, "[N, P, P, 8]"), 4)
             expected = (len(self.footprints), self.patch_size, self.patch_size, 8)
             if tuple(self.texels.shape) != expected:
                 raise PlanError(f"texels have shape {tuple(self.texels.shape)}; this plan needs {expected}")
@@ -69,7 +70,9 @@ class SamplePlan:
         note: str = "",
     ) -> SamplePlan:
         """Square patches: centers [N, 2] (x, y), side_px [N], angle [N] in radians from `right` towards `down`."""
-        step = side_px / patch_size
+        for name, given in (("centers", centers), ("side_px", side_px)):
+            tensor(name, given, "[N, 2] and [N]")
+        step = side_px / whole("patch_size", patch_size, PATCH)
         angle = torch.zeros_like(step) if angle is None else angle
         right = torch.stack([step * angle.cos(), step * angle.sin()], -1)
         down = torch.stack([-right[:, 1], right[:, 0]], -1)
@@ -78,6 +81,9 @@ class SamplePlan:
     @classmethod
     def boxes(cls, boxes: Tensor, patch_size: int = 16, *, layer: int = 0, note: str = "") -> SamplePlan:
         """Upright rectangular patches [N, 4]: left, top, right, bottom."""
+        if tensor("boxes", boxes, "[N, 4]").ndim != 2 or boxes.shape[1] != 4:
+            raise PlanError(f"boxes have shape {tuple(boxes.shape)}; expected [N, 4]: left, top, right, bottom")
+        patch_size = whole("patch_size", patch_size, PATCH)
         centers = (boxes[:, :2] + boxes[:, 2:]) / 2
         step = (boxes[:, 2:] - boxes[:, :2]) / patch_size
         zero = torch.zeros_like(step[:, 0])
@@ -102,6 +108,7 @@ class SamplePlan:
     @classmethod
     def concatenate(cls, plans: Sequence[SamplePlan]) -> SamplePlan:
         """One plan from several of the same patch size, in order. All or none of them warped."""
+        plans = [check_plan(plan) for plan in entries("plans", plans, "a list of plans")]
         sizes = {plan.patch_size for plan in plans}
         warped = {plan.texels is not None for plan in plans}
         if len(sizes) != 1 or len(warped) != 1:
@@ -175,5 +182,17 @@ class SamplePlan:
 
     def eccentricity_px(self, fixation: Sequence[float] | Tensor) -> Tensor:
         """[N] distance of each centre from the fixation (x, y), or from the nearest of several [K, 2]."""
-        points = torch.as_tensor(fixation, dtype=self.centers.dtype, device=self.centers.device).reshape(-1, 2)
+        points = fixation
+        if not isinstance(points, Tensor):
+            points = numbers("fixation", points, "a point (x, y), or several [K, 2]")
+        if points.numel() < 2 or points.numel() % 2:
+            raise PlanError(f"fixation has shape {tuple(points.shape)}; expected a point (x, y), or several [K, 2]")
+        points = points.to(self.centers).reshape(-1, 2)
         return torch.cdist(self.centers, points).amin(1)
+
+
+def check_plan(plan: object) -> SamplePlan:
+    """Raises PlanError for what is no plan."""
+    if not isinstance(plan, SamplePlan):
+        raise PlanError(f"plan is {shown(plan)}; give a SamplePlan, as layouts and allocators make them")
+    return plan

@@ -18,6 +18,7 @@ from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import number
 from homunculus.interop import Transfers, revoke
 
 if TYPE_CHECKING:
@@ -103,6 +104,7 @@ class Pyramid(Closing):
 
     def at(self, x: float, y: float) -> tuple[float, float]:
         """The point (x, y) in level-0 pixels at fractions 0..1 of the width and height. Raises PlanError outside."""
+        x, y = number("x", x), number("y", y)
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise PlanError(
                 f"point ({x}, {y}) lies outside the image; fractions run from 0 to 1, left to right and top to bottom"

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
-from homunculus.layouts.frame import whole
+from homunculus.bridge.values import entries, number, whole
 from homunculus.scene import Allocator, Scene
 
 WEIGHT_SCALE = 2**40  # a weight below half of 2^-40 of the largest counts as none
@@ -24,13 +23,12 @@ def split(
     whose share exceeds its ceiling gets the ceiling, and what it leaves is divided again among the others. The sum is
     exactly `total`. Raises PlanError where floors and ceilings leave no such division, or a weight is not finite.
     """
+    weights = [number("weight", weight, 0) for weight in entries("weights", weights, "a number for each part")]
+    total, floor = whole("total", total, least=0), whole("floor", floor, least=0)
     count = len(weights)
-    most = [total] * count if ceiling is None else [ceiling] * count if isinstance(ceiling, int) else list(ceiling)
+    most = _ceilings(ceiling, total, count)
     if count < 1 or len(most) != count:
         raise PlanError(f"{count} weights and {len(most)} ceilings; give at least one weight, and a ceiling for each")
-    for weight in weights:
-        if not 0 <= weight < math.inf:
-            raise PlanError(f"weight is {weight}; weights must be finite and not negative")
     if floor < 0 or floor * count > total:
         raise PlanError(
             f"a budget of {total} cannot give {count} parts {floor} tokens each; "
@@ -57,6 +55,13 @@ def split(
                 given[part] = most[part]
         open_parts = [part for part in open_parts if given[part] < most[part]]
     return given
+
+
+def _ceilings(ceiling: int | Sequence[int] | None, total: int, count: int) -> list[int]:
+    if ceiling is None:
+        return [total] * count
+    given = list(ceiling) if isinstance(ceiling, Sequence) and not isinstance(ceiling, str) else [ceiling] * count
+    return [whole("ceiling", most, least=0) for most in given]
 
 
 def _largest_remainder(total: int, weights: Sequence[int]) -> list[int]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from homunculus.encoder import TextEmbedding
+from homunculus.encoder.text import listed
 from homunculus.errors import QueryError
 from homunculus.evaluation.needle import COLORS, SHAPES
 from homunculus.evaluation.reader import Reader
@@ -36,7 +37,7 @@ class MarkWords(nn.Module):
         A shape of any colour is the mean over the colours.
         """
         rows: list[Tensor] = []
-        for query in queries:
+        for query in listed(queries):
             color, shape = named(query)
             words = self.reader.words.weight
             if not shape:

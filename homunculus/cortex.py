@@ -88,7 +88,7 @@ LAWS: dict[str, Law] = {
 
 def get_law(name: str) -> Law:
     """The law of this name. Raises PlanError for an unknown one."""
-    if name not in LAWS:
+    if not isinstance(name, str) or name not in LAWS:
         raise PlanError(f"law {name!r} is unknown; choose one of {', '.join(LAWS)}")
     return LAWS[name]
 

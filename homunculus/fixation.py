@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from homunculus.bridge.errors import PlanError
-from homunculus.layouts.frame import check_fixations, whole
+from homunculus.bridge.values import FIXATIONS, SEED, choice, number, size_of, tensor, whole
+from homunculus.layouts.frame import check_fixations
 
 Policy = Literal["greedy", "elm", "inhibition", "argmax", "center", "random"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
@@ -90,18 +91,25 @@ def fixate(
     Raises PlanError for a policy, shape or number out of range.
     """
     check_policy(policy)
-    if relevance.ndim != 2 or not relevance.is_floating_point() or relevance.numel() < 1:
+    if (
+        tensor("relevance", relevance, "floats [h, w]").ndim != 2
+        or not relevance.is_floating_point()
+        or relevance.numel() < 1
+    ):
         raise PlanError(f"relevance is {relevance.dtype} {tuple(relevance.shape)}; expected floats [h, w]")
-    if a_px is not None and not a_px > 0:
+    size, count = size_of("size", size), whole("fixations", count, FIXATIONS)
+    if a_px is not None and not number("a_px", a_px) > 0:
         raise PlanError(f"a_px is {a_px}; it must be above 0, or None for a tenth of the longer side")
-    if not sharpness > 0:
+    if not number("sharpness", sharpness) > 0:
         raise PlanError(f"sharpness is {sharpness}; it must be above 0, and is 1 where relevance is taken as it is")
+    number("least_gain", least_gain)
+    whole("seed", seed, SEED, least=0)
     sharp = relevance.detach()
     if sharpness != 1:
         sharp = (sharp / sharp.amax().clamp(min=torch.finfo(sharp.dtype).tiny)) ** sharpness
     field = _Field(sharp, size, A_SHARE * max(size) if a_px is None else a_px)
     old = relevance.new_zeros(0, 2) if seen is None else seen.to(relevance)
-    chosen = _SEQUENCES[policy](field, old, whole("fixations", count), seed)
+    chosen = _SEQUENCES[policy](field, old, count, seed)
     if policy not in ("center", "random"):
         first = torch.where(field.flat, field.middle, chosen[0]) if not len(old) else chosen[0]
         chosen = torch.cat([first[None], chosen[1:]])
@@ -109,8 +117,7 @@ def fixate(
 
 
 def check_policy(policy: str) -> None:
-    if policy not in POLICIES:
-        raise PlanError(f"policy is {policy!r}; choose one of {', '.join(POLICIES)}")
+    choice("policy", policy, POLICIES)
 
 
 def given(points: Sequence[Sequence[float]] | Tensor, size: tuple[int, int]) -> Fixations:

@@ -19,6 +19,7 @@ from torch import Tensor
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.twin.max_pyramid import max_pyramid
 from homunculus.bridge.unit import TextureUnit
+from homunculus.bridge.values import whole
 
 # Scores of cells, [n], given their row-major indices, int64 [n].
 Scorer = Callable[[Tensor], Tensor]
@@ -202,6 +203,4 @@ class _BestFirst(Iterator[int]):
 
 
 def _count(value: int, name: str = "k") -> int:
-    if value < 1 or int(value) != value:
-        raise PlanError(f"{name} is {value}; it must be a whole number of at least 1")
-    return int(value)
+    return whole(name, value)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage, spatial
 
 from homunculus import cortex
-from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan, check_plan
+from homunculus.bridge.values import size_of
 from homunculus.layouts.frame import Fixation, check_fixations
 from homunculus.layouts.warped import WarpedPlan
 
@@ -77,9 +78,9 @@ def measure(
     constant that makes the plan's number of patches tile the image with one texel a pixel at the fixation. Raises
     PlanError for a fixation outside.
     """
-    height, width = size
+    height, width = size = size_of("size", size)
     fixations = check_fixations(fixation, height, width)
-    plan = plan.to("cpu", torch.float64)
+    plan = check_plan(plan).to("cpu", torch.float64)
     centers, sides = plan.centers.numpy(), plan.side_px.numpy()
     raster = Raster(size, RASTER)
     counts, finest, owner = warped(plan, raster) if isinstance(plan, WarpedPlan) else affine(plan, raster)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
+from homunculus.bridge.values import number, one_text, pair, tensor
 from homunculus.errors import QueryError
 
 # The basic colour terms of Berlin & Kay (1969) and a few common others: typical sRGB values in 0..1.
@@ -69,6 +70,10 @@ class Query:
     embedding: Tensor | None = None
 
     def __post_init__(self) -> None:
+        one_text("the query's text", self.text, refusal=QueryError)
+        for name in ("example", "embedding"):
+            if getattr(self, name) is not None:
+                tensor(f"the {name}", getattr(self, name), "uint8 [h, w, 3] or floats [D]", refusal=QueryError)
         if not self.text.strip() and self.example is None and self.point is None and self.embedding is None:
             raise QueryError("the query is empty; give words, an example crop or a point, or no query at all")
         if self.embedding is not None and (self.embedding.ndim != 1 or not self.embedding.is_floating_point()):
@@ -83,7 +88,10 @@ class Query:
             )
         if self.example is not None and min(self.example.shape) < 1:
             raise QueryError(f"the example is {tuple(self.example.shape)}; every side must be at least 1")
-        if self.point is not None and not all(0 <= value <= 1 for value in self.point):
+        if self.point is not None and not all(
+            0 <= number("the point", value, refusal=QueryError) <= 1
+            for value in pair("the point", self.point, "(x, y)", refusal=QueryError)
+        ):
             raise QueryError(f"the point is {self.point}; give fractions from 0 to 1 of width and height")
 
     @classmethod
@@ -98,7 +106,7 @@ class Query:
         if isinstance(query, np.ndarray):
             return cls(example=torch.from_numpy(np.ascontiguousarray(query)))
         if isinstance(query, tuple) and len(query) == 2:
-            return cls(point=(float(query[0]), float(query[1])))
+            return cls(point=query)
         raise QueryError(
             f"the query is a {type(query).__name__}; give words, an example crop uint8 [h, w, 3], or a point (x, y)"
         )

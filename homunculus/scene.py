@@ -11,8 +11,9 @@ from torch import Tensor
 
 from homunculus.bridge.errors import ImageError, PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import FIXATIONS, LAYER, PATCH, one_text, size_of, tensor, whole
 from homunculus.given_map import as_map
-from homunculus.layouts.frame import check_fixations, whole
+from homunculus.layouts.frame import check_fixations
 
 T = TypeVar("T")
 
@@ -45,24 +46,33 @@ class Scene:
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        height, width = whole("height", self.size[0]), whole("width", self.size[1])
-        whole("patch_size", self.patch_size)
-        if len(self.fixations):
-            self._check_fixations(height, width)
+        height, width = size_of("size", self.size)
+        whole("patch_size", self.patch_size, PATCH)
+        whole("layer", self.layer, LAYER, least=0)
+        one_text("query", self.query)
+        self._check_fixations(height, width)
         if self.relevance is not None:
             object.__setattr__(self, "relevance", as_map(self.relevance))
-        if self.regions is not None and (self.regions.ndim != 2 or self.regions.is_floating_point()):
+        if self.regions is not None and (
+            tensor("regions", self.regions, "whole numbers [h, w]").ndim != 2 or self.regions.is_floating_point()
+        ):
             raise PlanError(
                 f"regions are {self.regions.dtype} {tuple(self.regions.shape)}; expected whole numbers [h, w]"
             )
-        if self.image is not None and tuple(self.image.shape) != (height, width, 3):
+        if self.image is None:
+            return
+        if tensor("image", self.image, "[H, W, 3]", refusal=ImageError).shape != (height, width, 3):
             raise ImageError(f"image has shape {tuple(self.image.shape)}; this scene needs {(height, width, 3)}")
 
     def _check_fixations(self, height: int, width: int) -> None:
         points = self.fixations
+        if isinstance(points, Sequence | Tensor) and not isinstance(points, str | bytes) and not len(points):
+            return
         if not isinstance(points, Tensor) or points.device.type == "cpu":
-            check_fixations(points, height, width)
-        elif points.ndim != 2 or points.shape[1] != 2:
+            check_fixations("" if points is None else points, height, width)
+            return
+        whole("the number of fixations", len(points), FIXATIONS)
+        if points.ndim != 2 or points.shape[1] != 2:
             raise PlanError(f"fixations have shape {tuple(points.shape)}; expected [K, 2]")
 
     def once(self, key: Hashable, measure: Callable[[], T]) -> T:

@@ -59,7 +59,7 @@ def test_known_divisions() -> None:
     [
         ((10, []), "0 weights and 0 ceilings; give at least one weight, and a ceiling for each"),
         ((10, [1, 2], 0, [3]), "2 weights and 1 ceilings"),
-        ((10, [1, -1]), "weight is -1; weights must be finite and not negative"),
+        ((10, [1, -1]), "weight is -1; it must be a finite number, at least 0"),
         ((10, [1, float("nan")]), "weight is nan"),
         ((10, [1, float("inf")]), "weight is inf"),
         (

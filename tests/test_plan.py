@@ -76,7 +76,7 @@ def test_bad_rows_are_refused(footprints: torch.Tensor, message: str) -> None:
 
 
 def test_bad_sizes_are_refused() -> None:
-    with pytest.raises(PlanError, match="patch_size is 0; it must be at least 1"):
+    with pytest.raises(PlanError, match="patch_size is 0; it must be a whole number of at least 1"):
         SamplePlan(rows(), 0)
     with pytest.raises(PlanError, match=r"texels have shape \(3, 4, 4, 8\); this plan needs \(3, 16, 16, 8\)"):
         SamplePlan(rows(), 16, torch.ones(3, 4, 4, 8))

@@ -24,6 +24,7 @@ from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.twin.max_pyramid import check_map
 from homunculus.bridge.unit import Builder, Format, Patches, Pictures, PlanProgram, Pyramid, Stats, TextureUnit
+from homunculus.bridge.values import choice
 from homunculus.interop import revoke
 
 # How far the driver's mipmaps may be from the exact box and be trusted by builder `auto`: greatest error, greatest mean error.
@@ -84,11 +85,11 @@ class GLUnit(TextureUnit):
         batch, stored = as_batch(images, format)
         if format is None and stored == "rgba64f":
             stored = "rgba32f"
+        if builder is not None:
+            choice("builder", builder, [*builders.BUILDERS, "auto"], refusal=ImageError)
         if builder == "auto":
             builder = "driver" if self.driver_is_exact(stored) else None
         builder = builder or self.default_builder(stored)
-        if builder not in builders.BUILDERS:
-            raise ImageError(f"builder is {builder!r}; choose one of {', '.join([*builders.BUILDERS, 'auto'])}")
         return self.context.call(self._build, batch, stored, builder, max_level)
 
     def _build(self, batch: Tensor, format: Format, builder: Builder, max_level: int) -> GLPyramid:

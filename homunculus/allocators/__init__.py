@@ -60,6 +60,6 @@ registry: dict[str, Allocator] = {
 
 def get(name: str) -> Allocator:
     """The allocator of this name with its default settings. Raises PlanError for an unknown one."""
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         raise PlanError(f"allocator {name!r} is unknown; choose one of {', '.join(registry)}")
     return registry[name]

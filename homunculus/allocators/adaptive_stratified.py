@@ -17,11 +17,12 @@ from torch import Tensor, nn
 
 from homunculus.allocators.lattice import Lattice
 from homunculus.allocators.stratified import strata_grid, stratify
+from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import TOKENS, flag, whole
 from homunculus.errors import ModelError
 from homunculus.files import write_tensors
 from homunculus.files.reading import load_weights
-from homunculus.layouts.frame import whole
 from homunculus.scene import Scene
 
 # Width over height of the things that words of a query ask for.
@@ -75,9 +76,14 @@ class AdaptiveStratified:
     overview: bool = True
     name: str = "adaptive_stratified"
 
+    def __post_init__(self) -> None:
+        flag("overview", self.overview)
+        if self.head is not None and not isinstance(self.head, nn.Module):
+            raise PlanError(f"head is {self.head!r}; give a StrataHead, or None for the closed form")
+
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Raises PlanError for a budget below 1."""
-        lattice = Lattice.of(scene, whole("budget", budget))
+        lattice = Lattice.of(scene, whole("budget", budget, TOKENS))
         return stratify(scene, lattice, self.grid(scene, lattice), self.overview)
 
     def grid(self, scene: Scene, lattice: Lattice) -> tuple[int, int]:

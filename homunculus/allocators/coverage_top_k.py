@@ -18,10 +18,10 @@ from torch.nn import functional
 from homunculus.allocators.lattice import Lattice
 from homunculus.allocators.soft_top_k import hard_top_k, on_device, soft_top_k, straight_through
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import TOKENS, flag, whole
 from homunculus.errors import ModelError
 from homunculus.files import write_tensors
 from homunculus.files.reading import load_weights
-from homunculus.layouts.frame import whole
 from homunculus.scene import Scene
 
 LEAST_RELEVANCE = 0.05  # of the mean: what a place without relevance still counts
@@ -44,7 +44,7 @@ class CoverageTopK(nn.Module):
 
     def __init__(self, grow: bool = True) -> None:
         super().__init__()
-        self.grow = grow
+        self.grow = flag("grow", grow)
         self.log_temperature = nn.Parameter(torch.zeros(()))
         self.features = nn.Conv2d(3, CHANNELS, 3, padding=1, padding_mode="replicate")
         self.out = nn.Conv2d(CHANNELS, 1, 1)
@@ -73,7 +73,7 @@ class CoverageTopK(nn.Module):
 
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Raises PlanError for a budget below 1."""
-        lattice = Lattice.of(scene, whole("budget", budget))
+        lattice = Lattice.of(scene, whole("budget", budget, TOKENS))
         origin = (float(scene.fixations[0][0]), float(scene.fixations[0][1])) if len(scene.fixations) else None
         with torch.no_grad():
             relevance = lattice.mean_relevance(scene.relevance)
@@ -94,7 +94,7 @@ class CoverageTopK(nn.Module):
 
         target: the relevance [h, w] that should have been covered, where the scene's own is only an estimate of it.
         """
-        lattice = Lattice.of(scene, whole("budget", budget))
+        lattice = Lattice.of(scene, whole("budget", budget, TOKENS))
         relevance = lattice.mean_relevance(scene.relevance)
         shares, chosen = self.choose(relevance, lattice.spread(), lattice.frame.budget)
         wanted = relevance if target is None else lattice.mean_relevance(target)

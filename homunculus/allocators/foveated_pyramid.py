@@ -18,9 +18,9 @@ from torch.nn import functional as F
 from homunculus import cortex
 from homunculus.allocators.cuts import threshold_cut
 from homunculus.allocators.hierarchy import Request, relevance_mass
-from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
-from homunculus.layouts.frame import A_PX_RANGE
+from homunculus.bridge.values import check_share
+from homunculus.layouts.frame import check_a_px
 from homunculus.scene import Scene
 
 
@@ -41,13 +41,9 @@ class FoveatedPyramid:
     name: str = "foveated_pyramid"
 
     def __post_init__(self) -> None:
-        if not 0 <= self.prior <= 1:
-            raise PlanError(f"prior is {self.prior}; it is a share, 0 to trust the map alone and 1 to ignore it")
-        if not 0 <= self.floor <= 1:
-            raise PlanError(f"floor is {self.floor}; it is a share of the budget, 0 for none and 1 for all of it")
-        low, high = A_PX_RANGE
-        if self.a_px is not None and not low <= self.a_px <= high:
-            raise PlanError(f"a_px is {self.a_px}; it must lie in {low:g}..{high:g}, or be None to fit it")
+        check_share("prior", self.prior, "0 to trust the map alone and 1 to ignore it")
+        check_share("floor", self.floor, "of the budget, 0 for none and 1 for all of it")
+        check_a_px(self.a_px)
 
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Raises PlanError for a budget below 1."""

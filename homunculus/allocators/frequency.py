@@ -15,6 +15,7 @@ from homunculus.allocators.frequency_prior import prior
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.oriented import ORIENTATIONS
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import TOKENS, number, whole
 from homunculus.budget import split
 from homunculus.layouts.frame import Frame, clamp_centers
 from homunculus.oriented import direction
@@ -39,9 +40,8 @@ class Frequency:
     name = "frequency"
 
     def __init__(self, gamma: float = 1.0, floor: int = 2, elongation: float = 3.0) -> None:
-        if not (gamma >= 0 and floor >= 0 and elongation >= 0):
-            raise PlanError(f"gamma {gamma}, floor {floor} and elongation {elongation} must not be negative")
-        self.gamma, self.floor, self.elongation = gamma, floor, elongation
+        self.gamma, self.elongation = number("gamma", gamma, 0), number("elongation", elongation, 0)
+        self.floor = whole("floor", floor, TOKENS, least=0)
 
     def allocate(self, scene: Scene, budget: int, energies: Energies | None = None) -> SamplePlan:
         """Exactly `budget` footprints, by level, orientation and rank, the grid last. energies: of this image, to save measuring it.

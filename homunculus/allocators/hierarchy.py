@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.dyadic import Node, extras, root_of
-from homunculus.layouts.frame import Frame
+from homunculus.layouts.frame import Frame, check_natives
 from homunculus.scene import Scene
 
 CACHED_SIZES = 8
@@ -39,6 +39,8 @@ class Tree:
     @staticmethod
     @lru_cache(CACHED_SIZES)
     def of(size: tuple[int, int], patch_size: int, device: torch.device) -> Tree:
+        """Raises PlanError for an image of more native patches than a tree may hold."""
+        check_natives(size, patch_size)
         return Tree(size, patch_size, device)
 
     @cached_property

@@ -20,6 +20,7 @@ from scipy.sparse.csgraph import connected_components
 
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import number
 from homunculus.scene import Scene
 
 Array = NDArray[Any]
@@ -47,7 +48,7 @@ def hysteresis(previous: SamplePlan, proposed: SamplePlan, scene: Scene, thresho
     newcomers' worth exceeds the leavers' by more than the threshold. Runs on the host. Raises PlanError for plans of
     different length or patch size, warped plans, and a threshold below 0 or not finite.
     """
-    if not 0 <= threshold < math.inf:
+    if not 0 <= number("threshold", threshold, -math.inf) < math.inf:
         raise PlanError(f"threshold is {threshold}; it is a share of at least 0, and 0 follows every gain")
     if (len(previous), previous.patch_size) != (len(proposed), proposed.patch_size):
         raise PlanError(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.plan import SamplePlan
-from homunculus.layouts.frame import Frame
+from homunculus.layouts.frame import Frame, check_natives
 from homunculus.scene import Scene
 
 # Roberts 2018, "The unreasonable effectiveness of quasirandom sequences": 1 / g and 1 / g^2, g^3 = g + 1.
@@ -34,6 +34,7 @@ class Lattice:
     def of(cls, scene: Scene, budget: int) -> Lattice:
         """Raises PlanError for a budget below 1."""
         frame = Frame.of(scene.size, None, budget, scene.patch_size, layer=scene.layer)
+        check_natives(frame.size, frame.patch_size)
         rows, columns = (math.ceil(side / frame.patch_size) for side in frame.size)
         step_px = float(frame.patch_size), float(frame.patch_size)
         if rows * columns < frame.budget:

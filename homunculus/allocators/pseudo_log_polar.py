@@ -21,14 +21,16 @@ from homunculus.allocators.fixation import fixations_of
 from homunculus.allocators.lattice import Lattice
 from homunculus.allocators.soft_top_k import on_device, soft_top_k
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import TOKENS, Limit, whole
 from homunculus.budget import split
 from homunculus.errors import ModelError
 from homunculus.files import write_tensors
 from homunculus.files.reading import fill, read_tensors
-from homunculus.layouts.frame import Frame, whole
+from homunculus.layouts.frame import Frame
 from homunculus.scene import Scene
 
 BINS = 13
+MOST_BINS = Limit(1024, f"and {BINS} do")
 LEAST_RELEVANCE = 0.05
 UNIFORM = 0.5  # share of the loss's weight that ignores relevance
 OVERLAP = 1.1  # sides of a rectangle over those of the polar cell it stands for
@@ -48,7 +50,7 @@ class PseudoLogPolar(nn.Module):
 
     def __init__(self, bins: int = BINS) -> None:
         super().__init__()
-        self.bins = whole("bins", bins)
+        self.bins = whole("bins", bins, MOST_BINS)
         self.centers = nn.Parameter((torch.arange(self.bins) + 0.5) / self.bins)
         self.log_density = nn.Parameter(torch.zeros(self.bins))
         self.relevance_weight = nn.Parameter(torch.tensor(0.5))
@@ -67,7 +69,7 @@ class PseudoLogPolar(nn.Module):
 
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Raises PlanError for a budget below 1."""
-        lattice = Lattice.of(scene, whole("budget", budget))
+        lattice = Lattice.of(scene, whole("budget", budget, TOKENS))
         eye = Eye.of(scene, lattice)
         offset, distance_px, own = eye.see(lattice.centers)
         with torch.no_grad():
@@ -108,7 +110,7 @@ class PseudoLogPolar(nn.Module):
 
         target: the relevance [h, w] that should have been resolved, where the scene's own is only an estimate of it.
         """
-        lattice = Lattice.of(scene, whole("budget", budget))
+        lattice = Lattice.of(scene, whole("budget", budget, TOKENS))
         eye = Eye.of(scene, lattice)
         place = eye.place(eye.see(lattice.centers)[1])
         shares = self.shares(scene, lattice, eye, place, self(place))

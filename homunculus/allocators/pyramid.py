@@ -6,7 +6,6 @@ candidate, whatever others overlap it, and its level and place are kept for a ro
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from homunculus.allocators.hierarchy import Request, relevance_mass
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import entries, number
 from homunculus.budget import FOVEATED_LEVELS, split
 from homunculus.errors import ModelError
 from homunculus.files import write_tensors
@@ -44,12 +44,12 @@ class Pyramid:
 
     def __post_init__(self) -> None:
         for name, values in (("weights", self.weights), ("split", self.split)):
-            if values is None:
+            if name == "split" and values is None:
                 continue
-            if len(values) != LEVELS or not all(0 <= value < math.inf for value in values) or not any(values):
-                raise PlanError(
-                    f"{name} are {tuple(values)}; expected {LEVELS} finite numbers of at least 0, one above 0, fine to coarse"
-                )
+            expected = f"{LEVELS} finite numbers of at least 0, one above 0, fine to coarse"
+            given = entries(name, values, expected)
+            if len(given) != LEVELS or not any(number(name, value, 0) for value in given):
+                raise PlanError(f"{name} are {tuple(given)}; expected {expected}")
 
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Raises PlanError for a budget below 1."""

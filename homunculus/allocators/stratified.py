@@ -17,8 +17,8 @@ from torch import Tensor
 from homunculus.allocators.lattice import Lattice
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import TOKENS, flag, pair, whole
 from homunculus.budget import split
-from homunculus.layouts.frame import whole
 from homunculus.scene import Scene
 
 STRATA_SHARE = 0.25  # of the budget, spent on the one token that each stratum is sure of
@@ -38,13 +38,20 @@ class Stratified:
     overview: bool = True
     name: str = "stratified"
 
+    def __post_init__(self) -> None:
+        flag("overview", self.overview)
+        if self.strata is not None:
+            rows, columns = pair("strata", self.strata)
+            whole("strata rows", rows, TOKENS)
+            whole("strata columns", columns, TOKENS)
+
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Raises PlanError for a budget below 1, or for more strata than tokens."""
-        budget = whole("budget", budget)
+        budget = whole("budget", budget, TOKENS)
         lattice = Lattice.of(scene, budget)
         if self.strata is None:
             return stratify(scene, lattice, strata_grid(lattice, STRATA_SHARE * budget, 1.0), self.overview)
-        rows, columns = whole("strata rows", self.strata[0]), whole("strata columns", self.strata[1])
+        rows, columns = self.strata
         if rows * columns > budget:
             raise PlanError(
                 f"{rows} x {columns} strata need {rows * columns} tokens and the budget is {budget}; "

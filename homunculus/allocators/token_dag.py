@@ -20,6 +20,7 @@ from homunculus.allocators.detail import detail
 from homunculus.allocators.hierarchy import Request, Tree, add_quarters, flatten, relevance_mass
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import choice
 from homunculus.layouts.dyadic import best_first, squares
 from homunculus.scene import Scene
 
@@ -40,8 +41,7 @@ class TokenDag:
     name: str = "token_dag"
 
     def __post_init__(self) -> None:
-        if self.cut not in get_args(Cut):
-            raise PlanError(f"cut is {self.cut!r}; choose one of {', '.join(get_args(Cut))}")
+        choice("cut", self.cut, get_args(Cut))
 
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Leaves in Morton order, then the quadtree layout's extras. Raises PlanError for a budget below 1, or a scene

@@ -12,10 +12,10 @@ from torch import Tensor
 from homunculus.baselines.full import FullEncode
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import TOKENS, whole
 from homunculus.encoder import FoveatedViT
 from homunculus.encoder.family import Family
 from homunculus.errors import ModelError, QueryError
-from homunculus.layouts.frame import whole
 from homunculus.scene import Scene
 
 Sample = Callable[[SamplePlan], Tensor]
@@ -123,7 +123,7 @@ def checked(baseline: Baseline, encoder: FoveatedViT, view: View, budget: int) -
             f"{baseline.name} needs {need}, and {encoder.family.model_types[0]} has none; "
             "homunculus.baselines.supports tells which methods suit an encoder"
         )
-    return whole("budget", budget)
+    return whole("budget", budget, TOKENS)
 
 
 def reducible(baseline: Baseline, encoder: FoveatedViT, view: View, budget: int) -> FullEncode:

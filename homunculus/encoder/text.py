@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from homunculus.bridge.values import texts
 from homunculus.encoder import load
 from homunculus.errors import ModelError, QueryError
 
@@ -33,6 +34,14 @@ class Texts(Protocol):
     def encode(self, queries: Sequence[str]) -> TextEmbedding:
         """[Q, D] for Q queries."""
         ...
+
+
+def listed(queries: Sequence[str]) -> list[str]:
+    """Queries as a list. Raises QueryError for one text alone, and for none."""
+    found = texts("queries", queries, refusal=QueryError)
+    if not found:
+        raise QueryError("queries are []; expected a list with at least one text")
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,17 +96,16 @@ class TextEncoder(nn.Module):
 
     def encode(self, queries: Sequence[str]) -> TextEmbedding:
         """[Q, D] for Q queries. One longer than the tower takes is cut, which the note says. Raises QueryError for an empty one."""
-        if isinstance(queries, str) or not len(queries):
-            raise QueryError(f"queries are {queries!r}; expected a list with at least one text")
+        queries = listed(queries)
         empty = [index for index, query in enumerate(queries) if not query.strip()]
         if empty:
             raise QueryError(
                 f"query {empty[0]} is empty; say what to look for, such as 'dog' or 'the total of the invoice'"
             )
-        texts = [self.template.replace("{q}", query.strip()) for query in queries]
+        asked = [self.template.replace("{q}", query.strip()) for query in queries]
         if self.kind == "siglip2":  # trained on lower case, and its tokenizer keeps case
-            texts = [text.lower() for text in texts]
-        inputs, note = self._tokens(texts)
+            asked = [text.lower() for text in asked]
+        inputs, note = self._tokens(asked)
         features = self.model.get_text_features(**inputs)
         return TextEmbedding(F.normalize(getattr(features, "pooler_output", features), dim=-1), note)
 

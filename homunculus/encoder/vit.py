@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import texts
 from homunculus.encoder import load
 from homunculus.encoder.families import family_of
 from homunculus.encoder.family import Context, Position
@@ -133,7 +134,7 @@ class FoveatedViT(nn.Module):
         the class token attends to. Never waits for the device.
         Raises ModelError for pixels, a plan or names that do not fit the model.
         """
-        last = len(self.family.layers) - 1
+        last, hidden = len(self.family.layers) - 1, texts("hidden", hidden, refusal=ModelError)
         each = [f"{kind}.{index}" for kind in ("layer", "attention") for index in range(last + 1)]
         unknown = set(hidden) - {"embeddings", *each}
         if unknown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from homunculus.bridge.values import texts
 from homunculus.errors import DataError
 from homunculus.evaluation import wording
 
@@ -20,6 +21,7 @@ def anls(answer: str, truths: Sequence[str]) -> float:
     given, in upper case (which lengthens a few letters, such as sharp s). The best of the truths counts; a similarity of exactly
     0.5 stays. Raises DataError where there is no truth.
     """
+    truths = texts("truths", truths, refusal=DataError)
     if not truths:
         raise DataError(
             "an answer was to be judged against no true answer; the split withholds them: submit to its site"
@@ -34,7 +36,7 @@ def vqa_accuracy(answer: str, people: Sequence[str]) -> float:
     The mean, over the ten ways to leave one person out, of min(agreeing / 3, 1). Wording is evened out only where people
     disagree; where all ten wrote the same, the answer must be just that. Raises DataError for another number of answers.
     """
-    _check(people)
+    people = _checked(people)
     answer, people = wording.plain(answer), [wording.plain(given) for given in people]
     if len(set(people)) > 1:
         answer, people = wording.vqa(answer), [wording.vqa(given) for given in people]
@@ -43,7 +45,7 @@ def vqa_accuracy(answer: str, people: Sequence[str]) -> float:
 
 def textvqa_accuracy(answer: str, people: Sequence[str]) -> float:
     """The same as TextVQA's judge scores it: wording is always evened out, by a processor of its own. Raises DataError likewise."""
-    _check(people)
+    people = _checked(people)
     return _leave_one_out(wording.textvqa(answer), [wording.textvqa(given) for given in people])
 
 
@@ -72,9 +74,11 @@ def _leave_one_out(answer: str, people: Sequence[str]) -> float:
     return sum(min((sum(agrees) - left_out) / AGREE, 1.0) for left_out in agrees) / len(people)
 
 
-def _check(people: Sequence[str]) -> None:
+def _checked(people: Sequence[str]) -> list[str]:
+    people = texts("people", people, refusal=DataError)
     if len(people) != PEOPLE:
         raise DataError(
             f"an answer was to be judged against {len(people)} answers; this accuracy is defined for {PEOPLE} people's, and a split "
             "without answers is judged by its site"
         )
+    return people

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from homunculus.blindspots import steps_px
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import texts
 from homunculus.errors import DataError
 from homunculus.evaluation.datasets.record import Box
 from homunculus.image import upright_boxes
@@ -49,6 +50,7 @@ def sighting(
     people gave; it is sampled with that many pixels divided by the finest texel's side there. 32 x 32 points of each box are asked.
     Raises DataError without a box, without an answer or for a threshold that is not positive.
     """
+    answers = texts("answers", answers, refusal=DataError)
     if not boxes or not any(answers):
         raise DataError(f"{len(boxes)} boxes and {len(answers)} answers; a sighting needs at least one of each")
     check_threshold(px_per_character)

@@ -14,6 +14,7 @@ from homunculus.bridge.errors import PlanError
 from homunculus.bridge.open import Backend
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Closing, Picture, TextureUnit
+from homunculus.bridge.values import FIXATIONS, TOKENS, whole
 from homunculus.encoder import Encoding, TextEncoder
 from homunculus.encoder import load as encoder_load
 from homunculus.errors import ModelError
@@ -24,7 +25,6 @@ from homunculus.language.prompt import Prompter
 from homunculus.language.pruning import Pruning
 from homunculus.language.speaker import Sight, Speaker
 from homunculus.language.texts import lend_texts
-from homunculus.layouts.frame import whole
 from homunculus.loop import Homunculus
 from homunculus.loop.look import bytes_of
 from homunculus.scene import Allocator
@@ -83,7 +83,7 @@ class Answerer(Closing):
         text: TextEncoder | None = None,
         processor: Callable[[], Any] | None = None,
     ) -> None:
-        self.budget, self.fixations = whole("budget", budget), whole("fixations", fixations)
+        self.budget, self.fixations = whole("budget", budget, TOKENS), whole("fixations", fixations, FIXATIONS)
         if budget <= speaker.special:
             raise PlanError(f"budget is {budget} and {speaker.special} of them see no place of their own; give more")
         self.speaker, self.prompter, self.processor = speaker, prompter, processor

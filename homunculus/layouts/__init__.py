@@ -52,6 +52,6 @@ registry: dict[str, Layout] = {
 
 def get(name: str) -> Layout:
     """The layout of this name. Raises PlanError for an unknown one."""
-    if name not in registry:
+    if not isinstance(name, str) or name not in registry:
         raise PlanError(f"layout {name!r} is unknown; choose one of {', '.join(registry)}")
     return registry[name]

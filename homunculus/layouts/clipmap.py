@@ -7,6 +7,7 @@ from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import PATCH, whole
 from homunculus.layouts.frame import Fixation, Frame, clamp_centers
 from homunculus.layouts.grid import cells
 
@@ -32,7 +33,8 @@ def clipmap(
     checked and have no effect. Raises PlanError for arguments out of range.
     """
     frame = Frame.of(size, fixation, budget, patch_size, law, a_px, magnify, layer, single="clipmap")
-    if across < 2 or across & (across - 1):
+    across = whole("across", across, PATCH, least=2)
+    if across & (across - 1):
         raise PlanError(f"across is {across}; it must be a power of two of at least 2")
     while across**2 > frame.budget:
         across //= 2

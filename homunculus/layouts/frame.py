@@ -12,6 +12,7 @@ from torch import Tensor
 from homunculus import cortex
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import FIXATIONS, LAYER, NODES, PATCH, TOKENS, flag, number, numbers, size_of, whole
 
 # Beyond these the laws' integrals lose their precision.
 A_PX_RANGE = (1e-6, 1e9)
@@ -48,14 +49,10 @@ class Frame:
         single: str = "",
     ) -> Frame:
         """Raises PlanError. single: the name of a layout that takes one fixation only; empty if any number is fine."""
-        height, width = whole("height", size[0]), whole("width", size[1])
-        if a_px is not None and not A_PX_RANGE[0] <= a_px <= A_PX_RANGE[1]:
-            raise PlanError(
-                f"a_px is {a_px}; it must lie in {A_PX_RANGE[0]:g}..{A_PX_RANGE[1]:g}, or be None to fit it"
-            )
+        height, width = size_of("size", size)
+        a_px = check_a_px(a_px)
         cortex.get_law(law)
-        if layer < 0 or int(layer) != layer:
-            raise PlanError(f"layer is {layer}; the layers of a batch are whole numbers from 0")
+        layer = whole("layer", layer, LAYER, least=0)
         fixations = check_fixations(fixation, height, width)
         if single and len(fixations) > 1:
             raise PlanError(
@@ -66,11 +63,11 @@ class Frame:
             height,
             width,
             fixations,
-            whole("budget", budget),
-            whole("patch_size", patch_size),
+            whole("budget", budget, TOKENS),
+            whole("patch_size", patch_size, PATCH),
             law,
             a_px,
-            magnify,
+            flag("magnify", magnify),
             layer,
         )
 
@@ -146,26 +143,34 @@ class Frame:
         )
 
 
+def check_natives(size: tuple[int, int], patch_size: int) -> None:
+    """Raises PlanError for an image of more native patches than an allocator may weigh one by one."""
+    patches = math.prod(-(-side // patch_size) for side in size)
+    whole(f"the number of patches of {patch_size} px in {size[0]} x {size[1]} px", patches, NODES)
+
+
 def clamp_centers(centers: Tensor, sides: Tensor, extent: Tensor) -> Tensor:
     """Moves centres [N, 2] so that patches of sides [N, 2] lie inside, or in the middle if larger than the image."""
     half = torch.minimum(sides, extent) / 2
     return torch.minimum(torch.maximum(centers, half), extent - half)
 
 
-def whole(name: str, value: int) -> int:
-    if not math.isfinite(value) or int(value) != value or value < 1:
-        raise PlanError(f"{name} is {value}; it must be a whole number of at least 1")
-    return int(value)
+def check_a_px(a_px: float | None) -> float | None:
+    low, high = A_PX_RANGE
+    if a_px is None or low <= number("a_px", a_px) <= high:
+        return a_px
+    raise PlanError(f"a_px is {a_px}; it must lie in {low:g}..{high:g}, or be None to fit it")
 
 
 def check_fixations(fixation: Fixation | None, height: int, width: int) -> Tensor:
     """float64 [K, 2] on the CPU; the middle of the image for None. Raises PlanError for a point that is not inside."""
     if fixation is None:
         return torch.tensor([[width / 2, height / 2]], dtype=torch.float64)
-    points = torch.as_tensor(fixation, dtype=torch.float64).cpu()
+    points = numbers("fixation", fixation, "one point (x, y) or several, [K, 2]")
     points = points[None] if points.ndim == 1 else points
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 1:
         raise PlanError(f"fixation has shape {tuple(points.shape)}; expected one point (x, y) or several, [K, 2]")
+    whole("the number of fixations", len(points), FIXATIONS)
     for x, y in points.tolist():
         if not (0 <= x <= width and 0 <= y <= height):
             raise PlanError(

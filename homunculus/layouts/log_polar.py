@@ -13,6 +13,7 @@ from homunculus import cortex
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import PlanProgram
+from homunculus.bridge.values import number
 from homunculus.layouts.frame import Fixation, Frame
 from homunculus.layouts.grid import cells, row_count
 
@@ -203,5 +204,5 @@ def note(frame: Frame, side0_px: float) -> str:
 
 
 def check_overlap(overlap: float) -> None:
-    if not 0 < overlap <= 4:
+    if not 0 < number("overlap", overlap) <= 4:
         raise PlanError(f"overlap is {overlap}; it must be above 0 and at most 4 (1 tiles, 1.27 leaves no gaps)")

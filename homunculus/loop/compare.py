@@ -23,11 +23,11 @@ from homunculus.bridge.law import Quality
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Picture, TextureUnit
+from homunculus.bridge.values import TOKENS, one_text, whole
 from homunculus.bridge.versions import version_of
 from homunculus.files import replaced_together
 from homunculus.given_map import as_map
 from homunculus.image import Array, picture
-from homunculus.layouts.frame import whole
 from homunculus.loop.look import Points, bytes_of, pairs
 from homunculus.metrics import PlanMetrics, measure
 from homunculus.report.contact_sheet import Panel, contact_sheet
@@ -110,7 +110,8 @@ def compare(
     before any device is opened, and BackendUnavailableError.
     """
     check_quality(quality)
-    whole("budget", budget)
+    whole("budget", budget, TOKENS)
+    one_text("query", query)
     pixels = picture(image)
     shown = bytes_of(pixels)
     height, width = size = (shown.shape[0], shown.shape[1])

@@ -4,22 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
 
 from homunculus import allocators
-from homunculus.bridge.checks import check_quality
+from homunculus.bridge.checks import check_quality, check_unit
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.law import Quality
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Closing, Patches, Pyramid, TextureUnit
+from homunculus.bridge.values import PATCH, TOKENS, choice, flag, number, shown, whole
 from homunculus.encoder import Encoding, FoveatedViT, Texts
 from homunculus.errors import ModelError, QueryError
 from homunculus.fixation import Policy, check_policy
-from homunculus.layouts.frame import whole
 from homunculus.query import Query
 from homunculus.relevance import Channel, Evidence, Head, Relevance, Sought, registry, relevance
 from homunculus.scene import Allocator
@@ -67,6 +67,9 @@ class Eye(Closing):
     ) -> None:
         check_quality(quality)
         check_policy(policy)
+        choice("confidence", confidence, get_args(Confidence))
+        self._check_parts(unit, encoder, text, head, allocator, weights)
+        enough = None if enough is None else number("enough", enough)
         self.allocator = allocators.get(allocator) if isinstance(allocator, str) else allocator
         if enough is not None and encoder is None:
             raise ModelError("enough is given and there is no encoder whose coarse tokens could do; give one")
@@ -80,19 +83,45 @@ class Eye(Closing):
                 f"patch_size is {patch_size} and this {encoder.family.model_types[0]} takes {encoder.patch_size}; leave it out"
             )
         self.patch_size = (
-            encoder.patch_size if encoder is not None else whole("patch_size", 16 if patch_size is None else patch_size)
+            encoder.patch_size
+            if encoder is not None
+            else whole("patch_size", 16 if patch_size is None else patch_size, PATCH)
         )
         self.channels: dict[str, Channel] = registry if head is None else {**registry, "procedural": head}
         weights = weights or (head.weights if head is not None else None) or None
         unknown = set(weights or {}) - set(self.channels)
         if unknown:
             raise PlanError(f"weights name {sorted(unknown)}; the channels are {', '.join(self.channels)}")
+        self.budget, merge = whole("budget", budget, TOKENS), flag("merge", merge)
         self._owns_unit = unit is None
         self.unit = open_unit(backend) if unit is None else unit
         self.encoder, self.text = encoder, text
-        self.budget, self.policy, self.quality, self.weights = budget, policy, quality, weights
+        self.policy, self.quality, self.weights = policy, quality, weights
         self.merge, self.enough, self.confidence = merge, enough, confidence
         self._generic: Tensor | None = None
+
+    @staticmethod
+    def _check_parts(
+        unit: object, encoder: object, text: object, head: object, allocator: object, weights: object
+    ) -> None:
+        if unit is not None:
+            check_unit(unit)
+        if encoder is not None and not isinstance(encoder, FoveatedViT):
+            raise ModelError(f"encoder is {shown(encoder)}; give a FoveatedViT, or None")
+        if (text is not None and not hasattr(text, "encode")) or isinstance(text, str | bytes):
+            raise ModelError(f"text is {shown(text)}; give a text encoder, or None")
+        if head is not None and not isinstance(head, Head):
+            raise ModelError(f"head is {shown(head)}; give a Head, as Head.load reads it, or None")
+        if not isinstance(allocator, str) and not hasattr(allocator, "allocate"):
+            raise PlanError(
+                f"allocator is {shown(allocator)}; give a name of the registry, or an object with `allocate`"
+            )
+        if weights is None:
+            return
+        if not isinstance(weights, Mapping):
+            raise PlanError(f"weights are {shown(weights)}; give a number for each channel's name")
+        for name, weight in weights.items():
+            number(f"the weight of {name}", weight)
 
     @property
     def coarse_tokens(self) -> int:

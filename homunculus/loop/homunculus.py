@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +14,9 @@ from torch import Tensor
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.open import Backend
 from homunculus.bridge.unit import Picture, Pictures
+from homunculus.bridge.values import FIXATIONS, shown, whole
 from homunculus.encoder import FoveatedViT, TextEncoder
+from homunculus.errors import QueryError
 from homunculus.image import picture, pictures
 from homunculus.loop.eye import Eye
 from homunculus.loop.look import Clock, Look, Points, pairs, used
@@ -81,7 +83,10 @@ class Homunculus(Eye):
         batch; others are looked at one after the other.
         """
         given = pictures(images)
+        if isinstance(queries, str) or not isinstance(queries, Iterable):
+            raise QueryError(f"queries are {shown(queries)}; give a list of them, or look at one picture with `look`")
         wanted = [None if query is None else Query.of(query) for query in queries]
+        whole("fixations", fixations, FIXATIONS)
         count = max(len(given), len(wanted))
         if not wanted or len(given) not in (1, count) or len(wanted) not in (1, count):
             raise PlanError(

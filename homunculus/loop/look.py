@@ -17,12 +17,13 @@ import torch
 from torch import Tensor
 
 from homunculus import allocators, layouts
-from homunculus.bridge.checks import check_quality
+from homunculus.bridge.checks import check_quality, check_unit
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.law import Quality
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Patches, Picture, Pyramid, TextureUnit
+from homunculus.bridge.values import FIXATIONS, TOKENS, numbers, one_text, whole
 from homunculus.bridge.versions import version_of
 from homunculus.encoder import Encoding
 from homunculus.fixation import Fixations, given
@@ -161,6 +162,10 @@ def look(
     Raises ImageError or PlanError for bad input, before any device is opened, and BackendUnavailableError.
     """
     check_quality(quality)
+    whole("budget", budget, TOKENS)
+    one_text("query", query)
+    if unit is not None:
+        check_unit(unit)
     layout = _one_way(layout, allocator, relevance is not None or bool(query))
     clock = Clock()
     pixels = picture(image)
@@ -231,7 +236,7 @@ def _one_way(layout: str | None, allocator: str | None, told: bool) -> str | Non
     if allocator is None:
         if told:
             raise PlanError("relevance and query are read by allocators, and none is named; give allocator as well")
-        layouts.get(layout := layout or "log_polar")
+        layouts.get(layout := "log_polar" if layout is None else layout)
         return layout
     if layout is not None:
         raise PlanError(f"layout {layout!r} and allocator {allocator!r} both say where to look; give one of them")
@@ -259,10 +264,11 @@ def bytes_of(pixels: Tensor) -> Array:
 
 def pairs(at: Points, what: str = "fixation") -> list[tuple[float, float]]:
     """One point or several as a list. Raises PlanError for a wrong shape, or a point that is no fraction of the image."""
-    points = np.asarray(at, dtype=float)
+    points = numbers("at", at, "one point (x, y), or several as [K, 2]")
     if points.shape != (2,) and (points.ndim != 2 or points.shape[1] != 2 or len(points) < 1):
         raise PlanError(f"at has shape {list(points.shape)}; give one point (x, y), or several as [K, 2]")
-    pairs = [(float(x), float(y)) for x, y in points.reshape(-1, 2)]
+    whole("the number of points", points.numel() // 2, FIXATIONS)
+    pairs = [(float(x), float(y)) for x, y in points.reshape(-1, 2).tolist()]
     for x, y in pairs:
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise PlanError(

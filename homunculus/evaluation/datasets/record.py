@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from homunculus.bridge.values import texts
 from homunculus.errors import DataError
 from homunculus.evaluation.answers import Score
 from homunculus.files.fence import Fence
@@ -29,6 +30,9 @@ class Question:
     text: str
     answers: tuple[str, ...]
     boxes: tuple[Box, ...] | None = None
+
+    def __post_init__(self) -> None:
+        texts("answers", self.answers, refusal=DataError)
 
 
 @dataclass(frozen=True)
