@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge import law
-from homunculus.bridge.errors import ClosedError, ImageError, PlanError
+from homunculus.bridge.errors import ClosedError, GradientError, ImageError, PlanError
 from homunculus.bridge.law import QUALITIES, Quality
 from homunculus.bridge.plan import SamplePlan, check_plan
 from homunculus.bridge.unit import TextureUnit
@@ -21,6 +21,22 @@ PATCH_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 def check_open(owner: object, closed: bool) -> None:
     if closed:
         raise ClosedError(f"{owner!r} is closed; open another with open_unit()")
+
+
+def check_no_gradient(backend: str, what: str, value: object) -> None:
+    """What a texture unit reads is read outside of autograd. Raises GradientError where that would drop a gradient in silence."""
+    if isinstance(value, Tensor) and value.requires_grad and torch.is_grad_enabled():
+        raise GradientError(
+            f"{what} of shape {list(value.shape)} requires a gradient, and none passes through the texture units of backend "
+            f"{backend!r}. Use backend='torch', or pass it detached, or under torch.no_grad(), where no gradient is wanted"
+        )
+
+
+def stays_here(pyramid: object) -> ImageError:
+    """What says that a pyramid cannot be pickled or copied."""
+    return ImageError(
+        f"{pyramid!r} lives on its device and cannot be sent or copied; send the image and build it there"
+    )
 
 
 def check_unit(unit: object) -> None:

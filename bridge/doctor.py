@@ -237,7 +237,7 @@ def _device(report: Report, device: EGLDevice, cuda: bool) -> None:
 
 def _round_trip(report: Report, index: int) -> None:
     with GLUnit(index) as unit:
-        sent = torch.arange(64, dtype=torch.float32)
+        sent = torch.arange(64, dtype=torch.float32, device="cpu")
 
         def there_and_back() -> torch.Tensor:
             buffer = unit.context.buffer(256, Stats())
@@ -270,11 +270,9 @@ def _round_trip(report: Report, index: int) -> None:
 
 def _difference_from_twin(unit: TextureUnit) -> float:
     random = torch.Generator().manual_seed(0)
-    image = torch.randint(0, 256, (200, 328, 3), dtype=torch.uint8, generator=random)
-    centers = 60 + 80 * torch.rand(32, 2, generator=random)
-    plan = SamplePlan.squares(
-        centers, 8 * 2 ** (3 * torch.rand(32, generator=random)), 8, angle=torch.rand(32, generator=random)
-    )
+    image = torch.randint(0, 256, (200, 328, 3), dtype=torch.uint8, generator=random, device="cpu")
+    x, y, octaves, angle = torch.rand(4, 32, generator=random, dtype=torch.float32, device="cpu")
+    plan = SamplePlan.squares(60 + 80 * torch.stack([x, y], -1), 8 * 2 ** (3 * octaves), 8, angle=angle)
     with (
         TwinUnit(dtype=torch.float64) as twin,
         twin.pyramid(image) as oracle,
@@ -285,8 +283,9 @@ def _difference_from_twin(unit: TextureUnit) -> float:
 
 
 def _torch(report: Report) -> None:
-    with TwinUnit() as unit, unit.pyramid(torch.full((20, 30, 3), 93, dtype=torch.uint8)) as pyramid:
-        patches = unit.sample(pyramid, SamplePlan.squares(torch.tensor([[15.0, 10.0]]), torch.tensor([8.0]), 8))
+    with TwinUnit() as unit, unit.pyramid(torch.full((20, 30, 3), 93, dtype=torch.uint8, device="cpu")) as pyramid:
+        plan = SamplePlan.boxes(torch.tensor([[11, 6, 19, 14]], dtype=torch.float32, device="cpu"), 8)
+        patches = unit.sample(pyramid, plan)
         right = bool((patches.pixels - 93 / 255).abs().max() < 1e-5)
     report.add(
         "backend torch",

@@ -8,6 +8,7 @@ __all__ = [
     "CudaError",
     "ForkedContextError",
     "GLError",
+    "GradientError",
     "HomunculusError",
     "ImageError",
     "ImageReadError",
@@ -43,6 +44,10 @@ class BackendUnavailableError(HomunculusError, RuntimeError):
 
 class GLError(HomunculusError, RuntimeError):
     """OpenGL reported an error; the message names the call."""
+
+
+class GradientError(HomunculusError, RuntimeError):
+    """A gradient was asked of a backend that has none to give: texture units filter outside of autograd."""
 
 
 class ShaderError(HomunculusError, RuntimeError):

@@ -127,6 +127,17 @@ class SamplePlan:
         texels = None if self.texels is None else self.texels.to(device=device, dtype=dtype)
         return replace(self, footprints=self.footprints.to(device=device, dtype=dtype), texels=texels)
 
+    def on_layer(self, layer: int) -> SamplePlan:
+        """The same footprints on that image of a batch, to be sampled there."""
+
+        def moved(rows: Tensor) -> Tensor:
+            rows = rows.clone()
+            rows[..., 6] = layer
+            return rows
+
+        texels = None if self.texels is None else moved(self.texels)
+        return SamplePlan(moved(self.footprints), self.patch_size, texels, self.note)
+
     def __len__(self) -> int:
         return len(self.footprints)
 
@@ -188,11 +199,17 @@ class SamplePlan:
         if points.numel() < 2 or points.numel() % 2:
             raise PlanError(f"fixation has shape {tuple(points.shape)}; expected a point (x, y), or several [K, 2]")
         points = points.to(self.centers).reshape(-1, 2)
-        return torch.cdist(self.centers, points).amin(1)
+        distance: Tensor = torch.linalg.vector_norm(self.centers[:, None] - points, dim=-1)
+        return distance.amin(1)
 
 
 def check_plan(plan: object) -> SamplePlan:
     """Raises PlanError for what is no plan."""
     if not isinstance(plan, SamplePlan):
         raise PlanError(f"plan is {shown(plan)}; give a SamplePlan, as layouts and allocators make them")
+    return plan
+
+
+def itself(plan: SamplePlan) -> SamplePlan:
+    """What a plan that lives on a device is where it has been sent: one of tensors."""
     return plan

@@ -21,9 +21,11 @@ def image_to_patches_us(units: Sequence[Racer]) -> list[float]:
     """Median microseconds of each unit, the device waited for, from a device image of 1024 x 1024 px to 273 patches. In turns."""
     times: list[list[float]] = [[] for _ in units]
     random = torch.Generator().manual_seed(0)
-    host = torch.randint(0, 256, (SIDE_PX, SIDE_PX, 3), dtype=torch.uint8, generator=random)
-    centers = SIDE_PX * torch.rand(PATCHES, 2, generator=random)
-    plan = SamplePlan.squares(centers, 16 * 2 ** (4 * torch.rand(PATCHES, generator=random)))
+    host = torch.randint(0, 256, (SIDE_PX, SIDE_PX, 3), dtype=torch.uint8, generator=random, device="cpu")
+    centers = SIDE_PX * torch.rand(PATCHES, 2, generator=random, dtype=torch.float32, device="cpu")
+    plan = SamplePlan.squares(
+        centers, 16 * 2 ** (4 * torch.rand(PATCHES, generator=random, dtype=torch.float32, device="cpu"))
+    )
     for turn in range(WARM_UPS + ROUNDS):
         for unit, measured in zip(units, times, strict=True):
             image, there = host.to(unit.cuda.device), plan.to(unit.cuda.device)

@@ -128,7 +128,7 @@ def numbers(name: str, value: Any, expected: str, *, refusal: Refusal = PlanErro
     try:
         if isinstance(value, str | bytes | bool) or value is None:
             raise TypeError
-        found = torch.as_tensor(value)
+        found = value if isinstance(value, Tensor) else torch.from_numpy(np.array(value))
         if found.dtype == torch.bool or found.is_complex():
             raise TypeError
         return found.detach().to(device="cpu", dtype=torch.float64)

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from homunculus.allocators.fixation import maximum
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tensors import product
 from homunculus.layouts.warped import WarpedPlan
 from homunculus.metrics import RASTER, Array, Raster, affine, warped
 
@@ -58,7 +59,7 @@ def sight(
 
 def step_px(plan: SamplePlan, point: Point) -> float | None:
     """The finest texel side (px) with which a plan sees a point (x, y), None where no footprint lies."""
-    found = float(steps_px(plan, torch.tensor([point])))
+    found = float(steps_px(plan, torch.tensor([point], dtype=torch.float32, device="cpu")))
     return found if math.isfinite(found) else None
 
 
@@ -74,10 +75,10 @@ def steps_px(plan: SamplePlan, points: Tensor) -> Tensor:
         return torch.where(token >= 0, area.sqrt(), torch.inf)
     held = plan.side_px > 0
     axes = torch.stack([plan.right, plan.down], -1)[held] * plan.patch_size
-    place = (points - plan.centers[held][:, None]) @ torch.linalg.inv(axes).mT
+    place = product(points - plan.centers[held][:, None], torch.linalg.inv(axes).mT)
     steps = (plan.side_px[held] / plan.patch_size)[:, None]
     seen = torch.where((place.abs() <= 0.5).all(-1), steps, torch.inf)
-    return torch.cat([seen, torch.full((1, len(points)), torch.inf, dtype=torch.float64)]).amin(0)
+    return torch.cat([seen, torch.full((1, len(points)), torch.inf, dtype=torch.float64, device="cpu")]).amin(0)
 
 
 def empty_strata(plan: SamplePlan, size: tuple[int, int], strata: tuple[int, int] = STRATA) -> int:
@@ -127,8 +128,8 @@ def _secondary(size: tuple[int, int], target: Point, relevance: Tensor | None) -
     reach = APART * math.hypot(height, width)
     if relevance is not None:
         rows, columns = relevance.shape
-        y = (torch.arange(rows, dtype=torch.float64) + 0.5) * (height / rows)
-        x = (torch.arange(columns, dtype=torch.float64) + 0.5) * (width / columns)
+        y = (torch.arange(rows, dtype=torch.float64, device="cpu") + 0.5) * (height / rows)
+        x = (torch.arange(columns, dtype=torch.float64, device="cpu") + 0.5) * (width / columns)
         far = torch.hypot(x - target[0], (y - target[1])[:, None]) >= reach
         rest = torch.where(far, relevance.detach().double().cpu(), 0.0)
         if float(rest.max()) > 0:

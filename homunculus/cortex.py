@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
+from homunculus.bridge.tensors import product, tensor_of
 
 NEWTON_STEPS = 3
 DIRECTIONS = 512
@@ -109,7 +110,7 @@ def reach_px(size: tuple[int, int], fixations: Tensor) -> Tensor:
     room = torch.where(direction > 0, far - fixations[:, None], fixations[:, None])
     reach = (room / direction.abs()).amin(-1)
     between = fixations[None] - fixations[:, None]  # [own, other, 2]
-    along = torch.einsum("dc,joc->jod", direction, between)
+    along = product(between, direction.T)
     half = (between * between).sum(-1, keepdim=True) / 2
     to_bisector = torch.where(along > 0, half / along, torch.inf)
     earlier = torch.ones_like(half[..., 0]).tril(-1).bool()[..., None]
@@ -152,7 +153,7 @@ def calibrate(
     law: str = "areal",
 ) -> float | None:
     """`constant_px` as a number on the host."""
-    points = torch.as_tensor(fixations, dtype=torch.float64).reshape(-1, 2)
+    points = tensor_of(fixations, torch.float64).reshape(-1, 2)
     a_px = constant_px(size, points, budget, side0_px, law)
     return None if a_px is None else float(a_px)
 

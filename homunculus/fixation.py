@@ -122,8 +122,13 @@ def check_policy(policy: str) -> None:
 
 def given(points: Sequence[Sequence[float]] | Tensor, size: tuple[int, int]) -> Fixations:
     """Fixations that the caller names, (x, y) in pixels, none or more, all kept. Raises PlanError for a point outside the image."""
-    chosen = check_fixations(points, *size) if len(points) else torch.zeros(0, 2)
-    return Fixations(chosen, chosen.new_zeros(len(chosen)), torch.ones(len(chosen)).bool(), torch.tensor(False))
+    chosen = check_fixations(points, *size) if len(points) else torch.zeros(0, 2, dtype=torch.float32, device="cpu")
+    return Fixations(
+        chosen,
+        chosen.new_zeros(len(chosen)),
+        torch.ones(len(chosen), dtype=torch.bool, device="cpu"),
+        torch.tensor(False, dtype=torch.bool, device="cpu"),
+    )
 
 
 def utility(relevance: Tensor, size: tuple[int, int], points: Tensor, a_px: float | None = None) -> Tensor:
@@ -227,8 +232,8 @@ class _Field:
         """
         index = score.reshape(-1).argmax()
         row, column = index // score.shape[1], index % score.shape[1]
-        x = (column + 0.5 + _vertex(score.index_select(0, row[None])[0], column)) / score.shape[1]
-        y = (row + 0.5 + _vertex(score.index_select(1, column[None])[:, 0], row)) / score.shape[0]
+        x = (column.to(score) + 0.5 + _vertex(score.index_select(0, row[None])[0], column)) / score.shape[1]
+        y = (row.to(score) + 0.5 + _vertex(score.index_select(1, column[None])[:, 0], row)) / score.shape[0]
         extent = score.new_tensor([self.size[1], self.size[0]]) if extent is None else extent
         point = torch.stack([x, y]) * extent
         return point if low is None else point + low
@@ -241,7 +246,7 @@ class _Field:
         small = reached - before < least_gain * before
         kept = small.cumsum(0) == 0
         last = (kept.sum() - 1).clamp(min=0)
-        index = torch.minimum(torch.arange(len(points), device=points.device), last)
+        index = torch.minimum(torch.arange(len(points), device=points.device, dtype=torch.int64), last)
         return Fixations(points[index], reached[index], kept, self.flat)
 
 
@@ -250,7 +255,9 @@ def _vertex(line: Tensor, place: Tensor) -> Tensor:
     if len(line) < 3:
         return torch.zeros_like(line[0])
     middle = place.clamp(1, len(line) - 2)
-    before, peak, after = line.index_select(0, middle + torch.arange(-1, 2, device=line.device)).unbind()
+    before, peak, after = line.index_select(
+        0, middle + torch.arange(-1, 2, device=line.device, dtype=torch.int64)
+    ).unbind()
     bend = before - 2 * peak + after
     offset = ((before - after) / (2 * bend)).clamp(-0.5, 0.5)
     return torch.where((bend < 0) & (middle == place), offset, torch.zeros_like(offset))
@@ -260,7 +267,7 @@ def _greedy(field: _Field, old: Tensor, count: int, seed: int) -> Tensor:
     seen, points = field.seen(old), []
 
     def gain(acuity: Tensor) -> Tensor:
-        return (acuity - seen).clamp_(min=0) @ field.share
+        return (acuity - seen).clamp_(min=0).mul_(field.share).sum(-1)
 
     for _ in range(count):
         points.append(field.best(gain))
@@ -273,7 +280,7 @@ def _elm(field: _Field, old: Tensor, count: int, seed: int) -> Tensor:
     points = []
 
     def found(acuity: Tensor) -> Tensor:
-        return acuity.square() @ share
+        return acuity.square().mul_(share).sum(-1)
 
     for _ in range(count):
         points.append(field.best(found))
@@ -302,7 +309,9 @@ def _center(field: _Field, old: Tensor, count: int, seed: int) -> Tensor:
 
 
 def _random(field: _Field, old: Tensor, count: int, seed: int) -> Tensor:
-    fractions = torch.rand(count, 2, generator=torch.Generator().manual_seed(seed)).to(field.share)
+    fractions = torch.rand(
+        count, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float32, device="cpu"
+    ).to(field.share)
     return fractions * 2 * field.middle
 
 

@@ -55,7 +55,8 @@ class HiZ:
 
         Raises PlanError for another map.
         """
-        levels = max_pyramid(relevance) if unit is None else unit.max_pyramid(relevance)
+        map = relevance.detach()  # which cell is the greatest has no gradient
+        levels = max_pyramid(map) if unit is None else unit.max_pyramid(map)
         return cls(levels, (relevance.shape[0], relevance.shape[1]))
 
     def visible(self, threshold: float) -> Found:
@@ -78,7 +79,7 @@ class HiZ:
         return Found(cells, self._values(cells), tested)
 
     def _children(self, level: int, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
-        corner = torch.arange(4, device=rows.device)
+        corner = torch.arange(4, device=rows.device, dtype=torch.int64)
         coarse, fine = self.levels[level].shape, self.levels[level - 1].shape
         tall, wide = fine[0] > coarse[0], fine[1] > coarse[1]
         rows = (rows[:, None] * (1 + tall) + corner // 2).reshape(-1)

@@ -152,8 +152,8 @@ class Query:
             return None
         if min(grid) < 1:
             raise PlanError(f"grid is {grid}; it must be at least 1 x 1")
-        x, y = ((torch.arange(count, device=device) + 0.5) / count for count in reversed(grid))
-        squared = torch.zeros(grid, device=device)
+        x, y = ((torch.arange(count, device=device, dtype=torch.float32) + 0.5) / count for count in reversed(grid))
+        squared = torch.zeros(grid, device=device, dtype=torch.float32)
         if self.place is not None:
             for middle, axis in zip(self.place, (x[None], y[:, None]), strict=True):
                 if middle is not None:

@@ -48,7 +48,7 @@ def segment_colors(image: Tensor) -> Tensor:
     kept = np.bincount(filled[core], minlength=filled.max() + 1) >= LEAST_SHARE * filled.size
     kept[0] = False
     if not kept.any():
-        return torch.zeros(filled.shape, dtype=torch.int32)
+        return torch.zeros(filled.shape, dtype=torch.int32, device="cpu")
     markers = ((np.cumsum(kept) * kept)[filled] * core).astype(np.int32)
     # Watershed marks the seams and the frame -1; each joins a neighbour.
     seamed = np.maximum(cv2.watershed(smooth, markers), 0)

@@ -50,7 +50,9 @@ class SegmentAnything:
         height, width = (max(1, round(length * scale)) for length in image.shape[:2])
         pixels = image.detach().float().permute(2, 0, 1)[None] / (255 if image.dtype == torch.uint8 else 1)
         pixels = F.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
-        pixels = (pixels - torch.tensor(self.mean)[:, None, None]) / torch.tensor(self.std)[:, None, None]
+        pixels = (pixels - torch.tensor(self.mean, dtype=torch.float32, device="cpu")[:, None, None]) / torch.tensor(
+            self.std, dtype=torch.float32, device="cpu"
+        )[:, None, None]
         with torch.inference_mode():
             masks, scores = self._masks(F.pad(pixels, (0, side - width, 0, side - height)), (height, width))
         rows, columns = (max(1, -(-length * masks.shape[-1] // side)) for length in (height, width))
@@ -58,7 +60,7 @@ class SegmentAnything:
 
     def _masks(self, pixels: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Logits [N, h, w] over the padded square, and predicted qualities [N], three for each point."""
-        steps = (torch.arange(self.points) + 0.5) / self.points
+        steps = (torch.arange(self.points, dtype=torch.float32, device="cpu") + 0.5) / self.points
         y, x = torch.meshgrid(steps * size[0], steps * size[1], indexing="ij")
         prompts = torch.stack([x, y], -1).reshape(1, -1, 1, 2)
         embeddings = self.model.get_image_embeddings(pixels)
@@ -75,7 +77,7 @@ class SegmentAnything:
         areas = (logits > 0).sum((1, 2))
         good = (scores >= self.least_iou) & (inner >= self.least_stability * outer) & (areas > 0)
         masks, areas = logits[good] > 0, areas[good]
-        labels = torch.zeros(logits.shape[1:], dtype=torch.int32)
+        labels = torch.zeros(logits.shape[1:], dtype=torch.int32, device="cpu")
         for number, mask in enumerate(masks[areas.argsort(descending=True, stable=True)], start=1):
             labels[mask] = number
         return labels

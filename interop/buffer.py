@@ -105,7 +105,7 @@ class HostBuffer(SharedBuffer):
         self.transfers.bytes_to_device += data.nbytes
 
     def read(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
-        tensor = torch.empty(shape, dtype=dtype)
+        tensor = torch.empty(shape, dtype=dtype, device="cpu")
         data = tensor.reshape(-1).view(torch.uint8).numpy()
         self.buffer.read_into(data, size=data.nbytes)
         self.transfers.bytes_to_host += data.nbytes

@@ -105,7 +105,7 @@ class Cuda:
     def view(self, pointer: int, size_bytes: int) -> Tensor:
         """A uint8 tensor over device memory that somebody else owns."""
         # without the device torch would copy it to the host, silently
-        return torch.as_tensor(_Memory(pointer, size_bytes), device=self.device)
+        return torch.as_tensor(_Memory(pointer, size_bytes), dtype=torch.uint8, device=self.device)
 
     # kernels
 

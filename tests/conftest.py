@@ -5,11 +5,13 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import nullcontext
 
 import host_cuda
 import pytest
 import torch
 from stand_in_cuda import StandInCuda
+from torch_states import STATES
 
 from homunculus.bridge import BackendUnavailableError, TextureUnit, open_unit
 from homunculus.bridge.cuda.unit import CudaUnit
@@ -32,6 +34,13 @@ def fresh_memory() -> Iterator[None]:
         with poisoned():
             yield
     else:
+        yield
+
+
+@pytest.fixture(autouse=True)
+def torch_state() -> Iterator[None]:
+    """TORCH_STATE=float64, or another name of `torch_states`: every test runs in a program that has set it."""
+    with STATES[os.environ["TORCH_STATE"]]() if os.environ.get("TORCH_STATE") else nullcontext():
         yield
 
 

@@ -14,11 +14,17 @@ every_allocator = pytest.mark.parametrize("name", allocators.registry)
 BUDGETS = 64, 91, 196, 273, 1024
 SIZES = (512, 512), (1024, 768), (513, 1027), (2048, 600), (4096, 4096), (600, 4096)
 DEGENERATE = {
-    "zero": torch.zeros(64, 64),
-    "equal": torch.full((64, 64), 0.3),
-    "spike": torch.zeros(64, 64).index_put((torch.tensor(40), torch.tensor(9)), torch.tensor(1.0)),
-    "spike on nothing": torch.zeros(64, 64).index_put((torch.tensor(40), torch.tensor(9)), torch.tensor(1e-30)),
-    "huge": torch.full((64, 64), 1e38),
+    "zero": torch.zeros(64, 64, dtype=torch.float32, device="cpu"),
+    "equal": torch.full((64, 64), 0.3, dtype=torch.float32, device="cpu"),
+    "spike": torch.zeros(64, 64, dtype=torch.float32, device="cpu").index_put(
+        (torch.tensor(40, dtype=torch.int64, device="cpu"), torch.tensor(9, dtype=torch.int64, device="cpu")),
+        torch.tensor(1.0, dtype=torch.float32, device="cpu"),
+    ),
+    "spike on nothing": torch.zeros(64, 64, dtype=torch.float32, device="cpu").index_put(
+        (torch.tensor(40, dtype=torch.int64, device="cpu"), torch.tensor(9, dtype=torch.int64, device="cpu")),
+        torch.tensor(1e-30, dtype=torch.float32, device="cpu"),
+    ),
+    "huge": torch.full((64, 64), 1e38, dtype=torch.float32, device="cpu"),
 }
 # A shift by this many pixels of image, map and fixation moves the tokens that lie in what was shifted, and nothing else.
 # Cuts of a tree and pyramids stand on nodes, and move with shifts by whole nodes: here those of 256 px, the block's side.
@@ -33,10 +39,14 @@ def scene(size: tuple[int, int], seed: int = 0, relevance: torch.Tensor | None =
     height, width = size
     generator = torch.Generator().manual_seed(seed)
     if relevance is None:
-        relevance = torch.rand(64, 64, generator=generator) ** 4
+        relevance = torch.rand(64, 64, generator=generator, dtype=torch.float32, device="cpu") ** 4
     image = torch.from_numpy(white_noise(height // 8 + 1, width // 8 + 1, seed))
     image = image.repeat_interleave(8, 0).repeat_interleave(8, 1)[:height, :width].contiguous()
-    y, x = torch.meshgrid(torch.arange(32), torch.arange(48), indexing="ij")
+    y, x = torch.meshgrid(
+        torch.arange(32, dtype=torch.int64, device="cpu"),
+        torch.arange(48, dtype=torch.int64, device="cpu"),
+        indexing="ij",
+    )
     regions = (y // 12) * 4 + x // 13
     return Scene(size, [(0.62 * width, 0.31 * height)], relevance, image=image, regions=regions)
 
@@ -92,7 +102,10 @@ def test_a_scene_without_fixation_is_spent_where_relevance_is_highest(name: str)
 
 def test_relevance_that_is_no_relevance_is_refused() -> None:
     for value, text in ((math.nan, "nan to nan"), (math.inf, "to inf"), (-1.0, "from -1 to")):
-        bad = torch.rand(8, 8).index_put((torch.tensor(3), torch.tensor(5)), torch.tensor(value))
+        bad = torch.rand(8, 8, dtype=torch.float32, device="cpu").index_put(
+            (torch.tensor(3, dtype=torch.int64, device="cpu"), torch.tensor(5, dtype=torch.int64, device="cpu")),
+            torch.tensor(value, dtype=torch.float32, device="cpu"),
+        )
         with pytest.raises(PlanError, match=f"relevance runs .*{text}.*it must be finite and not negative"):
             Scene((64, 64), relevance=bad)
 
@@ -118,15 +131,21 @@ def test_tokens_move_with_the_image_the_map_and_the_fixation(name: str) -> None:
     # Relevance and detail stand in one block of 256 px; all else is empty.
     shift, block, side = SHIFTS_PX[name], 256, 1024
     generator = torch.Generator().manual_seed(5)
-    relevance = torch.rand(16, 16, generator=generator) + 0.1
+    relevance = torch.rand(16, 16, generator=generator, dtype=torch.float32, device="cpu") + 0.1
     pixels = torch.from_numpy(white_noise(block // 4, block // 4)).repeat_interleave(4, 0).repeat_interleave(4, 1)
 
     def inside(x: int, y: int) -> set[tuple[float, ...]]:
-        map_, image = torch.zeros(64, 64), torch.full((side, side, 3), 90, dtype=torch.uint8)
+        map_, image = (
+            torch.zeros(64, 64, dtype=torch.float32, device="cpu"),
+            torch.full((side, side, 3), 90, dtype=torch.uint8, device="cpu"),
+        )
         map_[y // 16 : y // 16 + 16, x // 16 : x // 16 + 16] = relevance
         image[y : y + block, x : x + block] = pixels
         plan = allocators.get(name).allocate(Scene((side, side), [(x + 100, y + 60)], map_, image=image), 91)
-        low, high = plan.corners[:, 0] - torch.tensor([x, y]), plan.corners[:, 2] - torch.tensor([x, y])
+        low, high = (
+            plan.corners[:, 0] - torch.tensor([x, y], dtype=torch.float32, device="cpu"),
+            plan.corners[:, 2] - torch.tensor([x, y], dtype=torch.float32, device="cpu"),
+        )
         held = ((low >= 0) & (high <= block)).all(1)
         rows = torch.cat([low[held], plan.right[held]], 1)
         return {tuple(row) for row in rows.tolist()}

@@ -24,19 +24,19 @@ def random_footprints(count: int, size: tuple[int, int], seed: int = 0) -> Sampl
     random = torch.Generator().manual_seed(seed)
 
     def uniform(low: float, high: float) -> torch.Tensor:
-        return low + (high - low) * torch.rand(count, generator=random)
+        return low + (high - low) * torch.rand(count, generator=random, dtype=torch.float32, device="cpu")
 
     height, width = size
     centers = torch.stack([uniform(0, width), uniform(0, height)], -1)
-    border = torch.arange(count) % 2 == 1
-    side = torch.randint(0, 4, (count,), generator=random)
-    edges = torch.tensor([[0, -1], [width, -1], [-1, 0], [-1, height]], dtype=torch.float32)[side]
+    border = torch.arange(count, dtype=torch.int64, device="cpu") % 2 == 1
+    side = torch.randint(0, 4, (count,), generator=random, dtype=torch.int64, device="cpu")
+    edges = torch.tensor([[0, -1], [width, -1], [-1, 0], [-1, height]], dtype=torch.float32, device="cpu")[side]
     centers = torch.where(border[:, None] & (edges >= 0), edges, centers)
     angle, minor, ratio = uniform(0, 2 * np.pi), 2 ** uniform(0, 6), 2 ** uniform(0, 3)
     axis = torch.stack([angle.cos(), angle.sin()], -1)
     across = torch.stack([-axis[:, 1], axis[:, 0]], -1)
     right, down = axis * (minor * ratio)[:, None], across * minor[:, None]
-    swap = (torch.arange(count) % 3 == 0)[:, None]
+    swap = (torch.arange(count, dtype=torch.int64, device="cpu") % 3 == 0)[:, None]
     return SamplePlan.affine(centers, torch.where(swap, down, right), torch.where(swap, right, down), patch_size=8)
 
 
@@ -51,7 +51,7 @@ def aligned_footprints(size: tuple[int, int]) -> SamplePlan:
                 for left in range(-side, size[1] + side, max(side, 200 // side * side))
             ]
     boxes += [(0, 0, 128, 64), (64, 64, 96, 128)]
-    return SamplePlan.boxes(torch.tensor(boxes, dtype=torch.float32), patch_size=8)
+    return SamplePlan.boxes(torch.tensor(boxes, dtype=torch.float32, device="cpu"), patch_size=8)
 
 
 def assert_conforms(
@@ -103,7 +103,9 @@ def poison(unit: TextureUnit, plan: SamplePlan) -> None:
 
     def fill() -> None:
         for name, size in (("pixels", len(plan) * 3 * plan.patch_size**2), ("inside", len(plan))):
-            unit.sampler.buffer(name, size * 4).write(torch.full((size,), float("nan")))
+            unit.sampler.buffer(name, size * 4).write(
+                torch.full((size,), float("nan"), dtype=torch.float32, device="cpu")
+            )
 
     unit.context.call(fill)
 
@@ -159,10 +161,15 @@ def test_odd_sizes(unit: TextureUnit, twin: TwinUnit, size: tuple[int, int], qua
 
 def test_footprints_coarser_than_the_coarsest_level(unit: TextureUnit, twin: TwinUnit) -> None:
     image = white_noise(900, 1000)
-    plan = SamplePlan.boxes(torch.tensor([[0.0, 0.0, 1000.0, 900.0], [0.0, 0.0, 2048.0, 2048.0]]), patch_size=4)
+    plan = SamplePlan.boxes(
+        torch.tensor([[0.0, 0.0, 1000.0, 900.0], [0.0, 0.0, 2048.0, 2048.0]], dtype=torch.float32, device="cpu"),
+        patch_size=4,
+    )
     for quality in ("fast", "sharp", "high"):
         assert_conforms(unit, twin, image, plan, "rgba32f", quality)
-    aligned = SamplePlan.boxes(torch.tensor([[0.0, 0.0, 2048.0, 2048.0]]), patch_size=4)
+    aligned = SamplePlan.boxes(
+        torch.tensor([[0.0, 0.0, 2048.0, 2048.0]], dtype=torch.float32, device="cpu"), patch_size=4
+    )
     assert_conforms(unit, twin, image, aligned, "rgba32f", "exact")
 
 
@@ -170,14 +177,14 @@ def test_batches_read_their_own_layer(unit: TextureUnit, twin: TwinUnit) -> None
     images = np.stack([white_noise(90, 130, seed) for seed in range(3)])
     plan = random_footprints(60, (90, 130))
     rows = plan.footprints.clone()
-    rows[:, 6] = torch.arange(60) % 3
+    rows[:, 6] = torch.arange(60, dtype=torch.int64, device="cpu") % 3
     assert_conforms(unit, twin, images, SamplePlan(rows, 8), "rgba8", "high")
 
 
 def test_lod_bias_blurs_by_levels(unit: TextureUnit, twin: TwinUnit) -> None:
     plan = random_footprints(60, (256, 256))
     rows = plan.footprints.clone()
-    rows[:, 7] = torch.linspace(-1, 3, 60)
+    rows[:, 7] = torch.linspace(-1, 3, 60, dtype=torch.float32, device="cpu")
     assert_conforms(unit, twin, white_noise(256, 256), SamplePlan(rows, 8), "rgba32f", "fast")
 
 
@@ -209,7 +216,9 @@ def test_normalisation_is_folded_in(unit: TextureUnit, twin: TwinUnit) -> None:
     assert float((measured - expected).abs().max()) <= tolerance(unit)["rgba8"] / min(std) / MIN_ALPHA
     whole = plain.inside == 1
     assert int(whole.sum()) > 10
-    by_hand = (plain.pixels - torch.tensor(mean)[:, None, None]) / torch.tensor(std)[:, None, None]
+    by_hand = (plain.pixels - torch.tensor(mean, dtype=torch.float32, device="cpu")[:, None, None]) / torch.tensor(
+        std, dtype=torch.float32, device="cpu"
+    )[:, None, None]
     torch.testing.assert_close(measured[whole], by_hand[whole], atol=1e-5, rtol=1e-5)
 
 

@@ -42,7 +42,7 @@ def encoder(family: str = "clip") -> hm.FoveatedViT:
 
 
 def embedding(width: int = 24) -> Tensor:
-    return torch.nn.functional.normalize(torch.linspace(-1, 1, width), dim=0)
+    return torch.nn.functional.normalize(torch.linspace(-1, 1, width, dtype=torch.float32, device="cpu"), dim=0)
 
 
 def test_without_a_model_it_looks_where_something_stands_out(unit: hm.TextureUnit, tmp_path: Path) -> None:
@@ -129,8 +129,58 @@ def test_many_queries_share_one_pyramid_and_many_images_one_batch(
     images = torch.stack([PICTURE, PICTURE.flip(1)])
     left, right = eye.looks(images, ["top left"])
     torch.testing.assert_close(left.tokens, several[0].tokens, rtol=0, atol=1e-4)
-    assert set(right.plan.layers.tolist()) == {1}
+    assert set(right.plan.layers.tolist()) == {0}, "where it lay in the batch concerns nobody"
     np.testing.assert_array_equal(right.image, PICTURE.flip(1).numpy())
+
+
+TURNED = PICTURE.flip(0).contiguous()
+
+
+@pytest.mark.parametrize("seeing", [False, True], ids=["without an encoder", "with one"])
+@pytest.mark.parametrize("merge", [True, False], ids=["together", "one after the other"])
+def test_each_look_of_a_batch_is_what_the_look_at_that_picture_alone_gives(
+    any_unit: hm.TextureUnit, seeing: bool, merge: bool, tmp_path: Path
+) -> None:
+    with Homunculus(any_unit, encoder() if seeing else None, budget=BUDGET, merge=merge) as eye:
+        queries = [Query("red square"), Query("blue", point=(0.2, 0.8), embedding=embedding() if seeing else None)]
+        batch = eye.looks(torch.stack([PICTURE, TURNED]), queries, 2)
+        for number, (image, query, found) in enumerate(zip((PICTURE, TURNED), queries, batch, strict=True)):
+            alone = eye.look(image, query, 2)
+            assert len(found.glimpses) == len(alone.glimpses)
+            for own, other in zip(found.glimpses, alone.glimpses, strict=True):
+                assert torch.equal(own.plan.layers, torch.zeros(BUDGET, dtype=torch.int64, device="cpu"))
+                torch.testing.assert_close(own.plan.footprints, other.plan.footprints, rtol=0, atol=1e-3)
+                torch.testing.assert_close(own.patches.pixels, other.patches.pixels, rtol=0, atol=1e-4)
+                torch.testing.assert_close(own.patches.inside, other.patches.inside, rtol=0, atol=1e-5)
+            assert found.relevance is not None
+            assert alone.relevance is not None
+            torch.testing.assert_close(found.relevance.total, alone.relevance.total)
+            np.testing.assert_allclose(found.fixations, alone.fixations, atol=1e-2)
+            assert (found.image == image.numpy()).all()
+            if seeing:
+                torch.testing.assert_close(found.tokens, alone.tokens, rtol=1e-3, atol=1e-3)
+            sizes = {path.name: path.stat().st_size for path in found.save(tmp_path / f"{number}")}
+            assert sizes.keys() == {path.name for path in alone.save(tmp_path / f"{number} alone")}
+            assert min(sizes.values()) > 100
+            shown = hm.reconstruct(found.patches.pixels, found.plan, PICTURE.shape[:2])
+            again = hm.reconstruct(alone.patches.pixels, alone.plan, PICTURE.shape[:2])
+            torch.testing.assert_close(shown.pixels, again.pixels, rtol=0, atol=1e-3)
+            shared = {"unit", "timings_ms"}  # of the whole batch
+            told, expected = json.loads(json.dumps(found.as_dict())), json.loads(json.dumps(alone.as_dict()))
+            assert told.keys() == expected.keys()
+            for key in told.keys() - shared - {"metrics", "fixations_px"}:
+                assert told[key] == expected[key], key
+            assert told["metrics"] == pytest.approx(expected["metrics"], rel=1e-3)
+
+
+def test_a_batch_of_which_some_are_seen_at_a_glance(unit: hm.TextureUnit) -> None:
+    with Homunculus(unit, encoder(), budget=BUDGET, enough=0.0) as eye:
+        batch = eye.looks(torch.stack([PICTURE, TURNED]), [None, None], 2)
+        for image, found in zip((PICTURE, TURNED), batch, strict=True):
+            alone = eye.look(image, None, 2)
+            assert torch.equal(found.plan.footprints, alone.plan.footprints)
+            torch.testing.assert_close(found.patches.pixels, alone.patches.pixels, rtol=0, atol=1e-5)
+            torch.testing.assert_close(found.tokens, alone.tokens, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("confidence", ["margin", "attention"])
@@ -186,7 +236,7 @@ def test_from_a_folder(family: str, tmp_path: Path) -> None:
         (lambda eye: eye.looks(PICTURE[None].expand(3, -1, -1, -1), ["a", "b"]), PlanError, "3 images and 2 queries"),
         (lambda eye: eye.looks(PICTURE[None], []), PlanError, "1 images and 0 queries"),
         (
-            lambda eye: eye.look(PICTURE, Query(embedding=torch.ones(5))),
+            lambda eye: eye.look(PICTURE, Query(embedding=torch.ones(5, dtype=torch.float32, device="cpu"))),
             QueryError,
             "the embedding has 5 numbers and the model's text space 24",
         ),
@@ -253,12 +303,14 @@ def evidence_on(unit: hm.TextureUnit, device: str) -> Any:
 def test_from_statistics_to_tokens_no_value_is_read_back(unit: hm.TextureUnit) -> None:
     eye = Homunculus(unit, hm.FoveatedViT(tiny("clip")))
     evidence = evidence_on(unit, "cpu")
-    assert torch_part(eye, evidence, torch.randn(BUDGET + 50, 3, 8, 8), COARSE).shape == (BUDGET + 50, 32)
+    assert torch_part(
+        eye, evidence, torch.randn(BUDGET + 50, 3, 8, 8, dtype=torch.float32, device="cpu"), COARSE
+    ).shape == (BUDGET + 50, 32)
     moved = Homunculus(unit, hm.FoveatedViT(deepcopy(tiny("clip")).to("meta")))
     there, coarse = evidence_on(unit, "meta"), COARSE.to("meta")
     # A fake tensor has no values, and on the meta device no check of ours looks at them: reading one back raises.
     with FakeTensorMode(allow_non_fake_inputs=True):
-        tokens = torch_part(moved, there, torch.randn(BUDGET + 50, 3, 8, 8, device="meta"), coarse)
+        tokens = torch_part(moved, there, torch.randn(BUDGET + 50, 3, 8, 8, device="meta", dtype=torch.float32), coarse)
     assert tokens.shape == (BUDGET + 50, 32)
     assert tokens.device.type == "meta"
 
@@ -268,7 +320,7 @@ def test_from_statistics_to_tokens_no_value_is_read_back(unit: hm.TextureUnit) -
 @torch.no_grad()
 def test_on_a_gpu_from_statistics_to_tokens_it_never_waits(unit: hm.TextureUnit) -> None:
     eye = Homunculus(unit, hm.FoveatedViT(deepcopy(tiny("clip")).cuda()))
-    evidence, pixels = evidence_on(unit, "cuda"), torch.randn(BUDGET + 50, 3, 8, 8, device="cuda")
+    evidence, pixels = evidence_on(unit, "cuda"), torch.randn(BUDGET + 50, 3, 8, 8, device="cuda", dtype=torch.float32)
     coarse = COARSE.to("cuda")
     torch_part(eye, evidence, pixels, coarse)
     torch.cuda.set_sync_debug_mode("error")

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch_states import nothing_set
 
 from homunculus.bridge import SamplePlan
 
@@ -27,7 +28,8 @@ TEXT = SMALL | {
 @cache
 def tiny(family: str) -> Any:
     """The model in eval mode, its weights large enough for every part to matter. Cached: do not change it."""
-    return randomised(build(family))
+    with nothing_set():
+        return randomised(build(family))
 
 
 def randomised(model: Any) -> Any:
@@ -73,7 +75,11 @@ def build(family: str) -> Any:
 
 def native_plan(height: int, width: int, patch: int = 8) -> SamplePlan:
     """Squares of `patch` pixels that tile the image, row by row."""
-    y, x = torch.meshgrid(torch.arange(0, height, patch), torch.arange(0, width, patch), indexing="ij")
+    y, x = torch.meshgrid(
+        torch.arange(0, height, patch, dtype=torch.int64, device="cpu"),
+        torch.arange(0, width, patch, dtype=torch.int64, device="cpu"),
+        indexing="ij",
+    )
     corners = torch.stack([x.flatten(), y.flatten()], -1).float()
     return SamplePlan.boxes(torch.cat([corners, corners + patch], -1), patch)
 
@@ -91,13 +97,13 @@ def own_forward(family: str, model: Any, image: Tensor) -> tuple[Tensor, Tensor]
     model = getattr(model, "vision_model", model)
     if family == "siglip2":
         rows = tiles(image).permute(0, 2, 3, 1).reshape(1, -1, 192)
-        shape = torch.tensor([[height // 8, width // 8]])
-        out = model(rows, torch.ones(rows.shape[:2], dtype=torch.long), shape)
+        shape = torch.tensor([[height // 8, width // 8]], dtype=torch.int64, device="cpu")
+        out = model(rows, torch.ones(rows.shape[:2], dtype=torch.long, device="cpu"), shape)
     elif family == "qwen2_5_vl_vision":
         from transformers.vision_utils import get_vision_window_index
 
         blocks = tiles(image).reshape(-1, 3, 2, 4, 2, 4).permute(0, 2, 4, 1, 3, 5).reshape(-1, 3, 1, 4, 4)
-        grid = torch.tensor([[1, height // 4, width // 4]])
+        grid = torch.tensor([[1, height // 4, width // 4]], dtype=torch.int64, device="cpu")
         out = model(blocks.expand(-1, -1, 2, -1, -1).reshape(len(blocks), -1), grid)
         order, windows = get_vision_window_index(grid, 2, 16, 4)
         assert len(windows) > 2, "the picture should need more than one window"

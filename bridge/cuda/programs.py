@@ -12,7 +12,7 @@ from torch import Tensor
 
 from homunculus.bridge.cuda.kernels import Defines, Kernels, address
 from homunculus.bridge.errors import PlanError
-from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan, itself
 from homunculus.bridge.twin.max_pyramid import level_sizes, padded
 from homunculus.bridge.unit import PlanProgram
 from homunculus.shaders import Kernel, as_cuda, source
@@ -35,6 +35,9 @@ class WrittenPlan(SamplePlan):
 
     def __init__(self, rows: Tensor, program: PlanProgram, fixations: Tensor) -> None:
         self.__dict__.update(rows=rows, program=program, fixations=fixations, patch_size=program.patch_size)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return itself, (self.to(),)
 
     def __len__(self) -> int:
         return self.program.count
@@ -90,7 +93,7 @@ class Programs:
     def write_plan(self, program: PlanProgram, fixations: Tensor) -> SamplePlan:
         """The plan for fixations float32 [K, 2] on the device; its rows stay there."""
         per_patch = program.patch_size**2 if program.warped else 1
-        rows = torch.empty((program.count * per_patch, 8), device=fixations.device)
+        rows = torch.empty((program.count * per_patch, 8), device=fixations.device, dtype=torch.float32)
         uniforms = {**program.uniforms, "fixation_count": len(fixations)}
         self.run(program.shader, program.defines, {FIXATIONS: fixations, ROWS: rows}, uniforms, (program.groups,))
         return WrittenPlan(rows, program, fixations)
@@ -101,7 +104,7 @@ class Programs:
         sizes = level_sizes(map.shape[0], map.shape[1])
         counts = [height * width for height, width in sizes]
         levels = [padded(map, sizes[0])]
-        packed = torch.empty(max(sum(counts[1:]), 1), device=map.device)
+        packed = torch.empty(max(sum(counts[1:]), 1), device=map.device, dtype=torch.float32)
         launches = 0
         for base in range(0, len(sizes) - 1, LEVELS_PER_LAUNCH):
             height, width = sizes[base]

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import weakref
 from collections import deque
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor
 
-from homunculus.bridge.checks import check_level
+from homunculus.bridge.checks import check_level, stays_here
 from homunculus.bridge.cuda.kernels import Kernels, handle, ints
 from homunculus.bridge.cuda.kernels import address as address_of
 from homunculus.bridge.errors import ClosedError, ImageError, ImageTooLargeError
@@ -66,14 +66,17 @@ class Levels:
 
 
 class LevelsPool:
-    """Keeps the arrays given back last, one for an image and one for its statistics: allocating one waits for the device."""
+    """Owns the arrays of one unit: those lent to its pyramids, and the ones given back last, one for an image and one for its
+    statistics, because allocating one waits for the device.
+    """
 
     SPARES = 2
 
     def __init__(self, cuda: Cuda) -> None:
         self._cuda = cuda
         self._spares: deque[Levels] = deque()
-        self.closed = False
+        self._lent: set[Levels] = set()
+        self._closed = False
 
     def take(self, key: Key) -> Levels:
         for spare in list(self._spares):
@@ -81,14 +84,18 @@ class LevelsPool:
                 self._spares.remove(spare)
                 self._cuda.follow(spare.stream)
                 spare.stream = self._cuda.current_stream()
+                self._lent.add(spare)
                 return spare
         self.clear()  # sizes have changed: what is left has had its use
-        return Levels(self._cuda, key)
+        levels = Levels(self._cuda, key)
+        self._lent.add(levels)
+        return levels
 
     def give_back(self, levels: Levels) -> None:
         """Safe from a finalizer; frees nothing unless the pool is closed or full."""
+        self._lent.discard(levels)
         self._spares.append(levels)
-        if self.closed:
+        if self._closed:
             self.clear()
         elif len(self._spares) > self.SPARES:
             self._spares.popleft().release()
@@ -97,10 +104,17 @@ class LevelsPool:
         while self._spares:
             self._spares.popleft().release()
 
+    def close(self, *, lent: bool) -> None:
+        """Frees every spare now and whatever is given back later; `lent`: also what pyramids still hold, which are closed by it."""
+        self._closed = True
+        self.clear()
+        while lent and self._lent:
+            self._lent.pop().release()
+
 
 class CudaPyramid(Pyramid):
-    """A pyramid in CUDA arrays. They go back to the pool when it is closed or forgotten; the next user waits for the stream that it
-    was built on, so sample on that one, or order the streams before closing."""
+    """A pyramid in CUDA arrays. They go back to the pool when it is closed or forgotten, and end with the pool; the next user waits
+    for the stream that it was built on, so sample on that one, or order the streams before closing."""
 
     def __init__(
         self,
@@ -121,8 +135,8 @@ class CudaPyramid(Pyramid):
 
     @property
     def levels(self) -> Levels:
-        if self._levels is None:
-            raise ClosedError(f"{self!r} is closed; build it again from the image")
+        if self._levels is None or self._levels.array is None:
+            raise ClosedError(f"{self!r} is closed, or its unit is; build it again from the image")
         return self._levels
 
     def belongs_to(self, kernels: Kernels) -> bool:
@@ -135,10 +149,13 @@ class CudaPyramid(Pyramid):
         cuda = self._kernels.cuda
         kernel = self._kernels.get("reduce", "read_level", {"STORED": BITS[self.format]})
         with cuda.active():
-            texels = torch.empty((self.layers, height, width, 4), device=cuda.device)
+            texels = torch.empty((self.layers, height, width, 4), device=cuda.device, dtype=torch.float32)
             arguments = (handle(self.levels.surfaces[level]), ints(width, height), address_of(texels))
             self._kernels.launch(kernel, (-(-width // 256), height, self.layers), (256,), arguments)
         return texels
+
+    def __reduce__(self) -> NoReturn:
+        raise stays_here(self)
 
     def close(self) -> None:
         self._levels = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from homunculus.bridge.checks import check_dtype, check_exact, check_fixations, check_layers, check_open, check_quality
+from homunculus.bridge.checks import (
+    check_dtype,
+    check_exact,
+    check_fixations,
+    check_layers,
+    check_no_gradient,
+    check_open,
+    check_quality,
+)
 from homunculus.bridge.cuda import builders
 from homunculus.bridge.cuda.kernels import Kernels, address, float_, floats, handle, int_
 from homunculus.bridge.cuda.programs import Programs
@@ -21,6 +30,7 @@ from homunculus.bridge.gl.pyramid import GLPyramid
 from homunculus.bridge.images import as_batch
 from homunculus.bridge.law import QUALITIES, Quality
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tensors import tensor_of
 from homunculus.bridge.twin.max_pyramid import check_map
 from homunculus.bridge.unit import Builder, Format, Patches, Pictures, PlanProgram, Pyramid, Stats, TextureUnit
 from homunculus.interop import Cuda, CudaMemory, open_cuda
@@ -61,6 +71,9 @@ class CudaUnit(TextureUnit):
         self._programs = Programs(self.kernels)
         self._pool = LevelsPool(self.cuda)
         self._closed = False
+        # A unit that nobody closed: the pyramids that are still held keep their arrays until they are dropped.
+        self._finalizer = weakref.finalize(self, self._pool.close, lent=False)
+        self._finalizer.atexit = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.cuda.ordinal, self.reason)
@@ -71,6 +84,7 @@ class CudaUnit(TextureUnit):
         check_open(self, self._closed)
         if builder not in (None, "exact", "auto"):
             raise ImageError(f"builder is {builder!r}; the cuda backend has only 'exact'")
+        check_no_gradient(self.backend, "the image", images)
         batch, stored = as_batch(images, format)
         if format is None and stored == "rgba64f":
             stored = "rgba32f"
@@ -102,6 +116,7 @@ class CudaUnit(TextureUnit):
         check_quality(quality)
         check_dtype(mean, std, dtype)
         check_layers(plan, own.layers)
+        check_no_gradient(self.backend, "the plan", plan.footprints if plan.texels is None else plan.texels)
         if quality == "exact":
             check_exact(plan, own.max_level)
         texels = plan.texels
@@ -174,8 +189,9 @@ class CudaUnit(TextureUnit):
 
     def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
         check_open(self, self._closed)
-        points = torch.as_tensor(fixations, dtype=torch.float32).reshape(-1, 2)
+        points = tensor_of(fixations, torch.float32).reshape(-1, 2)
         check_fixations(points)
+        check_no_gradient(self.backend, "the fixations", points)
         with self.cuda.active():
             plan = self._programs.write_plan(program, self._on_device(points).contiguous())
         self.stats.dispatches += 1
@@ -184,6 +200,7 @@ class CudaUnit(TextureUnit):
     def max_pyramid(self, map: Tensor) -> list[Tensor]:
         check_open(self, self._closed)
         check_map(map)
+        check_no_gradient(self.backend, "the map", map)
         if map.numel() >= 2**31:
             raise PlanError(
                 f"a map of {map.shape[0]} x {map.shape[1]} is beyond what the kernel counts; reduce it first"
@@ -203,5 +220,5 @@ class CudaUnit(TextureUnit):
     def close(self) -> None:
         if not self._closed:
             self._closed = True
-            self._pool.closed = True
-            self._pool.clear()
+            self._finalizer.detach()
+            self._pool.close(lent=True)

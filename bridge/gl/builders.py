@@ -57,8 +57,8 @@ def upload(texture: Texture, batch: Tensor) -> None:
     texture.use()
     height, width = batch.shape[1:3]
     padded_height, padded_width = texture.key[:2]
-    right = torch.zeros((height, padded_width - width, 4), dtype=batch.dtype)
-    bottom = torch.zeros((padded_height - height, padded_width, 4), dtype=batch.dtype)
+    right = torch.zeros((height, padded_width - width, 4), dtype=batch.dtype, device="cpu")
+    bottom = torch.zeros((padded_height - height, padded_width, 4), dtype=batch.dtype, device="cpu")
     for layer, image in enumerate(batch):
         texture.write(0, layer, 0, 0, image)
         if right.numel():

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from homunculus.bridge.errors import PlanError
 from homunculus.bridge.gl.context import Context
 from homunculus.bridge.gl.pyramid import GLPyramid
 from homunculus.bridge.law import QUALITIES, Quality
-from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan, itself
 from homunculus.bridge.unit import Patches, PlanProgram, Stats
 from homunculus.interop import Part, SharedBuffer, revoke
 
@@ -29,16 +30,22 @@ ROWS = 1
 class ResidentPlan(SamplePlan):
     """A plan whose rows live in a GL buffer; `footprints` and `texels` are fetched when somebody asks for them."""
 
-    buffer: SharedBuffer
+    buffer: SharedBuffer | None  # None once its unit is closed: the rows are the host's then
     context: Context
     program: PlanProgram
     fixations: Tensor
+    _finalizer: weakref.finalize[..., Any]
 
     def __init__(self, context: Context, buffer: SharedBuffer, program: PlanProgram, fixations: Tensor) -> None:
         self.__dict__.update(
             context=context, buffer=buffer, program=program, fixations=fixations, patch_size=program.patch_size
         )
-        weakref.finalize(self, context.thread.defer, lambda: context.release(buffer)).atexit = False
+        finalizer = weakref.finalize(self, context.thread.defer, lambda: context.release(buffer))
+        finalizer.atexit = False
+        self.__dict__["_finalizer"] = finalizer
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return itself, (self.to(),)
 
     def __len__(self) -> int:
         return self.program.count
@@ -50,7 +57,14 @@ class ResidentPlan(SamplePlan):
     def _rows(self) -> Tensor:
         size = self.patch_size
         shape = (len(self), size, size, 8) if self.program.warped else (len(self), 8)
+        assert self.buffer is not None
         return self.context.call(self.buffer.read, shape, torch.float32)
+
+    def leave(self) -> None:
+        """Fetches the rows and lets the buffer go. On the context's thread."""
+        self._rows  # noqa: B018
+        self.__dict__["buffer"] = None
+        self._finalizer()
 
     @cached_property
     def _twin(self) -> SamplePlan:
@@ -75,6 +89,11 @@ class ResidentPlan(SamplePlan):
         return SamplePlan(self._rows, self.patch_size, note=self.note).to(device, dtype)
 
 
+def buffer_of(plan: SamplePlan, context: Context) -> SharedBuffer | None:
+    """The buffer in which a plan's rows lie, where that is one of this context's."""
+    return plan.buffer if isinstance(plan, ResidentPlan) and plan.context is context else None
+
+
 class Sampler:
     """Owns the buffers that every call reuses; they grow to the largest plan seen. Used on the context's thread."""
 
@@ -83,6 +102,7 @@ class Sampler:
         self.stats = Stats() if stats is None else stats
         self._buffers: dict[str, SharedBuffer] = {}
         self._released = False
+        self._written: weakref.WeakSet[ResidentPlan] = weakref.WeakSet()
         self._group = 8 if context.software else 64  # a CPU rasteriser runs a group's threads one after another
 
     def sample(
@@ -206,8 +226,9 @@ class Sampler:
 
     def _bind_plan(self, plan: SamplePlan, first: int, count: int, warped: bool) -> int:
         """Binds the rows and returns the index of the first patch in the bound buffer."""
-        if isinstance(plan, ResidentPlan) and plan.context is self._context:
-            plan.buffer.bind(BINDINGS["plan"])
+        written = buffer_of(plan, self._context)
+        if written is not None:
+            written.bind(BINDINGS["plan"])
             return first
         rows = plan.texels if warped and plan.texels is not None else plan.footprints
         rows = rows[first : first + count].to(torch.float32)
@@ -231,7 +252,9 @@ class Sampler:
         self._context.moderngl.memory_barrier()
         self._context.check(f"writing a plan with {program.shader}")
         self.stats.dispatches += 1
-        return ResidentPlan(self._context, buffer, program, fixations)
+        plan = ResidentPlan(self._context, buffer, program, fixations)
+        self._written.add(plan)
+        return plan
 
     def buffer(self, name: str, size_bytes: int) -> SharedBuffer:
         """The reused buffer of that name, at least that large, bound where the shaders expect it."""
@@ -245,7 +268,11 @@ class Sampler:
         return buffer
 
     def release(self) -> None:
+        """Frees every buffer; plans that were written here keep their rows."""
         self._released = True
+        for plan in list(self._written):
+            plan.leave()
+        self._written.clear()
         for buffer in self._buffers.values():
             self._context.release(buffer)
         self._buffers.clear()

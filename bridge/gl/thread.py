@@ -71,12 +71,13 @@ class GLThread:
 
     def _finish(self, future: Future[Any], function: Callable[[], Any]) -> None:
         try:
-            self._run_deferred()
+            self.run_deferred()
             future.set_result(function())
         except BaseException as error:
             future.set_exception(error)
 
-    def _run_deferred(self) -> None:
+    def run_deferred(self) -> None:
+        """Runs what finalizers have left to do. On this thread only."""
         while self._deferred:
             self._deferred.popleft()()
 
@@ -97,7 +98,7 @@ class LoopThread(GLThread):
         self.check_process()
         self._check_open()
         if threading.get_ident() == self._thread.ident:
-            self._run_deferred()
+            self.run_deferred()
             return function(*args, **kwargs)
         future: Future[T] = Future()
         self._tasks.put((future, lambda: function(*args, **kwargs)))
@@ -111,7 +112,7 @@ class LoopThread(GLThread):
 
     def pump(self) -> None:
         """Runs what other threads asked for, in order."""
-        self._run_deferred()
+        self.run_deferred()
         while not self._tasks.empty():
             task = self._tasks.get()
             if task is not None:

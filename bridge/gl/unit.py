@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
 from torch import Tensor
 
-from homunculus.bridge.checks import check_dtype, check_exact, check_fixations, check_layers, check_open, check_quality
+from homunculus.bridge.checks import (
+    check_dtype,
+    check_exact,
+    check_fixations,
+    check_layers,
+    check_no_gradient,
+    check_open,
+    check_quality,
+)
 from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import ImageError
 from homunculus.bridge.gl import builders
@@ -22,6 +31,7 @@ from homunculus.bridge.gl.statistics import statistics
 from homunculus.bridge.images import as_batch
 from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tensors import tensor_of
 from homunculus.bridge.twin.max_pyramid import check_map
 from homunculus.bridge.unit import Builder, Format, Patches, Pictures, PlanProgram, Pyramid, Stats, TextureUnit
 from homunculus.bridge.values import choice
@@ -55,6 +65,8 @@ class GLUnit(TextureUnit):
         self.sampler = Sampler(self.context)
         self._ingest = Ingest(self.context, self.sampler.stats)
         self._closed = False
+        self._finalizer = weakref.finalize(self, _forget, self.context, self._pool, self.sampler, self._ingest)
+        self._finalizer.atexit = False
         self._driver_is_exact: dict[Format, bool] = {}
 
     def __reduce__(self) -> tuple[type[GLUnit], tuple[int | None, str]]:
@@ -82,6 +94,7 @@ class GLUnit(TextureUnit):
         self, images: Pictures, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
     ) -> Pyramid:
         check_open(self, self._closed)
+        check_no_gradient(self.backend, "the image", images)
         batch, stored = as_batch(images, format)
         if format is None and stored == "rgba64f":
             stored = "rgba32f"
@@ -120,7 +133,9 @@ class GLUnit(TextureUnit):
         return self._driver_is_exact[format]
 
     def _driver_agrees(self, format: Format, size: tuple[int, int]) -> bool:
-        noise = torch.randint(0, 256, (1, *size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+        noise = torch.randint(
+            0, 256, (1, *size, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0), device="cpu"
+        )
         greatest, mean = DRIVER_TOLERANCE[format]
         with (
             self.pyramid(noise, format=format, builder="driver") as driver,
@@ -175,6 +190,7 @@ class GLUnit(TextureUnit):
         check_quality(quality)
         if not isinstance(plan, ResidentPlan):
             check_layers(plan, pyramid.layers)
+            check_no_gradient(self.backend, "the plan", plan.footprints if plan.texels is None else plan.texels)
         if quality == "exact":
             check_exact(plan, pyramid.max_level)
         return pyramid
@@ -186,13 +202,15 @@ class GLUnit(TextureUnit):
 
     def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
         check_open(self, self._closed)
-        points = torch.as_tensor(fixations, dtype=torch.float32).reshape(-1, 2)
+        points = tensor_of(fixations, torch.float32).reshape(-1, 2)
         check_fixations(points)
+        check_no_gradient(self.backend, "the fixations", points)
         return self.context.call(self.sampler.write_plan, program, points)
 
     def max_pyramid(self, map: Tensor) -> list[Tensor]:
         check_open(self, self._closed)
         check_map(map)
+        check_no_gradient(self.backend, "the map", map)
         return self.context.call(max_pyramid, self.context, self.stats, map)
 
     def statistics(self, pyramid: Pyramid, level: int = 1) -> Pyramid:
@@ -208,6 +226,20 @@ class GLUnit(TextureUnit):
                 self.context.thread.call(self._release)
 
     def _release(self) -> None:
-        self._pool.clear()
+        self._finalizer.detach()
+        self.context.thread.run_deferred()  # pyramids and plans that were forgotten
+        self._pool.close(lent=True)
         self.sampler.release()
         self._ingest.release()
+        self.context.thread.run_deferred()
+
+
+def _forget(context: Context, pool: TexturePool, sampler: Sampler, ingest: Ingest) -> None:
+    """What a unit that nobody closed leaves behind, but for the pyramids that are still held: they go when they are dropped."""
+
+    def release() -> None:
+        pool.close(lent=False)
+        sampler.release()
+        ingest.release()
+
+    context.thread.defer(release)

@@ -25,7 +25,7 @@ class TwinPyramid(Pyramid):
         self.padded_size = (levels[0].shape[1], levels[0].shape[2])
         self._levels = levels
         self.texels = torch.cat([level.reshape(-1, 4) for level in levels])  # [sum of B * h * w, 4]
-        counts = torch.tensor([level[..., 0].numel() for level in levels], device=levels[0].device)
+        counts = torch.tensor([level[..., 0].numel() for level in levels], device=levels[0].device, dtype=torch.int64)
         self.offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)[:-1]])
 
     def level(self, level: int) -> Tensor:

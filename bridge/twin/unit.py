@@ -15,6 +15,7 @@ from homunculus.bridge.errors import ImageError
 from homunculus.bridge.images import as_batch, padded_size
 from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tensors import tensor_of
 from homunculus.bridge.twin.max_pyramid import max_pyramid
 from homunculus.bridge.twin.pyramid import TwinPyramid, box_levels
 from homunculus.bridge.twin.sampler import sample_texels
@@ -105,7 +106,7 @@ class TwinUnit(TextureUnit):
 
     def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
         check_open(self, self._closed)
-        return program.twin(torch.as_tensor(fixations, dtype=torch.float64).reshape(-1, 2)).to(self.device)
+        return program.twin(tensor_of(fixations, torch.float64).reshape(-1, 2)).to(self.device)
 
     def max_pyramid(self, map: Tensor) -> list[Tensor]:
         check_open(self, self._closed)

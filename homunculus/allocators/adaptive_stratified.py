@@ -19,6 +19,7 @@ from homunculus.allocators.lattice import Lattice
 from homunculus.allocators.stratified import strata_grid, stratify
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tensors import applied
 from homunculus.bridge.values import TOKENS, flag, whole
 from homunculus.errors import ModelError
 from homunculus.files import write_tensors
@@ -43,17 +44,20 @@ class StrataHead(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         generator = torch.Generator().manual_seed(0)
-        self.hidden = nn.Linear(FEATURES, HIDDEN)
-        self.out = nn.Linear(HIDDEN, 2)
+        self.hidden = nn.Linear(FEATURES, HIDDEN, dtype=torch.float32, device="cpu")
+        self.out = nn.Linear(HIDDEN, 2, dtype=torch.float32, device="cpu")
         with torch.no_grad():
-            self.hidden.weight.copy_(torch.randn(HIDDEN, FEATURES, generator=generator) / math.sqrt(FEATURES))
+            self.hidden.weight.copy_(
+                torch.randn(HIDDEN, FEATURES, generator=generator, dtype=torch.float32, device="cpu")
+                / math.sqrt(FEATURES)
+            )
             self.hidden.bias.zero_()
             self.out.weight.zero_()
             self.out.bias.zero_()
 
     def forward(self, features: Tensor) -> Tensor:
         """[..., 2]: what to add to the logs of share and aspect, each within -2..2."""
-        corrected: Tensor = 2 * torch.tanh(self.out(torch.tanh(self.hidden(features))))
+        corrected: Tensor = 2 * torch.tanh(applied(self.out, torch.tanh(applied(self.hidden, features))))
         return corrected
 
     def save(self, path: str | os.PathLike[str]) -> None:
@@ -93,7 +97,7 @@ class AdaptiveStratified:
         if self.head is not None:
             with torch.no_grad():
                 device = self.head.out.weight.device
-                correction = self.head(torch.tensor(found, device=device)).tolist()
+                correction = self.head(torch.tensor(found, device=device, dtype=torch.float32)).tolist()
         _, log_aspect, concentration, _ = found
         share = (SHARES[1] + (SHARES[0] - SHARES[1]) * concentration) * math.exp(correction[0])
         return strata_grid(lattice, min(share, 1.0) * lattice.frame.budget, math.exp(log_aspect + correction[1]))

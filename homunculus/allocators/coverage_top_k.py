@@ -18,6 +18,7 @@ from torch.nn import functional
 from homunculus.allocators.lattice import Lattice
 from homunculus.allocators.soft_top_k import hard_top_k, on_device, soft_top_k, straight_through
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tensors import applied
 from homunculus.bridge.values import TOKENS, flag, whole
 from homunculus.errors import ModelError
 from homunculus.files import write_tensors
@@ -45,12 +46,17 @@ class CoverageTopK(nn.Module):
     def __init__(self, grow: bool = True) -> None:
         super().__init__()
         self.grow = flag("grow", grow)
-        self.log_temperature = nn.Parameter(torch.zeros(()))
-        self.features = nn.Conv2d(3, CHANNELS, 3, padding=1, padding_mode="replicate")
-        self.out = nn.Conv2d(CHANNELS, 1, 1)
+        self.log_temperature = nn.Parameter(torch.zeros((), dtype=torch.float32, device="cpu"))
+        self.features = nn.Conv2d(
+            3, CHANNELS, 3, padding=1, padding_mode="replicate", dtype=torch.float32, device="cpu"
+        )
+        self.out = nn.Conv2d(CHANNELS, 1, 1, dtype=torch.float32, device="cpu")
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
-            self.features.weight.copy_(torch.randn(self.features.weight.shape, generator=generator) / math.sqrt(27))
+            self.features.weight.copy_(
+                torch.randn(self.features.weight.shape, generator=generator, dtype=torch.float32, device="cpu")
+                / math.sqrt(27)
+            )
             self.features.bias.zero_()  # type: ignore[union-attr]
             self.out.weight.zero_()
             self.out.bias.zero_()  # type: ignore[union-attr]
@@ -59,8 +65,8 @@ class CoverageTopK(nn.Module):
         """Scores [rows, columns] of the native patches, from their mean relevance [rows, columns]."""
         log = torch.log(normalised(relevance) + LEAST_RELEVANCE)
         wide = [functional.avg_pool2d(log[None], size, 1, size // 2, count_include_pad=False)[0] for size in (5, 17)]
-        hidden = torch.tanh(self.features(torch.stack([log, *wide])[None]))
-        return log + torch.as_tensor(self.out(hidden))[0, 0]
+        hidden = torch.tanh(applied(self.features, torch.stack([log, *wide])[None]))
+        return log + applied(self.out, hidden)[0, 0]
 
     def choose(self, relevance: Tensor, spread: Tensor, budget: int) -> tuple[Tensor, Tensor]:
         """Shares [rows, columns], and the hard choice of `budget` patches with their gradient, 1 where chosen."""

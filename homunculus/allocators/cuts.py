@@ -30,7 +30,7 @@ def threshold_cut(tree: Tree, error: Tensor, budget: int, coarsest: int | None =
     flat = flatten(monotone)
     low, high = torch.full_like(flat[-1], -1.0), flat[-1]
     if coarsest is not None:
-        forced = torch.arange(len(flat), device=flat.device) >= tree.first_above(coarsest)
+        forced = torch.arange(len(flat), device=flat.device, dtype=torch.int64) >= tree.first_above(coarsest)
         flat = torch.where(forced, torch.inf, flat)
     for _ in range(THRESHOLD_STEPS):
         middle = (low + high) / 2

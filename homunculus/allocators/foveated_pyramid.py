@@ -60,10 +60,16 @@ class FoveatedPyramid:
         that a moved fixation is a gain. [64, 64] where the scene has no map.
         """
         request, (height, width) = Request.of(scene, budget), scene.size
-        map_ = torch.ones(64, 64, device=scene.device) if scene.relevance is None else scene.relevance.detach()
+        map_ = (
+            torch.ones(64, 64, device=scene.device, dtype=torch.float32)
+            if scene.relevance is None
+            else scene.relevance.detach()
+        )
         map_ = map_.double() / map_.mean(dtype=torch.float64).clamp(min=torch.finfo(torch.float64).tiny)
         rows, columns = map_.shape
-        row, column = torch.meshgrid(*(torch.arange(n, device=map_.device) for n in map_.shape), indexing="ij")
+        row, column = torch.meshgrid(
+            *(torch.arange(n, device=map_.device, dtype=torch.float32) for n in map_.shape), indexing="ij"
+        )
         points = torch.stack([(column + 0.5) * (width / columns), (row + 0.5) * (height / rows)], -1).double()
         map_ = torch.lerp(map_, torch.ones_like(map_), self.prior) * self.acuity(request, points)
         return replace(scene, relevance=map_)

@@ -119,10 +119,10 @@ class Frequency:
     def _footprints(self, frame: Frame, energies: Energies, cells: list[list[int]]) -> SamplePlan:
         picked, corners, steps = [], [], []
         for level, (bands, stride, index) in enumerate(zip(energies.bands, energies.strides, cells, strict=True)):
-            cell = torch.tensor(index, dtype=torch.int64)
+            cell = torch.tensor(index, dtype=torch.int64, device="cpu")
             picked.append(bands.flatten(1)[:, cell])
             corners.append(torch.stack([cell % bands.shape[2], cell // bands.shape[2]], -1) * stride << level)
-            steps.append(torch.full(cell.shape, 2.0**level, dtype=torch.float64))
+            steps.append(torch.full(cell.shape, 2.0**level, dtype=torch.float64, device="cpu"))
         angle, coherence = direction(torch.cat(picked, 1).double())
         step_px = torch.cat(steps)
         stretch = torch.minimum((1 + self.elongation * coherence).sqrt(), step_px)

@@ -76,7 +76,7 @@ def cell_means(relevance: Tensor, size: tuple[int, int], energies: Energies, lev
     token_px, stride_px = energies.patch_size << level, energies.strides[level] << level
     edges = []
     for axis, length_px in enumerate(size):
-        first_px = torch.arange(energies.bands[level].shape[axis + 1]) * stride_px
+        first_px = torch.arange(energies.bands[level].shape[axis + 1], dtype=torch.int64, device="cpu") * stride_px
         cells = relevance.shape[axis]
         last = -(-(first_px + token_px) * cells // length_px)
         edges.append((first_px * cells // length_px, last))

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tensors import product, tensor_of
 from homunculus.layouts.dyadic import Node, extras, root_of
 from homunculus.layouts.frame import Frame, check_natives
 from homunculus.scene import Scene
@@ -107,7 +108,7 @@ class Tree:
     @cached_property
     def splittable(self) -> Tensor:
         """bool [nodes]: not a native patch."""
-        return torch.arange(len(self.squares), device=self.device) >= self.natives
+        return torch.arange(len(self.squares), device=self.device, dtype=torch.int64) >= self.natives
 
     @cached_property
     def coarse_first(self) -> Tensor:
@@ -126,7 +127,9 @@ class Tree:
         parts = []
         for rows, columns in self.shapes:
             row, column = torch.meshgrid(
-                torch.arange(rows, device=self.device), torch.arange(columns, device=self.device), indexing="ij"
+                torch.arange(rows, device=self.device, dtype=torch.int64),
+                torch.arange(columns, device=self.device, dtype=torch.int64),
+                indexing="ij",
             )
             parts.append(torch.stack([column, row, torch.full_like(row, side)], -1).reshape(-1, 3).double())
         return parts
@@ -169,14 +172,18 @@ def relevance_mass(scene: Scene, tree: Tree) -> Tensor:
 
     The map is constant within each of its cells. Where it says nothing, absent or all zero, relevance is even.
     """
-    map_ = torch.ones(1, 1, device=tree.device) if scene.relevance is None else scene.relevance.detach()
+    map_ = (
+        torch.ones(1, 1, device=tree.device, dtype=torch.float32)
+        if scene.relevance is None
+        else scene.relevance.detach()
+    )
     map_ = map_.double() / map_.max()
     map_ = torch.where(map_.isfinite(), map_, 1.0)  # 0 / 0 of a map that is all zero
     down, right = (
         _overlap(limit, tree.patch_size, cells, count, tree.device)
         for limit, cells, count in zip(tree.size, tree.shapes[0], map_.shape, strict=True)
     )
-    levels = [down @ map_ @ right.T]
+    levels = [product(down, map_, right.T)]
     for _ in tree.shapes[1:]:
         levels.append(add_quarters(levels[-1]))
     return flatten(levels) / levels[-1].reshape(-1)
@@ -197,7 +204,7 @@ def fixation_points(scene: Scene) -> Tensor:
     """
     height, width = scene.size
     if len(scene.fixations):
-        return torch.as_tensor(scene.fixations, dtype=torch.float64).reshape(-1, 2).to(scene.device)
+        return tensor_of(scene.fixations, torch.float64).reshape(-1, 2).to(scene.device)
     middle = torch.tensor([[width / 2, height / 2]], dtype=torch.float64, device=scene.device)
     if scene.relevance is None:
         return middle
@@ -254,6 +261,6 @@ class Request:
         chosen = leaves[order]
         # Slot i takes the i-th leaf; the slots after the last leaf keep the extras, in order.
         place = torch.where(chosen, chosen.cumsum(0) - 1, budget)
-        slots = torch.arange(budget + 1, device=leaves.device) - leaves.sum() + nodes
+        slots = torch.arange(budget + 1, device=leaves.device, dtype=torch.int64) - leaves.sum() + nodes
         slots = slots.clamp(max=nodes + max(rest, 1) - 1).scatter(0, place, order)
         return self.frame.squares(torch.cat([self.tree.squares, more]).index_select(0, slots[:budget]), self.note())

@@ -216,7 +216,9 @@ def mass_of(region: Table, top: int, bottom: int, left: int, right: int) -> int:
 
 
 def boxes(frame: Frame, rectangles: list[Rectangle], shape: tuple[int, ...]) -> SamplePlan:
-    edges = torch.tensor([[one.left, one.top, one.right, one.bottom] for one in rectangles], dtype=torch.float64)
-    scale = frame.extent / torch.tensor([shape[1], shape[0]], dtype=torch.float64)
+    edges = torch.tensor(
+        [[one.left, one.top, one.right, one.bottom] for one in rectangles], dtype=torch.float64, device="cpu"
+    )
+    scale = frame.extent / torch.tensor([shape[1], shape[0]], dtype=torch.float64, device="cpu")
     low, high = edges[:, :2] * scale, edges[:, 2:] * scale
     return frame.boxes((low + high) / 2, high - low)

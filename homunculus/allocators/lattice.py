@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tensors import product
 from homunculus.layouts.frame import Frame, check_natives
 from homunculus.scene import Scene
 
@@ -59,12 +60,12 @@ class Lattice:
         cell, in units of the map's maximum, so that no sum overflows; ones where nothing is known.
         """
         if relevance is None:
-            return torch.ones(self.rows, self.columns, device=self.device)
+            return torch.ones(self.rows, self.columns, device=self.device, dtype=torch.float32)
         relevance = relevance.detach().float()
         relevance = relevance / torch.where(relevance.amax() > 0, relevance.amax(), 1)
         down = _shares(self.edges(self.rows, 1), self.frame.height, relevance.shape[0])
         right = _shares(self.edges(self.columns, 0), self.frame.width, relevance.shape[1])
-        return (down @ relevance @ right.T).clamp(min=0)
+        return product(down, relevance, right.T).clamp(min=0)
 
     def spread(self, origin: tuple[float, float] | None = None) -> Tensor:
         """float64 [rows, columns] in 0..1: the R2 lattice; those below any p are evenly spread and p of all.

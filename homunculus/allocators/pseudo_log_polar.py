@@ -51,10 +51,10 @@ class PseudoLogPolar(nn.Module):
     def __init__(self, bins: int = BINS) -> None:
         super().__init__()
         self.bins = whole("bins", bins, MOST_BINS)
-        self.centers = nn.Parameter((torch.arange(self.bins) + 0.5) / self.bins)
-        self.log_density = nn.Parameter(torch.zeros(self.bins))
-        self.relevance_weight = nn.Parameter(torch.tensor(0.5))
-        self.log_temperature = nn.Parameter(torch.tensor(-math.log(2 * self.bins)))
+        self.centers = nn.Parameter((torch.arange(self.bins, dtype=torch.float32, device="cpu") + 0.5) / self.bins)
+        self.log_density = nn.Parameter(torch.zeros(self.bins, dtype=torch.float32, device="cpu"))
+        self.relevance_weight = nn.Parameter(torch.tensor(0.5, dtype=torch.float32, device="cpu"))
+        self.log_temperature = nn.Parameter(torch.tensor(-math.log(2 * self.bins), dtype=torch.float32, device="cpu"))
 
     def forward(self, t: Tensor) -> Tensor:
         """Membership [bins, n] of places at t = v / v_max [n], summing to 1 over the bins."""
@@ -64,7 +64,7 @@ class PseudoLogPolar(nn.Module):
     def shares(self, scene: Scene, lattice: Lattice, eye: Eye, t: Tensor, member: Tensor) -> Tensor:
         """Share of the budget [n] of every candidate, from its place t [n] and its membership [bins, n]."""
         relevance = normalised(lattice.mean_relevance(scene.relevance)).reshape(-1)
-        scores = self.log_density @ member - 2 * eye.v_max * t
+        scores = (self.log_density[:, None] * member).sum(0) - 2 * eye.v_max * t
         return soft_top_k(scores + self.relevance_weight * torch.log(relevance + LEAST_RELEVANCE), lattice.frame.budget)
 
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
@@ -79,12 +79,14 @@ class PseudoLogPolar(nn.Module):
             mass = module.shares(scene, lattice, eye, place, member).double()
         rank = torch.argsort(torch.argsort(module.centers.detach(), stable=True), stable=True)
         ring = rank[member.argmax(0)]
-        order = torch.argsort(torch.atan2(offset[:, 1], offset[:, 0]) + 2 * math.pi * own, stable=True)
+        order = torch.argsort(torch.atan2(offset[:, 1], offset[:, 0]) + 2 * math.pi * own.double(), stable=True)
         order = order[torch.argsort(ring[order], stable=True)]
         ring, mass = ring[order], mass[order]
         held = torch.nn.functional.one_hot(ring, self.bins).double()
-        masses, places = mass @ held, held.sum(0).long()
-        count = torch.tensor(split(lattice.frame.budget, masses.tolist(), 0, places.tolist()), device=lattice.device)
+        masses, places = (mass[:, None] * held).sum(0), held.sum(0).long()
+        count = torch.tensor(
+            split(lattice.frame.budget, masses.tolist(), 0, places.tolist()), device=lattice.device, dtype=torch.int64
+        )
 
         # Within every ring the shares, scaled to the ring's tokens, lie end to end; token j is the stretch j..j+1. In whole
         # numbers, whose sums do not depend on their order.
@@ -94,7 +96,9 @@ class PseudoLogPolar(nn.Module):
         last = first + (count - 1).clamp(min=0)
         stretch = ((end - ticks // 2) // ONE).clamp(first[ring], last[ring])
         middles, cells = stretches(lattice.centers[order], stretch, end, lattice.frame.budget, scene.patch_size)
-        width_px = self.widths_px(eye)[torch.repeat_interleave(torch.arange(self.bins, device=count.device), count)]
+        width_px = self.widths_px(eye)[
+            torch.repeat_interleave(torch.arange(self.bins, device=count.device, dtype=torch.int64), count)
+        ]
         return polar_cells(lattice.frame, middles, eye.see(middles)[0], cells, width_px)
 
     def widths_px(self, eye: Eye) -> Tensor:
@@ -151,7 +155,10 @@ class Eye:
         points = fixations_of(scene)
         frame = Frame.of(scene.size, points, lattice.frame.budget, scene.patch_size)
         a_px = frame.constant_px()
-        corners = torch.cartesian_prod(torch.tensor([0.0, frame.width]), torch.tensor([0.0, frame.height])).double()
+        corners = torch.cartesian_prod(
+            torch.tensor([0.0, frame.width], dtype=torch.float64, device="cpu"),
+            torch.tensor([0.0, frame.height], dtype=torch.float64, device="cpu"),
+        )
         farthest_px = float(torch.cdist(corners, frame.fixations).amin(1).max())
         fixations = frame.fixations.to(lattice.device)
         return cls(fixations, a_px, math.log1p(farthest_px / a_px))
@@ -174,7 +181,7 @@ def stretches(centers: Tensor, stretch: Tensor, end: Tensor, count: int, patch_s
     An empty one becomes the candidate in which its middle lies, of length 1; one whose mean lies far from that candidate, as
     where the image's border cuts a ring in two, stands there.
     """
-    token = torch.arange(count, device=centers.device)
+    token = torch.arange(count, device=centers.device, dtype=torch.int64)
     start, stop = (torch.searchsorted(stretch, token, right=right) for right in (False, True))
     sums = torch.nn.functional.pad((centers * SUBPIXELS).round().long().cumsum(0), (0, 0, 1, 0))
     cells = stop - start
@@ -192,7 +199,7 @@ def polar_cells(frame: Frame, middles: Tensor, offset: Tensor, cells: Tensor, wi
     area_px = cells.double() * frame.patch_size**2
     outwards_px = torch.minimum(width_px.clamp(min=frame.patch_size), area_px / frame.patch_size)
     across_px = area_px / outwards_px
-    grown = torch.where(cells > 1, OVERLAP, 1.0).double()
+    grown = 1 + (cells > 1).double() * (OVERLAP - 1)
     outwards = offset / torch.hypot(offset[:, 0], offset[:, 1]).clamp(min=1e-9)[:, None]
     upright = torch.tensor([0.0, 1.0], dtype=torch.float64, device=offset.device)
     outwards = torch.where((cells > 1)[:, None] & (offset != 0).any(-1, keepdim=True), outwards, upright)

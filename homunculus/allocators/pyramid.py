@@ -91,7 +91,7 @@ class LearnedSplit(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.logits = nn.Parameter(torch.tensor(FOVEATED_LEVELS, dtype=torch.float32).log())
+        self.logits = nn.Parameter(torch.tensor(FOVEATED_LEVELS, dtype=torch.float32, device="cpu").log())
 
     def forward(self) -> list[float]:
         """Shares that sum to 1, fine to coarse."""
@@ -105,7 +105,7 @@ class LearnedSplit(nn.Module):
         tree = Request.of(scene, budget).tree
         counts = [rows * columns for rows, columns in tree.shapes[:LEVELS]]
         masses = torch.split(relevance_mass(scene, tree)[: sum(counts)].float(), counts)
-        resolved = torch.zeros(())
+        resolved = torch.zeros((), dtype=torch.float32, device="cpu")
         for level, (mass, share) in enumerate(zip(masses, self.logits.softmax(0), strict=False)):
             reached = torch.cat([mass.new_zeros(1), mass.sort(descending=True).values.cumsum(0)])
             place = (share * budget).clamp(max=len(mass) - 1e-3)

@@ -17,6 +17,7 @@ from torch import Tensor
 from homunculus.allocators.lattice import Lattice
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tensors import product
 from homunculus.bridge.values import TOKENS, flag, pair, whole
 from homunculus.budget import split
 from homunculus.scene import Scene
@@ -79,27 +80,30 @@ def stratify(scene: Scene, lattice: Lattice, strata: tuple[int, int], overview: 
     rows, columns = strata
     device = lattice.device
     relevance = lattice.mean_relevance(scene.relevance).reshape(-1)
-    row = torch.arange(lattice.rows, device=device) * rows // lattice.rows
-    column = torch.arange(lattice.columns, device=device) * columns // lattice.columns
+    row = torch.arange(lattice.rows, device=device, dtype=torch.int64) * rows // lattice.rows
+    column = torch.arange(lattice.columns, device=device, dtype=torch.int64) * columns // lattice.columns
     stratum = (row[:, None] * columns + column).reshape(-1)
     # A matrix product rather than a scatter, whose sums come in any order on a GPU.
     members = torch.nn.functional.one_hot(row, rows).float(), torch.nn.functional.one_hot(column, columns).float()
-    held = members[0].T @ relevance.reshape(lattice.rows, lattice.columns) @ members[1]
+    held = product(members[0].T, relevance.reshape(lattice.rows, lattice.columns), members[1])
     sizes = (members[0].sum(0)[:, None] * members[1].sum(0)).reshape(-1).long()
     shares = split(lattice.frame.budget, held.reshape(-1).tolist(), 1, (sizes + overview).tolist())
-    native = torch.tensor(shares, device=device) - int(overview)
+    native = torch.tensor(shares, device=device, dtype=torch.int64) - int(overview)
 
     order = torch.argsort(lattice.spread().reshape(-1), stable=True)
     order = order[torch.argsort(relevance[order], descending=True, stable=True)]
     order = order[torch.argsort(stratum[order], stable=True)]
     ordered = stratum[order]
-    rank = torch.arange(len(order), device=device) - (sizes.cumsum(0) - sizes)[ordered]
+    rank = torch.arange(len(order), device=device, dtype=torch.int64) - (sizes.cumsum(0) - sizes)[ordered]
     chosen = order[rank < native[ordered]]
-    centers, sides = lattice.centers[chosen], torch.full((len(chosen), 2), float(scene.patch_size), device=device)
+    centers, sides = (
+        lattice.centers[chosen],
+        torch.full((len(chosen), 2), float(scene.patch_size), device=device, dtype=torch.float32),
+    )
     if overview:
         middles, extents = rectangles(lattice, rows, columns)
         centers, sides = torch.cat([middles, centers]), torch.cat([extents, sides.double()])
-        by_stratum = torch.cat([torch.arange(rows * columns, device=device), stratum[chosen]])
+        by_stratum = torch.cat([torch.arange(rows * columns, device=device, dtype=torch.int64), stratum[chosen]])
         kept = torch.argsort(by_stratum, stable=True)
         centers, sides = centers[kept], sides[kept]
     return lattice.frame.boxes(centers, sides, lattice.frame.small_image_note())
@@ -109,7 +113,7 @@ def rectangles(lattice: Lattice, rows: int, columns: int) -> tuple[Tensor, Tenso
     """Centres and sides, each float64 [rows * columns, 2] (x, y), of the strata, which partition the image."""
     spans = []
     for axis, (count, cells) in enumerate(((columns, lattice.columns), (rows, lattice.rows))):
-        first = (torch.arange(count + 1, device=lattice.device) * cells + count - 1) // count
+        first = (torch.arange(count + 1, device=lattice.device, dtype=torch.int64) * cells + count - 1) // count
         spans.append(lattice.edges(cells, axis)[first])
     x, y = spans
     corners = [torch.cartesian_prod(b, a).flip(-1) for a, b in ((x[:-1], y[:-1]), (x[1:], y[1:]))]

@@ -96,8 +96,8 @@ def regular(size: tuple[float, float], rows: int, columns: int, patch_size: int,
     """rows x columns equal boxes that partition an image of (height, width), in raster order."""
     height, width = size
     y, x = torch.meshgrid(
-        torch.arange(rows + 1, dtype=torch.float64) * (height / rows),
-        torch.arange(columns + 1, dtype=torch.float64) * (width / columns),
+        torch.arange(rows + 1, dtype=torch.float64, device="cpu") * (height / rows),
+        torch.arange(columns + 1, dtype=torch.float64, device="cpu") * (width / columns),
         indexing="ij",
     )
     boxes = torch.stack([x[:-1, :-1], y[:-1, :-1], x[1:, 1:], y[1:, 1:]], -1).reshape(-1, 4)

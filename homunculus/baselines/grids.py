@@ -42,7 +42,7 @@ class UniformK:
 
     def encode(self, encoder: FoveatedViT, view: View, budget: int) -> Encoded:
         full = reducible(self, encoder, view, budget)
-        index = torch.arange(budget, device=full.tokens.device)
+        index = torch.arange(budget, device=full.tokens.device, dtype=torch.int64)
         return kept(full, (2 * index + 1) * len(full.tokens) // (2 * budget))
 
 
@@ -56,5 +56,7 @@ class RandomK:
 
     def encode(self, encoder: FoveatedViT, view: View, budget: int) -> Encoded:
         full = reducible(self, encoder, view, budget)
-        order = torch.randperm(len(full.tokens), generator=torch.Generator().manual_seed(self.seed))
+        order = torch.randperm(
+            len(full.tokens), generator=torch.Generator().manual_seed(self.seed), dtype=torch.int64, device="cpu"
+        )
         return kept(full, order[:budget].sort().values.to(full.tokens.device))

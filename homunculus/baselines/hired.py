@@ -61,7 +61,9 @@ class HiRED:
         tokens, plans = [whole.tokens[chosen]] * (of_whole > 0), [picked(whole.plan, chosen)] * (of_whole > 0)
         own = regular(frame, *inner, encoder.patch_size, view.scene.layer)
         origins = [
-            torch.tensor([column * frame[1], row * frame[0]]) for row in range(tiles[0]) for column in range(tiles[1])
+            torch.tensor([column * frame[1], row * frame[0]], dtype=torch.float32, device="cpu")
+            for row in range(tiles[0])
+            for column in range(tiles[1])
         ]
         parts = [moved(own, origin) for origin in origins]
         name = f"attention.{deep_layer(encoder)}"

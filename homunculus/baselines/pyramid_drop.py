@@ -48,7 +48,7 @@ class PDropViT:
         within(self.name, budget, len(plan))
         stages = list(zip(depths(layers), keeps(len(plan), budget), strict=True))
         x, context = encoder.begin(view.sample(plan), plan, view.size)
-        place, passed, scoring = torch.arange(len(plan), device=x.device), [], 0
+        place, passed, scoring = torch.arange(len(plan), device=x.device, dtype=torch.int64), [], 0
         for index in range(layers):
             for count in (keep for depth, keep in stages if depth == index):
                 score, cost = self._score(encoder, index, x, context, view.query)

@@ -73,8 +73,8 @@ def merged(
     family, special = encoder.family, encoder.family.special
     x, context = encoder.begin(pixels, plan, size)
     told, passed, scoring = context, [], 0
-    place = torch.arange(len(plan), device=x.device)
-    patches = torch.ones(len(plan), device=x.device)
+    place = torch.arange(len(plan), device=x.device, dtype=torch.int64)
+    patches = torch.ones(len(plan), device=x.device, dtype=torch.float32)
     area_px = plan.area_px.to(x.device)
     for index, count in enumerate(merges):
         entering = x
@@ -103,7 +103,7 @@ def matched(keys: Tensor, count: int, special: int = 0) -> tuple[Tensor, Tensor]
     Survivors are the tokens of even place that found no partner, then all of odd place. The former are in order behind a class token;
     without one the likest of them comes first, as the released code leaves them.
     """
-    number = torch.arange(len(keys), device=keys.device)
+    number = torch.arange(len(keys), device=keys.device, dtype=torch.int64)
     even, odd = number[special % 2 :: 2], number[1 - special % 2 :: 2]
     likeness, partner = nearest(keys[even], keys[odd])
     ranked = likeness.sort(descending=True, stable=True).indices

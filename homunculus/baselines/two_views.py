@@ -42,10 +42,10 @@ class TwoViewCrop:
                 f"{self.name} needs a token for each of its two views; the budget is {budget}, give at least 2"
             )
         height, width = view.size
-        extent = torch.tensor([width, height], dtype=torch.float64)
+        extent = torch.tensor([width, height], dtype=torch.float64, device="cpu")
         side_px = self._side_px(encoder.patch_size, budget - budget // 2)
-        sides = torch.full((2,), side_px, dtype=torch.float64).minimum(extent)
-        point = torch.tensor([fixations_of(view.scene)[0]], dtype=torch.float64)
+        sides = torch.full((2,), side_px, dtype=torch.float64, device="cpu").minimum(extent)
+        point = torch.tensor([fixations_of(view.scene)[0]], dtype=torch.float64, device="cpu")
         corner = clamp_centers(point, sides[None], extent)[0] - sides / 2
         thumbnail = self._plan(torch.zeros_like(corner), extent, budget // 2, encoder, view)
         crop = self._plan(corner, sides, budget - budget // 2, encoder, view)

@@ -54,8 +54,8 @@ class VScanStage1:
 
 def windowed(full: FullEncode, score: Tensor, windows: tuple[int, int], budget: int) -> Tensor:
     """Indices of the floor(budget / windows) highest of each window, or all of a window that has fewer; window by window."""
-    across = torch.arange(full.columns, device=score.device) * windows[1] // full.columns
-    along = torch.arange(full.rows, device=score.device) * windows[0] // full.rows
+    across = torch.arange(full.columns, device=score.device, dtype=torch.int64) * windows[1] // full.columns
+    along = torch.arange(full.rows, device=score.device, dtype=torch.int64) * windows[0] // full.rows
     window = (along[:, None] * windows[1] + across).flatten()
     each = budget // (windows[0] * windows[1])
     members = [(window == index).nonzero()[:, 0] for index in range(windows[0] * windows[1])]

@@ -86,7 +86,7 @@ def run(*, repeats: int = 15, out: Path | None = None) -> list[AllocatorRow]:
 
 def two_peaks(cells: int) -> torch.Tensor:
     """float32 [cells, cells]: two Gaussian peaks of unequal height over a low ground."""
-    place = (torch.arange(cells) + 0.5) / cells
+    place = (torch.arange(cells, dtype=torch.float32, device="cpu") + 0.5) / cells
     peaks = [
         height * torch.exp(-((place - x) ** 2 + (place[:, None] - y) ** 2) / (2 * width**2))
         for x, y, height, width in ((0.6, 0.3, 1.0, 0.07), (0.2, 0.8, 0.5, 0.05))

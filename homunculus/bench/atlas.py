@@ -24,7 +24,7 @@ class Atlas(NamedTuple):
 def packed_atlas(batch: Tensor) -> Atlas:
     """From images whose sides are multiples of 2 ** MAX_LEVEL."""
     count, height, width = batch.shape[:3]
-    atlas = torch.zeros(count, 3, height + height // 2, width, device=batch.device)
+    atlas = torch.zeros(count, 3, height + height // 2, width, device=batch.device, dtype=torch.float32)
     level = as_planes(batch)
     atlas[:, :, :height] = level
     left = 0

@@ -18,10 +18,10 @@ def flat_texels(batch: Tensor) -> Tensor:
 def gathered_patches(texels: Tensor, rows: Tensor, patch_size: int, size: tuple[int, int]) -> Tensor:
     """Eight gathers a texel and their weighted sum, for a compiler to fuse. rows: a plan's upright footprints [N, 8]; size: of level 0."""
     height, width = size
-    step = torch.arange(patch_size, device=rows.device) + 0.5 - patch_size / 2
+    step = torch.arange(patch_size, device=rows.device, dtype=torch.float32) + 0.5 - patch_size / 2
     lod = torch.log2(rows[:, 2].clamp(min=1)).clamp(0, MAX_LEVEL)
     lower = lod.floor().clamp(max=MAX_LEVEL - 1)
-    total = torch.zeros((), device=rows.device)
+    total = torch.zeros((), device=rows.device, dtype=torch.float32)
     for upper in (0, 1):
         level = lower + upper
         scale = torch.exp2(-level)[:, None]

@@ -34,7 +34,7 @@ def cropped_patches(batch: Tensor, plan: SamplePlan) -> Tensor:
     height, width = batch.shape[1:3]
     side = plan.patch_size
     bounds = torch.stack([plan.corners.amin(1), plan.corners.amax(1)], 1).round().long().flatten(1).tolist()
-    patches = torch.empty(len(batch), len(plan), 3, side, side, device=batch.device)
+    patches = torch.empty(len(batch), len(plan), 3, side, side, device=batch.device, dtype=torch.float32)
     for index, (left, top, right, bottom) in enumerate(bounds):
         inside = max(left, 0), max(top, 0), min(right, width), min(bottom, height)
         crop = batch[:, inside[1] : max(inside[3], 0), inside[0] : max(inside[2], 0)].permute(0, 3, 1, 2).float()

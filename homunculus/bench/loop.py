@@ -65,7 +65,12 @@ def run(
         check_writable(out)
     encoder = random_vit_b16() if model is None else FoveatedViT.from_pretrained(model)
     image = smooth_noise(size)
-    query = Query(WORDS, embedding=torch.nn.functional.normalize(torch.ones(joint_width(encoder)), dim=0))
+    query = Query(
+        WORDS,
+        embedding=torch.nn.functional.normalize(
+            torch.ones(joint_width(encoder), dtype=torch.float32, device="cpu"), dim=0
+        ),
+    )
     side = encoder.patch_size
     rows, columns = size // side, size // side
     native = layouts.grid((rows * side, columns * side), None, rows * columns, side)
@@ -147,7 +152,7 @@ def random_vit_b16() -> FoveatedViT:
 def joint_width(encoder: FoveatedViT) -> int:
     """Of the space that texts share. Raises ModelError for a model without one."""
     with torch.no_grad():
-        return int(encoder.family.joint(torch.zeros(1, 1, encoder.dim)).shape[-1])
+        return int(encoder.family.joint(torch.zeros(1, 1, encoder.dim, dtype=torch.float32, device="cpu")).shape[-1])
 
 
 def native_patches(image: Tensor, encoder: FoveatedViT) -> Tensor:
@@ -155,7 +160,9 @@ def native_patches(image: Tensor, encoder: FoveatedViT) -> Tensor:
     side = encoder.patch_size
     rows, columns = image.shape[0] // side, image.shape[1] // side
     cut = image[: rows * side, : columns * side].reshape(rows, side, columns, side, 3).permute(0, 2, 4, 1, 3)
-    mean, std = (torch.tensor(value)[:, None, None] for value in (encoder.mean, encoder.std))
+    mean, std = (
+        torch.tensor(value, dtype=torch.float32, device="cpu")[:, None, None] for value in (encoder.mean, encoder.std)
+    )
     return ((cut.reshape(-1, 3, side, side).float() / 255) - mean) / std
 
 

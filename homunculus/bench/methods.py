@@ -61,7 +61,7 @@ def ours(backend: str | None, quality: Quality, stack: ExitStack) -> Iterator[Me
                 raise
             yield Method(name, "ours", _nothing, _nothing, 0, refusal=str(error).split(". ")[0])
             continue
-        with unit.pyramid(torch.zeros(1, 1, 3, dtype=torch.uint8)) as pyramid:
+        with unit.pyramid(torch.zeros(1, 1, 3, dtype=torch.uint8, device="cpu")) as pyramid:
             usual = pyramid.builder
         others = [builder for builder in BUILDERS if builder != usual and _builds(unit, builder)]
         for builder in [usual, *others]:
@@ -83,7 +83,7 @@ def _own(unit: TextureUnit, name: str, builder: Builder, quality: Quality, *, de
 
 def _builds(unit: TextureUnit, builder: Builder) -> bool:
     try:
-        unit.pyramid(torch.zeros(1, 1, 3, dtype=torch.uint8), builder=builder).close()
+        unit.pyramid(torch.zeros(1, 1, 3, dtype=torch.uint8, device="cpu"), builder=builder).close()
     except HomunculusError:
         return False
     return True

@@ -15,10 +15,10 @@ OFFSET_PX = (37, 101)  # from one image of a batch to the next, so that an image
 def smooth_noise(size_px: int) -> Tensor:
     """uint8 [S, S, 3]: noise with energy at every scale, the same on every run."""
     random = torch.Generator().manual_seed(0)
-    image = torch.zeros(3, size_px, size_px)
+    image = torch.zeros(3, size_px, size_px, dtype=torch.float32, device="cpu")
     side = 4
     while side <= size_px:
-        octave = torch.rand(1, 3, side, side, generator=random) - 0.5
+        octave = torch.rand(1, 3, side, side, generator=random, dtype=torch.float32, device="cpu") - 0.5
         for channel in range(3):  # one at a time: a third of the memory
             finer = F.interpolate(octave[:, channel : channel + 1], (size_px, size_px), mode="bilinear")
             image[channel].add_(finer[0, 0], alpha=0.35)
@@ -45,13 +45,13 @@ def box_means(image: Tensor, plan: SamplePlan) -> Tensor:
     From a summed-area table in float64 of each footprint's own surroundings.
     """
     corners = plan.corners.double()
-    size = torch.tensor(image.shape[1::-1])
+    size = torch.tensor(image.shape[1::-1], dtype=torch.int64, device="cpu")
     starts = (corners.amin(1).floor().long() - 1).clamp(min=0).minimum(size - 1)
     ends = (corners.amax(1).ceil().long() + 1).minimum(size).maximum(starts + 1)
     centers = texel_centers(plan).double()
     halves = plan.side_px.double() / plan.patch_size / 2
     means = [
-        _means(image[top:bottom, left:right], points - torch.tensor([left, top]), half)
+        _means(image[top:bottom, left:right], points - torch.tensor([left, top], dtype=torch.int64, device="cpu"), half)
         for (left, top), (right, bottom), points, half in zip(
             starts.tolist(), ends.tolist(), centers, halves.tolist(), strict=True
         )
@@ -63,7 +63,7 @@ def box_means(image: Tensor, plan: SamplePlan) -> Tensor:
 def _means(image: Tensor, centers: Tensor, half: float) -> Tensor:
     """[M, 3] of squares of side 2 * half around centres [M, 2]."""
     height, width = image.shape[:2]
-    table = torch.zeros(height + 1, width + 1, 3, dtype=torch.float64)
+    table = torch.zeros(height + 1, width + 1, 3, dtype=torch.float64, device="cpu")
     table[1:, 1:] = image.double().div(255).cumsum(0).cumsum(1)
     left, right = (centers[:, 0] - half).clamp(0, width), (centers[:, 0] + half).clamp(0, width)
     top, bottom = (centers[:, 1] - half).clamp(0, height), (centers[:, 1] + half).clamp(0, height)

@@ -76,5 +76,5 @@ def places(size_px: int, count: int) -> Iterator[tuple[float, float]]:
 
 def _in_every_layer(plan: SamplePlan, layers: int) -> SamplePlan:
     rows = plan.footprints.repeat(layers, 1)
-    rows[:, 6] = torch.arange(layers).repeat_interleave(len(plan))
+    rows[:, 6] = torch.arange(layers, dtype=torch.int64, device="cpu").repeat_interleave(len(plan))
     return SamplePlan(rows, plan.patch_size)

@@ -70,7 +70,7 @@ def refusing(name: str | os.PathLike[str]) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Without transformers' load reports and progress bars."""
+    """Without transformers' load reports and progress bars; what is loaded lies on the CPU, whatever torch's default device is."""
     from transformers import utils
 
     logging: Any = utils.logging
@@ -79,7 +79,8 @@ def quiet() -> Iterator[None]:
     logging.set_verbosity_error()
     logging.disable_progress_bar()
     try:
-        yield
+        with torch.device("cpu"):
+            yield
     finally:
         logging.set_verbosity(level)
         if bars:

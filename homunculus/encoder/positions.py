@@ -14,6 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from homunculus.bridge.tensors import product
 from homunculus.encoder.places import Places
 
 Filter = Literal["triangle", "cubic"]
@@ -36,7 +37,7 @@ def table_position(table: Tensor, places: Places, *, footprint: bool, antialias:
         return box_weights(center, side, cells) if footprint else cubic_weights(center, cells)
 
     across, along = weights(0, columns), weights(1, rows)
-    return (along[..., :, None] * across[..., None, :]).flatten(-2) @ table.flatten(0, 1).float()
+    return product((along[..., :, None] * across[..., None, :]).flatten(-2), table.flatten(0, 1).float())
 
 
 def cubic_weights(center: Tensor, cells: int) -> Tensor:
@@ -46,7 +47,7 @@ def cubic_weights(center: Tensor, cells: int) -> Tensor:
     weights = cubic((taps - middle[..., None]).abs(), -0.75)
     inner = weights[..., 2:-2]
     before, after = weights[..., :2].sum(-1, keepdim=True), weights[..., -2:].sum(-1, keepdim=True)
-    edge = torch.arange(cells, device=center.device)
+    edge = torch.arange(cells, device=center.device, dtype=torch.int64)
     return inner + before * (edge == 0) + after * (edge == cells - 1)
 
 

@@ -32,7 +32,7 @@ def normalisation(folder: Folder, config: Any) -> Values | None:
         processor = made(folder, config)
         black, white, color = (measured(processor, probe) for probe in PROBES)
     spread = white - black
-    expected = black + spread * torch.tensor(PROBES[2], dtype=torch.float64) / 255
+    expected = black + spread * torch.tensor(PROBES[2], dtype=torch.float64, device="cpu") / 255
     if not all(bool(each.isfinite().all()) for each in (black, white)) or bool((spread <= 0).any()):
         raise ModelError(
             f"the image processor of {folder.name} makes {black.tolist()} of black and {white.tolist()} of white; {REMEDY}"

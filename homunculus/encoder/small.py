@@ -47,12 +47,16 @@ class Block(nn.Module):
         super().__init__()
         width = config.hidden_size
         self.heads = config.num_attention_heads
-        self.norm1 = nn.LayerNorm(width)
-        self.q_proj, self.k_proj, self.v_proj = (nn.Linear(width, width) for _ in range(3))
-        self.out_proj = nn.Linear(width, width)
-        self.norm2 = nn.LayerNorm(width)
+        self.norm1 = nn.LayerNorm(width, dtype=torch.float32, device="cpu")
+        self.q_proj, self.k_proj, self.v_proj = (
+            nn.Linear(width, width, dtype=torch.float32, device="cpu") for _ in range(3)
+        )
+        self.out_proj = nn.Linear(width, width, dtype=torch.float32, device="cpu")
+        self.norm2 = nn.LayerNorm(width, dtype=torch.float32, device="cpu")
         self.mlp = nn.Sequential(
-            nn.Linear(width, config.mlp_ratio * width), nn.GELU(), nn.Linear(config.mlp_ratio * width, width)
+            nn.Linear(width, config.mlp_ratio * width, dtype=torch.float32, device="cpu"),
+            nn.GELU(),
+            nn.Linear(config.mlp_ratio * width, width, dtype=torch.float32, device="cpu"),
         )
 
     def forward(self, x: Tensor, bias: Tensor | None, rotation: tuple[Tensor, Tensor]) -> Tensor:
@@ -82,26 +86,28 @@ class SmallViT(nn.Module):
         width = config.hidden_size
         first, second = config.stem
         self.patch = nn.Sequential(
-            nn.Conv2d(3, first, 5, stride=2, padding=2),
+            nn.Conv2d(3, first, 5, stride=2, padding=2, dtype=torch.float32, device="cpu"),
             nn.GELU(),
-            nn.Conv2d(first, second, 3, stride=2, padding=1),
+            nn.Conv2d(first, second, 3, stride=2, padding=1, dtype=torch.float32, device="cpu"),
             nn.GELU(),
             nn.Flatten(),
-            nn.Linear(second * (config.patch_size // 4) ** 2, width),
+            nn.Linear(second * (config.patch_size // 4) ** 2, width, dtype=torch.float32, device="cpu"),
         )
-        self.scale = nn.Linear(self.SCALES, width, bias=False)
-        self.class_token = nn.Parameter(torch.randn(width) * 0.02)
+        self.scale = nn.Linear(self.SCALES, width, bias=False, dtype=torch.float32, device="cpu")
+        self.class_token = nn.Parameter(torch.randn(width, dtype=torch.float32, device="cpu") * 0.02)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(width)
-        self.joint = nn.Linear(width, config.cells**2 * config.text_dim)
+        self.norm = nn.LayerNorm(width, dtype=torch.float32, device="cpu")
+        self.joint = nn.Linear(width, config.cells**2 * config.text_dim, dtype=torch.float32, device="cpu")
         axis = config.head // 4
-        steps = torch.linspace(0, 1, axis)
+        steps = torch.linspace(0, 1, axis, dtype=torch.float32, device="cpu")
         wavelengths = config.shortest_px * (config.longest_px / config.shortest_px) ** steps
         self.register_buffer("frequencies", 2 * torch.pi / wavelengths, persistent=False)
 
     def embed(self, pixels: Tensor, octaves: Tensor) -> Tensor:
         """[B, 1 + N, D] from pixels [B, N, 3, P, P] and log2 of each side in native patches [B, N]."""
-        near = (1 - (octaves[..., None] - torch.arange(self.SCALES, device=octaves.device)).abs()).clamp(min=0)
+        near = (
+            1 - (octaves[..., None] - torch.arange(self.SCALES, device=octaves.device, dtype=torch.int64)).abs()
+        ).clamp(min=0)
         tokens = self.patch(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2]) + self.scale(near.to(pixels.dtype))
         return torch.cat([self.class_token.expand(len(tokens), 1, -1), tokens], 1)
 

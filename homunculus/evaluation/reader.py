@@ -50,19 +50,25 @@ class Reader(nn.Module):
         self.notes = {}
         self.vit = SmallViT(config)
         width = self.vit.config.hidden_size
-        self.words = nn.Embedding(len(COLORS) + len(SHAPES), width)
-        self.ask_find = nn.Linear(width, self.vit.config.text_dim)
-        self.slots = nn.Parameter(torch.randn(DIGITS, width) * 0.02)
-        self.ask_read = nn.Linear(width, width)
-        self.read_key, self.read_value = nn.Linear(width, width), nn.Linear(width, width)
-        self.read_digit = nn.Sequential(
-            nn.LayerNorm(width), nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, 10)
+        self.words = nn.Embedding(len(COLORS) + len(SHAPES), width, dtype=torch.float32, device="cpu")
+        self.ask_find = nn.Linear(width, self.vit.config.text_dim, dtype=torch.float32, device="cpu")
+        self.slots = nn.Parameter(torch.randn(DIGITS, width, dtype=torch.float32, device="cpu") * 0.02)
+        self.ask_read = nn.Linear(width, width, dtype=torch.float32, device="cpu")
+        self.read_key, self.read_value = (
+            nn.Linear(width, width, dtype=torch.float32, device="cpu"),
+            nn.Linear(width, width, dtype=torch.float32, device="cpu"),
         )
-        self.cell_digits = nn.Linear(width, CELLS**2 * 10)
-        self.token_digits = nn.Linear(width, DIGITS * 10)
-        self.token_owner = nn.Linear(width, len(COLORS) + len(SHAPES))
-        self.token_marks = nn.Linear(width, len(MARKS))
-        self.page_marks = nn.Linear(width, len(MARKS))
+        self.read_digit = nn.Sequential(
+            nn.LayerNorm(width, dtype=torch.float32, device="cpu"),
+            nn.Linear(width, 2 * width, dtype=torch.float32, device="cpu"),
+            nn.GELU(),
+            nn.Linear(2 * width, 10, dtype=torch.float32, device="cpu"),
+        )
+        self.cell_digits = nn.Linear(width, CELLS**2 * 10, dtype=torch.float32, device="cpu")
+        self.token_digits = nn.Linear(width, DIGITS * 10, dtype=torch.float32, device="cpu")
+        self.token_owner = nn.Linear(width, len(COLORS) + len(SHAPES), dtype=torch.float32, device="cpu")
+        self.token_marks = nn.Linear(width, len(MARKS), dtype=torch.float32, device="cpu")
+        self.page_marks = nn.Linear(width, len(MARKS), dtype=torch.float32, device="cpu")
 
     def encoder(self, *, area_attention: bool = False) -> FoveatedViT:
         """The encoder as everything else takes it; it shares its weights with the reader."""

@@ -79,5 +79,5 @@ def _within(point: Sequence[float], boxes: Sequence[Box]) -> bool:
 def _points(box: Box) -> Tensor:
     """float64 [1024, 2]: the middles of equal cells of the box."""
     left, top, right, bottom = box
-    middles = (torch.arange(SIDE, dtype=torch.float64) + 0.5) / SIDE
+    middles = (torch.arange(SIDE, dtype=torch.float64, device="cpu") + 0.5) / SIDE
     return torch.cartesian_prod(left + (right - left) * middles, top + (bottom - top) * middles)

@@ -89,7 +89,7 @@ class Seen:
 
     def asked(self, items: Sequence[int]) -> Tensor:
         """[1, Q, D] the queries for items."""
-        marks = torch.tensor([self.page.items[item].mark for item in items])
+        marks = torch.tensor([self.page.items[item].mark for item in items], dtype=torch.int64, device="cpu")
         return self.reader.queries(marks)[None]
 
     def view(
@@ -125,7 +125,7 @@ class Seen:
 
 def bump(point: tuple[float, float], size: tuple[int, int]) -> Tensor:
     """[64, 64] a Gaussian around a point in px."""
-    place = (torch.arange(MAP_SIDE) + 0.5) / MAP_SIDE
+    place = (torch.arange(MAP_SIDE, dtype=torch.float32, device="cpu") + 0.5) / MAP_SIDE
     x, y = point[0] / size[1], point[1] / size[0]
     return torch.exp(-((place[None] - x) ** 2 + (place[:, None] - y) ** 2) / (2 * BUMP**2)) + 1e-6
 
@@ -166,7 +166,11 @@ def shown(plan: SamplePlan, item: Item) -> float:
     side = (rows[:, 2] * rows[:, 5] - rows[:, 3] * rows[:, 4]).abs().sqrt() * plan.patch_size
     fine = side < FINE_PX
     left, top, right, bottom = item.value_box
-    y, x = torch.meshgrid(torch.arange(top, bottom) + 0.5, torch.arange(left, right) + 0.5, indexing="ij")
+    y, x = torch.meshgrid(
+        torch.arange(top, bottom, dtype=torch.float32, device="cpu") + 0.5,
+        torch.arange(left, right, dtype=torch.float32, device="cpu") + 0.5,
+        indexing="ij",
+    )
     offset = (torch.stack([x, y], -1)[..., None, :] - rows[fine, :2]).abs()
     return float((offset <= reach[fine]).all(-1).any(-1).float().mean()) if bool(fine.any()) else 0.0
 

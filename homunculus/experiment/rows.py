@@ -15,6 +15,7 @@ from homunculus.baselines.contract import Need
 from homunculus.baselines.full import native_shape
 from homunculus.baselines.placed import encoded_plan, point_sampled
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tensors import tensor_of
 from homunculus.encoder import FoveatedViT
 from homunculus.layouts.frame import A_PX_RANGE
 from homunculus.layouts.grid import native_square
@@ -74,7 +75,9 @@ class FovealShare:
     def encode(self, encoder: FoveatedViT, view: View, budget: int) -> Encoded:
         side = max(int((self.share * budget) ** 0.5), 1)
         rest = FoveatedPyramid(a_px=A_PX_RANGE[1]).allocate(view.scene, budget - side * side)
-        fovea = native_square(view.size, torch.as_tensor(view.scene.fixations)[0].tolist(), side, encoder.patch_size)
+        fovea = native_square(
+            view.size, tensor_of(view.scene.fixations, torch.float32)[0].tolist(), side, encoder.patch_size
+        )
         return encoded_plan(encoder, view, SamplePlan.concatenate([rest, fovea]))
 
 

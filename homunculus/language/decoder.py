@@ -94,7 +94,7 @@ class Decoder:
             embeddings,
             positions,
             visual,
-            torch.arange(len(visual), device=embeddings.device),
+            torch.arange(len(visual), device=embeddings.device, dtype=torch.int64),
             self._rotation(embeddings, positions),
         )
         entered = state
@@ -133,7 +133,7 @@ class Decoder:
                 f"pruning {pruning.name!r} adds {len(extra)} tokens, which have no position where the others keep theirs; let it renumber"
             )
         if pruning.renumbers:
-            positions = torch.arange(len(x), device=x.device)[None]
+            positions = torch.arange(len(x), device=x.device, dtype=torch.int64)[None]
         else:
             positions = torch.cat([state.positions[:, part] for part in (slice(begin), kept, slice(end, None))], 1)
         origin = torch.cat([state.origin[cut.keep], state.origin.new_full((len(extra),), -1)])
@@ -151,9 +151,9 @@ class Decoder:
     @torch.no_grad()
     def step(self, reading: Reading, token: int) -> Tensor:
         """[V] logits of what follows one more token, which joins the caches at its own position in every layer."""
-        x = self.model.embed_tokens(torch.tensor([token], device=reading.hidden.device))
+        x = self.model.embed_tokens(torch.tensor([token], device=reading.hidden.device, dtype=torch.int64))
         for index, layer in enumerate(self.model.layers):
-            place = torch.full((reading.axes, 1), reading.following[index], device=x.device)
+            place = torch.full((reading.axes, 1), reading.following[index], device=x.device, dtype=torch.int64)
             x = layer(x[None], **self._told(1, self._rotation(x, place), reading.cache))[0]
             reading.following[index] += 1
         return self.head(self.model.norm(x))[0]  # type: ignore[no-any-return]
@@ -178,7 +178,7 @@ class Decoder:
         key = block.k_proj(x).unflatten(-1, (-1, block.head_dim)).transpose(0, 1)
         query, key = rotate(query, cos[rows], sin[rows]), rotate(key, cos, sin)
         logits = query @ key.repeat_interleave(block.num_key_value_groups, 0).transpose(-1, -2) * block.scaling
-        later = torch.arange(len(x), device=x.device) > rows[:, None]
+        later = torch.arange(len(x), device=x.device, dtype=torch.int64) > rows[:, None]
         return logits.float().masked_fill(later, float("-inf")).softmax(-1)  # type: ignore[no-any-return]
 
     def _rotation(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:

@@ -66,4 +66,4 @@ def named(layer: int, depth: int) -> str:
 
 def in_order(tokens: Tensor) -> Sight:
     """Tokens [N, D] one after the other, like words."""
-    return Sight(tokens, torch.arange(len(tokens), device=tokens.device)[None], len(tokens))
+    return Sight(tokens, torch.arange(len(tokens), device=tokens.device, dtype=torch.int64)[None], len(tokens))

@@ -55,7 +55,9 @@ class Prompter:
         text = self.text(question)
         start = self.tokenizer.bos_token
         plain = start is not None and text.startswith(start)
-        ids = torch.tensor(self.tokenizer(text, add_special_tokens=not plain)["input_ids"])
+        ids = torch.tensor(
+            self.tokenizer(text, add_special_tokens=not plain)["input_ids"], dtype=torch.int64, device="cpu"
+        )
         places = (ids == self.image_id).nonzero()[:, 0].tolist()
         if len(places) != 1:
             raise ModelError(

@@ -44,7 +44,7 @@ class Qwen25VL(Speaker):
         tokens = self.model.get_image_features(inputs["pixel_values"], grid).pooler_output[0]
         merge = int(self.model.config.vision_config.spatial_merge_size)
         _, rows, columns = (int(side) // merge for side in grid[0])
-        number = torch.arange(len(tokens), device=tokens.device)
+        number = torch.arange(len(tokens), device=tokens.device, dtype=torch.int64)
         return placed(tokens, number // columns, number % columns, rows, columns)
 
 

@@ -28,8 +28,8 @@ class Sight:
     def positions(self, before: int, after: int) -> Tensor:
         """int [A, before + N + after] the positions of a prompt with so many text tokens before and after the image."""
         axes, device = len(self.places), self.places.device
-        first = torch.arange(before, device=device).expand(axes, -1)
-        last = torch.arange(after, device=device).expand(axes, -1) + before + self.length
+        first = torch.arange(before, device=device, dtype=torch.int64).expand(axes, -1)
+        last = torch.arange(after, device=device, dtype=torch.int64).expand(axes, -1) + before + self.length
         return torch.cat([first, self.places + before, last], 1)
 
 

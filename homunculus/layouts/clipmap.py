@@ -54,12 +54,15 @@ def clipmap(
 
 def shells(frame: Frame, across: int) -> tuple[Tensor, Tensor]:
     """Upper left corners [M, 2] and sides [M, 1] of the windows' patches; none for windows of a single patch."""
-    corners, sides = [torch.empty(0, 2, dtype=torch.float64)], [torch.empty(0, 1, dtype=torch.float64)]
+    corners, sides = (
+        [torch.empty(0, 2, dtype=torch.float64, device="cpu")],
+        [torch.empty(0, 1, dtype=torch.float64, device="cpu")],
+    )
     side, spent = frame.patch_size, 0
     inner: tuple[Tensor, Tensor] | None = None
     while across > 1:
         origin = window(frame, across * side, 2 * side)
-        index = torch.arange(across)
+        index = torch.arange(across, dtype=torch.int64, device="cpu")
         y, x = torch.meshgrid(index, index, indexing="ij")
         corner = origin + side * torch.stack([x, y], -1).reshape(-1, 2)
         wanted = (corner < frame.extent).all(-1)
@@ -70,7 +73,7 @@ def shells(frame: Frame, across: int) -> tuple[Tensor, Tensor]:
             break
         spent += len(corner)
         corners.append(corner)
-        sides.append(torch.full((len(corner), 1), float(side), dtype=torch.float64))
+        sides.append(torch.full((len(corner), 1), float(side), dtype=torch.float64, device="cpu"))
         inner = origin, origin + across * side
         if bool(((inner[0] <= 0) & (inner[1] >= frame.extent)).all()):
             break

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 
-from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import PlanProgram
 from homunculus.layouts.frame import Fixation, Frame
 from homunculus.layouts.warped import CorticalChart, WarpedPlan
@@ -43,7 +43,10 @@ def cortical(
     axes = chart.footprints(rings, wedges).reshape(-1, 6)
     axes[:, 2:] /= frame.patch_size
     p = frame.patch_size
-    footprints, texels = torch.zeros(frame.budget, 8), torch.zeros(frame.budget, p, p, 8)
+    footprints, texels = (
+        torch.zeros(frame.budget, 8, dtype=torch.float32, device="cpu"),
+        torch.zeros(frame.budget, p, p, 8, dtype=torch.float32, device="cpu"),
+    )
     footprints[:, 6] = texels[..., 6] = frame.layer
     footprints[:, :6] = axes
     cells = chart.footprints(chart.rows, chart.columns).reshape(rings, p, wedges, p, 6).permute(0, 2, 1, 3, 4)
@@ -70,10 +73,7 @@ def cortical_program(
     """`cortical` as a compute shader that reads the fixation where it is and writes texels; its twin is `cortical`."""
     frame = Frame.of(size, None, budget, patch_size, law, a_px, False, layer)
     rings, wedges = factors(frame.budget)
-
-    def twin(fixations: torch.Tensor) -> SamplePlan:
-        return cortical(size, fixations, budget, patch_size, law=law, a_px=a_px, layer=layer)
-
+    twin = partial(cortical, size, budget=budget, patch_size=patch_size, law=law, a_px=a_px, layer=layer)
     uniforms: dict[str, float | tuple[float, ...]] = {
         "image_px": (float(frame.width), float(frame.height)),
         "patch_size": frame.patch_size,

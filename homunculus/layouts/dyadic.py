@@ -107,12 +107,14 @@ def extras(frame: Frame, count: int, fixations: Tensor, *, overview: bool) -> Te
         count -= 1
     if count:
         spacing = min(side, math.sqrt(frame.height * frame.width / count))
-        index = torch.arange(count, device=device)
+        index = torch.arange(count, device=device, dtype=torch.int64)
         turn = (index // len(fixations)).double()
         radius = spacing * (turn * (len(fixations) / math.pi)).sqrt()
         angle = turn * (GOLDEN_TURN * (2 * math.pi / 2**32))
         offset = torch.stack([radius * angle.cos() - side / 2, radius * angle.sin() - side / 2], -1)
         corner = (fixations[index % len(fixations)] + offset).round().clamp(min=0)
-        last = torch.tensor([max(0.0, limit - side) for limit in (frame.width, frame.height)], dtype=torch.float64)
+        last = torch.tensor(
+            [max(0.0, limit - side) for limit in (frame.width, frame.height)], dtype=torch.float64, device="cpu"
+        )
         parts.append(F.pad(torch.minimum(corner, last.to(device)), (0, 1), value=side))
     return torch.cat(parts) if parts else fixations.new_empty(0, 3)

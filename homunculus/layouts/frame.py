@@ -78,7 +78,7 @@ class Frame:
     @property
     def extent(self) -> Tensor:
         """[2] width and height, in the order of points."""
-        return torch.tensor([self.width, self.height], dtype=torch.float64)
+        return torch.tensor([self.width, self.height], dtype=torch.float64, device="cpu")
 
     @property
     def native_count(self) -> float:
@@ -165,7 +165,7 @@ def check_a_px(a_px: float | None) -> float | None:
 def check_fixations(fixation: Fixation | None, height: int, width: int) -> Tensor:
     """float64 [K, 2] on the CPU; the middle of the image for None. Raises PlanError for a point that is not inside."""
     if fixation is None:
-        return torch.tensor([[width / 2, height / 2]], dtype=torch.float64)
+        return torch.tensor([[width / 2, height / 2]], dtype=torch.float64, device="cpu")
     points = numbers("fixation", fixation, "one point (x, y) or several, [K, 2]")
     points = points[None] if points.ndim == 1 else points
     if points.ndim != 2 or points.shape[1] != 2 or len(points) < 1:

@@ -41,14 +41,16 @@ def row_count(width: float, height: float, count: int) -> int:
 def cells(width: float, height: float, count: int) -> tuple[Tensor, Tensor]:
     """Centres and sides, each float64 [count, 2], of cells of equal area that partition a rectangle."""
     rows = row_count(width, height, count)
-    columns = torch.tensor([count * (row + 1) // rows - count * row // rows for row in range(rows)])
-    row = torch.repeat_interleave(torch.arange(rows), columns)
+    columns = torch.tensor(
+        [count * (row + 1) // rows - count * row // rows for row in range(rows)], dtype=torch.int64, device="cpu"
+    )
+    row = torch.repeat_interleave(torch.arange(rows, dtype=torch.int64, device="cpu"), columns)
     first = columns.cumsum(0) - columns
-    column = torch.arange(count) - first[row]
+    column = torch.arange(count, dtype=torch.int64, device="cpu") - first[row]
     side_y = columns.double() * height / count
     center_y = side_y.cumsum(0) - side_y / 2
     side_x = width / columns.double()
-    centers = torch.stack([(column + 0.5) * side_x[row], center_y[row]], -1)
+    centers = torch.stack([(column.double() + 0.5) * side_x[row], center_y[row]], -1)
     return centers, torch.stack([side_x[row], side_y[row]], -1)
 
 

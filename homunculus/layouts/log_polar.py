@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from torch import Tensor
 from homunculus import cortex
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tensors import product
 from homunculus.bridge.unit import PlanProgram
 from homunculus.bridge.values import number
 from homunculus.layouts.frame import Fixation, Frame
@@ -85,11 +86,11 @@ def log_polar_program(
         "plan_log_polar.comp",
         frame.budget,
         frame.patch_size,
-        lambda fixations: log_polar(
+        partial(
+            log_polar,
             size,
-            fixations,
-            budget,
-            patch_size,
+            budget=budget,
+            patch_size=patch_size,
             law=law,
             a_px=a_px,
             magnify=magnify,
@@ -122,7 +123,7 @@ class Spiral:
         """Centres [M, 2], sides [M] and whether to keep them [M]; point i of fixation j of K is row i K + j."""
         fixations, extent = self.frame.fixations, self.extent
         count = self.candidates(delta)
-        u = self.law.inverse((torch.arange(count, dtype=torch.float64) + 0.5) * delta)
+        u = self.law.inverse((torch.arange(count, dtype=torch.float64, device="cpu") + 0.5) * delta)
         offset = (self.a_px * u)[:, None] * directions((count - 1).bit_length())[:count]
         side = self.side0_px(delta) * self.law.side(u)
         side = side.clamp(max=max(self.frame.size)).clamp(min=self.frame.least_side_px)
@@ -156,14 +157,16 @@ class Spiral:
 @lru_cache(maxsize=4)
 def directions(bits: int) -> Tensor:
     """float64 [2^bits, 2]: unit vectors (x, y) at multiples of the golden angle."""
-    angle = (torch.arange(2**bits) * GOLDEN_TURN % 2**32).double() * (2 * math.pi / 2**32)
+    angle = (torch.arange(2**bits, dtype=torch.int64, device="cpu") * GOLDEN_TURN % 2**32).double() * (
+        2 * math.pi / 2**32
+    )
     return torch.stack([angle.cos(), angle.sin()], -1)
 
 
 def nearest(offset: Tensor, fixations: Tensor) -> Tensor:
     """[M, K]: whether fixation + offset [M, 2] is nearer to this fixation than to any other; of equals the first."""
     between = fixations[None] - fixations[:, None]  # [own, other, 2]
-    along = torch.einsum("mc,joc->mjo", offset, between)
+    along = product(offset, between.flatten(0, 1).T).reshape(len(offset), *between.shape[:2])
     half = (between * between).sum(-1) / 2
     earlier = torch.ones_like(half).tril(-1).bool()
     return torch.where(earlier, along < half, along <= half).all(-1)

@@ -73,6 +73,6 @@ def relative_side(frame: Frame) -> Callable[[Node], float]:
         side = frame.patch_size * 2.0**node.level
         x, y = (node.column + 0.5) * side, (node.row + 0.5) * side
         eccentricity = min(math.hypot(x - fx, y - fy) for fx, fy in fixations)
-        return side / float(law.side(torch.tensor(eccentricity / a_px, dtype=torch.float64)))
+        return side / float(law.side(torch.tensor(eccentricity / a_px, dtype=torch.float64, device="cpu")))
 
     return relative

@@ -35,12 +35,16 @@ def rings(
     frame = Frame.of(size, fixation, budget, patch_size, law, a_px, magnify, layer, single="rings")
     a, extent = frame.constant_px(), math.log1p(frame.farthest_px() / frame.constant_px())
     count = 13 if frame.budget == 273 else ring_count(frame.budget, extent)
-    wedges = torch.tensor([frame.budget * (ring + 1) // count - frame.budget * ring // count for ring in range(count)])
-    ring = torch.repeat_interleave(torch.arange(count), wedges)
+    wedges = torch.tensor(
+        [frame.budget * (ring + 1) // count - frame.budget * ring // count for ring in range(count)],
+        dtype=torch.int64,
+        device="cpu",
+    )
+    ring = torch.repeat_interleave(torch.arange(count, dtype=torch.int64, device="cpu"), wedges)
     first = wedges.cumsum(0) - wedges
     across = wedges.double()[ring]
-    index = torch.arange(frame.budget) - first[ring]
-    turn = (index + 0.5 * (ring % 2 if staggered else torch.zeros_like(ring))) / across
+    index = torch.arange(frame.budget, dtype=torch.int64, device="cpu") - first[ring]
+    turn = (index + (ring.double() % 2 / 2 if staggered else 0)) / across
     angle = 2 * math.pi * turn
     radius = a * torch.expm1((ring.double() + 0.5) * (extent / count))
     # A cell's sides: along the ring, and across it by the derivative of the radius.

@@ -44,13 +44,13 @@ class CorticalChart:
 
     def footprints(self, rings: int, wedges: int) -> Tensor:
         """float64 [rings, wedges, 6]: centre, right (tangential) and down (outwards) of cells when cut this finely."""
-        t = torch.arange(rings + 1, dtype=torch.float64) / rings
+        t = torch.arange(rings + 1, dtype=torch.float64, device="cpu") / rings
         edge = self.a_px * torch.expm1(t * math.log1p(self.radius_px / self.a_px))
         middle, width = (edge[1:] + edge[:-1]) / 2, edge.diff()
-        angle = (torch.arange(wedges, dtype=torch.float64) + 0.5) * (2 * math.pi / wedges)
+        angle = (torch.arange(wedges, dtype=torch.float64, device="cpu") + 0.5) * (2 * math.pi / wedges)
         outwards = torch.stack([angle.cos(), -angle.sin()], -1)
         along = torch.stack([-angle.sin(), -angle.cos()], -1)
-        center = torch.tensor(self.fixation, dtype=torch.float64) + middle[:, None, None] * outwards
+        center = torch.tensor(self.fixation, dtype=torch.float64, device="cpu") + middle[:, None, None] * outwards
         right = (middle * (2 * math.pi / wedges))[:, None, None] * along
         return torch.cat([center, right, width[:, None, None] * outwards], -1)
 
@@ -89,7 +89,11 @@ class CorticalChart:
         """The image [3, height, width] of a cortical image: bilinear between texels; angles wrap, rings clamp."""
         self._check(picture)
         height, width = self.size
-        y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+        y, x = torch.meshgrid(
+            torch.arange(height, dtype=torch.float32, device="cpu") + 0.5,
+            torch.arange(width, dtype=torch.float32, device="cpu") + 0.5,
+            indexing="ij",
+        )
         points = torch.stack([x, y], -1).reshape(-1, 2).to(picture)
         row, column = self.place(points)
         row, column = (row - 0.5).clamp(0, self.rows - 1), column - 0.5

@@ -181,9 +181,14 @@ class Eye(Closing):
             ]
         return found
 
-    def sampled(self, pyramid: Pyramid, plans: Sequence[SamplePlan]) -> tuple[list[Patches], Tensor | None]:
-        """What each plan shows, in 0..1, and all of it as the encoder takes it, [J, N, 3, P, P]."""
-        together = SamplePlan.concatenate(plans)
+    def sampled(
+        self, pyramid: Pyramid, plans: Sequence[SamplePlan], layers: Sequence[int]
+    ) -> tuple[list[Patches], Tensor | None]:
+        """What each plan shows of its layer, in 0..1, and all of it as the encoder takes it, [J, N, 3, P, P].
+
+        The plans are of a picture alone, on layer 0; where it lies in the batch concerns nobody but the pyramid.
+        """
+        together = SamplePlan.concatenate([plan.on_layer(layer) for plan, layer in zip(plans, layers, strict=True)])
         if self.encoder is None:
             found = self.unit.sample(pyramid, together, quality=self.quality)
             return _split(found, plans), None

@@ -137,6 +137,7 @@ class Look:
         )
 
 
+@torch.no_grad()
 def look(
     image: Picture,
     at: Points | None = None,

@@ -115,7 +115,7 @@ class Passage:
                 )
             where = in_cells(coarse.plans[job.layer], self._cells)
             tokens = (self._alike(coarse.features[job.layer], embedding).to(evidence.device), where)
-        sought = Sought.of(eye.unit, evidence, job.query, tokens and _of_one(*tokens), embedding)
+        sought = Sought.of(eye.unit, evidence, job.query, tokens, embedding)
         if tokens is not None and self._points:
             sought = replace(sought, color=None)
         found = eye.related(evidence, job.query, sought)
@@ -127,11 +127,9 @@ class Passage:
         asked = any(text is not None for text, _ in self.texts)
         if eye.encoder is None or (eye.enough is None and not asked):
             return None
-        plans = [
-            layouts.grid(self.size, None, eye.coarse_tokens, eye.patch_size, layer=layer)
-            for layer in sorted({job.layer for job in self.jobs})
-        ]
-        patches, pixels = eye.sampled(self.pyramid, plans)
+        layers = range(self.pyramid.layers)
+        plans = [layouts.grid(self.size, None, eye.coarse_tokens, eye.patch_size)] * len(layers)
+        patches, pixels = eye.sampled(self.pyramid, plans, layers)
         assert pixels is not None
         features = dense_features(eye.encoder, pixels, plans, self.size) if asked else None
         encodings = None
@@ -175,7 +173,7 @@ class Passage:
         eye = self.eye
         plans = [self._plan(seen, gaze) for seen, gaze in gazes]
         self.clock.lap("plan")
-        patches, pixels = eye.sampled(self.pyramid, plans)
+        patches, pixels = eye.sampled(self.pyramid, plans, [seen.job.layer for seen, _ in gazes])
         self.clock.lap("sample")
         encodings = [None] * len(plans) if pixels is None else eye.encoded(pixels, plans, self.size)
         self.clock.lap("encode")
@@ -193,7 +191,7 @@ class Passage:
         """What the tokens of a glimpse say of the text joins what was read before; the finer speak louder."""
         evidence = self.evidence[seen.job.layer]
         assert seen.text is not None
-        tokens = _of_one(self._alike(features, seen.text).to(evidence.device), in_cells(plan, self._cells))
+        tokens = self._alike(features, seen.text).to(evidence.device), in_cells(plan, self._cells)
         if seen.sought.tokens is not None:
             before, where = seen.sought.tokens
             tokens = torch.cat([before, tokens[0]]), SamplePlan.concatenate([where, tokens[1]])
@@ -209,13 +207,5 @@ class Passage:
             self.eye.patch_size,
             image=self.images[job.layer],
             query="" if job.query is None else job.query.text,
-            layer=job.layer,
         )
         return self.eye.allocator.allocate(scene, self.eye.budget)
-
-
-def _of_one(similarities: Tensor, plan: SamplePlan) -> tuple[Tensor, SamplePlan]:
-    """The same as of the only image of its evidence."""
-    rows = plan.footprints.to(similarities.device).clone()
-    rows[:, 6] = 0
-    return similarities, SamplePlan(rows, plan.patch_size)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from torch import Tensor
+
 from homunculus.relevance.combine import Relevance, Weights, combine, z_scores
 from homunculus.relevance.evidence import Evidence
 from homunculus.relevance.participatory import participatory
@@ -33,9 +35,19 @@ __all__ = [
     "z_scores",
 ]
 
+
+def _propositional(evidence: Evidence, sought: Sought) -> Tensor:
+    return propositional(evidence)
+
+
+def _perspectival(evidence: Evidence, sought: Sought) -> Tensor:
+    return perspectival(evidence)
+
+
+# Functions with names, so that what holds them can go to another process.
 registry: dict[str, Channel] = {
-    "propositional": lambda evidence, sought: propositional(evidence),
-    "perspectival": lambda evidence, sought: perspectival(evidence),
+    "propositional": _propositional,
+    "perspectival": _perspectival,
     "participatory": participatory,
     "procedural": procedural,
 }

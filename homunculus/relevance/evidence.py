@@ -12,6 +12,7 @@ from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.statistics import LAYERS, planes
+from homunculus.bridge.tensors import product
 from homunculus.bridge.unit import Pyramid, TextureUnit
 
 T = TypeVar("T")
@@ -166,7 +167,8 @@ class Evidence:
             start = torch.arange(count, device=self.device, dtype=self._first.dtype) * 2**level
             shares.append(((side - start) / 2**level).clamp(max=1))
         rows, columns = shares
-        return torch.outer(rows, columns)
+        share: Tensor = rows[:, None] * columns
+        return share
 
     def cover(self, map: Tensor) -> Tensor:
         """[..., rows, columns] of the grid's squares to equal cells that cover the picture and end at its edges.
@@ -181,7 +183,7 @@ def cover(map: Tensor, size: tuple[int, int], level: int) -> Tensor:
     rows, columns = map.shape[-2:]
     down = overlaps(rows, size[0] / rows, rows, 2**level, map)
     right = overlaps(columns, size[1] / columns, columns, 2**level, map)
-    return down @ map @ right.mT
+    return product(down, map, right.mT)
 
 
 def grid_level(size: tuple[int, int]) -> int:

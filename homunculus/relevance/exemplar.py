@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
+from homunculus.bridge.tensors import product
 from homunculus.relevance.evidence import Evidence, overlaps
 
 CELLS: Final = 7  # about as many across the longer side of an example
@@ -78,7 +79,7 @@ def _layout(example: Evidence, level: int) -> Tensor:
             overlaps(count, 2**level, squares, 2**kept, planes, (side - count * 2**level) / 2)
             for side, squares, count in zip(example.size, example.shape(kept), _cells(example, level), strict=True)
         )
-        stacks.append((down @ (planes * inside) @ right.mT) / (down @ inside @ right.mT))
+        stacks.append(product(down, planes * inside, right.mT) / product(down, inside, right.mT))
     return _features(stacks)
 
 
@@ -92,7 +93,7 @@ def _whitening(evidence: Evidence, level: int) -> tuple[Tensor, Tensor]:
     flat = _halves(evidence, level).flatten(2)
     mean = flat.mean(2, keepdim=True)
     centered = flat - mean
-    covariance = centered @ centered.mT / flat.shape[2]
+    covariance = product(centered, centered.mT) / flat.shape[2]
     variance = covariance.diagonal(dim1=1, dim2=2)
     ridge = torch.diag_embed(RIDGE * variance + GREY_LEVEL**2)
     factor, _ = torch.linalg.cholesky_ex(covariance + ridge, check_errors=False)
@@ -111,11 +112,12 @@ def _similarity(field: Tensor, query: Tensor) -> Tensor:
     What lies outside the picture counts as generic.
     """
     batch, _, rows, columns = query.shape
-    padded = F.pad(field, (columns, columns, rows, rows))
-    product = F.conv2d(padded.flatten(0, 1)[None], query, dilation=2, groups=batch)[0]
+    dtype, query = field.dtype, query.double()
+    padded = F.pad(field.double(), (columns, columns, rows, rows))
+    likeness = F.conv2d(padded.flatten(0, 1)[None], query, dilation=2, groups=batch)[0]
     energy = F.conv2d(padded.square().sum(1, keepdim=True), torch.ones_like(query[:1, :1]), dilation=2)[:, 0]
     own = query.square().sum((1, 2, 3))[:, None, None]
-    return 2 * product / (energy + own).clamp(min=LEAST_ENERGY * query[0].numel())
+    return (2 * likeness / (energy + own).clamp(min=LEAST_ENERGY * query[0].numel())).to(dtype)
 
 
 def _onto_grid(evidence: Evidence, corners: Tensor, level: int) -> Tensor:

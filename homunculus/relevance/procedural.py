@@ -11,6 +11,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from homunculus.bridge.tensors import applied
 from homunculus.errors import ModelError
 from homunculus.files import Staging, replaced
 from homunculus.files.fields import finite, value
@@ -44,11 +45,11 @@ class Head(nn.Module):
             raise ModelError(f"width is {width} and embedding {embedding}; they must be at least 1 and 0")
         self.width, self.embedding = width, embedding
         self.weights, self.notes = {}, {}
-        self.first = nn.Conv2d(INPUTS, width, 1)
-        self.norm = nn.GroupNorm(1, width)
-        self.film = nn.Linear(embedding, 2 * width) if embedding else None
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-        self.last = nn.Conv2d(width, 1, 1)
+        self.first = nn.Conv2d(INPUTS, width, 1, dtype=torch.float32, device="cpu")
+        self.norm = nn.GroupNorm(1, width, dtype=torch.float32, device="cpu")
+        self.film = nn.Linear(embedding, 2 * width, dtype=torch.float32, device="cpu") if embedding else None
+        self.second = nn.Conv2d(width, width, 3, padding=1, dtype=torch.float32, device="cpu")
+        self.last = nn.Conv2d(width, 1, 1, dtype=torch.float32, device="cpu")
         for parameter in self.last.parameters():
             nn.init.zeros_(parameter)
 
@@ -66,13 +67,13 @@ class Head(nn.Module):
 
     def scores(self, planes: Tensor, embedding: Tensor | None = None) -> Tensor:
         """[B, rows, columns] of the grid's squares, from their planes [B, INPUTS, rows, columns]."""
-        x = self.norm(self.first(planes.to(self.first.weight)))
+        x = self.norm(applied(self.first, planes.to(self.first.weight)))
         if self.film is not None and embedding is not None:
-            asked = self.film(embedding.to(self.first.weight)).reshape(-1, 2 * self.width, 1, 1)
+            asked = applied(self.film, embedding.to(self.first.weight)).reshape(-1, 2 * self.width, 1, 1)
             scale, shift = asked.chunk(2, 1)
             x = x * (1 + scale) + shift
-        x = nn.functional.gelu(self.second(nn.functional.gelu(x)))
-        return self.last(x)[:, 0]  # type: ignore[no-any-return]
+        x = nn.functional.gelu(applied(self.second, nn.functional.gelu(x)))
+        return applied(self.last, x)[:, 0]
 
     def save(self, path: str | os.PathLike[str], notes: Mapping[str, Any] | None = None) -> None:
         """Writes a .safetensors file that `load` reads. notes: what it was trained on and how, in JSON types. Raises WriteError."""

@@ -8,6 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from homunculus.bridge.tensors import product
 from homunculus.relevance.evidence import Evidence
 
 RADIUS: Final = 2  # squares of the grid around each that its features are taken over
@@ -41,7 +42,7 @@ def self_information(features: Tensor, weight: Tensor | None = None, least_sd: T
     share = torch.ones_like(flat[0, 0]) if weight is None else weight.flatten().to(flat.dtype)
     share = share / share.sum()
     centered = flat - (flat * share).sum(2, keepdim=True)
-    covariance = (centered * share) @ centered.mT
+    covariance = product(centered * share, centered.mT)
     noise = torch.eye(flat.shape[1], device=flat.device, dtype=flat.dtype) * least_sd**2
     factor, _ = torch.linalg.cholesky_ex(covariance + noise, check_errors=False)
     white = torch.linalg.solve_triangular(factor, centered, upper=False)
@@ -62,5 +63,6 @@ def propositional(evidence: Evidence) -> Tensor:
 
 def _rounding(features: Tensor, means: int) -> Tensor:
     """[C]: `LEAST_SD` for the first `means` features, and what it makes of a square for the others."""
-    index = torch.arange(features.shape[1], device=features.device)
-    return torch.where(index < means, LEAST_SD, LEAST_SD * GREY_LEVEL).to(features.dtype)
+    found = features.new_full((features.shape[1],), LEAST_SD * GREY_LEVEL)
+    found[:means] = LEAST_SD
+    return found

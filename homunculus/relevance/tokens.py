@@ -7,6 +7,7 @@ from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tensors import product
 from homunculus.relevance.evidence import Evidence
 
 
@@ -23,14 +24,15 @@ def tokens(evidence: Evidence, similarities: Tensor, plan: SamplePlan) -> Tensor
             f"similarities are {similarities.dtype} {tuple(similarities.shape)}; a plan of {len(plan)} tokens needs floats "
             f"[{len(plan)}]"
         )
+    similarities = similarities.to(torch.promote_types(similarities.dtype, torch.float32))  # an encoder may be narrower
     rows = plan.footprints.to(similarities)
     reach = (rows[:, 2:4].abs() + rows[:, 4:6].abs()) * plan.patch_size / 2
     right, down = (_shared(rows[:, k] - reach[:, k], rows[:, k] + reach[:, k], evidence, 1 - k) for k in (0, 1))
     area = (4 * reach[:, 0] * reach[:, 1]).clamp(min=torch.finfo(rows.dtype).tiny)
     layers = torch.arange(evidence.batch, device=rows.device, dtype=rows.dtype)[:, None]
     weight = (rows[:, 6].round() == layers) / area
-    total = (weight[:, None] * down.mT) @ right
-    said = ((weight * similarities)[:, None] * down.mT) @ right
+    total = product(weight[:, None] * down.mT, right)
+    said = product((weight * similarities)[:, None] * down.mT, right)
     return said / total.clamp(min=torch.finfo(rows.dtype).tiny)
 
 

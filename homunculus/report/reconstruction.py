@@ -49,7 +49,10 @@ def reconstruct(pixels: Tensor, plan: SamplePlan, size: tuple[int, int], *, laye
 
     Raises PlanError if patches and plan do not match, or a warped plan cannot locate points.
     """
-    found, covered = torch.empty(3, *size), torch.empty(*size, dtype=torch.bool)
+    found, covered = (
+        torch.empty(3, *size, dtype=torch.float32, device="cpu"),
+        torch.empty(*size, dtype=torch.bool, device="cpu"),
+    )
     for rows, seen, there in _bands(pixels, plan, size, layer):
         found[:, rows], covered[rows] = seen, there
     return Reconstruction(found, covered)
@@ -83,15 +86,15 @@ def _bands(
         parts = [place for place in places if place is not None]
     height, width = size
     band = torch.empty(
-        4, min(ROWS_AT_ONCE, height), width
+        4, min(ROWS_AT_ONCE, height), width, dtype=torch.float32, device="cpu"
     )  # used again and again: fresh memory costs more than the sums
     for top in range(0, height, ROWS_AT_ONCE):
         sums = band[:, : height - top].zero_()
-        with one_thread():
+        with one_thread(), torch.autocast("cpu", enabled=False):
             for part in parts:
                 part.add(sums, top)
             covered = sums[3] > 0
-            seen = sums[:3].div_(sums[3].clamp(min=torch.finfo().tiny)).masked_fill_(~covered, UNSEEN)
+            seen = sums[:3].div_(sums[3].clamp(min=torch.finfo(torch.float32).tiny)).masked_fill_(~covered, UNSEEN)
         yield slice(top, top + len(covered)), seen, covered
 
 
@@ -118,8 +121,8 @@ class _Placed(NamedTuple):
         center_x, center_y, right_x, right_y, down_x, down_y = self.footprint[:6]
         area_px = right_x * down_y - right_y * down_x
         part = sums[:, top - first : bottom - first, self.left : self.right]
-        x = torch.arange(self.left, self.right) + 0.5 - center_x
-        y = torch.arange(top, bottom) + 0.5 - center_y
+        x = torch.arange(self.left, self.right, dtype=torch.float32, device="cpu") + 0.5 - center_x
+        y = torch.arange(top, bottom, dtype=torch.float32, device="cpu") + 0.5 - center_y
         # Where a pixel lies in the patch, from -1 at one border to 1 at the other.
         if right_y == 0 and down_x == 0:
             column, row = x * (2 / (side * right_x)), y * (2 / (side * down_y))
@@ -143,7 +146,7 @@ def _placed(patch: Tensor, footprint: Sequence[float], size: tuple[int, int]) ->
     top, bottom = _pixels(center_y, side * extent_y, height)
     if left >= right or top >= bottom or area_px == 0:
         return None
-    texel = torch.arange(side) + 0.5 - side / 2
+    texel = torch.arange(side, dtype=torch.float32, device="cpu") + 0.5 - side / 2
     texel_x = center_x + texel * right_x + texel[:, None] * down_x
     texel_y = center_y + texel * right_y + texel[:, None] * down_y
     inside = _share(texel_x, extent_x, width) * _share(texel_y, extent_y, height)
@@ -158,7 +161,9 @@ def _tent(place: Tensor) -> Tensor:
 def _weights(place: Tensor, side: int) -> Tensor:
     """[n, side]: how much each texel of a row counts at n places along it, bilinear between texel centres, times the tent."""
     texel = ((place + 1) * (side / 2) - 0.5).clamp(0, side - 1)
-    return (1 - (texel[:, None] - torch.arange(side)).abs()).clamp(min=0) * _tent(place)[:, None]
+    return (1 - (texel[:, None] - torch.arange(side, dtype=torch.int64, device="cpu")).abs()).clamp(min=0) * _tent(
+        place
+    )[:, None]
 
 
 def _pixels(center: float, extent: float, limit: int) -> tuple[int, int]:
@@ -177,7 +182,7 @@ class _Unwarped:
     def __init__(self, pixels: Tensor, texels: Tensor, plan: Locates, size: tuple[int, int]) -> None:
         height, width = size
         self._plan, self._side = plan, pixels.shape[-1]
-        self._image_px = torch.tensor([width, height])
+        self._image_px = torch.tensor([width, height], dtype=torch.int64, device="cpu")
         extents = texels[..., 2:4].abs() + texels[..., 4:6].abs()
         inside = _share(texels[..., 0], extents[..., 0], width) * _share(texels[..., 1], extents[..., 1], height)
         self._source = torch.cat([pixels * inside[:, None], inside[:, None]], 1).permute(0, 2, 3, 1).reshape(-1, 4)
@@ -187,7 +192,10 @@ class _Unwarped:
     def add(self, sums: Tensor, first: int) -> None:
         _, height, width = sums.shape
         side, source, image_px = self._side, self._source, self._image_px
-        x, y = torch.arange(width) + 0.5, torch.arange(first, first + height) + 0.5
+        x, y = (
+            torch.arange(width, dtype=torch.float32, device="cpu") + 0.5,
+            torch.arange(first, first + height, dtype=torch.float32, device="cpu") + 0.5,
+        )
         points = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2)
         token, column, row = self._plan.locate(points)
         # Texels that hardly touch the image hold next to nothing: pixels near the border show the texel next to them.

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from homunculus.bridge.tensors import tensor_of
 from homunculus.errors import DataError
 from homunculus.files import write_tensors
 from homunculus.files.fields import finite
@@ -44,7 +45,9 @@ def save(
     for name, parameter in module.named_parameters():
         for optimizer in optimizers:
             for key, value in optimizer.state.get(parameter, {}).items():
-                tensors[f"optimizer.{name}.{key}"] = torch.as_tensor(value)
+                tensors[f"optimizer.{name}.{key}"] = (
+                    value if isinstance(value, Tensor) else tensor_of(value, torch.float32)
+                )
     metadata = {"step": str(progress.step), "losses": json.dumps(progress.losses), "task": json.dumps(dict(task))}
     write_tensors(folder / FILE, tensors, metadata)
 

@@ -57,7 +57,9 @@ class Model(nn.Module):
     def __init__(self, head: Head) -> None:
         super().__init__()
         self.head = head
-        self.weights = nn.ParameterDict({name: torch.tensor(weight) for name, weight in FIRST_WEIGHTS.items()})
+        self.weights = nn.ParameterDict(
+            {name: torch.tensor(weight, dtype=torch.float32, device="cpu") for name, weight in FIRST_WEIGHTS.items()}
+        )
 
     def forward(self, sample: Sample) -> Tensor:
         """[rows, columns]: the weighted sum of z-scores and the log of the prior; what softplus makes relevance of."""
@@ -194,7 +196,9 @@ def split(
 ) -> tuple[list[Sample], list[Sample]]:
     """Those to learn from and those held out, by picture, at random but the same for the same seed. One picture is never split."""
     images = sorted({str(triple.image) for triple in triples})
-    order = torch.randperm(len(images), generator=torch.Generator().manual_seed(seed)).tolist()
+    order = torch.randperm(
+        len(images), generator=torch.Generator().manual_seed(seed), dtype=torch.int64, device="cpu"
+    ).tolist()
     held = {images[place] for place in order[: round(holdout * len(images))]}
     pairs = list(zip(triples, samples, strict=True))
     learned = [sample for triple, sample in pairs if str(triple.image) not in held]
@@ -211,7 +215,7 @@ def _batch(count: int, batch: int, step: int, seed: int) -> list[int]:
     places = []
     for index in range(step * batch, (step + 1) * batch):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + index // count)
-        places.append(int(torch.randperm(count, generator=generator)[index % count]))
+        places.append(int(torch.randperm(count, generator=generator, dtype=torch.int64, device="cpu")[index % count]))
     return places
 
 

@@ -64,8 +64,8 @@ class MapGuide:
         height, width = picture.shape[:2]
         rest = self.map.clone().double()
         rows, columns = rest.shape
-        y = ((torch.arange(rows) + 0.5) / rows * height)[:, None]
-        x = (torch.arange(columns) + 0.5) / columns * width
+        y = ((torch.arange(rows, dtype=torch.float32, device="cpu") + 0.5) / rows * height)[:, None]
+        x = (torch.arange(columns, dtype=torch.float32, device="cpu") + 0.5) / columns * width
         radius_px = INHIBITION * float(np.hypot(height, width))
         points = []
         for _ in range(self.fixations):

@@ -80,7 +80,11 @@ class Marks:
     @property
     def rows(self) -> Tensor:
         """float32 [M, 9], as `Canvas.segments` takes them."""
-        return torch.from_numpy(np.concatenate(self._parts)) if self._parts else torch.empty(0, 9)
+        return (
+            torch.from_numpy(np.concatenate(self._parts))
+            if self._parts
+            else torch.empty(0, 9, dtype=torch.float32, device="cpu")
+        )
 
 
 def unwrapped(

@@ -80,12 +80,12 @@ class Colors:
         """uint8 [2, 241, 4]: both scales, so fine that every stop is a texel of its own."""
         rows = []
         for stops in (self.lod, self.heat):
-            place = torch.linspace(0, len(stops) - 1, PALETTE_STEPS + 1, dtype=torch.float64)
+            place = torch.linspace(0, len(stops) - 1, PALETTE_STEPS + 1, dtype=torch.float64, device="cpu")
             low = place.floor().clamp(max=len(stops) - 2).long()
-            table = torch.tensor(stops, dtype=torch.float64)
+            table = torch.tensor(stops, dtype=torch.float64, device="cpu")
             rows.append(torch.lerp(table[low], table[low + 1], (place - low)[:, None]))
         colors = (torch.stack(rows) * 255).round().byte()
-        return torch.cat([colors, torch.full((*colors.shape[:2], 1), 255, dtype=torch.uint8)], -1)
+        return torch.cat([colors, torch.full((*colors.shape[:2], 1), 255, dtype=torch.uint8, device="cpu")], -1)
 
 
 class Canvas(Closing):

@@ -115,7 +115,7 @@ class Target:
 
     def read(self) -> Tensor:
         height, width = self.size
-        pixels = torch.empty(height, width, 3, dtype=torch.uint8)
+        pixels = torch.empty(height, width, 3, dtype=torch.uint8, device="cpu")
         self.shown.read_into(pixels.numpy(), components=3, alignment=1)
         self._context.check("reading the canvas")
         return pixels

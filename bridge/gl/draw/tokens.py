@@ -6,7 +6,7 @@ from typing import Any
 
 from homunculus.bridge.errors import ImageTooLargeError, PlanError
 from homunculus.bridge.gl import functions as gl
-from homunculus.bridge.gl.sampler import ROW_BYTES, ResidentPlan, Sampler
+from homunculus.bridge.gl.sampler import ROW_BYTES, ResidentPlan, Sampler, buffer_of
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
@@ -69,8 +69,9 @@ class Tokens(Closing):
                 context.release(self._rows)
                 self._rows = None
             self._rows = context.buffer(size_bytes, self.unit.stats)
-        if isinstance(plan, ResidentPlan) and plan.context is context:
-            context.moderngl.copy_buffer(self._rows.buffer, plan.buffer.buffer, size_bytes)
+        written = buffer_of(plan, context)
+        if written is not None:
+            context.moderngl.copy_buffer(self._rows.buffer, written.buffer, size_bytes)
         else:
             self._rows.write((plan.footprints if plan.texels is None else plan.texels).float())
 

@@ -99,7 +99,7 @@ def _drop(mass: Array, center: Array, raster: Raster) -> int:
 
 def uniform(shape: tuple[int, int]) -> Tensor:
     """The log-density of knowing nothing."""
-    return torch.full(shape, -math.log(shape[0] * shape[1]), dtype=torch.float64)
+    return torch.full(shape, -math.log(shape[0] * shape[1]), dtype=torch.float64, device="cpu")
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +162,7 @@ def centred_gaussian(shape: tuple[int, int], spread: Sequence[float]) -> Tensor:
         raise DataError(
             f"the spread is {tuple(spread)}; both must be above 0: fixations that are all in the middle have none"
         )
-    y, x = ((torch.arange(count, dtype=torch.float64) + 0.5) / count - 0.5 for count in shape)
+    y, x = ((torch.arange(count, dtype=torch.float64, device="cpu") + 0.5) / count - 0.5 for count in shape)
     exponent = -((x / spread[0]) ** 2) / 2 - ((y / spread[1]) ** 2)[:, None] / 2
     return exponent - exponent.flatten().logsumexp(0)
 

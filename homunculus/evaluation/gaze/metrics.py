@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from homunculus.bridge.tensors import tensor_of
 from homunculus.errors import DataError
 from homunculus.evaluation.gaze.records import Array, Box
 
@@ -40,7 +41,7 @@ def auc_judd(map_: Map, points: Points, seed: int = 0) -> float:
     """
     values = _map(map_)
     low, high = torch.aminmax(values)
-    noise = torch.rand(values.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    noise = torch.rand(values.shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64, device="cpu")
     span = high - low
     values = (values - low) / torch.where(span > 0, span, 1) + JITTER * noise.to(values.device)
     cells = _cells(values, points)
@@ -85,7 +86,7 @@ def information_gain(log_density: Map, baseline: Map, points: Points) -> float:
 
 def first_distance(first: Sequence[float], points: Points, size: tuple[int, int]) -> float:
     """Mean distance from a predicted first fixation (x, y) to those of people [n, 2], as a fraction of the diagonal."""
-    offsets = _points(points) - torch.as_tensor(first, dtype=torch.float64)
+    offsets = _points(points) - tensor_of(first, torch.float64)
     return float(offsets.norm(dim=-1).mean()) / math.hypot(*size)
 
 
@@ -102,14 +103,14 @@ def in_box(point: Sequence[float], box: Box) -> bool:
 
 
 def _map(map_: Map) -> Tensor:
-    values = torch.as_tensor(map_).detach().double()
+    values = tensor_of(map_, torch.float64).detach()
     if values.ndim != 2 or values.numel() < 1 or not bool(torch.isfinite(values).all()):
         raise DataError(f"the map has shape {list(values.shape)}; expected finite numbers [h, w]")
     return values
 
 
 def _density(map_: Map) -> Tensor:
-    values = torch.as_tensor(map_).detach().double()
+    values = tensor_of(map_, torch.float64).detach()
     total = float(values.exp().sum()) if values.ndim == 2 else math.nan
     if not abs(total - 1) < 1e-4:
         raise DataError(f"the log-density has shape {list(values.shape)} and sums to {total:g}; expected [h, w] and 1")
@@ -117,7 +118,7 @@ def _density(map_: Map) -> Tensor:
 
 
 def _points(points: Points) -> Tensor:
-    found = torch.as_tensor(np.asarray(points) if not isinstance(points, Tensor) else points).double()
+    found = tensor_of(points if isinstance(points, Tensor) else np.asarray(points), torch.float64)
     if found.ndim != 2 or found.shape[-1] != 2 or len(found) < 1:
         raise DataError(f"the points have shape {list(found.shape)}; expected [n, 2], n at least 1")
     return found.cpu()

@@ -18,7 +18,7 @@ def density_peaks(points: Tensor, clusters: int) -> Tensor:
     distance = torch.cdist(points, points, compute_mode="donot_use_mm_for_euclid_dist") / points.shape[1] ** 0.5
     nearest = distance.topk(min(clusters, len(points)), largest=False).values
     density = torch.exp(-(nearest**2).mean(-1))
-    number = torch.arange(len(points), device=points.device)
+    number = torch.arange(len(points), device=points.device, dtype=torch.int64)
     denser = density[None, :] > density[:, None]
     denser |= (density[None, :] == density[:, None]) & (number[None, :] < number[:, None])
     reach = torch.where(denser, distance, distance.max()).amin(-1)

@@ -38,6 +38,6 @@ class FastV:
     def prune(self, stage: Stage) -> Cut | None:
         if stage.layer != self.layer:
             return None
-        last = torch.tensor([len(stage.hidden) - 1], device=stage.hidden.device)
+        last = torch.tensor([len(stage.hidden) - 1], device=stage.hidden.device, dtype=torch.int64)
         count = round(len(stage.first) * (1 - self.drop))
         return Cut(best(stage.scores(stage.of_last, last), max(count, 1)))

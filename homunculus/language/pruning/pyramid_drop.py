@@ -45,6 +45,6 @@ class PyramidDrop:
         cuts = boundaries(self.layers, self.depth, stage.depth)
         if stage.layer not in cuts:
             return None
-        last = torch.tensor([len(stage.hidden) - 1], device=stage.hidden.device)
+        last = torch.tensor([len(stage.hidden) - 1], device=stage.hidden.device, dtype=torch.int64)
         count = int(len(stage.first) * self.ratios[cuts.index(stage.layer)])
         return Cut(best(stage.scores(stage.of_next, last), max(count, 1)))

@@ -185,7 +185,7 @@ def two_views(size: tuple[int, int], fixation: tuple[float, float], budget: int)
 
 def _relevance(rng: np.random.Generator, size: tuple[int, int], fixations: Sequence[tuple[float, ...]]) -> Tensor:
     """[64, 64] bumps at the fixations, over noise."""
-    y, x = (torch.arange(64) + 0.5 for _ in range(2))
+    y, x = (torch.arange(64, dtype=torch.float32, device="cpu") + 0.5 for _ in range(2))
     found = torch.from_numpy(rng.random((64, 64), np.float32)) * float(rng.uniform(0, 0.3))
     for px, py in fixations:
         width = float(rng.uniform(0.6, 3))
@@ -220,13 +220,13 @@ def _batch(
     factor: int = 1,
 ) -> Batch:
     most = max(max(len(found) for found in items), 1)
-    marks = torch.full((len(items), most), -1)
-    digits = torch.zeros(len(items), most, DIGITS, dtype=torch.long)
-    mark_boxes, value_boxes = torch.zeros(2, len(items), most, 4)
+    marks = torch.full((len(items), most), -1, dtype=torch.int64, device="cpu")
+    digits = torch.zeros(len(items), most, DIGITS, dtype=torch.long, device="cpu")
+    mark_boxes, value_boxes = torch.zeros(2, len(items), most, 4, dtype=torch.float32, device="cpu")
     for row, found in enumerate(items):
         for column, item in enumerate(found):
             marks[row, column] = item.mark
-            digits[row, column] = torch.tensor([int(digit) for digit in item.value])
-            mark_boxes[row, column] = torch.tensor(item.mark_box) * factor
-            value_boxes[row, column] = torch.tensor(item.value_box) * factor
+            digits[row, column] = torch.tensor([int(digit) for digit in item.value], dtype=torch.int64, device="cpu")
+            mark_boxes[row, column] = torch.tensor(item.mark_box, dtype=torch.float32, device="cpu") * factor
+            value_boxes[row, column] = torch.tensor(item.value_box, dtype=torch.float32, device="cpu") * factor
     return Batch(pixels, rows, size, marks, digits, mark_boxes, value_boxes, bool(rng.random() < 0.1))

@@ -140,7 +140,7 @@ def _marks(reader: Reader, encoding: Encoding, batch: Batch, truth: Truth) -> di
     """Which marks each token shows, and which are on the page."""
     on_mark = overlap(batch.mark_boxes[:, :, None], truth.boxes[:, None])
     shows = on_mark > 0.35 * torch.minimum(truth.area[:, None], _area(batch.mark_boxes)[..., None])
-    labels = torch.zeros(*truth.boxes.shape[:2], len(MARKS) + 1, device=on_mark.device)
+    labels = torch.zeros(*truth.boxes.shape[:2], len(MARKS) + 1, device=on_mark.device, dtype=torch.float32)
     labels.scatter_add_(
         2,
         torch.where(truth.there, batch.marks, len(MARKS))[:, None].expand(-1, labels.shape[1], -1),
