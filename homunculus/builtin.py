@@ -31,6 +31,12 @@ class MarkWords(nn.Module):
         """Whether a query names a shape."""
         return bool(named(query)[1])
 
+    def read(self, query: str) -> str:
+        """The words of a query that say something to it."""
+        color, shape = named(query)
+        plurals = {shape, f"{shape}s", f"{shape}es"}
+        return " ".join(word for word in re.findall(r"\w+", query) if shape and word.lower() in {color, *plurals})
+
     def encode(self, queries: Sequence[str]) -> TextEmbedding:
         """[Q, D]: where the value beside such a mark stands; zeros for a query that names no shape.
 

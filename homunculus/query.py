@@ -146,6 +146,22 @@ class Query:
         known = {*COLORS, *_SYNONYMS, "a", "an", "the", "and", "or"}
         return " ".join(word for word in re.findall(r"\w+", self.subject) if word.lower() not in known)
 
+    def reading(self, words: str = "") -> str:
+        """A sentence: what of the words is understood and what is not, where a text encoder reads `words` of them. Empty without words."""
+        if not self.text.strip():
+            return ""
+        match = _PLACE.search(self.text)
+        understood = [] if match is None else [f"the place {match[0].strip()!r}"]
+        read = [word.lower() for word in re.findall(r"\w+", words)]
+        color = next((word for word in re.findall(r"[a-z]+", self.text.lower()) if word in {*COLORS, *_SYNONYMS}), "")
+        if color and color not in read:
+            understood.append(f"the colour {color!r}")
+        if words:
+            understood.append(f"the words {words!r}")
+        left = " ".join(word for word in self.rest.split() if word.lower() not in read)
+        told = f"of the query, understood: {', '.join(understood) or 'nothing'}"
+        return f"{told}; not understood: {left!r}, for which a model that reads these words is needed" if left else told
+
     def prior(self, size: tuple[int, int], grid: tuple[int, int], device: torch.device | str = "cpu") -> Tensor | None:
         """float32 [rows, columns] in 0.02..1, 1 where place and point say; None if neither is given. size: (height, width)."""
         if self.place is None and self.point is None:

@@ -417,3 +417,38 @@ def test_compare_lists_an_allocator_whose_extra_is_not_installed_with_the_remedy
     found = compare(np.full((64, 64, 3), 90, np.uint8), budget=9, backend="torch")
     reasons = {entry.name: entry.reason for entry in found.entries if entry.reason}
     assert reasons == {"hybrid_atlas": "segmentation needs OpenCV; run: pip install opencv-python-headless"}
+
+
+def test_a_look_tells_first_what_of_the_query_was_understood(page: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    code, shown, _ = run("look", page, "--query", "the total in the bottom right", "--backend", "torch", "--out", out)
+    told = "of the query, understood: the place 'in the bottom right'; not understood: 'total', for which a model"
+    assert code == 0
+    assert shown.startswith(told)
+    assert shown.count("not understood") == 1
+    assert json.loads((out / "look.json").read_text())["query"]["reading"].startswith(told)
+
+
+@pytest.mark.parametrize(
+    ("query", "told"),
+    [
+        ("", "judged without relevance: every place counts alike"),
+        (
+            "zebra, bottom right",
+            "judged by the query's relevance; of the query, understood: the place 'bottom right'; not",
+        ),
+        ("blue square", "judged by the query's relevance; of the query, understood: the words 'blue square'"),
+    ],
+)
+def test_a_comparison_is_judged_by_the_query(query: str, told: str, page: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    asked = ["--query", query] if query else []
+    code, shown, errors = run("compare", page, *asked, "--backend", "torch", "--budget", 20, "--out", out)
+    assert code == 0, errors
+    assert shown.startswith(told)
+    record = json.loads((out / "compare.json").read_text())
+    assert record["remarks"][0].startswith(told)
+    if "bottom right" in query:  # the place that must be seen well is where the words say, not the middle
+        x, y = record["places_px"]["target"]
+        assert x > 90 / 2
+        assert y > 120 / 2

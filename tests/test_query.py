@@ -101,3 +101,29 @@ def test_kinds_combine_and_are_recognised() -> None:
 def test_a_query_that_says_nothing_is_refused(make: object, text: str) -> None:
     with pytest.raises(QueryError, match=text):
         make()  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "told"),
+    [
+        ("the total in the bottom right", "", "understood: the place 'in the bottom right'; not understood: 'total',"),
+        ("red, top left", "", "understood: the place 'top left', the colour 'red'"),
+        ("zebra", "", "understood: nothing; not understood: 'zebra',"),
+        ("scarlet coat", "", "understood: the colour 'scarlet'; not understood: 'coat',"),
+        ("the total in the bottom right", "the total", "the place 'in the bottom right', the words 'the total'"),
+        (
+            "number by the red triangle",
+            "red triangle",
+            "understood: the words 'red triangle'; not understood: 'number by',",
+        ),
+    ],
+)
+def test_a_query_tells_what_of_it_is_understood(text: str, words: str, told: str) -> None:
+    reading = Query(text).reading(words)
+    assert reading.startswith("of the query, understood: ")
+    assert told in reading
+    assert ("not understood" in reading) == ("not understood" in told)
+
+
+def test_a_query_without_words_has_nothing_to_tell() -> None:
+    assert Query(point=(0.5, 0.5)).reading() == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -42,6 +43,7 @@ def compare(
         from rich.console import Console
         from rich.progress import track
 
+        from homunculus.builtin import builtin, knows
         from homunculus.files import check_writable
         from homunculus.loop.compare import compare as compare_all
         from homunculus.maps import read_relevance
@@ -52,20 +54,26 @@ def compare(
     def progress(names: Iterable[str]) -> Iterable[str]:
         return track(list(names), description="comparing", console=console, transient=True)
 
-    found = compare_all(
-        image,
-        points,
-        relevance=None if relevance is None else read_relevance(relevance),
-        query=query,
-        budget=budget,
-        patch_size=patch_size,
-        places=places,
-        quality=cast("Any", quality),
-        backend=cast("Any", backend),
-        progress=progress,
-    )
+    reads = bool(query) and relevance is None and knows(query)
+    with builtin(backend=cast("Any", backend)) if reads else nullcontext() as eye:
+        found = compare_all(
+            image,
+            points,
+            relevance=None if relevance is None else read_relevance(relevance),
+            query=query,
+            budget=budget,
+            patch_size=patch_size,
+            places=places,
+            quality=cast("Any", quality),
+            backend=cast("Any", backend),
+            unit=None if eye is None else eye.unit,
+            eye=eye,
+            progress=progress,
+        )
     paths = found.save(out, each=each)
     shown = Console()
+    for remark in found.remarks:
+        shown.print(f"{remark}\n", style="bold", highlight=False, markup=False)
     shown.print(metrics_table(found))
     shown.print(blind_spots_table(found))
     for entry in found.entries:

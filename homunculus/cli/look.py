@@ -106,7 +106,10 @@ def look(
             )
     with console.status("writing"):
         paths = seen.save(out)
-    Console().print(_summary(seen))
+    shown = Console()
+    if seen.reading:  # above all, for what follows means nothing where the query was not understood
+        shown.print(f"{seen.reading}\n", style="bold", highlight=False, markup=False)
+    shown.print(_summary(seen))
     for path in paths:
         typer.echo(path)
 
@@ -180,7 +183,8 @@ def _summary(seen: Look) -> Table:
     table.add_row("LOD", f"{shown['lod_min']} to {shown['lod_max']}")
     table.add_row("side", f"{shown['side_px_min']} to {shown['side_px_max']} px")
     for note in seen.notes:
-        table.add_row("note", note)
+        if note != seen.reading:
+            table.add_row("note", note)
     table.add_row("backend", f"{unit['backend']}: {unit['reason']}")
     table.add_row("renderer", unit["renderer"])
     table.add_row("pyramid", f"{unit['format']}, levels 0 to {unit['max_level']}, built by {unit['builder']}")

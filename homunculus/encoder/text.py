@@ -31,6 +31,10 @@ class Texts(Protocol):
         """Whether it can make anything of a query."""
         ...
 
+    def read(self, query: str) -> str:
+        """The words of a query that it makes something of."""
+        ...
+
     def encode(self, queries: Sequence[str]) -> TextEmbedding:
         """[Q, D] for Q queries."""
         ...
@@ -93,6 +97,10 @@ class TextEncoder(nn.Module):
     def knows(self, query: str) -> bool:
         """Whether the tower can make anything of a query: it was trained on all there is."""
         return True
+
+    def read(self, query: str) -> str:
+        """The words of a query that the tower reads: all."""
+        return query
 
     def encode(self, queries: Sequence[str]) -> TextEmbedding:
         """[Q, D] for Q queries. One longer than the tower takes is cut, which the note says. Raises QueryError for an empty one."""

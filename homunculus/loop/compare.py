@@ -6,7 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -28,6 +28,7 @@ from homunculus.bridge.versions import version_of
 from homunculus.files import replaced_together
 from homunculus.given_map import as_map
 from homunculus.image import Array, picture
+from homunculus.loop.homunculus import Homunculus
 from homunculus.loop.look import Points, bytes_of, pairs
 from homunculus.metrics import PlanMetrics, measure
 from homunculus.report.contact_sheet import Panel, contact_sheet
@@ -59,12 +60,14 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Comparison:
-    """places: target, secondary and periphery, (x, y) in pixels. request: what was asked, in JSON types."""
+    """places: target, secondary and periphery, (x, y) in pixels. request: what was asked, in JSON types. remarks: by what
+    relevance it was judged, and what of the query was understood."""
 
     entries: list[Entry]
     places: Mapping[str, Point]
     request: Mapping[str, Any]
     sheet: Image.Image = field(repr=False)
+    remarks: list[str] = field(default_factory=list)
 
     def save(self, out_dir: str | os.PathLike[str], *, each: bool = False) -> list[Path]:
         """Writes compare.png and compare.json, and, if `each`, a NAME.jpg of every allocator: all or none.
@@ -73,6 +76,7 @@ class Comparison:
         """
         details = {
             "request": dict(self.request),
+            "remarks": self.remarks,
             "places_px": {name: list(point) for name, point in self.places.items()},
             "allocators": [entry.as_dict() for entry in self.entries],
             "versions": {name: version_of(name) for name in ("homunculus", "torch", "numpy", "moderngl")},
@@ -100,12 +104,14 @@ def compare(
     quality: Quality = "high",
     backend: Backend | None = None,
     unit: TextureUnit | None = None,
+    eye: Homunculus | None = None,
     progress: Callable[[Iterable[str]], Iterable[str]] = iter,
 ) -> Comparison:
     """Spends one budget in every registered way on one picture: a path, a PIL image, or an array [H, W, 3], as for `look`.
 
     at: as fractions of width and height, like `places`, of which those not given (target, secondary, periphery) come from
-    `default_places`. relevance: [h, w] over the whole picture, finite and not negative. progress: wraps the names as they are worked on.
+    `default_places`. relevance: [h, w] over the whole picture, finite and not negative; without it a query's, as `eye` finds it (by
+    default one without a model), and without either every place counts alike. progress: wraps the names as they are worked on.
     An allocator that cannot make a plan of this scene is listed with its reason. Raises ImageError or PlanError for bad input,
     before any device is opened, and BackendUnavailableError.
     """
@@ -119,14 +125,16 @@ def compare(
     fixations = [] if at is None else [(x * width, y * height) for x, y in pairs(at)]
     map_ = None if relevance is None else as_map(relevance)
     scene = Scene(size, fixations, map_, patch_size, image=torch.from_numpy(shown), query=query)
-    points = default_places(size, fixations, scene.relevance)
+    points = default_places(size, fixations)
     if unknown := given.keys() - points.keys():
         raise PlanError(f"place {min(unknown)!r} is unknown; choose among {', '.join(points)}")
-    points |= {name: (x * width, y * height) for name, (x, y) in given.items()}
 
     entries = []
     with ExitStack() as stack:
         unit = stack.enter_context(open_unit(backend)) if unit is None else unit
+        scene, remark = _judged(scene, pixels, eye or Homunculus(unit, patch_size=patch_size))
+        points = default_places(size, fixations, scene.relevance)
+        points |= {name: (x * width, y * height) for name, (x, y) in given.items()}
         pyramid = stack.enter_context(unit.pyramid(pixels))
 
         def patches(plan: SamplePlan) -> Tensor:
@@ -146,8 +154,19 @@ def compare(
         "quality": quality,
     }
     return Comparison(
-        entries, points, request, contact_sheet(panels, [(e.name, e.reason) for e in entries if e.reason])
+        entries, points, request, contact_sheet(panels, [(e.name, e.reason) for e in entries if e.reason]), [remark]
     )
+
+
+def _judged(scene: Scene, pixels: Tensor, eye: Homunculus) -> tuple[Scene, str]:
+    """The scene with the relevance that the ways are judged by, and a sentence about it."""
+    if scene.relevance is not None:
+        return scene, "judged by the relevance that was given"
+    if not scene.query:
+        return scene, "judged without relevance: every place counts alike; give relevance or a query"
+    seen = eye.look(pixels, scene.query, 1)
+    assert seen.relevance is not None
+    return replace(scene, relevance=seen.relevance.total[0].cpu()), f"judged by the query's relevance; {seen.reading}"
 
 
 def _entry(

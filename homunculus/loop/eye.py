@@ -141,19 +141,26 @@ class Eye(Closing):
         if self.encoder is None:
             if query.embedding is not None:
                 raise QueryError("the query has an embedding and the eye no encoder to compare it with; give one")
-            return None, "there is no encoder: of the words only places and colours are read" if query.rest else ""
+            return None, self.reading(query) if query.rest else ""
         if self.text is None:
             if query.embedding is not None:
                 return query.embedding.to(self.device), ""
-            return None, "there is no text encoder: of the words only places and colours are read" if query.rest else ""
+            return None, self.reading(query) if query.rest else ""
         if query.embedding is None and not self.text.knows(query.subject):
-            return None, f"the text encoder knows none of the words of {query.subject!r}"
+            return None, self.reading(query)
         if self._generic is None:
             self._generic = self.text.encode([GENERIC]).embedding[0]
         if query.embedding is not None:
             return query.embedding.to(self._generic) - self._generic, ""
         found = self.text.encode([query.subject])
         return found.embedding[0] - self._generic, found.note
+
+    def reading(self, query: Query | None) -> str:
+        """What of a query's words this eye understands and what it does not; empty for one without words."""
+        if query is None:
+            return ""
+        read = "" if self.encoder is None or self.text is None else self.text.read(query.subject)
+        return query.reading(read)
 
     def related(self, evidence: Evidence, query: Query | None, sought: Sought) -> Relevance:
         """The relevance channels for one query on the evidence of one image, and the query's prior. Visits no host."""

@@ -130,6 +130,7 @@ class Homunculus(Eye):
                 job.query,
                 seen.relevance,
                 seen.remarks,
+                self.reading(job.query),
             )
             for job, seen in zip(jobs, found, strict=True)
         ]

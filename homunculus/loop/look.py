@@ -55,7 +55,8 @@ class Look:
 
     source: the image [H, W, 3] as it was sampled; request, unit: as told by `as_dict`; timings_ms: by part, on the host's clock.
     query: what was looked for; relevance: the maps [1, rows, columns] that the fixations were chosen on; notes: what the caller might not
-    expect. All but `plan`, `patches`, `tokens` and `relevance` visit the host.
+    expect; reading: what of the query's words was understood and what not. All but `plan`, `patches`,
+    `tokens` and `relevance` visit the host.
     """
 
     source: Tensor
@@ -66,6 +67,7 @@ class Look:
     query: Query | None = None
     relevance: Relevance | None = None
     remarks: Sequence[str] = ()
+    reading: str = ""
 
     @property
     def plan(self) -> SamplePlan:
@@ -107,7 +109,7 @@ class Look:
         return {
             "image_size": list(self.image.shape[:2]),
             "fixations_px": [list(point) for point in self.fixations],
-            "query": None if self.query is None else self.query.as_dict(),
+            "query": None if self.query is None else {**self.query.as_dict(), "reading": self.reading},
             "relevance": None if self.relevance is None else {"inactive": self.relevance.inactive},
             "request": dict(self.request),
             "plan": {"warped": self.plan.texels is not None, "note": self.plan.note},
