@@ -230,7 +230,7 @@ def test_from_a_folder(family: str, tmp_path: Path) -> None:
     ("call", "error", "text"),
     [
         (lambda eye: eye.look(PICTURE, ""), QueryError, "the query is empty"),
-        (lambda eye: eye.look(PICTURE[0]), ImageError, "look takes one"),
+        (lambda eye: eye.look(PICTURE[0]), ImageError, "a row of RGB pixels"),
         (lambda eye: eye.look(PICTURE, fixations=0), PlanError, "fixations is 0; it must be a whole number"),
         (lambda eye: eye.look(PICTURE, at=(0.5, 2)), PlanError, "lies outside the image"),
         (lambda eye: eye.looks(PICTURE[None].expand(3, -1, -1, -1), ["a", "b"]), PlanError, "3 images and 2 queries"),
