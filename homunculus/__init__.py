@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from homunculus.budget import TokenBank
     from homunculus.encoder import FoveatedViT
     from homunculus.errors import DataError, ModelError, QueryError, WriteError
-    from homunculus.image import read_image
+    from homunculus.image import PictureFile, read_image
     from homunculus.loop import Homunculus
     from homunculus.loop.compare import Comparison, compare
     from homunculus.loop.look import Glimpse, Look, look
@@ -62,6 +62,7 @@ __all__ = [
     "Look",
     "ModelError",
     "Patches",
+    "PictureFile",
     "PlanError",
     "PlanMetrics",
     "PlanProgram",

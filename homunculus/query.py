@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
-from homunculus.bridge.errors import PlanError
+from homunculus.bridge.errors import ImageError, PlanError
 from homunculus.bridge.values import number, one_text, pair, tensor
 from homunculus.errors import QueryError
+from homunculus.image import as_bytes, picture
 
 # The basic colour terms of Berlin & Kay (1969) and a few common others: typical sRGB values in 0..1.
 COLORS: dict[str, tuple[float, float, float]] = {
@@ -95,16 +97,17 @@ class Query:
             raise QueryError(f"the point is {self.point}; give fractions from 0 to 1 of width and height")
 
     @classmethod
-    def of(cls, query: Query | str | Tensor | np.ndarray[Any, Any] | tuple[float, float]) -> Query:
-        """Words as text, an array as an example, two numbers as a point; a Query as it is. Raises QueryError."""
+    def of(cls, query: Query | str | Tensor | np.ndarray[Any, Any] | Image.Image | tuple[float, float]) -> Query:
+        """Words as text, an array or PIL image as an example, two numbers as a point; a Query as it is. Raises QueryError."""
         if isinstance(query, Query):
             return query
         if isinstance(query, str):
             return cls(query)
-        if isinstance(query, Tensor):
-            return cls(example=query)
-        if isinstance(query, np.ndarray):
-            return cls(example=torch.from_numpy(np.ascontiguousarray(query)))
+        if isinstance(query, Tensor | np.ndarray | Image.Image):
+            try:
+                return cls(example=as_bytes(picture(query).detach()))
+            except ImageError as error:
+                raise QueryError(f"the example is no picture: {error}") from error
         if isinstance(query, tuple) and len(query) == 2:
             return cls(point=query)
         raise QueryError(

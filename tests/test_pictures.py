@@ -146,6 +146,14 @@ def test_an_answer_needs_no_array(tmp_path: Path) -> None:
     assert len({(answer.text, tuple(answer.fixations)) for answer in told}) == 1
 
 
+@pytest.mark.parametrize("made", [lambda a: a[:, ::-1].copy()[:, ::-1], read_only, Image.fromarray, lambda a: a / 255])
+def test_an_example_crop_comes_through_it_too(made: Callable[[np.ndarray], Any]) -> None:
+    crop = RGB[:9, :9, :3].copy()
+    assert hm.Query.of(made(crop)).example.tolist() == crop.tolist()  # type: ignore[union-attr]
+    with pytest.raises(hm.QueryError, match=r"the example is no picture: image has shape \(5,\)"):
+        hm.Query.of(np.zeros(5, np.uint8))
+
+
 def test_floats_of_16_bits_are_as_in_32(unit: hm.TextureUnit, eye: hm.Homunculus) -> None:
     for dtype in (torch.bfloat16, torch.float16):
         half = (torch.from_numpy(RGB[..., :3].copy()) / 255).to(dtype).requires_grad_()

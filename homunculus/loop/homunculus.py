@@ -9,6 +9,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
@@ -23,7 +24,7 @@ from homunculus.loop.look import Clock, Look, Points, pairs, used
 from homunculus.loop.passage import Job, Passage
 from homunculus.query import Query
 
-AnyQuery = Query | str | Tensor | np.ndarray[Any, Any] | tuple[float, float] | None
+AnyQuery = Query | str | Tensor | np.ndarray[Any, Any] | Image.Image | tuple[float, float] | None
 
 
 class Homunculus(Eye):
