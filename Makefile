@@ -11,13 +11,14 @@ GPU_OUT ?= docs/gpu
 GPU_SECONDS ?= 500
 
 .NOTPARALLEL:
-.PHONY: help demo test test-zink test-poison test-newest soak lint lock venv gl zink xvfb wheel wheel-check gpu-check clean
+.PHONY: help demo test test-zink test-poison test-states test-newest soak lint lock venv gl zink xvfb wheel wheel-check gpu-check clean
 
 help:
 	@echo "make demo         render a page, look at it, at a photograph, and for something in it; pictures in $(OUT)"
 	@echo "make test         lint, type check and all tests"
 	@echo "make test-zink    the shaders by a second driver: OpenGL by Vulkan, on the CPU"
 	@echo "make test-poison  what shaders compute and draw, with all fresh memory full of NaN"
+	@echo "make test-states  looks and the loop in programs that have set a default type, a default device or autocast in torch"
 	@echo "make soak         the viewer under ten minutes of random input; SOAK_S says how many seconds"
 	@echo "make lint         ruff and mypy alone"
 	@echo "make test-newest  all tests with the newest releases instead of the locked ones"
@@ -52,6 +53,12 @@ test-zink: gl zink
 # What the suite does in short: every fresh texture and buffer of OpenGL's full of NaN, under all tests of what shaders compute and draw.
 test-poison: gl
 	POISON=1 $(PY) -m pytest $(foreach name,conformance viewer_pictures pyramid statistics hiz plan_programs gl_cuda device_results,tests/test_$(name).py)
+
+# What a program may have set in torch (tests/torch_states.py), under all tests of looks and of the loop. That plans, patches and
+# fixations are the same in every bit, of every allocator, layout and channel, is in the suite: tests/test_torch_state.py.
+STATES ?= float64 bfloat16 meta autocast
+test-states: gl
+	@set -e; for state in $(STATES); do echo "torch: $$state"; TORCH_STATE=$$state $(PY) -m pytest -q tests/test_look.py tests/test_loop.py; done
 
 soak: venv gl xvfb
 	SOAK_S=$${SOAK_S:-600} $(PY) -m pytest -s tests/test_viewer_window.py -k soak
