@@ -250,8 +250,8 @@ def test_a_head_is_zero_until_trained_and_comes_back_as_saved(unit: TwinUnit, tm
     for wrong, message in (
         (lambda: again(evidence, Sought(embedding=torch.ones(3))), "embedding is .3,.; this head was made for"),
         (lambda: Head(0), "width is 0"),
-        (lambda: Head.load(tmp_path / "none.safetensors"), "is not a file"),
-        (lambda: Head.load(__file__), "cannot be read as a head"),
+        (lambda: Head.load(tmp_path / "none.safetensors"), "cannot be opened"),
+        (lambda: Head.load(__file__), "cannot be read: .*a file that Head.save wrote"),
     ):
         with pytest.raises(ModelError, match=message):
             wrong()
@@ -261,7 +261,7 @@ def test_a_file_of_something_else_is_no_head(tmp_path: Path) -> None:
     from safetensors.torch import save_file
 
     save_file({"weight": torch.zeros(3)}, tmp_path / "other.safetensors")
-    with pytest.raises(ModelError, match="holds no head; expected"):
+    with pytest.raises(ModelError, match=r"holds .no head.; expected"):
         Head.load(tmp_path / "other.safetensors")
 
 
