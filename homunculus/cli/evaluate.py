@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homunculus.cli.names import ALLOCATORS, one_of
+from homunculus.cli.names import ALLOCATORS, Trust, one_of
 from homunculus.cli.progress import stderr_console
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def _command(name: str) -> Callable[..., None]:
         device: Annotated[str, typer.Option(help="Where the model runs, such as cuda.")] = "cpu",
         px_per_character: Annotated[float, typer.Option(help="What counts as legible, in an answer's box.")] = 8.0,
         seed: Annotated[int, typer.Option(help="Of the interval's resampling.")] = 0,
+        trust: Trust = None,
         out: Annotated[Path, typer.Option(file_okay=False, help="The folder for the result.")] = Path("out"),
     ) -> None:
         if (predictions is None) == (model is None):
@@ -68,7 +69,7 @@ def _command(name: str) -> Callable[..., None]:
             from homunculus.files import check_writable
         check_writable(out)
         with console.status(f"reading {data}"):
-            whole = SOURCES[name].load(data, split)
+            whole = SOURCES[name].load(data, split, trusted=trust or ())
             asked = whole.first(limit)
         if predictions is not None:
             paths = _judge(asked, read_results(predictions, whole), seed, out, {"predictions": str(predictions)}, {})

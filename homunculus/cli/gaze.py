@@ -9,7 +9,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from homunculus.cli.names import ALLOCATORS, Backend, one_of
+from homunculus.cli.names import ALLOCATORS, Backend, Trust, one_of
 from homunculus.cli.progress import stderr_console
 
 
@@ -60,6 +60,7 @@ def gaze(
     ] = 0.05,
     seed: Annotated[int, typer.Option(help="Of random fixations, jitter and bootstrap.")] = 0,
     backend: Backend = None,
+    trust: Trust = None,
     out: Annotated[Path, typer.Option(file_okay=False, help="The folder for gaze.json and gaze.png.")] = Path("out"),
 ) -> None:
     """Compare where the loop looks, and spends its tokens, with where people looked."""
@@ -76,7 +77,7 @@ def gaze(
     check_writable(out)
     loaders = {Dataset.cocosearch18: cocosearch18.load, Dataset.aird: aird.load, Dataset.mit1003: mit1003.load}
     with console.status(f"reading {data}"):
-        read = loaders[dataset](data).only(
+        read = loaders[dataset](data, trusted=trust or ()).only(
             present=None if condition is None else condition is Condition.present,
             correct=None if answers is None else answers is Answers.correct,
             split=split,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -43,3 +44,7 @@ Backend = Annotated[
     ),
 ]
 Quality = Annotated[str, typer.Option(help="fast, sharp or high.", autocompletion=one_of(QUALITIES[:3]))]
+Trust = Annotated[
+    list[Path] | None,
+    typer.Option(help="A folder outside the data's to which its paths and links may lead; repeat it."),
+]

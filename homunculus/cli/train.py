@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from homunculus.cli.names import Backend
+from homunculus.cli.names import Backend, Trust
 from homunculus.cli.progress import stderr_console, tracking
 
 train = typer.Typer(no_args_is_help=True, help="Fit what can be learned.")
@@ -31,6 +31,7 @@ def relevance(
     model: Annotated[
         str | None, typer.Option(metavar="PATH", help="Whose text tower reads the queries: a folder or hub name.")
     ] = None,
+    trust: Trust = None,
     backend: Backend = None,
 ) -> None:
     """Fit the procedural channel, and the weights of all channels, to where answers lie."""
@@ -49,6 +50,7 @@ def relevance(
         seed=seed,
         holdout=holdout,
         model=model,
+        trusted=trust or (),
         backend=cast("Any", backend),
         track=tracking(console),
     )

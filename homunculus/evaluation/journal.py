@@ -11,7 +11,7 @@ from typing import Any
 from homunculus.errors import DataError
 from homunculus.files import append
 from homunculus.files.fields import value
-from homunculus.files.reading import parsed, read_bytes, shown
+from homunculus.files.reading import content_of, parsed, shown
 
 
 class Journal:
@@ -38,7 +38,7 @@ class Journal:
         self.entries[entry["id"]] = dict(entry)
 
     def _read(self) -> None:
-        whole = read_bytes(self.path).rpartition(b"\n")[0]
+        whole = content_of(self.path).rpartition(b"\n")[0]
         lines: list[tuple[int | str, dict[str, Any]]] = []
         for number, line in enumerate(whole.split(b"\n") if whole else [], 1):
             where = f"{self.path}, line {number}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import os
 import statistics
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -25,6 +25,8 @@ from homunculus.experiment.page import Seen
 from homunculus.experiment.rows import rows
 from homunculus.experiment.work import PRESETS, Preset, works
 from homunculus.files import check_writable, write_json
+from homunculus.files.fields import finite, value
+from homunculus.files.reading import read_json, refusing, shown
 from homunculus.metrics import measure
 
 COSTS, JOURNAL = "costs.json", "journal.jsonl"
@@ -73,9 +75,8 @@ def _costs(out: Path, unit: TextureUnit, reader: Reader, preset: Preset, track: 
     """Milliseconds of one question on a page that is in the texture unit, scoring pass and sampling included; peak memory beside
     what was in use before; coverage of the image. Measured once a folder."""
     path = out / COSTS
-    if path.is_file():
-        read: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        return read
+    if os.path.isfile(path):
+        return _read_costs(path)
     found: dict[str, Any] = {}
     page = make_page(preset.size_px, 0)
     for row in track([row for row in rows() if row.group != "curve"], "costs"):
@@ -102,10 +103,25 @@ def _costs(out: Path, unit: TextureUnit, reader: Reader, preset: Preset, track: 
     return written
 
 
+def _read_costs(path: Path) -> dict[str, Any]:
+    """What an earlier run measured. Raises DataError where it does not hold what the page tells of."""
+    remedy = "delete it to measure again"
+    read = read_json(path, remedy=remedy)
+    with refusing(f"{path} holds no costs as this experiment writes them", remedy=remedy):
+        machine, found = value(read, "machine", dict, "it"), value(read, "rows", dict, "it")
+        texts = [machine["processor"], machine["renderer"], machine["versions"]["torch"]]
+        if not all(isinstance(text, str) for text in texts) or not isinstance(machine["cores"], int):
+            raise ValueError(f"machine is {shown(machine)}")
+        for name, costs in found.items():
+            if not {"ms", "peak_mib"} <= set(costs) or not all(map(finite, costs.values())):
+                raise ValueError(f"{name} has {shown(costs)}")
+    return dict(read)
+
+
 def digest(reader: Reader) -> str:
     """What tells one set of weights from another."""
     found = hashlib.sha256()
-    for name, value in sorted(reader.state_dict().items()):
+    for name, weights in sorted(reader.state_dict().items()):
         found.update(name.encode())
-        found.update(value.detach().cpu().contiguous().numpy().tobytes())
+        found.update(weights.detach().cpu().contiguous().numpy().tobytes())
     return found.hexdigest()[:16]

@@ -26,7 +26,7 @@ def value(entry: Any, key: str, kind: type[T], where: str) -> T:
     if not isinstance(entry, dict):
         raise DataError(f"{where} is a {type(entry).__name__}, not an object with the key {key}; fetch the file again")
     if key not in entry:
-        held = ", ".join(sorted(str(name) for name in entry)) or "nothing"
+        held = ", ".join(name if name.isprintable() else shown(name) for name in sorted(entry)) or "nothing"
         raise DataError(f"{where} has no {key}; it holds {held[:200]}: is it the official file?")
     found = entry[key]
     if not _is(found, kind):

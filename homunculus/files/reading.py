@@ -23,6 +23,7 @@ from torch import Tensor
 
 from homunculus.bridge.errors import HomunculusError
 from homunculus.errors import DataError
+from homunculus.files import matlab
 
 Refusal = type[HomunculusError]
 AGAIN = "it may be truncated: fetch it again"
@@ -56,7 +57,7 @@ def check_file(
         raise error(f"{path} is empty (0 bytes); {remedy}")
 
 
-def read_bytes(path: Path, *, error: Refusal = DataError) -> bytes:
+def content_of(path: Path, *, error: Refusal = DataError) -> bytes:
     check_file(path, error=error)
     with refusing(f"{path} cannot be read", error, "check the path and its permissions"):
         return path.read_bytes()
@@ -71,12 +72,12 @@ def parsed(text: str | bytes, where: str, *, error: Refusal = DataError, remedy:
 
 
 def read_json(path: Path, *, error: Refusal = DataError, remedy: str = AGAIN) -> Any:
-    return parsed(read_bytes(path, error=error), str(path), error=error, remedy=remedy)
+    return parsed(content_of(path, error=error), str(path), error=error, remedy=remedy)
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[str, Any]]:
     """What each line holds, with the name of its place; empty lines are passed over."""
-    for number, line in enumerate(read_bytes(path).splitlines(), 1):
+    for number, line in enumerate(content_of(path).splitlines(), 1):
         if line.strip():
             where = f"{path}, line {number}"
             yield where, parsed(line, where)
@@ -90,7 +91,7 @@ def read_rows(
     Fields are separated by commas, semicolons or tabs, whichever the first line has most of; a field that a row lacks is empty.
     """
     with refusing(f"{path} is no CSV", error, remedy):
-        text = read_bytes(path, error=error).decode("utf-8-sig")
+        text = content_of(path, error=error).decode("utf-8-sig")
         first = next((line for line in text.splitlines() if line.strip()), "")
         reader = csv.reader(StringIO(text, newline=""), delimiter=max(SEPARATORS, key=first.count), strict=True)
         rows = [(reader.line_num, [field.strip() for field in row]) for row in reader]
@@ -101,7 +102,7 @@ def read_rows(
 
 def read_array(path: Path, *, error: Refusal = DataError, remedy: str) -> np.ndarray[Any, Any]:
     """The array of a .npy file. Pickles and archives are not read."""
-    content = read_bytes(path, error=error)
+    content = content_of(path, error=error)
     with refusing(f"{path} cannot be read", error, remedy):
         if not content.startswith(NUMPY):
             kind = "an archive of arrays (.npz)" if content.startswith(b"PK") else "no array of NumPy"
@@ -135,13 +136,10 @@ def fill(
 
 
 def read_mat(path: Path) -> dict[str, Any]:
-    """The variables of a Matlab file up to version 7, structs as objects."""
-    from scipy.io import loadmat  # slow to import, and most data sets do without
-
-    content = BytesIO(read_bytes(path))
+    """The variables of a Matlab file of versions 5 to 7, as `matlab.variables` gives them."""
+    content = content_of(path)
     with refusing(f"{path} is no whole Matlab file", remedy="fetch it again"):
-        found = loadmat(content, squeeze_me=True, struct_as_record=False)
-    return {name: value for name, value in found.items() if not name.startswith("__")}
+        return matlab.variables(content)
 
 
 def shown(value: object, letters: int = 80) -> str:

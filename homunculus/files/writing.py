@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,7 +14,8 @@ from PIL import Image
 from torch import Tensor
 
 from homunculus.bridge.errors import HomunculusError
-from homunculus.errors import WriteError
+from homunculus.errors import DataError, WriteError
+from homunculus.files.reading import read_json
 from homunculus.files.staging import NEW, Staging, install, staged
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -133,12 +133,12 @@ def _made(folder: Path) -> Iterator[None]:
 def _superseded(target: Path, record: str | None) -> list[str]:
     """What the record of the set that lies there names, of plain files beside it."""
     try:
-        listed = json.loads((target / record).read_bytes())[RECORDED] if record is not None else []
+        listed = read_json(target / record)[RECORDED] if record is not None else []
         names = [
             name for name in listed if isinstance(name, str) and name == os.path.basename(name) and name[:1] != "."
         ]
         return [name for name in names if (target / name).is_file()]
-    except (OSError, ValueError, RecursionError, KeyError, TypeError):
+    except (DataError, OSError, ValueError, KeyError, TypeError):
         return []  # no record, or not one that this library wrote
 
 

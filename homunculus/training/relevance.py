@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from homunculus.bridge.open import Backend
 from homunculus.errors import DataError
 from homunculus.files import check_writable, replaced_together
-from homunculus.files.reading import read_bytes
+from homunculus.files.reading import content_of
 from homunculus.fixation import fixate
 from homunculus.image import read_image, upright_boxes
 from homunculus.loop import SHARPNESS, Homunculus, Job, Passage, Seen
@@ -103,7 +103,7 @@ def train(
     triples = read_triples(data, trusted=trusted)
     check_writable(out)
     task = {
-        "data": hashlib.sha256(read_bytes(data / FILE)).hexdigest(),
+        "data": hashlib.sha256(content_of(data / FILE)).hexdigest(),
         "batch": batch,
         "rate": rate,
         "width": width,

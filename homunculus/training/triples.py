@@ -52,7 +52,7 @@ def _triple(fence: Fence, entry: Any, where: str) -> Triple:
         raise DataError(f"{where}: it holds a {type(entry).__name__}; expected {EXPECTED}")
     unknown = sorted(set(entry) - set(KEYS))
     if unknown:
-        raise DataError(f"{where}: {', '.join(unknown)[:80]} is no key; expected {EXPECTED}")
+        raise DataError(f"{where}: {', '.join(map(shown_path, unknown))[:80]} is no key; expected {EXPECTED}")
     image = _picture(fence, entry, "image", where)
     left, top, right, bottom = numbers(entry, "box", where, 4)
     if not (0 <= left < right and 0 <= top < bottom):

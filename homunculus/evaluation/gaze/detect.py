@@ -12,6 +12,7 @@ WINDOW_MS = 20.0
 SACCADE_DEG_PER_S = 30.0
 MERGE_MS, MERGE_DEG = 75.0, 0.5
 SHORTEST_MS = 60.0
+FARTHEST_PX = 1e6  # no display is so wide
 
 
 def detect(samples: Array, rate_hz: float, px_per_degree: float) -> tuple[Array, Array, Array]:
@@ -20,16 +21,17 @@ def detect(samples: Array, rate_hz: float, px_per_degree: float) -> tuple[Array,
     A sample is still where the eye moved slower than 30 degrees a second over the 20 ms around it, at both ends over what
     there is; a run of still samples is a fixation at their median. Two with less than 75 ms between them and less
     than half a degree apart are one, which blinks and noise had cut; after that those shorter than 60 ms are no
-    fixations. Samples that are negative or not finite are blinks, and never still.
+    fixations. Samples that are negative, not finite or beyond any display are blinks, and never still.
     Raises DataError for a rate or a scale that is not above 0.
     """
     if not (rate_hz > 0 and px_per_degree > 0):
         raise DataError(f"rate is {rate_hz} Hz, scale {px_per_degree} px per degree; both must be above 0")
-    seen: Array = np.all(np.isfinite(samples) & (samples >= 0), axis=1)
+    seen: Array = np.all(np.isfinite(samples) & (samples >= 0) & (samples < FARTHEST_PX), axis=1)
+    samples = np.where(seen[:, None], samples, np.nan)
     half = max(1, round(WINDOW_MS / 1000 * rate_hz / 2))
     place = np.arange(len(samples))
     before, after = np.maximum(place - half, 0), np.minimum(place + half, len(samples) - 1)
-    moved_px = np.linalg.norm(np.where(seen[:, None], samples, np.nan)[after] - samples[before], axis=1)
+    moved_px = np.linalg.norm(samples[after] - samples[before], axis=1)
     speed = moved_px / px_per_degree * rate_hz / np.maximum(after - before, 1)
     still = seen & seen[before] & seen[after] & (np.nan_to_num(speed, nan=np.inf) < SACCADE_DEG_PER_S)
     edges = np.flatnonzero(np.diff(np.concatenate([[False], still, [False]]).astype(int))).reshape(-1, 2)

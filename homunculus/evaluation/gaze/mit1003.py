@@ -11,16 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from homunculus.errors import DataError
 from homunculus.evaluation.gaze.detect import detect
 from homunculus.evaluation.gaze.files import left_out, need, numbers, picture_size
 from homunculus.evaluation.gaze.records import Array, GazeData, Scanpath, within
 from homunculus.files.fence import Fence
-from homunculus.files.reading import read_mat, refusing
+from homunculus.files.reading import read_mat
 
 RATE_HZ = 240.0
 PX_PER_DEGREE = 35.0  # as the authors give it in their benchmark (Judd, Durand & Torralba 2012, MIT-CSAIL-TR-2012-001)
@@ -69,10 +66,10 @@ def load(folder: Path, *, trusted: Sequence[Path] = ()) -> GazeData:
 def _samples(path: Path) -> Array:
     """[n, 2] (x, y) in pixels. The variable is named for the picture, cut to Matlab's 63 letters, so its name is not read."""
     content = read_mat(path)
-    with refusing(f"{path} holds something else", remedy=REMEDY):
-        recording: Any = next(iter(content.values()), None)
-        parts = np.atleast_1d(np.asarray(getattr(recording, "DATA", None), object)).flat
-        samples = getattr(next(iter(parts), None), "eyeData", None)
+    recording = next(iter(content.values()), None)
+    data = recording.get("DATA") if isinstance(recording, dict) else None
+    first = next(iter(data), None) if isinstance(data, list) else data
+    samples = first.get("eyeData") if isinstance(first, dict) else None
     if samples is None:
         raise DataError(f"{path} holds {', '.join(sorted(content)) or 'nothing'} without DATA.eyeData. {REMEDY}")
     found = numbers(samples, 2, f"{path}: eyeData")

@@ -1,0 +1,185 @@
+"""Everything of the library that reads data, with a good file of each: made by `write(folder)`, which returns its path."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gaze_files
+import numpy as np
+import question_files as official
+import torch
+from PIL import Image
+from safetensors.torch import save_file
+from torch import nn
+from writers import WRITERS
+
+from homunculus.allocators.adaptive_stratified import StrataHead
+from homunculus.allocators.coverage_top_k import CoverageTopK
+from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
+from homunculus.allocators.pyramid import LearnedSplit
+from homunculus.evaluation.datasets import DOCVQA, TEXTVQA, VQAV2, Source, read_results
+from homunculus.evaluation.gaze import aird, cocosearch18, mit1003
+from homunculus.evaluation.gaze.detect import detect
+from homunculus.evaluation.journal import Journal
+from homunculus.evaluation.reader import Reader
+from homunculus.experiment.run import _read_costs
+from homunculus.files.writing import _superseded
+from homunculus.maps import read_relevance
+from homunculus.relevance import Head
+from homunculus.training import checkpoint
+from homunculus.training.triples import read_triples
+from homunculus.viewer.scanpath import read_scanpath
+
+PREFIX = "homunculus."
+
+
+@dataclass(frozen=True)
+class Kind:
+    """module: where the reader stands. read: takes what `write` returned."""
+
+    module: str
+    write: Callable[[Path], Path]
+    read: Callable[[Path], Any]
+
+
+def numpy_map(folder: Path) -> Path:
+    np.save(folder / "map.npy", np.arange(12, dtype=np.float32).reshape(3, 4))
+    return folder / "map.npy"
+
+
+def tensor_map(folder: Path) -> Path:
+    save_file({"relevance": torch.rand(3, 4), "b": torch.ones(2, dtype=torch.int16)}, folder / "map.safetensors")
+    return folder / "map.safetensors"
+
+
+def triples(folder: Path) -> Path:
+    Image.new("RGB", (40, 30)).save(folder / "a.png")
+    lines = [
+        {"image": "a.png", "query": "red triangle", "box": [1, 2, 30.5, 20]},
+        {"image": "a.png", "box": [0, 0, 10, 10], "example": "a.png"},
+    ]
+    (folder / "triples.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder / "triples.jsonl"
+
+
+def official_file(name: str, file: str) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        getattr(official, name)(folder)
+        return folder / file
+
+    return write
+
+
+def split_of(source: Source) -> Callable[[Path], Any]:
+    return lambda path: source.load(path.parent, "val")
+
+
+def results(folder: Path) -> Path:
+    official.docvqa(folder)
+    answers = [{"questionId": 100 + number, "answer": f"é {number}"} for number in range(4)]
+    (folder / "results.json").write_text(json.dumps(answers, ensure_ascii=False))
+    return folder / "results.json"
+
+
+def written(module: str, turns: int = 1) -> Callable[[Path], Path]:
+    def write(folder: Path) -> Path:
+        for turn in range(turns):
+            WRITERS[PREFIX + module](folder, turn)
+        return next(iter(sorted(folder.iterdir())))
+
+    return write
+
+
+def restored(path: Path) -> Any:
+    module = nn.Linear(20, 20)
+    return checkpoint.load(path.parent, module, [torch.optim.Adam(module.parameters())], {"seed": 0})
+
+
+def trials(folder: Path) -> Path:
+    gaze_files.picture(folder / "images" / "000000000.jpg", (1050, 1680))
+    path = folder / "coco_search18_fixations_TP_train_split1.json"
+    absent = gaze_files.trial("000000000.jpg", "car", 2, "absent")
+    path.write_text(json.dumps([gaze_files.trial("000000000.jpg", "bottle", 1), absent]))
+    return path
+
+
+def aird_file(name: str) -> Callable[[Path], Path]:
+    """One question and one person of the set."""
+
+    def write(folder: Path) -> Path:
+        gaze_files.aird(folder)
+        for path in sorted(folder.glob("fix/*/*.mat"))[1:]:
+            path.unlink()
+        return next(folder.rglob(name))
+
+    return write
+
+
+def recording(folder: Path) -> Path:
+    return gaze_files.recording(folder / "a.mat", [(50, 50, 60), (90, 40, 60), (30, 80, 60)])
+
+
+def samples(path: Path) -> Any:
+    return detect(mit1003._samples(path), mit1003.RATE_HZ, mit1003.PX_PER_DEGREE)
+
+
+def scanpath(folder: Path) -> Path:
+    rows = ["x_px,y_px,onset_ms,duration_ms", "1.5,2.25,0,200", '"30",4,250,100', ".,.,350,10", "-3,1e2,360,80"]
+    (folder / "gaze.csv").write_text("\n".join(rows))
+    return folder / "gaze.csv"
+
+
+def costs(folder: Path) -> Path:
+    machine = {"processor": "none", "cores": 2, "renderer": "none", "versions": {"torch": "2"}}
+    rows = {"uniform": {"ms": 1.5, "peak_mib": 3, "coverage": 0.5}}
+    (folder / "costs.json").write_text(json.dumps({"machine": machine, "rows": rows}))
+    return folder / "costs.json"
+
+
+def record(folder: Path) -> Path:
+    (folder / "look.json").write_text(json.dumps({"files": ["footprints.png", "look.json"]}))
+    return folder / "look.json"
+
+
+VQAV2_FILES = ("v2_OpenEnded_mscoco_val2014_questions.json", "v2_mscoco_val2014_annotations.json")
+READERS: dict[str, Kind] = {
+    "map, .npy": Kind("maps", numpy_map, read_relevance),
+    "map, .safetensors": Kind("maps", tensor_map, read_relevance),
+    "triples": Kind("training.triples", triples, lambda path: read_triples(path.parent)),
+    "DocVQA": Kind("evaluation.datasets.docvqa", official_file("docvqa", "val_v1.0_withQT.json"), split_of(DOCVQA)),
+    "TextVQA": Kind(
+        "evaluation.datasets.textvqa", official_file("textvqa", "TextVQA_0.5.1_val.json"), split_of(TEXTVQA)
+    ),
+    "TextVQA's boxes": Kind(
+        "evaluation.datasets.textvqa", official_file("textvqa", "TextVQA_GT_bbox.jsonl"), split_of(TEXTVQA)
+    ),
+    "VQAv2": Kind("evaluation.datasets.vqav2", official_file("vqav2", VQAV2_FILES[0]), split_of(VQAV2)),
+    "VQAv2's answers": Kind("evaluation.datasets.vqav2", official_file("vqav2", VQAV2_FILES[1]), split_of(VQAV2)),
+    "results": Kind(
+        "evaluation.datasets.results", results, lambda path: read_results(path, DOCVQA.load(path.parent, "val"))
+    ),
+    "journal": Kind("evaluation.journal", written("evaluation.journal", 3), lambda path: Journal(path, {"task": 1})),
+    "checkpoint": Kind("training.checkpoint", written("training.checkpoint"), restored),
+    "head": Kind("relevance.procedural", written("relevance.procedural"), Head.load),
+    "reader": Kind("evaluation.reader", written("evaluation.reader"), Reader.load),
+    "strata": Kind("allocators.adaptive_stratified", written("allocators.adaptive_stratified"), StrataHead.load),
+    "top k": Kind("allocators.coverage_top_k", written("allocators.coverage_top_k"), CoverageTopK.load),
+    "centres": Kind("allocators.pseudo_log_polar", written("allocators.pseudo_log_polar"), PseudoLogPolar.load),
+    "split": Kind("allocators.pyramid", written("allocators.pyramid"), LearnedSplit.load),
+    "COCO-Search18": Kind("evaluation.gaze.cocosearch18", trials, lambda path: cocosearch18.load(path.parent)),
+    "AiR-D's answers": Kind(
+        "evaluation.gaze.aird", aird_file("consolidated_answers.json"), lambda path: aird.load(path.parent)
+    ),
+    "AiR-D's questions": Kind(
+        "evaluation.gaze.aird", aird_file("val_balanced_questions.json"), lambda path: aird.load(path.parent)
+    ),
+    "AiR-D's fixations": Kind("evaluation.gaze.aird", aird_file("*.mat"), lambda path: aird.load(path.parents[2])),
+    "MIT1003": Kind("evaluation.gaze.mit1003", recording, samples),
+    "scanpath": Kind("viewer.scanpath", scanpath, read_scanpath),
+    "costs": Kind("experiment.run", costs, _read_costs),
+    "a set's record": Kind("files.writing", record, lambda path: _superseded(path.parent, path.name)),
+}

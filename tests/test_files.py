@@ -1,0 +1,88 @@
+"""One room opens files: no other module of the packages reads or writes one by hand."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+METHODS = {
+    "open", "read_text", "read_bytes", "write_text", "write_bytes", "savefig", "save_file", "load_file", "safe_open", "loadmat",
+    "DictReader", "DictWriter", "mkdtemp", "NamedTemporaryFile", "TemporaryDirectory", "mkdir", "touch", "fdopen", "memmap",
+    "fromfile", "tofile", "loadtxt", "genfromtxt", "savetxt", "savez",
+}  # fmt: skip
+# Of these modules, calls of these names.
+QUALIFIED = {
+    "json": {"load", "loads", "dump"},
+    "np": {"load", "save"},
+    "numpy": {"load", "save"},
+    "torch": {"load", "save"},
+    "os": {"replace", "rename", "link", "open", "makedirs"},
+    "pickle": {"load", "loads", "dump"},
+    "csv": {"reader"},
+    "shutil": {"copy", "copyfile", "move", "rmtree"},
+}
+OURS = "homunculus/files/"
+# Who opens files all the same, what, and why.
+ELSEWHERE = {
+    "bridge/doctor.py": "the driver's own list of libraries, in the system's folders",
+    "homunculus/bench/machine.py": "/proc and the repository, as facts about the machine",
+    "homunculus/encoder/load.py": "a model's folder, which has rules of its own",
+    "homunculus/evaluation/gaze/files.py": "a picture's header, by Pillow",
+    "homunculus/evaluation/glyphs.py": "a sheet of letters that ships with the package",
+    "homunculus/experiment/memory.py": "/proc",
+    "homunculus/image.py": "a picture, by Pillow",
+    "homunculus/training/checkpoint.py": "a task, brought into the form in which it is written",
+    "homunculus/viewer/headless.py": "a video's encoder, into a staged file",
+    "homunculus/viewer/scanpath.py": "CSV made in memory",
+    "homunculus/viewer/source.py": "a video or camera, by PyAV",
+    "shaders/files.py": "the package's own shaders",
+}
+
+
+def opened(source: str) -> set[str]:
+    """The calls in a text that read, write or move files, or parse what they hold."""
+    found = set()
+    for node in ast.walk(ast.parse(source)):
+        if not isinstance(node, ast.Call):
+            continue
+        call = node.func
+        if isinstance(call, ast.Name) and call.id in METHODS:
+            found.add(call.id)
+        elif isinstance(call, ast.Attribute):
+            module = call.value.id if isinstance(call.value, ast.Name) else ""
+            plain = call.attr in METHODS and module not in ("self", "source", "session", "stack")
+            if plain or call.attr in QUALIFIED.get(module, ()):
+                found.add(f"{module}.{call.attr}")
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("open('a')", {"open"}),
+        ("path.write_text('x')", {"path.write_text"}),
+        ("json.loads(x); json.dumps(x)", {"json.loads"}),
+        ("self.open(); source.open()", set()),
+        ("np.load(x); torch.save(x); a.b.read_bytes()", {"np.load", "torch.save", ".read_bytes"}),
+        ("from safetensors.torch import load_file\nload_file(x)", {"load_file"}),
+    ],
+)
+def test_calls_are_found(source: str, expected: set[str]) -> None:
+    assert opened(source) == expected
+
+
+def test_only_one_room_opens_files() -> None:
+    packages = [ROOT / name for name in ("homunculus", "bridge", "interop", "shaders")]
+    modules = [path for package in packages for path in package.rglob("*.py")]
+    found = {str(path.relative_to(ROOT)): opened(path.read_text("utf-8")) for path in modules}
+    assert len(found) > 200
+    wrong = {
+        name: calls for name, calls in found.items() if calls and not name.startswith(OURS) and name not in ELSEWHERE
+    }
+    assert not wrong
+    assert not {name for name in ELSEWHERE if name not in found or not found[name]}, (
+        "nothing there opens a file any more"
+    )
