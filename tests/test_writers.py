@@ -23,9 +23,11 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 from safetensors.torch import load
+from typer.testing import CliRunner
 from writers import APPENDING, SLOW, WRITERS, look
 
 import homunculus.files.writing as writing
+from homunculus.cli import app
 from homunculus.errors import WriteError
 from homunculus.files import append, check_writable, end_of_lines, replaced_together, write_json, write_text
 from homunculus.files.staging import PREFIX
@@ -371,6 +373,31 @@ def test_a_folder_is_tried_before_the_work_and_nothing_is_left(tmp_path: Path) -
         WriteError, match="file/x cannot be written: Not a directory; choose a folder that can be written"
     ):
         check_writable(tmp_path / "file" / "x")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "look nowhere.png",
+        "compare nowhere.png",
+        "gaze cocosearch18 --data nowhere",
+        "evaluate docvqa --data nowhere --predictions nowhere.json",
+        "bench sampling --quick",
+        "bench allocators",
+        "bench loop",
+        "bench view",
+        "train needle --steps 1",
+    ],
+)
+def test_a_command_tells_of_an_unwritable_folder_before_the_work(tmp_path: Path, words: str) -> None:
+    """Before it reads what it is given, which is not there, and within the time of opening the library."""
+    (tmp_path / "file").touch()
+    answer = CliRunner().invoke(app, [*words.split(), "--out", str(tmp_path / "file" / "out")])
+    assert answer.exit_code == 2, answer.output
+    told = answer.stderr.replace("\n", "")
+    assert "homunculus: " in told
+    assert "out cannot be written: Not a directory; choose a folder that can be written" in told
+    assert names(tmp_path) == ["file"]
 
 
 def test_without_hard_links_or_locks_it_writes_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

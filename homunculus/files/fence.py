@@ -25,7 +25,7 @@ class Fence:
             real = os.path.realpath(path)
         if not any(real.startswith(folder) for folder in self._within):
             raise DataError(
-                f"{told}{shown(str(path))} leads out of {self.folder}, to {shown(real)}; put it there, or name the folder it leads to: "
+                f"{told}{shown(str(path), 300)} leads out of {self.folder}, to {shown(real, 300)}; put it there, or name the folder it leads to: "
                 "trusted=[FOLDER], --trust FOLDER"
             )
         return path
