@@ -24,10 +24,8 @@ class Fence:
         with refusing(f"{told}{shown(str(path))} is no path", remedy="expected one within the folder"):
             real = os.path.realpath(path)
         if not any(real.startswith(folder) for folder in self._within):
-            raise DataError(
-                f"{told}{shown(str(path), 300)} leads out of {self.folder}, to {shown(real, 300)}; put it there, or name the folder it leads to: "
-                "trusted=[FOLDER], --trust FOLDER"
-            )
+            leads = f"{told}{shown(str(path), 300)} leads out of {self.folder}, to {shown(real, 300)}"
+            raise DataError(f"{leads}; put it there, or name the folder it leads to: trusted=[FOLDER], --trust FOLDER")
         return path
 
     def find(self, names: Sequence[str], obtain: str) -> Path:
