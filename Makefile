@@ -11,7 +11,7 @@ GPU_OUT ?= docs/gpu
 GPU_SECONDS ?= 500
 
 .NOTPARALLEL:
-.PHONY: help demo test test-zink test-poison test-states test-newest soak lint lock venv gl zink xvfb wheel wheel-check gpu-check clean
+.PHONY: help demo test test-zink test-poison test-states test-newest test-oldest soak lint lock venv gl zink xvfb wheel wheel-check gpu-check clean
 
 help:
 	@echo "make demo         render a page, look at it, at a photograph, and for something in it; pictures in $(OUT)"
@@ -22,6 +22,7 @@ help:
 	@echo "make soak         the viewer under ten minutes of random input; SOAK_S says how many seconds"
 	@echo "make lint         ruff and mypy alone"
 	@echo "make test-newest  all tests with the newest releases instead of the locked ones"
+	@echo "make test-oldest  the encoder's tests with the oldest transformers that pyproject.toml allows"
 	@echo "make lock         renew constraints.txt, the exact versions that all the targets install"
 	@echo "make wheel        sdist and wheel into dist"
 	@echo "make wheel-check  build the wheel and use it from elsewhere"
@@ -120,9 +121,17 @@ test-newest:
 	rm -rf .venv-newest && mkdir -p out && echo 'torch==$(TORCH)' > out/newest.txt
 	$(MAKE) test VENV=.venv-newest CONSTRAINTS=out/newest.txt
 
+# The oldest transformers that the package allows, with what it needs beside the locked packages, in a folder before them.
+OLDEST := $(shell sed -n 's/.*"transformers>=\([0-9.]*\),.*/\1/p' pyproject.toml)
+test-oldest: venv
+	$(PY) -m pip --disable-pip-version-check --no-input install --quiet --upgrade --no-deps --target .venv-oldest \
+		transformers==$(OLDEST) 'huggingface-hub>=1.5,<2' httpx httpcore h11 anyio sniffio certifi idna shellingham
+	PYTHONPATH=.venv-oldest $(PY) -c 'import transformers; assert transformers.__version__.startswith("$(OLDEST)")'
+	PYTHONPATH=.venv-oldest $(PY) -m pytest $(foreach name,encoder encoder_load encoder_dense preprocessing,tests/test_$(name).py)
+
 # Installs nothing: GPU_PYTHON has a CUDA build of torch, cuda-bindings, moderngl and pytest.
 gpu-check:
 	$(GPU_PYTHON) .ci/gpu_check.py --out $(GPU_OUT) --seconds $(GPU_SECONDS)
 
 clean:
-	rm -rf $(VENV) .venv-newest out dist build
+	rm -rf $(VENV) .venv-newest .venv-oldest out dist build

@@ -271,7 +271,7 @@ def test_antialiased_positions_are_those_of_interpolate(kind: Filter, mode: str,
     close(weights @ table, resized[0, :, 0].T)
 
 
-REGULAR = [(4, 4), (3, 3), (9, 9), (2, 7), (6, 1), (16, 5)]
+REGULAR = [(4, 4), (3, 3), (9, 9), (2, 7), (6, 2), (16, 5)]
 
 
 @pytest.mark.parametrize("grid", REGULAR)

@@ -201,7 +201,7 @@ def test_queries_that_say_nothing_are_refused(text_folder: Path) -> None:
     with pytest.raises(hm.QueryError, match="query 1 is empty; say what to look for"):
         encoder.encode(["dog", "  "])
     for nothing in ([], "dog"):
-        with pytest.raises(hm.QueryError, match="expected a list with at least one text"):
+        with pytest.raises(hm.QueryError, match=r"at least one text|give a list of texts"):
             encoder.encode(nothing)
     with pytest.raises(hm.QueryError, match=r"template 'a photo' has no place for the query; write \{q\}"):
         TextEncoder(encoder.model, encoder.tokenizer, "a photo")

@@ -222,7 +222,7 @@ def test_a_path_a_picture_and_its_pixels_are_one(tmp_path: Path, folders: dict[s
 
 @torch.no_grad()
 def test_a_whole_image_goes_through_the_models_own_processor(folders: dict[str, Path]) -> None:
-    from transformers import AutoImageProcessor
+    from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
     for kind, tokens in {"llava": 16, "qwen2_5_vl": 64}.items():
         with Answerer.from_pretrained(folders[kind], backend="torch") as eye:

@@ -53,7 +53,7 @@ def saved(folder: Path, family: str, options: dict[str, Any], file: str = FILE) 
 
 def processed(folder: Path, family: str, image: Tensor) -> Tensor:
     """[16, 3, 8, 8] what transformers' own processor makes of uint8 [32, 32, 3]."""
-    from transformers import AutoImageProcessor
+    from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
     processor = AutoImageProcessor.from_pretrained(folder, backend="pil")
     pixels = processor(images=image.numpy(), return_tensors="pt", do_resize=False)["pixel_values"]
