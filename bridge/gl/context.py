@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
+from homunculus.bridge import ending
 from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import BackendUnavailableError, ForkedContextError, GLError, ShaderError
 from homunculus.bridge.gl import functions as gl
@@ -289,6 +290,7 @@ def close_all() -> None:
 
 def _at_exit() -> None:
     if _forked_from is None:
+        ending.end()
         close_all()
 
 

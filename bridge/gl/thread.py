@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
+from homunculus.bridge import ending
 from homunculus.bridge.errors import ClosedError, ForkedContextError
 
 P = ParamSpec("P")
@@ -35,10 +36,11 @@ class GLThread:
         self.check_process()
         if threading.get_ident() == self._thread.ident:
             return function(*args, **kwargs)
-        self._check_open()
-        future: Future[T] = Future()
-        self._tasks.put((future, lambda: function(*args, **kwargs)))
-        return future.result()
+        with ending.call():
+            self._check_open()
+            future: Future[T] = Future()
+            self._tasks.put((future, lambda: function(*args, **kwargs)))
+            return future.result()
 
     def _check_open(self) -> None:
         if self.stopped:

@@ -19,7 +19,7 @@ from homunculus.bridge.checks import (
     check_quality,
 )
 from homunculus.bridge.clock import Clock
-from homunculus.bridge.errors import ImageError
+from homunculus.bridge.errors import ImageError, ImageTooLargeError, PlanError
 from homunculus.bridge.gl import builders
 from homunculus.bridge.gl.context import Context, open_context
 from homunculus.bridge.gl.ingest import Ingest
@@ -31,6 +31,7 @@ from homunculus.bridge.gl.statistics import statistics
 from homunculus.bridge.images import as_batch
 from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.room import patches_told, pyramid_told, room
 from homunculus.bridge.tensors import tensor_of
 from homunculus.bridge.twin.max_pyramid import check_map
 from homunculus.bridge.unit import Builder, Format, Patches, Pictures, PlanProgram, Pyramid, Stats, TextureUnit
@@ -103,7 +104,8 @@ class GLUnit(TextureUnit):
         if builder == "auto":
             builder = "driver" if self.driver_is_exact(stored) else None
         builder = builder or self.default_builder(stored)
-        return self.context.call(self._build, batch, stored, builder, max_level)
+        with room(ImageTooLargeError, lambda: pyramid_told(tuple(batch.shape))):
+            return self.context.call(self._build, batch, stored, builder, max_level)
 
     def _build(self, batch: Tensor, format: Format, builder: Builder, max_level: int) -> GLPyramid:
         size = (batch.shape[1], batch.shape[2])
@@ -156,7 +158,8 @@ class GLUnit(TextureUnit):
     ) -> Patches:
         resident = self.check_sample(pyramid, plan, quality)
         check_dtype(mean, std, dtype)
-        return self.context.call(self.sampler.sample, resident, plan, quality, dtype, tuple(mean), tuple(std))
+        with room(PlanError, lambda: patches_told(plan)):
+            return self.context.call(self.sampler.sample, resident, plan, quality, dtype, tuple(mean), tuple(std))
 
     @contextmanager
     def sampled(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -10,6 +12,17 @@ from homunculus.bridge.checks import check_level
 from homunculus.bridge.errors import ClosedError
 from homunculus.bridge.images import as_bytes
 from homunculus.bridge.unit import Builder, Format, Pyramid
+
+
+@dataclass(frozen=True, eq=False)
+class Texels:
+    """What a sample reads. texels: [sum of B * h * w, 4], level by level; offsets: where each begins."""
+
+    levels: list[Tensor]
+    texels: Tensor
+    offsets: Tensor
+    max_level: int
+    padded_size: tuple[int, int]
 
 
 class TwinPyramid(Pyramid):
@@ -23,23 +36,25 @@ class TwinPyramid(Pyramid):
         self.max_level = len(levels) - 1
         self.format = format
         self.padded_size = (levels[0].shape[1], levels[0].shape[2])
-        self._levels = levels
-        self.texels = torch.cat([level.reshape(-1, 4) for level in levels])  # [sum of B * h * w, 4]
         counts = torch.tensor([level[..., 0].numel() for level in levels], device=levels[0].device, dtype=torch.int64)
-        self.offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)[:-1]])
+        offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)[:-1]])
+        texels = torch.cat([level.reshape(-1, 4) for level in levels])
+        self._texels: Texels | None = Texels(levels, texels, offsets, self.max_level, self.padded_size)
 
     def level(self, level: int) -> Tensor:
-        self.check_open()
+        texels = self.held()
         check_level(level, self.max_level)
-        return self._levels[level]
+        return texels.levels[level]
 
-    def check_open(self) -> None:
-        if not self._levels:
+    def held(self) -> Texels:
+        """The texels, which stay whole for whoever holds them, whatever another thread closes meanwhile."""
+        texels = self._texels
+        if texels is None:
             raise ClosedError(f"{self!r} is closed; build it again from the image")
+        return texels
 
     def close(self) -> None:
-        self._levels = []
-        self.texels = self.texels[:0]
+        self._texels = None
 
 
 def box_levels(

@@ -7,10 +7,10 @@ from torch import Tensor
 
 from homunculus.bridge import law
 from homunculus.bridge.law import Quality
-from homunculus.bridge.twin.pyramid import TwinPyramid
+from homunculus.bridge.twin.pyramid import Texels
 
 
-def sample_texels(pyramid: TwinPyramid, centers: Tensor, rows: Tensor, quality: Quality) -> Tensor:
+def sample_texels(pyramid: Texels, centers: Tensor, rows: Tensor, quality: Quality) -> Tensor:
     """Premultiplied RGBA [N, M, 4] of M texels at `centers` [N, M, 2], all M of one footprint row [N, 8]."""
     cut = law.taps(rows[:, 2:4], rows[:, 4:6], pyramid.max_level)
     lod = law.quality_lod(cut.step_px, rows[:, 7], quality)
@@ -31,7 +31,7 @@ def sample_texels(pyramid: TwinPyramid, centers: Tensor, rows: Tensor, quality: 
     return total
 
 
-def trilinear(pyramid: TwinPyramid, layer: Tensor, points: Tensor, lod: Tensor) -> Tensor:
+def trilinear(pyramid: Texels, layer: Tensor, points: Tensor, lod: Tensor) -> Tensor:
     """[N, M, 4]: points [N, M, 2] in level-0 pixels, one layer [N] and one level of detail [N] for each M."""
     lod = lod.clamp(0, pyramid.max_level)
     lower = lod.detach().floor().long()
@@ -40,7 +40,7 @@ def trilinear(pyramid: TwinPyramid, layer: Tensor, points: Tensor, lod: Tensor) 
     return (1 - blend) * bilinear(pyramid, layer, points, lower) + blend * bilinear(pyramid, layer, points, upper)
 
 
-def bilinear(pyramid: TwinPyramid, layer: Tensor, points: Tensor, level: Tensor) -> Tensor:
+def bilinear(pyramid: Texels, layer: Tensor, points: Tensor, level: Tensor) -> Tensor:
     """[N, M, 4] at points [N, M, 2] of levels [N]; beyond the padded image every texel is 0."""
     height = (pyramid.padded_size[0] >> level)[:, None]
     width = (pyramid.padded_size[1] >> level)[:, None]

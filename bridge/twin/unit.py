@@ -11,13 +11,15 @@ from torch import Tensor
 from homunculus.bridge import law
 from homunculus.bridge.checks import check_exact, check_layers, check_normalisation, check_open, check_quality
 from homunculus.bridge.clock import Clock
-from homunculus.bridge.errors import ImageError
+from homunculus.bridge.ending import finishes
+from homunculus.bridge.errors import ImageError, ImageTooLargeError, PlanError
 from homunculus.bridge.images import as_batch, padded_size
 from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.room import patches_told, pyramid_told, room
 from homunculus.bridge.tensors import tensor_of
 from homunculus.bridge.twin.max_pyramid import max_pyramid
-from homunculus.bridge.twin.pyramid import TwinPyramid, box_levels
+from homunculus.bridge.twin.pyramid import Texels, TwinPyramid, box_levels
 from homunculus.bridge.twin.sampler import sample_texels
 from homunculus.bridge.twin.statistics import statistics
 from homunculus.bridge.unit import Builder, Format, Patches, Pictures, PlanProgram, Pyramid, Stats, TextureUnit
@@ -44,6 +46,7 @@ class TwinUnit(TextureUnit):
         self.clock = Clock(self._wait)
         self._closed = False
 
+    @finishes
     def pyramid(
         self, images: Pictures, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
     ) -> Pyramid:
@@ -54,10 +57,11 @@ class TwinUnit(TextureUnit):
         size = (batch.shape[1], batch.shape[2])
         with self.clock.part("upload"):
             batch = batch.to(self.device)
-        with self.clock.part("pyramid"):
+        with self.clock.part("pyramid"), room(ImageTooLargeError, lambda: pyramid_told(tuple(batch.shape))):
             levels = box_levels(batch, format, padded_size(size, max_level), max_level, self.dtype)
             return TwinPyramid(levels, size, format)
 
+    @finishes
     def sample(
         self,
         pyramid: Pyramid,
@@ -71,7 +75,7 @@ class TwinUnit(TextureUnit):
         check_open(self, self._closed)
         if not isinstance(pyramid, TwinPyramid):
             raise ImageError(f"{pyramid!r} belongs to another backend; build it with this unit's pyramid()")
-        pyramid.check_open()
+        texels = pyramid.held()
         check_quality(quality)
         check_normalisation(mean, std, dtype)
         check_layers(plan, pyramid.layers)
@@ -79,8 +83,8 @@ class TwinUnit(TextureUnit):
         if quality == "exact":
             check_exact(plan, pyramid.max_level)
         self.stats.dispatches += 1
-        with self.clock.part("sample"):
-            rgba = self._rgba(pyramid, plan, quality)
+        with self.clock.part("sample"), room(PlanError, lambda: patches_told(plan)):
+            rgba = self._rgba(texels, plan, quality)
             alpha = rgba[:, 3:]
             mean_, std_ = (
                 torch.tensor(value, device=self.device, dtype=self.dtype)[:, None, None] for value in (mean, std)
@@ -93,7 +97,7 @@ class TwinUnit(TextureUnit):
             torch.cuda.synchronize(self.device)
 
     @staticmethod
-    def _rgba(pyramid: TwinPyramid, plan: SamplePlan, quality: Quality) -> Tensor:
+    def _rgba(pyramid: Texels, plan: SamplePlan, quality: Quality) -> Tensor:
         size = plan.patch_size
         texels = None if plan.texels is None else law.bounded(plan.texels)
         plan = replace(plan, footprints=law.bounded(plan.footprints), texels=texels)
@@ -104,14 +108,17 @@ class TwinUnit(TextureUnit):
             rgba = sample_texels(pyramid, rows[:, None, 0:2], rows, quality)
         return rgba.reshape(len(plan), size, size, 4).permute(0, 3, 1, 2)
 
+    @finishes
     def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
         check_open(self, self._closed)
         return program.twin(tensor_of(fixations, torch.float64).reshape(-1, 2)).to(self.device)
 
+    @finishes
     def max_pyramid(self, map: Tensor) -> list[Tensor]:
         check_open(self, self._closed)
         return max_pyramid(map.to(self.device, self.dtype))
 
+    @finishes
     def statistics(self, pyramid: Pyramid, level: int = 1) -> Pyramid:
         check_open(self, self._closed)
         if not isinstance(pyramid, TwinPyramid):

@@ -1,0 +1,89 @@
+"""The end of the interpreter: daemon threads that are inside a call are waited for, and begin no other.
+
+A daemon thread is ended wherever it stands. Inside torch that takes the process down with it ("terminate called without an
+active exception"), and inside a closed OpenGL context it leaves a traceback.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import ParamSpec, TypeVar
+from weakref import WeakSet
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+PATIENCE_S, GRACE_S = 10.0, 0.5
+
+
+class _Calls:
+    """Those of daemon threads that have begun and not returned."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.running = self.waiting = 0
+        self.threads: WeakSet[threading.Thread] = WeakSet()  # those that have called
+        self.ended = False
+
+
+_calls = _Calls()
+
+
+def _after_fork() -> None:
+    global _calls
+    _calls = _Calls()
+
+
+@contextmanager
+def call() -> Iterator[None]:
+    """Around a call. In a daemon thread, once the interpreter ends, it never begins: the thread waits to be ended."""
+    if not threading.current_thread().daemon:
+        yield
+        return
+    calls = _calls
+    with calls.changed:
+        calls.threads.add(threading.current_thread())
+        ended = calls.ended
+        calls.running += not ended
+        calls.waiting += ended
+        calls.changed.notify_all()
+    if ended:
+        threading.Event().wait()
+    try:
+        yield
+    finally:
+        with calls.changed:
+            calls.running -= 1
+            calls.changed.notify_all()
+
+
+def finishes(function: Callable[P, T]) -> Callable[P, T]:
+    """The function, as one such call."""
+
+    @wraps(function)
+    def within(*args: P.args, **kwargs: P.kwargs) -> T:
+        with call():
+            return function(*args, **kwargs)
+
+    return within
+
+
+def end() -> None:
+    """Lets no daemon thread begin a call any more, and waits for those inside one, 10 s at most, and half a second for
+    the others to come to rest. Idempotent."""
+    calls = _calls
+    with calls.changed:
+        calls.ended = True
+        calls.changed.wait_for(lambda: calls.running == 0, PATIENCE_S)
+        # What a call returned is freed by torch, which must not be ended in that either: the next call is safe ground.
+        calls.changed.wait_for(lambda: calls.waiting >= sum(one.is_alive() for one in calls.threads), GRACE_S)
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_after_fork)
+atexit.register(end)
