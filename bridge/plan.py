@@ -7,17 +7,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from homunculus.bridge import law
 from homunculus.bridge.errors import PlanError
+from homunculus.bridge.notebook import Pictured, outlined
 from homunculus.bridge.values import PATCH, entries, numbers, one_text, shown, tensor, whole
 
 FIELDS = ("center_x", "center_y", "right_x", "right_y", "down_x", "down_y", "layer", "lod_bias")
 
 
 @dataclass(frozen=True, eq=False)
-class SamplePlan:
+class SamplePlan(Pictured):
     """N footprints, each an affine patch of `patch_size` x `patch_size` texels, in level-0 pixels.
 
     footprints: float32 (or float64, for the twin) [N, 8]: center_x, center_y, right_x, right_y, down_x, down_y, layer, lod_bias.
@@ -140,6 +142,9 @@ class SamplePlan:
 
     def __len__(self) -> int:
         return len(self.footprints)
+
+    def _picture(self) -> Image.Image:
+        return outlined(self.corners, self.lod)
 
     def __repr__(self) -> str:
         kind = "affine" if self.texels is None else "warped"

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.law import Quality
+from homunculus.bridge.notebook import Pictured, tiled
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import number
 from homunculus.interop import Transfers, revoke
@@ -32,7 +34,7 @@ Pictures: TypeAlias = "Picture | Sequence[Picture]"
 
 
 @dataclass(frozen=True)
-class Patches:
+class Patches(Pictured):
     """What was seen.
 
     pixels: [N, 3, P, P] in 0..1, or normalised if mean and std were given.
@@ -45,6 +47,13 @@ class Patches:
 
     def __len__(self) -> int:
         return len(self.pixels)
+
+    def __repr__(self) -> str:
+        side, kind = self.pixels.shape[-1], str(self.pixels.dtype).removeprefix("torch.")
+        return f"Patches({len(self)} of {side} x {side} px, {kind}, on {self.pixels.device})"
+
+    def _picture(self) -> Image.Image:
+        return tiled(self.pixels)
 
 
 @dataclass

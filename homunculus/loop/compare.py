@@ -20,6 +20,7 @@ from homunculus.blindspots import Point, Sight, default_places, sight
 from homunculus.bridge.checks import check_quality
 from homunculus.bridge.errors import HomunculusError, PlanError
 from homunculus.bridge.law import Quality
+from homunculus.bridge.notebook import Pictured
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Picture, TextureUnit
@@ -59,7 +60,7 @@ class Entry:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Pictured):
     """places: target, secondary and periphery, (x, y) in pixels. request: what was asked, in JSON types. remarks: by what
     relevance it was judged, and what of the query was understood."""
 
@@ -68,6 +69,13 @@ class Comparison:
     request: Mapping[str, Any]
     sheet: Image.Image = field(repr=False)
     remarks: list[str] = field(default_factory=list)
+
+    def __repr__(self) -> str:
+        made = sum(not entry.reason for entry in self.entries)
+        return f"Comparison({made} of {len(self.entries)} ways to spend {self.request.get('budget')} tokens)\n{'; '.join(self.remarks)}"
+
+    def _picture(self) -> Image.Image:
+        return self.sheet
 
     def save(self, out_dir: str | os.PathLike[str], *, each: bool = False) -> list[Path]:
         """Writes compare.png and compare.json, and, if `each`, a NAME.jpg of every allocator: all or none.

@@ -14,12 +14,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from homunculus import allocators, layouts
 from homunculus.bridge.checks import check_quality, check_unit
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.law import Quality
+from homunculus.bridge.notebook import LONGER_PX, Pictured
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Patches, Picture, Pyramid, TextureUnit
@@ -32,7 +34,7 @@ from homunculus.image import Array, as_bytes, picture
 from homunculus.metrics import PlanMetrics, measure
 from homunculus.query import Query
 from homunculus.relevance import Relevance
-from homunculus.report import write_look
+from homunculus.report import draw_footprints, write_look
 from homunculus.scene import Scene
 
 Points = Sequence[float] | Sequence[Sequence[float]]
@@ -50,7 +52,7 @@ class Glimpse:
 
 
 @dataclass(frozen=True, eq=False)
-class Look:
+class Look(Pictured):
     """What was seen of one image, in one glimpse or several; plan, patches and tokens are those of the last.
 
     source: the image [H, W, 3] as it was sampled; request, unit: as told by `as_dict`; timings_ms: by part, on the host's clock.
@@ -68,6 +70,21 @@ class Look:
     relevance: Relevance | None = None
     remarks: Sequence[str] = ()
     reading: str = ""
+
+    def __repr__(self) -> str:
+        height, width = self.image.shape[:2]
+        points = ", ".join(f"({x:.0f}, {y:.0f})" for x, y in self.fixations[:6]) + (
+            ", ..." if len(self.fixations) > 6 else ""
+        )
+        asked = f" for {self.query.text[:60]!r}" if self.query is not None and self.query.text else ""
+        return f"Look({len(self.plan)} tokens of {width} x {height} px{asked}, fixations {points or 'none'})"
+
+    def _picture(self) -> Image.Image:
+        scale = min(1.0, LONGER_PX / max(self.image.shape[:2]))
+        small = Image.fromarray(self.image)
+        small = small.resize((max(1, round(small.width * scale)), max(1, round(small.height * scale))))
+        points = [(x * scale, y * scale) for x, y in self.fixations]
+        return draw_footprints(np.asarray(small), self.plan, points, layer=int(self.plan.layers[0]), scale=scale)
 
     @property
     def plan(self) -> SamplePlan:

@@ -8,9 +8,11 @@ from typing import Final
 
 import torch
 import torch.nn.functional as F
+from PIL import Image
 from torch import Tensor, nn
 
 from homunculus.bridge.errors import PlanError
+from homunculus.bridge.notebook import LONGER_PX, Pictured
 from homunculus.relevance.evidence import Evidence
 from homunculus.relevance.sought import Channel, Silent, Sought
 
@@ -22,7 +24,7 @@ Weights = Mapping[str, float | Tensor] | nn.ParameterDict
 
 
 @dataclass(frozen=True, eq=False)
-class Relevance:
+class Relevance(Pictured):
     """Where to look, for a batch of B pictures.
 
     maps: by channel, float [B, rows, columns] in the channel's own unit, stretched over the picture; zeros where it is silent.
@@ -33,6 +35,18 @@ class Relevance:
     maps: dict[str, Tensor]
     inactive: dict[str, str]
     total: Tensor
+
+    def __repr__(self) -> str:
+        active = [name for name in self.maps if name not in self.inactive]
+        return f"Relevance({list(self.total.shape)}, by {', '.join(active) or 'nothing'}; silent: {', '.join(self.inactive) or 'none'})"
+
+    def _picture(self) -> Image.Image:
+        """Of the first of the batch, the greatest white."""
+        map_ = self.total[0].detach().float().cpu()
+        level = (map_ - map_.min()) / (map_.max() - map_.min()).clamp(min=1e-9)
+        picture = Image.fromarray((level * 255).round().byte().numpy())
+        scale = LONGER_PX / max(picture.size)
+        return picture.resize((max(1, round(picture.width * scale)), max(1, round(picture.height * scale))))
 
 
 def z_scores(maps: Tensor, least_sd: float = LEAST_SD) -> Tensor:
