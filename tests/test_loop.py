@@ -133,6 +133,19 @@ def test_many_queries_share_one_pyramid_and_many_images_one_batch(
     np.testing.assert_array_equal(right.image, PICTURE.flip(1).numpy())
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
+def test_an_encoder_of_another_width_finds_the_same(unit: hm.TextureUnit, dtype: torch.dtype, tmp_path: Path) -> None:
+    query = Query("red", embedding=embedding())
+    plain, seen = (
+        Homunculus(unit, one, budget=BUDGET, merge=False).look(PICTURE, query, 2)
+        for one in (encoder(), hm.FoveatedViT(deepcopy(tiny("clip"))).to(dtype))
+    )
+    assert seen.tokens.dtype == dtype
+    assert seen.plan.footprints.dtype == torch.float32
+    np.testing.assert_allclose(seen.fixations[0], plain.fixations[0], atol=8)
+    seen.save(tmp_path)
+
+
 TURNED = PICTURE.flip(0).contiguous()
 
 

@@ -115,4 +115,5 @@ def similarity(features: Tensor, query: Tensor, generic: Tensor | None = None) -
 
     The difference takes away what is in the features whatever the query.
     """
-    return features @ (query if generic is None else query - generic)
+    query = query if generic is None else query - generic
+    return features @ query.to(features)
