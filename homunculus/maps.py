@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.errors import ImageReadError, PlanError
+from homunculus.bridge.pictures.files import expanded
 from homunculus.files.reading import read_array, read_tensors
 from homunculus.given_map import as_map
 from homunculus.image import read_image
@@ -32,7 +33,7 @@ def read_relevance(path: str | os.PathLike[str]) -> Tensor:
     `relevance`. Pickles are not read. Raises ImageReadError for a file that cannot be read, PlanError for values that are not
     relevance.
     """
-    path = Path(path)
+    path = expanded(path)
     suffix = path.suffix.lower()
     if suffix in _OTHERS:
         raise ImageReadError(f"{path} is no map that is read here; {_OTHERS[suffix]}")

@@ -216,6 +216,8 @@ CASES: dict[str, Case] = {
     "fixate a_px": (lambda value: fixate(MAP, SIZE, a_px=value), {"None", "half", "huge"}),
     "fixate sharpness": (lambda value: fixate(MAP, SIZE, sharpness=value), {"half", "huge"}),
     "fixate seed": (lambda value: fixate(MAP, SIZE, seed=value), {"zero", "huge"}),
+    "read_image": (hm.read_image, set()),
+    "read_relevance": (hm.read_relevance, set()),
     "measure size": (lambda value: hm.measure(plan(), value), set()),
 }
 

@@ -21,6 +21,7 @@ from homunculus.bridge.pictures.memory import MOST_BYTES, bytes_of, loaded, pixe
 from homunculus.bridge.pictures.metadata import without_metadata
 from homunculus.bridge.pictures.quiet import quiet
 from homunculus.bridge.pictures.turning import SIDEWAYS, Array, orientation_of, turned_box
+from homunculus.bridge.values import shown
 
 # Only formats that are decoded in this process: others that Pillow knows start programs (EPS: Ghostscript).
 FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF")
@@ -163,7 +164,9 @@ def formats() -> tuple[str, ...]:
 
 
 def expanded(path: str | os.PathLike[str]) -> Path:
-    """The path with `~` as the home folder, or as it is where nobody has that name."""
+    """The path with `~` as the home folder, or as it is where nobody has that name. Raises ImageReadError for what is no path."""
+    if not isinstance(path, str | os.PathLike):
+        raise ImageReadError(f"the path is {shown(path)}; give the path of a file")
     try:
         return Path(path).expanduser()
     except RuntimeError:
