@@ -83,7 +83,7 @@ def oracle(
     if key not in _oracles:
         with twin.pyramid(image, format=format) as pyramid:
             expected = twin.sample(pyramid, plan, quality=quality, dtype=torch.float64)
-            alpha = twin._rgba(pyramid, plan.to(dtype=torch.float64), quality)[:, 3:].clamp(min=MIN_ALPHA)
+            alpha = twin._rgba(pyramid.held(), plan.to(dtype=torch.float64), quality)[:, 3:].clamp(min=MIN_ALPHA)
         if len(_oracles) > 40:
             _oracles.clear()
         _oracles[key] = expected, alpha
