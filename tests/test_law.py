@@ -141,7 +141,7 @@ def test_any_finite_row_is_the_same_by_gl_and_torch(gl_unit: TextureUnit) -> Non
     rows[:, 6] = np.clip(rows[:, 6], -0.5, 0.5)
     plan = SamplePlan(torch.from_numpy(np.concatenate([rows, np.array(NOWHERE, np.float32)])), patch_size=2)
     with TwinUnit() as twin, gl_unit.pyramid(image) as ours, twin.pyramid(image) as theirs:
-        rgba = twin._rgba(theirs, plan, "fast")  # type: ignore[arg-type]
+        rgba = twin._rgba(theirs.held(), plan, "fast")  # type: ignore[attr-defined]
         patches = gl_unit.sample(ours, plan, quality="fast")
     assert bool(torch.isfinite(rgba).all())
     assert bool(torch.isfinite(patches.pixels).all())
