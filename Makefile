@@ -118,9 +118,12 @@ lock: venv
 	echo 'torch==$(TORCH)' | $(PY) -m uv pip compile --quiet --upgrade --universal --no-annotate --custom-compile-command 'make lock' \
 		--constraints - --extra dev --output-file constraints.txt pyproject.toml
 
-# All tests with the newest release of everything but torch: what newer releases break, before users meet it.
+# All tests with the newest release of everything but torch, ceilings of our own included: what newer releases break, before users
+# meet it.
 test-newest:
 	rm -rf .venv-newest && mkdir -p out && echo 'torch==$(TORCH)' > out/newest.txt
+	$(MAKE) venv VENV=.venv-newest CONSTRAINTS=out/newest.txt
+	PIP_CONSTRAINT=out/newest.txt .venv-newest/bin/python -m pip --disable-pip-version-check --no-input install --upgrade transformers
 	$(MAKE) test VENV=.venv-newest CONSTRAINTS=out/newest.txt
 
 # The oldest transformers that the package allows, with what it needs beside the locked packages, in a folder before them.

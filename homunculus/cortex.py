@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,7 +20,8 @@ from homunculus.bridge.errors import PlanError
 from homunculus.bridge.tensors import product, tensor_of
 
 NEWTON_STEPS = 3
-DIRECTIONS = 512
+RAYS = 512  # a fixation
+LEAST_PX = 1e-3
 A_HALVINGS = 32
 # a / side0 at the ends of the bisection: below the least that one token asks of a 32768 px image (law `linear`, patches
 # of 1 px), and so flat that a larger constant moves no token by a thousandth of a pixel.
@@ -94,33 +96,57 @@ def get_law(name: str) -> Law:
     return LAWS[name]
 
 
-def reach_px(size: tuple[int, int], fixations: Tensor) -> Tensor:
-    """[K, 512]: how far the part of the image nearest to each fixation [K, 2] extends, along 512 directions.
+class Rays(NamedTuple):
+    """What `rays` casts from K fixations, each [K, 512]. reach_px: how far the part of the image nearest to the fixation
+    extends along the ray. angle: the radians that the ray stands for."""
 
-    The first of the four image sides (height, width) and of the bisectors with the other fixations. Directions stand
-    half a step off the axes, so that a fixation on the border has no ray along it. Of equal fixations the first owns
-    everything.
+    reach_px: Tensor
+    angle: Tensor
+
+
+def rays(size: tuple[int, int], fixations: Tensor) -> Rays:
+    """512 rays from each fixation [K, 2]: 64 to each half of each side of the image (height, width).
+
+    A half begins where the side is nearest, d away, and is s long. Its rays meet it at d sinh t, t in the middles of 64
+    equal steps of 0 to asinh(s / d), so that they crowd where a side of any length and nearness turns; there the border
+    is d cosh t away, and a ray stands for dt / cosh t radians. Bisectors with the other fixations cut them shorter. A
+    side less than LEAST_PX away holds nothing, and of equal fixations the first owns everything.
     """
     height, width = size
-    angle = (torch.arange(DIRECTIONS, dtype=fixations.dtype, device=fixations.device) + 0.5) * (
-        2 * math.pi / DIRECTIONS
-    )
-    direction = torch.stack([angle.cos(), angle.sin()], -1)
-    far = torch.tensor([width, height], dtype=fixations.dtype, device=fixations.device)
-    room = torch.where(direction > 0, far - fixations[:, None], fixations[:, None])
-    reach = (room / direction.abs()).amin(-1)
+    like = {"dtype": fixations.dtype, "device": fixations.device}
+    low, high = fixations, torch.tensor([width, height], **like) - fixations
+    x, y = torch.stack([high, low], -1).unbind(1)  # [K, 2] each: the room towards larger and smaller coordinates
+    away = torch.cat([x, y], 1).repeat_interleave(2, 1)[..., None]  # right, left, below, above; [K, 8, 1]
+    along = torch.cat([y, y, x, x], 1)[..., None]
+    seen = away > LEAST_PX
+    away = torch.where(seen, away, 1.0)
+    last = torch.asinh(along / away)
+    t = last * ((torch.arange(RAYS // 8, **like) + 0.5) / (RAYS // 8))
+    reach = (away * t.cosh()).flatten(1)
+    angle = torch.where(seen, last / (RAYS // 8) / t.cosh(), 0.0).flatten(1)
     between = fixations[None] - fixations[:, None]  # [own, other, 2]
-    along = product(between, direction.T)
     half = (between * between).sum(-1, keepdim=True) / 2
-    to_bisector = torch.where(along > 0, half / along, torch.inf)
+    component = product(between, _directions(t))
+    to_bisector = torch.where(component > 0, half / component, torch.inf)
     earlier = torch.ones_like(half[..., 0]).tril(-1).bool()[..., None]
     to_bisector = torch.where((half == 0) & earlier, 0.0, to_bisector)
-    return torch.minimum(reach, to_bisector.amin(1))
+    return Rays(torch.minimum(reach, to_bisector.amin(1)), angle)
 
 
-def mass(reach: Tensor, a_px: float | Tensor, law: Law) -> Tensor:
-    """I(a), the integral of density(e / a) / a^2 over the image, from `reach_px` by the midpoint rule: a scalar."""
-    return law.integral(reach / a_px).sum() * (2 * math.pi / DIRECTIONS)
+def _directions(t: Tensor) -> Tensor:
+    """[K, 2, 512] unit vectors of the rays at t [K, 8, 64]: 1 / cosh t towards the side, tanh t along it."""
+    towards, along = 1 / t.cosh(), t.tanh()
+    sign = torch.tensor([1.0, -1.0], dtype=t.dtype, device=t.device)
+    side, way = sign.repeat_interleave(2).repeat(2)[:, None], sign.repeat(4)[:, None]
+    towards, along = towards * side, along * way
+    x = torch.cat([towards[:, :4], along[:, 4:]], 1)
+    y = torch.cat([along[:, :4], towards[:, 4:]], 1)
+    return torch.stack([x.flatten(1), y.flatten(1)], 1)
+
+
+def mass(seen: Rays, a_px: float | Tensor, law: Law) -> Tensor:
+    """I(a), the integral of density(e / a) / a^2 over the image, by the midpoint rule: a scalar."""
+    return (law.integral(seen.reach_px / a_px) * seen.angle).sum()
 
 
 def constant_px(
@@ -136,11 +162,11 @@ def constant_px(
     chosen = get_law(law)
     if law == "uniform" or size[0] * size[1] <= budget * side0_px**2:
         return None
-    reach = reach_px(size, fixations)
-    low, high = (reach.new_tensor(side0_px * bound) for bound in A_OVER_SIDE0)
+    seen = rays(size, fixations)
+    low, high = (fixations.new_tensor(side0_px * bound) for bound in A_OVER_SIDE0)
     for _ in range(A_HALVINGS):
         a_px = (low * high).sqrt()
-        short = (a_px / side0_px).square() * mass(reach, a_px, chosen) < budget
+        short = (a_px / side0_px).square() * mass(seen, a_px, chosen) < budget
         low, high = torch.where(short, a_px, low), torch.where(short, high, a_px)
     return low
 

@@ -12,7 +12,8 @@
 
 #define THREADS 256
 const int NEWTON_STEPS = 3;
-const int DIRECTIONS = 512;
+const int RAYS = 512;  // a fixation, 64 to each half of each side
+const float LEAST_PX = 1e-3;
 const int A_HALVINGS = 32;
 const vec2 A_OVER_SIDE0 = vec2(1.0 / 1048576.0, 1048576.0);
 
@@ -132,30 +133,47 @@ vec2 fixation(int index) {
     return clamp(fixations[index], vec2(0.0), image_px);
 }
 
-// How far the part of the image nearest to fixation j extends along one direction: to the first of the image's sides and of the
-// bisectors with the other fixations. Of equal fixations the first owns everything.
-float reach_px(int j, vec2 along) {
+// ln(u + sqrt(1 + u^2)) for u >= 0.
+float area_sinh(float u) { return log1p(u + u * u / (1.0 + sqrt(1.0 + u * u))); }
+
+// Ray k of fixation j: how far the part of the image nearest to it extends along the ray, and the radians that the ray stands for.
+// As in homunculus/cortex.py: bit 0 of the half says which way along its side, bit 1 which of two sides, bit 2 which axis.
+vec2 ray(int j, int k) {
     vec2 own = fixation(j);
-    vec2 room = mix(own, image_px - own, greaterThan(along, vec2(0.0))) / abs(along);
-    float reach = min(room.x, room.y);
-    for (int k = 0; k < fixation_count; k++) {
-        vec2 between = fixation(k) - own;
+    int side = k / (RAYS / 8);
+    vec2 sign = vec2((side & 2) == 0 ? 1.0 : -1.0, (side & 1) == 0 ? 1.0 : -1.0);  // towards the side, along it
+    bool upright = (side & 4) != 0;  // towards y
+    vec2 room = upright ? own.yx : own;
+    vec2 far = upright ? image_px.yx : image_px;
+    room = mix(room, far - room, greaterThan(sign, vec2(0.0)));
+    if (room.x <= LEAST_PX) return vec2(0.0);
+    float last = area_sinh(room.y / room.x);
+    float grown = expm1(last * ((float(k % (RAYS / 8)) + 0.5) / float(RAYS / 8)));
+    float sinh_t = (grown + grown / (1.0 + grown)) / 2.0;
+    float cosh_t = 1.0 + grown * (grown / (1.0 + grown)) / 2.0;
+    vec2 along = sign * vec2(1.0, sinh_t) / cosh_t;
+    if (upright) along = along.yx;
+    float reach = room.x * cosh_t;
+    for (int other = 0; other < fixation_count; other++) {
+        vec2 between = fixation(other) - own;
         float half_squared = dot(between, between) / 2.0;
         float component = dot(along, between);
-        if (half_squared == 0.0 && k < j) reach = 0.0;
+        if (half_squared == 0.0 && other < j) reach = 0.0;
         if (component > 0.0) reach = min(reach, half_squared / component);
     }
-    return reach;
+    return vec2(reach, last / float(RAYS / 8) / cosh_t);
 }
 
 // I(a), the integral of density(e / a) / a^2 over the image, by the midpoint rule. Every thread gets the same number.
 float mass(float a_px) {
     float sum = 0.0;
-    for (int k = int(gl_LocalInvocationIndex); k < DIRECTIONS; k += THREADS) {
-        vec2 along = direction_of_turn(uint(2 * k + 1) << 22);
-        for (int j = 0; j < fixation_count; j++) sum += law_integral(reach_px(j, along) / a_px);
+    for (int k = int(gl_LocalInvocationIndex); k < RAYS; k += THREADS) {
+        for (int j = 0; j < fixation_count; j++) {
+            vec2 seen = ray(j, k);
+            sum += law_integral(seen.x / a_px) * seen.y;
+        }
     }
-    return sum_over_threads(sum) * (TAU / float(DIRECTIONS));
+    return sum_over_threads(sum);
 }
 
 // The constant a at which budget = (a / side0)^2 I(a), by bisection in log(a).

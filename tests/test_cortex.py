@@ -134,15 +134,40 @@ def test_the_bracket_holds_every_image_from_17_to_32768_px(side: int, law: str) 
 
 
 def test_reach_is_cut_by_sides_and_bisectors_and_the_first_of_equals_owns_all() -> None:
-    lone = cortex.reach_px((100, 200), float64(50, 50)[None])
-    assert float(lone.max()) == pytest.approx(math.hypot(150, 50), rel=5e-3)
-    pair = cortex.reach_px((100, 200), torch.stack([float64(50, 50), float64(150, 50)]))
-    assert float(pair[0].max()) == pytest.approx(math.hypot(50, 50), rel=1e-2)
-    area = (pair**2 / 2).sum() * 2 * math.pi / cortex.DIRECTIONS
+    lone = cortex.rays((100, 200), float64(50, 50)[None])
+    assert float(lone.reach_px.max()) == pytest.approx(math.hypot(150, 50), rel=5e-3)
+    assert float(lone.angle.sum()) == pytest.approx(2 * math.pi, rel=1e-4)
+    pair = cortex.rays((100, 200), torch.stack([float64(50, 50), float64(150, 50)]))
+    assert float(pair.reach_px[0].max()) == pytest.approx(math.hypot(50, 50), rel=1e-2)
+    area = (pair.reach_px**2 / 2 * pair.angle).sum()
     assert float(area) == pytest.approx(100 * 200, rel=1e-3)
-    twice = cortex.reach_px((100, 200), torch.stack([float64(50, 50), float64(50, 50)]))
-    torch.testing.assert_close(twice[0], lone[0])
-    assert not twice[1].any()
+    twice = cortex.rays((100, 200), torch.stack([float64(50, 50), float64(50, 50)]))
+    torch.testing.assert_close(twice.reach_px[0], lone.reach_px[0])
+    assert not twice.reach_px[1].any()
+
+
+@pytest.mark.parametrize("law", FOVEATED)
+@pytest.mark.parametrize(
+    ("size", "fixations"),
+    [
+        ((32, 8192), [(4096, 16)]),
+        ((16, 8192), [(100, 5)]),
+        ((16, 8192), [(0, 0)]),
+        ((8192, 20), [(10, 6000), (3, 50)]),
+        ((3, 30000), [(29999, 2.5)]),
+    ],
+)
+def test_a_strip_holds_the_budget_as_any_image(
+    law: str, size: tuple[int, int], fixations: list[tuple[float, float]]
+) -> None:
+    budget, side0_px = 150, 4
+    a_px = cortex.calibrate(size, fixations, budget, side0_px, law)
+    assert a_px is not None
+    fine = 4  # samples a pixel along a side
+    y, x = np.mgrid[: size[0] * fine, : size[1] * fine] / fine + 0.5 / fine
+    e = np.min([np.hypot(x - fx, y - fy) for fx, fy in fixations], axis=0)
+    tokens = float(cortex.get_law(law).density(torch.from_numpy(e / a_px)).mean()) * size[0] * size[1] / side0_px**2
+    assert tokens == pytest.approx(budget, rel=3e-3)
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_density_ks_tells_a_law_from_another_and_from_a_heap() -> None:
     centers = torch.stack([500 + radius * angle.cos(), 500 + radius * angle.sin()], -1)
     plan = SamplePlan.squares(centers, torch.full((count,), 16.0).double())
     corners = 1 - float(law.integral(torch.tensor(500 / a_px).double())) * 2 * math.pi / float(
-        cortex.mass(cortex.reach_px(size, torch.tensor([[500.0, 500.0]]).double()), a_px, law)
+        cortex.mass(cortex.rays(size, torch.tensor([[500.0, 500.0]]).double()), a_px, law)
     )
     # All that is missing is what the law holds in the corners.
     assert measure(plan, size, a_px=a_px).density_ks == pytest.approx(corners, abs=0.01)

@@ -178,7 +178,7 @@ def spiral(frame: Frame, overlap: float) -> SamplePlan:
         return frame.boxes(centers, overlap * sides, note=frame.small_image_note())
     law = cortex.get_law(frame.law)
     a_px = frame.constant_px(frame.patch_size / overlap)
-    mass = float(cortex.mass(cortex.reach_px(frame.size, frame.fixations), a_px, law))
+    mass = float(cortex.mass(cortex.rays(frame.size, frame.fixations), a_px, law))
     shape = Spiral(frame, law, a_px, overlap)
     low, high = (bound * mass / (2 * math.pi * frame.budget) for bound in DELTA_BRACKET)
     for _ in range(DELTA_HALVINGS):
