@@ -57,14 +57,17 @@ def number(
     most: float = math.inf,
     *,
     above: float = -math.inf,
+    instead: str = "",
     refusal: Refusal = PlanError,
 ) -> float:
-    """A finite number in least..most, and greater than `above`."""
+    """A finite number in least..most, and greater than `above`. instead: what else may be given, as the message's end."""
     found = _real(value)
     if not (math.isfinite(found) and least <= found <= most and found > above):
         limits = {"above": above, "at least": least, "at most": most}
         told = " and ".join(f"{word} {limit:g}" for word, limit in limits.items() if math.isfinite(limit))
-        raise refusal(f"{name} is {shown(value)}; it must be a finite number{told and ', ' + told}")
+        raise refusal(
+            f"{name} is {shown(value)}; it must be a finite number{told and ', ' + told}{instead and ', ' + instead}"
+        )
     return found
 
 

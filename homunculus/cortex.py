@@ -113,15 +113,15 @@ def rays(size: tuple[int, int], fixations: Tensor) -> Rays:
     side less than LEAST_PX away holds nothing, and of equal fixations the first owns everything.
     """
     height, width = size
-    like = {"dtype": fixations.dtype, "device": fixations.device}
-    low, high = fixations, torch.tensor([width, height], **like) - fixations
+    dtype, device = fixations.dtype, fixations.device
+    low, high = fixations, torch.tensor([width, height], dtype=dtype, device=device) - fixations
     x, y = torch.stack([high, low], -1).unbind(1)  # [K, 2] each: the room towards larger and smaller coordinates
     away = torch.cat([x, y], 1).repeat_interleave(2, 1)[..., None]  # right, left, below, above; [K, 8, 1]
     along = torch.cat([y, y, x, x], 1)[..., None]
     seen = away > LEAST_PX
     away = torch.where(seen, away, 1.0)
     last = torch.asinh(along / away)
-    t = last * ((torch.arange(RAYS // 8, **like) + 0.5) / (RAYS // 8))
+    t = last * ((torch.arange(RAYS // 8, dtype=dtype, device=device) + 0.5) / (RAYS // 8))
     reach = (away * t.cosh()).flatten(1)
     angle = torch.where(seen, last / (RAYS // 8) / t.cosh(), 0.0).flatten(1)
     between = fixations[None] - fixations[:, None]  # [own, other, 2]

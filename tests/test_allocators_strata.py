@@ -394,9 +394,9 @@ def test_other_shares_out_of_reach_are_refused() -> None:
     assert text.endswith("there: raise the share or narrow fovea_px")
     assert refusal(LogPolar(foveal_share=0.9999, fovea_px=5, magnify=True), scene).count("the law's limit is")
     for share in (0.0, -1.0, 1.5, math.nan):
-        text = f"foveal_share is {share}; it must be above 0 and at most 1, or None for the law's own"
+        text = f"foveal_share is {share}; it must be a finite number, above 0 and at most 1, or None for the law's own"
         assert refusal(LogPolar(foveal_share=share), scene) == text
-    text = "fovea_px is 0; it must be above 0 and finite, or None for a tenth of half the diagonal"
+    text = "fovea_px is 0; it must be a finite number, above 0, or None for a tenth of half the diagonal"
     assert refusal(LogPolar(foveal_share=0.1, fovea_px=0), scene) == text
 
 

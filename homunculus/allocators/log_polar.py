@@ -109,11 +109,7 @@ def fovea_px(radius_px: float | None, scene: Scene) -> float:
     """The radius asked for, or the default. Raises PlanError where it is not above 0."""
     if radius_px is None:
         return FOVEA * math.hypot(*scene.size) / 2
-    if not 0 < number("fovea_px", radius_px, -math.inf) < math.inf:
-        raise PlanError(
-            f"fovea_px is {radius_px}; it must be above 0 and finite, or None for a tenth of half the diagonal"
-        )
-    return radius_px
+    return number("fovea_px", radius_px, above=0, instead="or None for a tenth of half the diagonal")
 
 
 def least_constant_px(frame: Frame, overlap: float) -> float:
@@ -126,9 +122,7 @@ def solve(counted: Callable[[float], float], share: float, frame: Frame, least_a
 
     Raises PlanError for a share outside 0..1, and one that even the strongest or the weakest fovea misses by over a token.
     """
-    if not 0 < number("foveal_share", share) <= 1:
-        raise PlanError(f"foveal_share is {share}; it must be above 0 and at most 1, or None for the law's own")
-    wanted = share * frame.budget
+    wanted = number("foveal_share", share, above=0, most=1, instead="or None for the law's own") * frame.budget
     low, high = least_a_px, max(FLATTEST * math.hypot(*frame.size), 2 * least_a_px)
     most, fewest = counted(low), counted(high)
     asked = f"foveal_share {share:g} within {radius_px:.4g} px asks for {wanted:.1f} of {frame.budget} tokens"
