@@ -215,7 +215,7 @@ def test_a_split_without_answers_gives_the_file_to_submit(tmp_path: Path, fake: 
             "give either --predictions FILE.json, answers in the official result format, or --model PATH, a folder with",
         ),
         (("--model", "m", "--predictions", "x.json"), "give either --predictions FILE.json"),
-        (("--predictions", "nowhere.json"), "No such file or directory: 'nowhere.json'"),
+        (("--predictions", "nowhere.json"), "nowhere.json cannot be opened: No such file or directory"),
         (("--model", "m", "--limit", "0"), "homunculus: limit is 0; it must be at least 1"),
         (
             ("--model", "m", "--split", "dev"),
