@@ -80,5 +80,5 @@ def test_of_the_demos_page_at_most_a_tenth_lies_under_tokens_over_512_px(
 
 @pytest.mark.parametrize("floor", [-0.1, 1.5, math.nan])
 def test_a_floor_that_is_no_share_is_refused(floor: float) -> None:
-    with pytest.raises(PlanError, match=rf"floor is {floor}; it is a share of the budget, 0 for none and 1 for all"):
+    with pytest.raises(PlanError, match=rf"floor is {floor}; it is a share, of the budget, 0 for none and 1 for all"):
         FoveatedPyramid(floor=floor)

@@ -288,5 +288,5 @@ def test_refusals() -> None:
         Frequency().allocate(Scene(size=(64, 64), image=image), 10, measure(image[:32]))
     with pytest.raises(ImageError, match="the image holds values that are not finite; expected"):
         measure(image * float("nan"))
-    with pytest.raises(PlanError, match="gamma -1"):
+    with pytest.raises(PlanError, match="gamma is -1; it must be a finite number, at least 0"):
         Frequency(gamma=-1)
