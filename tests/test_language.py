@@ -360,7 +360,7 @@ def test_bad_requests_are_refused_and_the_next_call_works() -> None:
         for call, error, text in (
             (lambda: eye.answer(PICTURE, ""), QueryError, "the question is ''"),
             (lambda: eye.answer(PICTURE, "what?", limit=0), PlanError, "limit is 0"),
-            (lambda: eye.answer(PICTURE[None], "what?"), hm.ImageError, "look takes one"),
+            (lambda: eye.answer(PICTURE[None], "what?"), hm.ImageError, "several pictures are looked at by looks"),
         ):
             with pytest.raises(error, match=text):
                 call()
