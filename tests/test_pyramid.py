@@ -238,9 +238,9 @@ def test_after_close(gl_unit: GLUnit, twin: TwinUnit) -> None:
         pyramid = unit.pyramid(white_noise(8, 8))
         pyramid.close()
         pyramid.close()
-        with pytest.raises(ClosedError, match="closed; build it again"):
+        with pytest.raises(ClosedError, match="is closed, or its unit is; build it again"):
             unit.sample(pyramid, plan)
-        with pytest.raises(ClosedError, match="closed; build it again"):
+        with pytest.raises(ClosedError, match="is closed, or its unit is; build it again"):
             pyramid.level(0)
         other = unit.pyramid(white_noise(8, 8))
         with pytest.raises(ImageError, match="belongs to another backend"):
