@@ -50,7 +50,7 @@ class TwinPyramid(Pyramid):
         """The texels, which stay whole for whoever holds them, whatever another thread closes meanwhile."""
         texels = self._texels
         if texels is None:
-            raise ClosedError(f"{self!r} is closed; build it again from the image")
+            raise ClosedError(f"{self!r} is closed, or its unit is; build it again from the image")
         return texels
 
     def close(self) -> None:
