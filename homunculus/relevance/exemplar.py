@@ -111,13 +111,23 @@ def _similarity(field: Tensor, query: Tensor) -> Tensor:
 
     What lies outside the picture counts as generic.
     """
-    batch, _, rows, columns = query.shape
-    dtype, query = field.dtype, query.double()
-    padded = F.pad(field.double(), (columns, columns, rows, rows))
-    likeness = F.conv2d(padded.flatten(0, 1)[None], query, dilation=2, groups=batch)[0]
-    energy = F.conv2d(padded.square().sum(1, keepdim=True), torch.ones_like(query[:1, :1]), dilation=2)[:, 0]
+    rows, columns = query.shape[2:]
+    padded = F.pad(field, (columns, columns, rows, rows))
+    height, width = padded.shape[2:]
+    likeness = torch.zeros_like(padded[:, 0, 2 * (rows - 1) :, 2 * (columns - 1) :])
+    for row in range(rows):  # a product over the features at every corner, then moved and added: as fast as a convolution
+        band = padded[:, :, 2 * row : height - 2 * (rows - 1 - row)]
+        said = product(query[:, :, row].mT, band.flatten(2)).unflatten(2, band.shape[2:])
+        for column in range(columns):
+            likeness += said[:, column, :, 2 * column : width - 2 * (columns - 1 - column)]
+    energy = _summed(_summed(padded.square().sum(1), rows, 1), columns, 2)
     own = query.square().sum((1, 2, 3))[:, None, None]
-    return (2 * likeness / (energy + own).clamp(min=LEAST_ENERGY * query[0].numel())).to(dtype)
+    return 2 * likeness / (energy + own).clamp(min=LEAST_ENERGY * query[0].numel())
+
+
+def _summed(x: Tensor, count: int, dim: int) -> Tensor:
+    """The sum of every `count` second neighbours along one dimension."""
+    return torch.stack([x.narrow(dim, 2 * n, x.shape[dim] - 2 * (count - 1)) for n in range(count)]).sum(0)
 
 
 def _onto_grid(evidence: Evidence, corners: Tensor, level: int) -> Tensor:
