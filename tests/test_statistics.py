@@ -236,11 +236,11 @@ def test_refusals_say_the_same_on_both_backends(gl_unit: GLUnit, twin: TwinUnit)
             with pytest.raises(ImageError, match="belongs to another backend; build it with this unit's pyramid"):
                 other.statistics(pyramid)
             measured = unit.statistics(pyramid)
-        with pytest.raises(ClosedError, match="closed.*build it again from the image"):
+        with pytest.raises(ClosedError, match=r"closed.*build it again from the image"):
             unit.statistics(pyramid)
         measured.close()
         measured.close()
-        with pytest.raises(ClosedError, match="closed.*build it again from the image"):
+        with pytest.raises(ClosedError, match=r"closed.*build it again from the image"):
             measured.level(0)
     twin.close()
     with pytest.raises(ClosedError, match="open another with open_unit"):
