@@ -115,7 +115,9 @@ def _similarity(field: Tensor, query: Tensor) -> Tensor:
     padded = F.pad(field, (columns, columns, rows, rows))
     height, width = padded.shape[2:]
     likeness = torch.zeros_like(padded[:, 0, 2 * (rows - 1) :, 2 * (columns - 1) :])
-    for row in range(rows):  # a product over the features at every corner, then moved and added: as fast as a convolution
+    for row in range(
+        rows
+    ):  # a product over the features at every corner, then moved and added: as fast as a convolution
         band = padded[:, :, 2 * row : height - 2 * (rows - 1 - row)]
         said = product(query[:, :, row].mT, band.flatten(2)).unflatten(2, band.shape[2:])
         for column in range(columns):
