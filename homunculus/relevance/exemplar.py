@@ -119,7 +119,7 @@ def _similarity(field: Tensor, query: Tensor) -> Tensor:
         rows
     ):  # a product over the features at every corner, then moved and added: as fast as a convolution
         band = padded[:, :, 2 * row : height - 2 * (rows - 1 - row)]
-        said = product(query[:, :, row].mT, band.flatten(2)).unflatten(2, band.shape[2:])
+        said = product(query[:, :, row].mT, band.flatten(2)).reshape(-1, columns, *band.shape[2:])
         for column in range(columns):
             likeness += said[:, column, :, 2 * column : width - 2 * (columns - 1 - column)]
     energy = _summed(_summed(padded.square().sum(1), rows, 1), columns, 2)
