@@ -115,9 +115,8 @@ def _similarity(field: Tensor, query: Tensor) -> Tensor:
     padded = F.pad(field, (columns, columns, rows, rows))
     height, width = padded.shape[2:]
     likeness = torch.zeros_like(padded[:, 0, 2 * (rows - 1) :, 2 * (columns - 1) :])
-    for row in range(
-        rows
-    ):  # a product over the features at every corner, then moved and added: as fast as a convolution
+    # A product over the features at every corner, then moved and added: in float64 as fast as a convolution in float32.
+    for row in range(rows):
         band = padded[:, :, 2 * row : height - 2 * (rows - 1 - row)]
         said = product(query[:, :, row].mT, band.flatten(2)).reshape(-1, columns, *band.shape[2:])
         for column in range(columns):
