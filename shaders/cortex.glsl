@@ -133,6 +133,8 @@ vec2 fixation(int index) {
     return clamp(fixations[index], vec2(0.0), image_px);
 }
 
+vec2 swapped(vec2 a) { return vec2(a.y, a.x); }
+
 // ln(u + sqrt(1 + u^2)) for u >= 0.
 float area_sinh(float u) { return log1p(u + u * u / (1.0 + sqrt(1.0 + u * u))); }
 
@@ -141,18 +143,18 @@ float area_sinh(float u) { return log1p(u + u * u / (1.0 + sqrt(1.0 + u * u))); 
 vec2 ray(int j, int k) {
     vec2 own = fixation(j);
     int side = k / (RAYS / 8);
-    vec2 sign = vec2((side & 2) == 0 ? 1.0 : -1.0, (side & 1) == 0 ? 1.0 : -1.0);  // towards the side, along it
+    vec2 way = vec2((side & 2) == 0 ? 1.0 : -1.0, (side & 1) == 0 ? 1.0 : -1.0);  // towards the side, along it
     bool upright = (side & 4) != 0;  // towards y
-    vec2 room = upright ? own.yx : own;
-    vec2 far = upright ? image_px.yx : image_px;
-    room = mix(room, far - room, greaterThan(sign, vec2(0.0)));
+    vec2 room = upright ? swapped(own) : own;
+    vec2 far = upright ? swapped(image_px) : image_px;
+    room = mix(room, far - room, greaterThan(way, vec2(0.0)));
     if (room.x <= LEAST_PX) return vec2(0.0);
     float last = area_sinh(room.y / room.x);
     float grown = expm1(last * ((float(k % (RAYS / 8)) + 0.5) / float(RAYS / 8)));
     float sinh_t = (grown + grown / (1.0 + grown)) / 2.0;
     float cosh_t = 1.0 + grown * (grown / (1.0 + grown)) / 2.0;
-    vec2 along = sign * vec2(1.0, sinh_t) / cosh_t;
-    if (upright) along = along.yx;
+    vec2 along = way * vec2(1.0, sinh_t) / cosh_t;
+    if (upright) along = swapped(along);
     float reach = room.x * cosh_t;
     for (int other = 0; other < fixation_count; other++) {
         vec2 between = fixation(other) - own;
