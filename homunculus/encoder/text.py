@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from homunculus.bridge.tensors import tensor_of
 from homunculus.bridge.values import texts
 from homunculus.encoder import load
 from homunculus.errors import ModelError, QueryError
@@ -123,7 +124,7 @@ class TextEncoder(nn.Module):
         long = [index for index, length in enumerate(lengths) if length > self.limit]
         note = f"query {long[0]} was cut: {lengths[long[0]]} text tokens, the model takes {self.limit}" if long else ""
         padding = True if self.kind == "clip" else "max_length"
-        rows = self.tokenizer(texts, padding=padding, truncation=True, max_length=self.limit, return_tensors="pt")
+        rows = self.tokenizer(texts, padding=padding, truncation=True, max_length=self.limit, return_tensors="np")
         device = next(self.model.parameters()).device
         names = ("input_ids", "attention_mask") if self.kind == "clip" else ("input_ids",)
-        return {name: rows[name].to(device) for name in names}, note
+        return {name: tensor_of(rows[name], torch.int64).to(device) for name in names}, note

@@ -165,7 +165,8 @@ class Answerer(Closing):
         if self.processor is None:
             raise ModelError("there is no processor for whole images; give one, or load the model with from_pretrained")
         seen = bytes_of(picture(image))
-        inputs = self.processor()(images=seen, return_tensors="pt")
+        with torch.device("cpu"):  # whatever the program's default is
+            inputs = self.processor()(images=seen, return_tensors="pt")
         device = self.speaker.decoder.head.weight.device
         with torch.no_grad():
             sight = self.speaker.whole({name: value.to(device) for name, value in inputs.items()})
