@@ -6,6 +6,7 @@ __all__ = [
     "BackendUnavailableError",
     "ClosedError",
     "CudaError",
+    "DataError",
     "ForkedContextError",
     "GLError",
     "GradientError",
@@ -13,8 +14,11 @@ __all__ = [
     "ImageError",
     "ImageReadError",
     "ImageTooLargeError",
+    "ModelError",
     "PlanError",
+    "QueryError",
     "ShaderError",
+    "WriteError",
 ]
 
 
@@ -56,3 +60,19 @@ class ShaderError(HomunculusError, RuntimeError):
 
 class ForkedContextError(HomunculusError, RuntimeError):
     """An OpenGL context was used in a forked child of the process that opened it."""
+
+
+class ModelError(HomunculusError, ValueError):
+    """A model that cannot be loaded or fed: no such folder, an unknown family, missing weights, patches of another size."""
+
+
+class QueryError(HomunculusError, ValueError):
+    """A query that says nothing, or that cannot be read or encoded."""
+
+
+class DataError(HomunculusError, ValueError):
+    """A data file that does not say what it should, or does not fit what it is used with."""
+
+
+class WriteError(HomunculusError, OSError):
+    """A file or folder that cannot be written: no room, no permission, a name that cannot be. What was there before is still there."""

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 import homunculus as hm
-from homunculus.blindspots import step_px
+from homunculus.allocators.blind_spots import step_px
 
 FACE, HELMET, PATCH = (0.43, 0.22), (0.78, 0.83), (0.32, 0.75)
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from homunculus import allocators, cortex, layouts, relevance
+    from homunculus import allocators, layouts, relevance
+    from homunculus.allocators.budget import TokenBank
+    from homunculus.allocators.scene import Scene
     from homunculus.bridge import (
         BackendUnavailableError,
         ClosedError,
@@ -28,19 +30,18 @@ if TYPE_CHECKING:
         TextureUnit,
         open_unit,
     )
-    from homunculus.budget import TokenBank
+    from homunculus.bridge.errors import DataError, ModelError, QueryError, WriteError
+    from homunculus.bridge.pictures.files import PictureFile, read_image
     from homunculus.encoder import FoveatedViT
-    from homunculus.errors import DataError, ModelError, QueryError, WriteError
-    from homunculus.image import PictureFile, read_image
+    from homunculus.layouts import cortex
+    from homunculus.layouts.metrics import PlanMetrics, measure
     from homunculus.loop import Homunculus
     from homunculus.loop.compare import Comparison, compare
     from homunculus.loop.look import Glimpse, Look, look
-    from homunculus.maps import read_relevance
-    from homunculus.metrics import PlanMetrics, measure
-    from homunculus.query import Query
     from homunculus.relevance import Evidence, Relevance
+    from homunculus.relevance.maps import read_relevance
+    from homunculus.relevance.query import Query
     from homunculus.report import Reconstruction, draw_footprints, reconstruct
-    from homunculus.scene import Scene
 
 __all__ = [
     "BackendUnavailableError",
@@ -93,6 +94,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "cortex": "homunculus.layouts.cortex",
     "BackendUnavailableError": "homunculus.bridge",
     "ClosedError": "homunculus.bridge",
     "CudaError": "homunculus.bridge",
@@ -112,37 +114,38 @@ _HOMES = {
     "Stats": "homunculus.bridge",
     "TextureUnit": "homunculus.bridge",
     "open_unit": "homunculus.bridge",
-    "TokenBank": "homunculus.budget",
+    "TokenBank": "homunculus.allocators.budget",
     "Comparison": "homunculus.loop.compare",
     "compare": "homunculus.loop.compare",
     "FoveatedViT": "homunculus.encoder",
-    "DataError": "homunculus.errors",
-    "ModelError": "homunculus.errors",
-    "QueryError": "homunculus.errors",
-    "WriteError": "homunculus.errors",
-    "PictureFile": "homunculus.image",
-    "read_image": "homunculus.image",
+    "DataError": "homunculus.bridge.errors",
+    "ModelError": "homunculus.bridge.errors",
+    "QueryError": "homunculus.bridge.errors",
+    "WriteError": "homunculus.bridge.errors",
+    "PictureFile": "homunculus.bridge.pictures.files",
+    "read_image": "homunculus.bridge.pictures.files",
     "Glimpse": "homunculus.loop.look",
     "Look": "homunculus.loop.look",
     "look": "homunculus.loop.look",
     "Homunculus": "homunculus.loop",
-    "read_relevance": "homunculus.maps",
-    "PlanMetrics": "homunculus.metrics",
-    "measure": "homunculus.metrics",
-    "Query": "homunculus.query",
+    "read_relevance": "homunculus.relevance.maps",
+    "PlanMetrics": "homunculus.layouts.metrics",
+    "measure": "homunculus.layouts.metrics",
+    "Query": "homunculus.relevance.query",
     "Evidence": "homunculus.relevance",
     "Relevance": "homunculus.relevance",
     "Reconstruction": "homunculus.report",
     "draw_footprints": "homunculus.report",
     "reconstruct": "homunculus.report",
-    "Scene": "homunculus.scene",
+    "Scene": "homunculus.allocators.scene",
 }
 
 
 def __getattr__(name: str) -> Any:
     """A public name, imported when it is first asked for, so that the package itself costs nothing (PEP 562)."""
     if name in _HOMES:
-        value = getattr(import_module(_HOMES[name]), name)
+        home = import_module(_HOMES[name])
+        value = home if _HOMES[name].endswith(f".{name}") and not hasattr(home, name) else getattr(home, name)
     elif name in __all__:
         value = import_module(f"{__name__}.{name}")
     else:

@@ -21,17 +21,17 @@ from homunculus.allocators.adaptive_stratified import StrataHead
 from homunculus.allocators.coverage_top_k import CoverageTopK
 from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.pyramid import LearnedSplit
-from homunculus.evaluation.datasets import DOCVQA, TEXTVQA, VQAV2, Source, read_results
-from homunculus.evaluation.gaze import aird, cocosearch18, mit1003
-from homunculus.evaluation.gaze.detect import detect
-from homunculus.evaluation.journal import Journal
-from homunculus.evaluation.reader import Reader
-from homunculus.experiment.run import _read_costs
-from homunculus.files.writing import _superseded
-from homunculus.maps import read_relevance
+from homunculus.bridge.files.writing import _superseded
+from homunculus.encoder.reader import Reader
+from homunculus.lab.datasets import DOCVQA, TEXTVQA, VQAV2, Source, read_results
+from homunculus.lab.experiment.run import _read_costs
+from homunculus.lab.gaze import aird, cocosearch18, mit1003
+from homunculus.lab.gaze.detect import detect
+from homunculus.lab.journal import Journal
+from homunculus.lab.training import checkpoint
+from homunculus.lab.training.triples import read_triples
 from homunculus.relevance import Head
-from homunculus.training import checkpoint
-from homunculus.training.triples import read_triples
+from homunculus.relevance.maps import read_relevance
 from homunculus.viewer.scanpath import read_scanpath
 
 PREFIX = "homunculus."
@@ -149,36 +149,32 @@ VQAV2_FILES = ("v2_OpenEnded_mscoco_val2014_questions.json", "v2_mscoco_val2014_
 READERS: dict[str, Kind] = {
     "map, .npy": Kind("maps", numpy_map, read_relevance),
     "map, .safetensors": Kind("maps", tensor_map, read_relevance),
-    "triples": Kind("training.triples", triples, lambda path: read_triples(path.parent)),
-    "DocVQA": Kind("evaluation.datasets.docvqa", official_file("docvqa", "val_v1.0_withQT.json"), split_of(DOCVQA)),
-    "TextVQA": Kind(
-        "evaluation.datasets.textvqa", official_file("textvqa", "TextVQA_0.5.1_val.json"), split_of(TEXTVQA)
-    ),
+    "triples": Kind("lab.training.triples", triples, lambda path: read_triples(path.parent)),
+    "DocVQA": Kind("lab.datasets.docvqa", official_file("docvqa", "val_v1.0_withQT.json"), split_of(DOCVQA)),
+    "TextVQA": Kind("lab.datasets.textvqa", official_file("textvqa", "TextVQA_0.5.1_val.json"), split_of(TEXTVQA)),
     "TextVQA's boxes": Kind(
-        "evaluation.datasets.textvqa", official_file("textvqa", "TextVQA_GT_bbox.jsonl"), split_of(TEXTVQA)
+        "lab.datasets.textvqa", official_file("textvqa", "TextVQA_GT_bbox.jsonl"), split_of(TEXTVQA)
     ),
-    "VQAv2": Kind("evaluation.datasets.vqav2", official_file("vqav2", VQAV2_FILES[0]), split_of(VQAV2)),
-    "VQAv2's answers": Kind("evaluation.datasets.vqav2", official_file("vqav2", VQAV2_FILES[1]), split_of(VQAV2)),
-    "results": Kind(
-        "evaluation.datasets.results", results, lambda path: read_results(path, DOCVQA.load(path.parent, "val"))
-    ),
-    "journal": Kind("evaluation.journal", written("evaluation.journal", 3), lambda path: Journal(path, {"task": 1})),
-    "checkpoint": Kind("training.checkpoint", written("training.checkpoint"), restored),
+    "VQAv2": Kind("lab.datasets.vqav2", official_file("vqav2", VQAV2_FILES[0]), split_of(VQAV2)),
+    "VQAv2's answers": Kind("lab.datasets.vqav2", official_file("vqav2", VQAV2_FILES[1]), split_of(VQAV2)),
+    "results": Kind("lab.datasets.results", results, lambda path: read_results(path, DOCVQA.load(path.parent, "val"))),
+    "journal": Kind("lab.journal", written("lab.journal", 3), lambda path: Journal(path, {"task": 1})),
+    "checkpoint": Kind("lab.training.checkpoint", written("lab.training.checkpoint"), restored),
     "head": Kind("relevance.procedural", written("relevance.procedural"), Head.load),
-    "reader": Kind("evaluation.reader", written("evaluation.reader"), Reader.load),
+    "reader": Kind("encoder.reader", written("encoder.reader"), Reader.load),
     "strata": Kind("allocators.adaptive_stratified", written("allocators.adaptive_stratified"), StrataHead.load),
     "top k": Kind("allocators.coverage_top_k", written("allocators.coverage_top_k"), CoverageTopK.load),
     "centres": Kind("allocators.pseudo_log_polar", written("allocators.pseudo_log_polar"), PseudoLogPolar.load),
     "split": Kind("allocators.pyramid", written("allocators.pyramid"), LearnedSplit.load),
-    "COCO-Search18": Kind("evaluation.gaze.cocosearch18", trials, lambda path: cocosearch18.load(path.parent)),
+    "COCO-Search18": Kind("lab.gaze.cocosearch18", trials, lambda path: cocosearch18.load(path.parent)),
     "AiR-D's answers": Kind(
-        "evaluation.gaze.aird", aird_file("consolidated_answers.json"), lambda path: aird.load(path.parent)
+        "lab.gaze.aird", aird_file("consolidated_answers.json"), lambda path: aird.load(path.parent)
     ),
     "AiR-D's questions": Kind(
-        "evaluation.gaze.aird", aird_file("val_balanced_questions.json"), lambda path: aird.load(path.parent)
+        "lab.gaze.aird", aird_file("val_balanced_questions.json"), lambda path: aird.load(path.parent)
     ),
-    "AiR-D's fixations": Kind("evaluation.gaze.aird", aird_file("*.mat"), lambda path: aird.load(path.parents[2])),
-    "MIT1003": Kind("evaluation.gaze.mit1003", recording, samples),
+    "AiR-D's fixations": Kind("lab.gaze.aird", aird_file("*.mat"), lambda path: aird.load(path.parents[2])),
+    "MIT1003": Kind("lab.gaze.mit1003", recording, samples),
     "scanpath": Kind("viewer.scanpath", scanpath, read_scanpath),
     "costs": Kind("experiment.run", costs, _read_costs),
     "a set's record": Kind("files.writing", record, lambda path: _superseded(path.parent, path.name)),

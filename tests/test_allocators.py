@@ -7,8 +7,8 @@ import torch
 from pictures import white_noise
 
 from homunculus import allocators
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.errors import PlanError
-from homunculus.scene import Scene
 
 every_allocator = pytest.mark.parametrize("name", allocators.registry)
 BUDGETS = 64, 91, 196, 273, 1024

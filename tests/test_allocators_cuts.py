@@ -11,16 +11,16 @@ from pictures import dead_leaves, pink_noise
 
 from homunculus import allocators, layouts
 from homunculus.allocators import FoveatedPyramid, GridTopK, LearnedSplit, Pyramid, TokenDag, hysteresis
+from homunculus.allocators.budget import split
 from homunculus.allocators.cuts import lagrange_cut, threshold_cut
 from homunculus.allocators.detail import detail
 from homunculus.allocators.hierarchy import Request, Tree, relevance_mass
+from homunculus.allocators.scene import Allocator, Scene
 from homunculus.allocators.token_dag import gains
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
-from homunculus.budget import split
 from homunculus.layouts.dyadic import best_first
 from homunculus.layouts.frame import Frame
-from homunculus.scene import Allocator, Scene
 
 CPU = torch.device("cpu")
 CUTS = "lagrange", "greedy", "threshold"

@@ -18,6 +18,7 @@ from homunculus.allocators.adaptive_stratified import (
     features,
     query_aspect,
 )
+from homunculus.allocators.blind_spots import empty_strata, sight, step_px
 from homunculus.allocators.coverage_top_k import CoverageTopK
 from homunculus.allocators.fixation import fixations_of
 from homunculus.allocators.lattice import Lattice
@@ -25,7 +26,6 @@ from homunculus.allocators.log_polar import Cortical, LogPolar
 from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.soft_top_k import soft_top_k, straight_through
 from homunculus.allocators.stratified import Stratified
-from homunculus.blindspots import empty_strata, sight, step_px
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from homunculus.errors import DataError
-from homunculus.evaluation import wording
-from homunculus.evaluation.answers import anls, levenshtein, textvqa_accuracy, vqa_accuracy
+from homunculus.bridge.errors import DataError
+from homunculus.lab.datasets import wording
+from homunculus.lab.datasets.answers import anls, levenshtein, textvqa_accuracy, vqa_accuracy
 
 
 @pytest.mark.parametrize(

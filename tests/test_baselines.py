@@ -14,11 +14,11 @@ from tiny_models import native_plan, tiles, tiny
 from torch import Tensor
 
 import homunculus as hm
-from homunculus import baselines
-from homunculus.baselines import full as fulls
-from homunculus.baselines import hired, merging, placed, pyramid_drop, tome, two_views, visionzip, vscan
 from homunculus.bridge import SamplePlan
 from homunculus.encoder import dense_features
+from homunculus.lab import baselines
+from homunculus.lab.baselines import full as fulls
+from homunculus.lab.baselines import hired, merging, placed, pyramid_drop, tome, two_views, visionzip, vscan
 
 ODD = (131, 170)
 EXACT = [name for name in baselines.registry if name != "resize_grid"]
@@ -271,7 +271,7 @@ def merging_top(score: Tensor, count: int) -> Tensor:
 
 
 def test_top_breaks_ties_by_place() -> None:
-    from homunculus.baselines.contract import top
+    from homunculus.lab.baselines.contract import top
 
     score = torch.tensor([1.0, 3.0, 1.0, 3.0, 2.0, 1.0])
     assert top(score, 4).tolist() == merging_top(score, 4).tolist() == [0, 1, 3, 4]

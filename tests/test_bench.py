@@ -15,16 +15,16 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from homunculus import layouts
-from homunculus.bench import atlas, gather, libraries, peers, pictures, plots, sampling
-from homunculus.bench.methods import Method
-from homunculus.bench.rows import NEW_FIXATION, PARTS, WHOLE, Effort, Row, measure, several, too_large
-from homunculus.bench.subject import Setting, Subject
-from homunculus.bench.timing import Timing, laps_ms, summary, time_all_ms
-from homunculus.bench.verdicts import verdicts
 from homunculus.bridge import SamplePlan, open_unit
 from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.cli import app
+from homunculus.lab.bench import atlas, gather, libraries, peers, pictures, plots, sampling
+from homunculus.lab.bench.methods import Method
+from homunculus.lab.bench.rows import NEW_FIXATION, PARTS, WHOLE, Effort, Row, measure, several, too_large
+from homunculus.lab.bench.subject import Setting, Subject
+from homunculus.lab.bench.timing import Timing, laps_ms, summary, time_all_ms
+from homunculus.lab.bench.verdicts import verdicts
 
 SIZE = 256
 PLAN = layouts.log_polar((SIZE, SIZE), (100, 130), 91)
@@ -187,7 +187,7 @@ def test_a_row_that_fails_keeps_what_it_has_and_leaves_the_others_alone() -> Non
 
 
 def test_what_would_not_fit_is_refused_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("homunculus.bench.machine.free_bytes", lambda device="cpu": 500_000_000)
+    monkeypatch.setattr("homunculus.lab.bench.machine.free_bytes", lambda device="cpu": 500_000_000)
     assert too_large(100, 36, "cpu") == ""
     hungry = method("hungry", abs, pixel_bytes=4000)
     rows = measure(Setting(512), [hungry], torch.zeros(512, 512, 3), QUICK, lambda: None)

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from homunculus.errors import DataError
-from homunculus.evaluation import bootstrap
-from homunculus.evaluation.bootstrap import difference, interval
+from homunculus.bridge.errors import DataError
+from homunculus.lab import bootstrap
+from homunculus.lab.bootstrap import difference, interval
 
 
 def enumerated(sums: list[int], counts: list[int], q: float) -> float:

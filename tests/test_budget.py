@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from homunculus import Scene, TokenBank, allocators
+from homunculus.allocators.budget import split, split_levels
 from homunculus.bridge.errors import PlanError
-from homunculus.budget import split, split_levels
 
 weights_lists = st.lists(st.floats(0, 1e30) | st.just(0.0), min_size=1, max_size=40)
 fixed = settings(max_examples=300, deadline=None, derandomize=True, database=None)

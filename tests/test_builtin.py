@@ -10,11 +10,11 @@ from PIL import Image
 from typer.testing import CliRunner
 
 import homunculus as hm
-from homunculus import builtin
+from homunculus.bridge.errors import QueryError
 from homunculus.cli import app
-from homunculus.errors import QueryError
-from homunculus.evaluation.needle import make_page
-from homunculus.evaluation.reader import Reader
+from homunculus.encoder.reader import Reader
+from homunculus.lab.needle.needle import make_page
+from homunculus.loop import builtin
 
 
 @pytest.mark.parametrize(
@@ -34,7 +34,7 @@ def test_words(query: str, color: str, shape: str) -> None:
 
 
 def test_weights_ship_small_and_say_what_they_were_trained_on() -> None:
-    folder = Path(builtin.__file__).parent / "evaluation" / "data"
+    folder = Path(builtin.__file__).parents[1] / "encoder" / "data"
     assert (folder / "needle.safetensors").stat().st_size < 8e6
     assert "trained on generated pages alone" in builtin.about()
     notes, trainings = Reader.load().notes, []

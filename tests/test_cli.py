@@ -17,8 +17,8 @@ from typer.testing import CliRunner
 
 from homunculus import allocators, layouts
 from homunculus.bridge.errors import BackendUnavailableError
+from homunculus.bridge.pictures.files import read_image
 from homunculus.cli import app
-from homunculus.image import read_image
 from homunculus.loop.compare import compare
 from homunculus.relevance import Head
 

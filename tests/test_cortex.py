@@ -7,8 +7,8 @@ import pytest
 import torch
 from scipy import integrate, special
 
-from homunculus import cortex
 from homunculus.bridge.errors import PlanError
+from homunculus.layouts import cortex
 
 FOVEATED = ("areal", "linear", "cap")
 

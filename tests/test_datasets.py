@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import question_files as official
 
-from homunculus.errors import DataError
-from homunculus.evaluation.datasets import DOCVQA, SOURCES, TEXTVQA, VQAV2, Source, read_results, write_results
-from homunculus.evaluation.judge import judge
+from homunculus.bridge.errors import DataError
+from homunculus.lab.datasets import DOCVQA, SOURCES, TEXTVQA, VQAV2, Source, read_results, write_results
+from homunculus.lab.datasets.judge import judge
 
 
 def test_docvqa(tmp_path: Path) -> None:

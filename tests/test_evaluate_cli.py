@@ -20,13 +20,13 @@ import torch
 from typer.testing import CliRunner
 
 from homunculus import layouts
-from homunculus.blindspots import step_px, steps_px
+from homunculus.allocators.blind_spots import step_px, steps_px
+from homunculus.bridge.errors import DataError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.cli import app
-from homunculus.errors import DataError
-from homunculus.evaluation.datasets import DOCVQA, TEXTVQA
-from homunculus.evaluation.journal import Journal
-from homunculus.evaluation.sighting import sighting
+from homunculus.lab.datasets import DOCVQA, TEXTVQA
+from homunculus.lab.datasets.sighting import sighting
+from homunculus.lab.journal import Journal
 
 ROOT = Path(__file__).parents[1]
 COMMAND = importlib.import_module("homunculus.cli.evaluate")
@@ -245,7 +245,7 @@ def test_bad_arguments_are_refused_and_nothing_is_written(
 def test_a_missing_picture_or_model_is_told_before_anything_is_written(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from homunculus.errors import ModelError
+    from homunculus.bridge.errors import ModelError
 
     def fails(model: str, **options: Any) -> None:
         raise ModelError(f"{model} does not exist; give a folder that save_pretrained wrote")
@@ -336,7 +336,7 @@ def test_many_points_are_seen_as_each_alone_would_be(name: str) -> None:
 
 
 def test_every_data_set_can_be_evaluated() -> None:
-    from homunculus.evaluation.datasets import SOURCES
+    from homunculus.lab.datasets import SOURCES
 
     assert list(COMMAND.DATASETS) == list(SOURCES)
     assert {DOCVQA.metric, TEXTVQA.metric} == {"ANLS", "accuracy"}

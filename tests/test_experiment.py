@@ -14,19 +14,19 @@ from typer.testing import CliRunner
 
 from homunculus import layouts
 from homunculus.bridge import SamplePlan, open_unit
+from homunculus.bridge.errors import DataError
 from homunculus.cli import app
+from homunculus.encoder.reader import Reader
 from homunculus.encoder.small import SmallConfig
-from homunculus.errors import DataError
-from homunculus.evaluation.journal import Journal
-from homunculus.evaluation.needle import Item, make_page
-from homunculus.evaluation.reader import Reader
-from homunculus.experiment import report, run, work
-from homunculus.experiment.memory import peak_mib
-from homunculus.experiment.page import PARTS, Seen, answered, bump, shown
-from homunculus.experiment.rows import BUDGET, PRIMARY, Row, rows
-from homunculus.experiment.table import entries
-from homunculus.experiment.verdicts import better, verdicts
-from homunculus.experiment.work import PRESETS, QUESTIONS, Preset, works
+from homunculus.lab.experiment import report, run, work
+from homunculus.lab.experiment.memory import peak_mib
+from homunculus.lab.experiment.page import PARTS, Seen, answered, bump, shown
+from homunculus.lab.experiment.rows import BUDGET, PRIMARY, Row, rows
+from homunculus.lab.experiment.table import entries
+from homunculus.lab.experiment.verdicts import better, verdicts
+from homunculus.lab.experiment.work import PRESETS, QUESTIONS, Preset, works
+from homunculus.lab.journal import Journal
+from homunculus.lab.needle.needle import Item, make_page
 
 TINY = SmallConfig(hidden_size=32, layers=6, num_attention_heads=2, stem=(4, 8))
 CHEAP = ("resize-grid", "CLS top-K", "log-polar, filtered", f"{PRIMARY}, oracle fixation", PRIMARY, "two-view crop")

@@ -24,17 +24,17 @@ QUALIFIED = {
     "csv": {"reader"},
     "shutil": {"copy", "copyfile", "move", "rmtree"},
 }
-OURS = "homunculus/files/"
+OURS = "bridge/files/"
 # Who opens files all the same, what, and why.
 ELSEWHERE = {
     "bridge/doctor.py": "the driver's own list of libraries, in the system's folders",
-    "homunculus/bench/machine.py": "/proc and the repository, as facts about the machine",
+    "homunculus/lab/bench/machine.py": "/proc and the repository, as facts about the machine",
     "homunculus/encoder/weights.py": "the headers alone of a model folder's weights",
-    "homunculus/evaluation/glyphs.py": "a sheet of letters that ships with the package",
-    "homunculus/experiment/memory.py": "/proc",
+    "homunculus/lab/needle/glyphs.py": "a sheet of letters that ships with the package",
+    "homunculus/lab/experiment/memory.py": "/proc",
     "bridge/pictures/files.py": "a picture, by Pillow",
     "homunculus/report/png.py": "a PNG, into a staged file",
-    "homunculus/training/checkpoint.py": "a task, brought into the form in which it is written",
+    "homunculus/lab/training/checkpoint.py": "a task, brought into the form in which it is written",
     "homunculus/viewer/headless.py": "a video's encoder, into a staged file",
     "homunculus/viewer/scanpath.py": "CSV made in memory",
     "homunculus/viewer/source.py": "a video or camera, by PyAV",

@@ -10,11 +10,11 @@ import torch
 
 import homunculus as hm
 from homunculus.allocators import FoveatedPyramid
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import TextureUnit
-from homunculus.query import Query
-from homunculus.scene import Scene
+from homunculus.relevance.query import Query
 
 PAGE = Path(__file__).parents[1] / "examples/01_make_page.py"
 A4 = (3508, 2480)

@@ -15,6 +15,8 @@ from torch import Tensor
 from homunculus.allocators.frequency import Frequency
 from homunculus.allocators.frequency_energies import band_means, measure
 from homunculus.allocators.frequency_prior import BOOST, line_level, prior
+from homunculus.allocators.oriented import direction, intensity_levels
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.errors import ImageError, PlanError
 from homunculus.bridge.oriented import (
     ORIENTATIONS,
@@ -26,8 +28,6 @@ from homunculus.bridge.oriented import (
 )
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.twin.unit import TwinUnit
-from homunculus.oriented import direction, intensity_levels
-from homunculus.scene import Scene
 
 ANGLES = np.arange(-90, 90, 7.5)
 

@@ -11,9 +11,9 @@ import pytest
 from tiny_models import tiny, write_tokenizer
 from typer.testing import CliRunner
 
+from homunculus.bridge.threads import one_thread
 from homunculus.cli import app
-from homunculus.evaluation.gaze import plot
-from homunculus.threads import one_thread
+from homunculus.lab.gaze import plot
 
 SETS: dict[str, Callable[[Path], Path]] = {
     "cocosearch18": gaze_files.cocosearch18,

@@ -15,9 +15,8 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from homunculus.bridge.errors import ImageReadError
-from homunculus.errors import DataError
-from homunculus.evaluation.gaze import GazeData, Scanpath, aird, cocosearch18, detect, mit1003
+from homunculus.bridge.errors import DataError, ImageReadError
+from homunculus.lab.gaze import GazeData, Scanpath, aird, cocosearch18, detect, mit1003
 
 FIXATIONS = Path("fixations")
 TRAIN = FIXATIONS / "coco_search18_fixations_TP_train_split1.json"

@@ -16,10 +16,10 @@ from scipy import stats
 
 from homunculus import layouts
 from homunculus.bridge import SamplePlan
-from homunculus.bridge.errors import PlanError
-from homunculus.errors import DataError
-from homunculus.evaluation.bootstrap import interval
-from homunculus.evaluation.gaze import (
+from homunculus.bridge.errors import DataError, PlanError
+from homunculus.bridge.threads import one_thread
+from homunculus.lab.bootstrap import interval
+from homunculus.lab.gaze import (
     BIAS,
     GAUSSIAN,
     METRICS,
@@ -37,10 +37,9 @@ from homunculus.evaluation.gaze import (
     metrics,
     uniform,
 )
-from homunculus.evaluation.gaze.density import BANDWIDTHS, GRID
+from homunculus.lab.gaze.density import BANDWIDTHS, GRID
 from homunculus.layouts.warped import WarpedPlan
 from homunculus.loop import Homunculus
-from homunculus.threads import one_thread
 
 RNG = np.random.default_rng(0)
 SHAPE = (19, 27)

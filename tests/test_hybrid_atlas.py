@@ -11,11 +11,11 @@ from torch import Tensor
 
 from homunculus import layouts
 from homunculus.allocators.hybrid_atlas import HybridAtlas, merge_smallest
+from homunculus.allocators.scene import Scene
+from homunculus.allocators.segments import segment_colors
 from homunculus.bridge.errors import BackendUnavailableError, ImageError, PlanError
 from homunculus.bridge.plan import SamplePlan
-from homunculus.scene import Scene
-from homunculus.segment import segment_colors
-from homunculus.segment_anything import SegmentAnything
+from homunculus.encoder.segment_anything import SegmentAnything
 
 SIZES = [(512, 512), (513, 1021), (768, 2048), (2047, 640)]
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from homunculus.bridge.errors import HomunculusError, ImageError, ImageReadError, ImageTooLargeError
-from homunculus.image import read_image
+from homunculus.bridge.pictures.files import read_image
 
 GRADIENT = np.arange(5 * 7, dtype=np.uint8).reshape(5, 7) * 7
 FORMAT_MODES = [

@@ -66,9 +66,9 @@ def test_every_licence_that_is_named_ships_with_its_text() -> None:
 
 
 def test_every_font_stands_under_a_licence() -> None:
-    index = json.loads((ROOT / "homunculus/evaluation/data/glyphs.json").read_text("utf-8"))
+    index = json.loads((ROOT / "homunculus/lab/needle/data/glyphs.json").read_text("utf-8"))
     fonts = {face["font"] for face in index}
     assert len(fonts) > 50
-    told = re.sub(r"\W+", "", (ROOT / "homunculus/evaluation/data/SOURCES.md").read_text("utf-8")).lower()
+    told = re.sub(r"\W+", "", (ROOT / "homunculus/lab/needle/data/SOURCES.md").read_text("utf-8")).lower()
     lost = {font for font in fonts if re.sub(r"\W+", "", font.split()[0]).lower() not in told}
     assert lost == set()

@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homunculus import cortex, layouts
+from homunculus import layouts
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
-from homunculus.metrics import measure
+from homunculus.layouts import cortex
+from homunculus.layouts.metrics import measure
 
 SIZE = 1024, 1024
 FIXATIONS = [(512, 512), (256, 384), (32, 32)]

@@ -11,11 +11,11 @@ import torch
 
 import homunculus as hm
 from homunculus import allocators, layouts
+from homunculus.bridge.errors import DataError, QueryError
 from homunculus.bridge.images import padded_size
-from homunculus.errors import DataError, QueryError
-from homunculus.evaluation.answers import anls, textvqa_accuracy, vqa_accuracy
-from homunculus.evaluation.sighting import sighting
-from homunculus.fixation import fixate
+from homunculus.lab.datasets.answers import anls, textvqa_accuracy, vqa_accuracy
+from homunculus.lab.datasets.sighting import sighting
+from homunculus.relevance.fixation import fixate
 
 TINY, SMALL = (5, 7), (96, 130)
 MAP = torch.rand(12, 16, generator=torch.Generator().manual_seed(0))

@@ -18,14 +18,13 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import homunculus as hm
-from homunculus.bridge.errors import ClosedError, ImageError, PlanError
+from homunculus.allocators.scene import Scene
+from homunculus.bridge.errors import ClosedError, ImageError, ModelError, PlanError, QueryError
 from homunculus.encoder import dense_features, similarity
-from homunculus.errors import ModelError, QueryError
-from homunculus.fixation import fixate
 from homunculus.loop import SHARPNESS, Homunculus
-from homunculus.query import Query
 from homunculus.relevance import Evidence, Sought
-from homunculus.scene import Scene
+from homunculus.relevance.fixation import fixate
+from homunculus.relevance.query import Query
 
 PICTURE = torch.from_numpy((dead_leaves(160) * 255).round().astype(np.uint8))
 BUDGET = 40

@@ -12,7 +12,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from homunculus.bridge.errors import HomunculusError
-from homunculus.maps import read_relevance
+from homunculus.relevance.maps import read_relevance
 
 VALUES = np.arange(12, dtype=np.float32).reshape(3, 4) / 11
 

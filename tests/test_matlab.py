@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.io import loadmat, savemat
 
-from homunculus.files.matlab import variables
+from homunculus.bridge.files.matlab import variables
 
 ARRAYS: dict[str, Any] = {
     "matrix": np.arange(6.0).reshape(2, 3),

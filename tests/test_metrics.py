@@ -5,11 +5,10 @@ import math
 import pytest
 import torch
 
-from homunculus import cortex
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
-from homunculus.layouts import cortical, grid
-from homunculus.metrics import PlanMetrics, measure
+from homunculus.layouts import cortex, cortical, grid
+from homunculus.layouts.metrics import PlanMetrics, measure
 
 SIZE = 128, 256
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import torch
 
-from homunculus.evaluation import clutter, needle
-from homunculus.evaluation.glyphs import CHARACTERS, HEIGHTS_PX, faces
-from homunculus.evaluation.needle import MARKS, SHAPES, make_page, shape_mask
+from homunculus.encoder.marks import MARKS, SHAPES
+from homunculus.lab.needle import clutter, needle
+from homunculus.lab.needle.glyphs import CHARACTERS, HEIGHTS_PX, faces
+from homunculus.lab.needle.needle import make_page, shape_mask
 
 
 def test_a_seed_is_a_page() -> None:

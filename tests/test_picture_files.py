@@ -25,10 +25,11 @@ from PIL import Image, ImageCms, TiffImagePlugin
 import homunculus as hm
 from homunculus.bridge.errors import HomunculusError, ImageError, ImageReadError, ImageTooLargeError
 from homunculus.bridge.pictures import files
+from homunculus.bridge.pictures.entrance import picture
+from homunculus.bridge.pictures.files import PictureFile, read_image, upright_boxes
 from homunculus.bridge.pictures.turning import turned, turned_back, turned_box
-from homunculus.evaluation.gaze import aird
-from homunculus.evaluation.sighting import sighting
-from homunculus.image import PictureFile, picture, read_image, upright_boxes
+from homunculus.lab.datasets.sighting import sighting
+from homunculus.lab.gaze import aird
 from homunculus.viewer.source import Source, decoded
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)

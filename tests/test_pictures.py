@@ -15,7 +15,7 @@ import homunculus as hm
 from homunculus.bridge.errors import ImageError, ImageReadError, PlanError
 from homunculus.bridge.pictures.arrays import as_rgb, over_white
 from homunculus.bridge.pictures.entrance import picture, pictures
-from homunculus.image import PictureFile, read_image
+from homunculus.bridge.pictures.files import PictureFile, read_image
 from homunculus.loop.compare import compare
 from homunculus.viewer.source import Source
 

@@ -11,19 +11,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from homunculus.errors import ModelError
+from homunculus.bridge.errors import ModelError
 
 pytest.importorskip("transformers")
 
 from tiny_language import IMAGE, TEXT, tiny_llava, tiny_qwen, tokenizer
 from tiny_models import randomised
 
-from homunculus.language import Answerer, Decoder, Prompter, pruning
+from homunculus.lab.baselines import pruning
+from homunculus.lab.baselines.pruning import KEEP, FastV, PyramidDrop, SparseVLM
+from homunculus.lab.baselines.pruning.boundaries import boundaries
+from homunculus.lab.baselines.pruning.density_peaks import density_peaks
+from homunculus.lab.baselines.pruning.sparse_vlm import raters
+from homunculus.language import Answerer, Decoder, Prompter
 from homunculus.language.llava import Llava
-from homunculus.language.pruning import KEEP, Cut, FastV, Pruning, PyramidDrop, SparseVLM, Stage
-from homunculus.language.pruning.boundaries import boundaries
-from homunculus.language.pruning.density_peaks import density_peaks
-from homunculus.language.pruning.sparse_vlm import raters
+from homunculus.language.pruning import Cut, Pruning, Stage
 from homunculus.language.qwen2_5_vl import Qwen25VL
 
 BEFORE, COUNT, AFTER = 3, 60, 7

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from homunculus.errors import QueryError
-from homunculus.query import COLORS, Query
+from homunculus.bridge.errors import QueryError
+from homunculus.relevance.query import COLORS, Query
 
 LEFT, RIGHT, MIDDLE = 1 / 6, 5 / 6, 1 / 2
 

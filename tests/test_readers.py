@@ -13,11 +13,10 @@ from pathlib import Path
 import pytest
 from readers import PREFIX, READERS
 
-from homunculus.bridge.errors import HomunculusError
-from homunculus.errors import DataError
-from homunculus.evaluation.datasets import DOCVQA
-from homunculus.evaluation.gaze import aird, cocosearch18
-from homunculus.training.triples import read_triples
+from homunculus.bridge.errors import DataError, HomunculusError
+from homunculus.lab.datasets import DOCVQA
+from homunculus.lab.gaze import aird, cocosearch18
+from homunculus.lab.training.triples import read_triples
 
 ROOT = Path(__file__).parents[1]
 MUTATIONS = 2000
@@ -138,11 +137,11 @@ def test_every_reader_is_here() -> None:
     found = set()
     for path in (ROOT / "homunculus").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            ours = isinstance(node, ast.ImportFrom) and node.module == "homunculus.files.reading"
+            ours = isinstance(node, ast.ImportFrom) and node.module == "homunculus.bridge.files.reading"
             if ours and functions & {alias.name for alias in node.names}:
                 found.add(".".join(path.relative_to(ROOT).with_suffix("").parts))
     # A model's folder has tests of its own, and the digest of triples is taken after they were read.
-    others = {"homunculus.encoder.folder", "homunculus.training.relevance"}
+    others = {"homunculus.encoder.folder", "homunculus.lab.training.relevance"}
     assert found == {PREFIX + kind.module for kind in READERS.values()} | others
 
 

@@ -11,13 +11,12 @@ import torch
 from pictures import dead_leaves
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
-from homunculus.bridge.errors import PlanError
+from homunculus.allocators.scene import Scene
+from homunculus.bridge.errors import ModelError, PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.statistics import LAYERS
 from homunculus.bridge.twin.unit import TwinUnit
 from homunculus.bridge.unit import TextureUnit
-from homunculus.errors import ModelError
-from homunculus.query import COLORS
 from homunculus.relevance import (
     NOTHING,
     Evidence,
@@ -36,8 +35,8 @@ from homunculus.relevance.evidence import grid_level, kept_level
 from homunculus.relevance.exemplar import exemplar
 from homunculus.relevance.perspectival import normalized
 from homunculus.relevance.propositional import self_information
+from homunculus.relevance.query import COLORS
 from homunculus.relevance.tokens import tokens
-from homunculus.scene import Scene
 
 CHANNELS = {"propositional": propositional, "perspectival": perspectival}
 

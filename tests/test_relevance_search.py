@@ -12,10 +12,10 @@ import torch
 from bars import BARS, Bar
 
 from homunculus.bridge.unit import TextureUnit
-from homunculus.fixation import fixate
 from homunculus.loop import SHARPNESS
-from homunculus.query import Query
 from homunculus.relevance import Evidence, Sought, participatory, perspectival, propositional, relevance
+from homunculus.relevance.fixation import fixate
+from homunculus.relevance.query import Query
 
 TRIALS, SCENES = 40, 200
 

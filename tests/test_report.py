@@ -15,11 +15,10 @@ from PIL import Image
 from safetensors import safe_open
 from torch import Tensor
 
-from homunculus.bridge.errors import ImageError, PlanError
+from homunculus.bridge.errors import ImageError, PlanError, WriteError
+from homunculus.bridge.files import staging
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Patches
-from homunculus.errors import WriteError
-from homunculus.files import staging
 from homunculus.report import draw_footprints, files, reconstruct, reconstruction, to_picture, write_look
 from homunculus.report.footprints import LOD_COLORS, PALENESS, lod_color, outlines
 

@@ -10,11 +10,11 @@ import torch
 
 from homunculus import layouts
 from homunculus.bridge import SamplePlan
+from homunculus.bridge.errors import ModelError
 from homunculus.encoder import FoveatedViT, dense_features, in_cells
+from homunculus.encoder.marks import MARKS, SHAPES
+from homunculus.encoder.reader import Reader
 from homunculus.encoder.small import SmallConfig
-from homunculus.errors import ModelError
-from homunculus.evaluation.needle import MARKS, SHAPES
-from homunculus.evaluation.reader import Reader
 
 TINY = SmallConfig(hidden_size=32, layers=3, num_attention_heads=2, stem=(4, 8))
 SIZE = 128, 160

@@ -61,7 +61,9 @@ def test_help_and_a_mistyped_word_load_nothing_slow(arguments: tuple[str, ...], 
 
 
 def test_the_package_itself_loads_nothing_slow() -> None:
-    program = "import sys, homunculus, homunculus.errors, homunculus.bridge, homunculus.interop; print(*sys.modules)"
+    program = (
+        "import sys, homunculus, homunculus.bridge.errors, homunculus.bridge, homunculus.interop; print(*sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, cwd=ROOT)
     assert not SLOW & set(done.stdout.split())
 

@@ -20,8 +20,8 @@ import homunculus as hm
 from homunculus import allocators, layouts
 from homunculus.bridge import SamplePlan, TextureUnit
 from homunculus.bridge.tensors import applied, product, tensor_of
-from homunculus.fixation import POLICIES, fixate
 from homunculus.relevance import Evidence
+from homunculus.relevance.fixation import POLICIES, fixate
 
 ROOT = Path(__file__).parents[1]
 SIZE = (160, 240)
@@ -39,8 +39,8 @@ PRODUCTS = re.compile(
     r"scaled_dot_product_attention|tensordot"
 )
 # Where products may be made otherwise: in models, which run as their user has said, and where arrays are numpy's.
-MODELS = ("encoder/", "language/", "baselines/", "training/", "evaluation/reader.py")
-NUMPY = ("evaluation/bootstrap.py", "evaluation/gaze/density.py", "allocators/hysteresis.py")
+MODELS = ("encoder/", "language/", "lab/baselines/", "lab/training/", "lab/needle/")
+NUMPY = ("lab/bootstrap.py", "lab/gaze/density.py", "allocators/hysteresis.py")
 ELSEWHERE = ("bridge/tensors.py", "relevance/exemplar.py", "report/reconstruction.py")  # float64, or autocast is off
 
 

@@ -12,15 +12,15 @@ import pytest
 import torch
 
 from homunculus.bridge import SamplePlan
+from homunculus.bridge.errors import DataError, ModelError
+from homunculus.encoder.reader import Reader
 from homunculus.encoder.small import SmallConfig
-from homunculus.errors import DataError, ModelError
-from homunculus.evaluation.clutter import Picture, clutter
-from homunculus.evaluation.reader import Reader
-from homunculus.training.needle import lessons as lessons_
-from homunculus.training.needle import train as train_
-from homunculus.training.needle.lessons import MIXED, READING, Lessons, two_views
-from homunculus.training.needle.loss import Batch, boxes_of, cells_of, loss, mean_where, overlap, overlap_cells
-from homunculus.training.needle.train import Preset, schedule, train
+from homunculus.lab.needle import lessons as lessons_
+from homunculus.lab.needle import train as train_
+from homunculus.lab.needle.clutter import Picture, clutter
+from homunculus.lab.needle.lessons import MIXED, READING, Lessons, two_views
+from homunculus.lab.needle.loss import Batch, boxes_of, cells_of, loss, mean_where, overlap, overlap_cells
+from homunculus.lab.needle.train import Preset, schedule, train
 
 TINY = SmallConfig(hidden_size=32, layers=2, num_attention_heads=2, stem=(4, 8))
 

@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 
 import homunculus as hm
-from homunculus.errors import DataError
+from homunculus.bridge.errors import DataError
+from homunculus.lab.training import checkpoint
+from homunculus.lab.training.relevance import train
+from homunculus.lab.training.triples import read_triples
 from homunculus.loop import Homunculus
 from homunculus.relevance import Head
-from homunculus.training import checkpoint
-from homunculus.training.relevance import train
-from homunculus.training.triples import read_triples
 
 SIDE = 256
 TILE = 32

@@ -28,7 +28,7 @@ from torch import Tensor
 
 from homunculus.bridge import ClosedError
 from homunculus.bridge.gl.unit import GLUnit
-from homunculus.image import read_image
+from homunculus.bridge.pictures.files import read_image
 from homunculus.viewer import Guidance, areas, keys
 from homunculus.viewer.scanpath import Fixation, Scanpath, read_scanpath
 from homunculus.viewer.session import Session

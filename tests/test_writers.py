@@ -26,11 +26,11 @@ from safetensors.torch import load
 from typer.testing import CliRunner
 from writers import APPENDING, SLOW, WRITERS, look
 
-import homunculus.files.writing as writing
+import homunculus.bridge.files.writing as writing
+from homunculus.bridge.errors import WriteError
+from homunculus.bridge.files import append, check_writable, end_of_lines, replaced_together, write_json, write_text
+from homunculus.bridge.files.staging import PREFIX
 from homunculus.cli import app
-from homunculus.errors import WriteError
-from homunculus.files import append, check_writable, end_of_lines, replaced_together, write_json, write_text
-from homunculus.files.staging import PREFIX
 from homunculus.viewer import headless
 from homunculus.viewer.scanpath import Fixation, Scanpath
 
@@ -451,7 +451,7 @@ def test_every_module_that_writes_is_here() -> None:
     found = set()
     for path in (ROOT / "homunculus").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            ours = isinstance(node, ast.ImportFrom) and node.module == "homunculus.files"
+            ours = isinstance(node, ast.ImportFrom) and node.module == "homunculus.bridge.files"
             if ours and functions & {alias.name for alias in node.names}:
                 found.add(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
     assert found == set(WRITERS) | SLOW

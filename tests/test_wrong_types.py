@@ -25,9 +25,9 @@ from homunculus.allocators import (
     TokenDag,
     hysteresis,
 )
-from homunculus.budget import TokenBank, split
-from homunculus.fixation import fixate
-from homunculus.query import Query
+from homunculus.allocators.budget import TokenBank, split
+from homunculus.relevance.fixation import fixate
+from homunculus.relevance.query import Query
 
 SIZE = (64, 96)
 IMAGE = np.full((*SIZE, 3), 200, np.uint8)

@@ -14,19 +14,19 @@ from homunculus.allocators.adaptive_stratified import StrataHead
 from homunculus.allocators.coverage_top_k import CoverageTopK
 from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.pyramid import LearnedSplit
-from homunculus.bench import sampling
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Patches
+from homunculus.encoder.reader import Reader
 from homunculus.encoder.small import SmallConfig
-from homunculus.evaluation.answers import anls
-from homunculus.evaluation.datasets import Dataset, Question, Source, write_results
-from homunculus.evaluation.journal import Journal
-from homunculus.evaluation.reader import Reader
+from homunculus.lab.bench import sampling
+from homunculus.lab.datasets import Dataset, Question, Source, write_results
+from homunculus.lab.datasets.answers import anls
+from homunculus.lab.journal import Journal
+from homunculus.lab.needle.train import lines
+from homunculus.lab.training import checkpoint
 from homunculus.loop.compare import Comparison
 from homunculus.relevance import Head
 from homunculus.report import write_look
-from homunculus.training import checkpoint
-from homunculus.training.needle.train import lines
 from homunculus.viewer.outputs import write_pixels
 from homunculus.viewer.scanpath import Fixation, Scanpath, write_scanpath
 
@@ -118,31 +118,31 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
     "homunculus.allocators.coverage_top_k": learned(CoverageTopK),
     "homunculus.allocators.pseudo_log_polar": learned(lambda: PseudoLogPolar(8)),
     "homunculus.allocators.pyramid": learned(LearnedSplit),
-    "homunculus.bench.sampling": bench,
-    "homunculus.evaluation.datasets.results": results,
-    "homunculus.evaluation.journal": journal,
-    "homunculus.evaluation.reader": reader,
+    "homunculus.lab.bench.sampling": bench,
+    "homunculus.lab.datasets.results": results,
+    "homunculus.lab.journal": journal,
+    "homunculus.encoder.reader": reader,
     "homunculus.loop.compare": comparison,
     "homunculus.relevance.procedural": head,
     "homunculus.report.files": look,
-    "homunculus.training.checkpoint": training,
-    "homunculus.training.needle.train": log,
+    "homunculus.lab.training.checkpoint": training,
+    "homunculus.lab.needle.train": log,
     "homunculus.viewer.outputs": pixels,
     "homunculus.viewer.scanpath": scanpath,
 }
 # These write by the same functions, after work that would take too long for so many deaths.
 SLOW = {
-    "homunculus.bench.allocators",
-    "homunculus.bench.loop",
-    "homunculus.bench.view",
+    "homunculus.lab.bench.allocators",
+    "homunculus.lab.bench.loop",
+    "homunculus.lab.bench.view",
     "homunculus.cli.compare",
     "homunculus.cli.evaluate",
     "homunculus.cli.gaze",
     "homunculus.cli.look",
-    "homunculus.evaluation.glyphs",
-    "homunculus.experiment.report",
-    "homunculus.experiment.run",
-    "homunculus.training.relevance",
+    "homunculus.lab.needle.glyphs",
+    "homunculus.lab.experiment.report",
+    "homunculus.lab.experiment.run",
+    "homunculus.lab.training.relevance",
     "homunculus.viewer.headless",
 }
-APPENDING = {"homunculus.evaluation.journal", "homunculus.training.needle.train"}
+APPENDING = {"homunculus.lab.journal", "homunculus.lab.needle.train"}

@@ -16,10 +16,10 @@ from scipy.ndimage import gaussian_filter
 from homunculus.allocators.frequency import Frequency
 from homunculus.allocators.frequency_energies import measure
 from homunculus.allocators.hybrid_atlas import HybridAtlas
-from homunculus.bench.timing import time_all_ms
+from homunculus.allocators.scene import Scene
+from homunculus.allocators.segments import segment_colors
 from homunculus.hiz import HiZ
-from homunculus.scene import Scene
-from homunculus.segment import segment_colors
+from homunculus.lab.bench.timing import time_all_ms
 
 PHOTOGRAPH = Path(__file__).parents[2] / "examples/data/photograph.jpg"
 

@@ -10,10 +10,10 @@ from scipy.ndimage import gaussian_filter
 
 from homunculus.allocators.frequency import Frequency
 from homunculus.allocators.hybrid_atlas import HybridAtlas
+from homunculus.allocators.scene import Scene
+from homunculus.allocators.segments import segment_colors
 from homunculus.hiz import HiZ
 from homunculus.report import draw_footprints
-from homunculus.scene import Scene
-from homunculus.segment import segment_colors
 
 HERE = Path(__file__).parent
 PHOTOGRAPH = HERE.parents[1] / "examples/data/photograph.jpg"

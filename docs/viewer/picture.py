@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from PIL import ImageGrab
 
-from homunculus.bench.view import Still
-from homunculus.image import read_image
+from homunculus.bridge.pictures.files import read_image
+from homunculus.lab.bench.view import Still
 from homunculus.viewer import MapGuide
 from homunculus.viewer.session import Session
 from homunculus.viewer.window import Window

@@ -15,10 +15,10 @@ from homunculus.allocators.hysteresis import Kept, hysteresis
 from homunculus.allocators.log_polar import Cortical, LogPolar
 from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.pyramid import LearnedSplit, Pyramid
+from homunculus.allocators.scene import Allocator
 from homunculus.allocators.stratified import Stratified
 from homunculus.allocators.token_dag import TokenDag
 from homunculus.bridge.errors import PlanError
-from homunculus.scene import Allocator
 
 __all__ = [
     "AdaptiveStratified",

@@ -16,15 +16,14 @@ import torch
 from torch import Tensor, nn
 
 from homunculus.allocators.lattice import Lattice
+from homunculus.allocators.scene import Scene
 from homunculus.allocators.stratified import strata_grid, stratify
-from homunculus.bridge.errors import PlanError
+from homunculus.bridge.errors import ModelError, PlanError
+from homunculus.bridge.files import write_tensors
+from homunculus.bridge.files.reading import load_weights
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tensors import applied
 from homunculus.bridge.values import TOKENS, flag, whole
-from homunculus.errors import ModelError
-from homunculus.files import write_tensors
-from homunculus.files.reading import load_weights
-from homunculus.scene import Scene
 
 # Width over height of the things that words of a query ask for.
 ASPECTS = {"text": 4.0, "read": 4.0, "line": 4.0, "title": 4.0, "word": 2.0, "row": 4.0, "table": 2.0, "column": 0.25}

@@ -16,14 +16,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from homunculus.allocators.lattice import Lattice
+from homunculus.allocators.scene import Scene
 from homunculus.allocators.soft_top_k import hard_top_k, on_device, soft_top_k, straight_through
+from homunculus.bridge.errors import ModelError
+from homunculus.bridge.files import write_tensors
+from homunculus.bridge.files.reading import load_weights
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tensors import applied
 from homunculus.bridge.values import TOKENS, flag, whole
-from homunculus.errors import ModelError
-from homunculus.files import write_tensors
-from homunculus.files.reading import load_weights
-from homunculus.scene import Scene
 
 LEAST_RELEVANCE = 0.05  # of the mean: what a place without relevance still counts
 CHANNELS = 8

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from homunculus.scene import Scene
+from homunculus.allocators.scene import Scene
 
 
 def fixations_of(scene: Scene) -> list[tuple[float, float]]:

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from homunculus import cortex
 from homunculus.allocators.cuts import threshold_cut
 from homunculus.allocators.hierarchy import Request, relevance_mass
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import check_share
+from homunculus.layouts import cortex
 from homunculus.layouts.frame import check_a_px
-from homunculus.scene import Scene
 
 
 @dataclass(frozen=True)

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 
 from homunculus import layouts
+from homunculus.allocators.budget import split
 from homunculus.allocators.frequency_energies import Energies, Scores, band_means, cell_means, measure, reach
 from homunculus.allocators.frequency_prior import prior
+from homunculus.allocators.oriented import direction
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.oriented import ORIENTATIONS
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import TOKENS, number, whole
-from homunculus.budget import split
 from homunculus.layouts.frame import Frame, clamp_centers
-from homunculus.oriented import direction
-from homunculus.scene import Scene
 
 
 class Frequency:
@@ -33,7 +33,7 @@ class Frequency:
     square), and footprints that would leave the image are moved inside where they fit. Sampling follows the anisotropic law.
     What the bands cannot take, on small or featureless images, becomes an upright `grid` over the image, and `note` says so.
 
-    The filters' angular resolution is what makes orientation worth a budget: see `homunculus/oriented.py` for the bound that a
+    The filters' angular resolution is what makes orientation worth a budget: see `homunculus/allocators/oriented.py` for the bound that a
     structure tensor cannot exceed. Picks are made on the host.
     """
 

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from homunculus.allocators.oriented import intensity_levels
 from homunculus.bridge.errors import ImageError
 from homunculus.bridge.oriented import ORIENTATIONS, oriented_energy
-from homunculus.oriented import intensity_levels
 
 MAX_LEVEL = 4
 # Variance below which there is nothing to see: a tenth of one grey level of 255, squared.

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from homunculus.allocators.hierarchy import Request, relevance_mass
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.plan import SamplePlan
-from homunculus.scene import Scene
 
 
 @dataclass(frozen=True)

@@ -17,11 +17,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tensors import product, tensor_of
 from homunculus.layouts.dyadic import Node, extras, root_of
 from homunculus.layouts.frame import Frame, check_natives
-from homunculus.scene import Scene
 
 CACHED_SIZES = 8
 

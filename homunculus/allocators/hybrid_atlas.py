@@ -14,11 +14,11 @@ from scipy import ndimage
 from torch import Tensor
 
 from homunculus import layouts
+from homunculus.allocators.scene import Scene
+from homunculus.allocators.segments import segment_colors
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.frame import Frame
-from homunculus.scene import Scene
-from homunculus.segment import segment_colors
 
 Segment = Callable[[Tensor], Tensor]
 Array = np.ndarray[Any, Any]

@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import number
-from homunculus.scene import Scene
 
 Array = NDArray[Any]
 

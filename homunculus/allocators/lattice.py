@@ -9,10 +9,10 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tensors import product
 from homunculus.layouts.frame import Frame, check_natives
-from homunculus.scene import Scene
 
 # Roberts 2018, "The unreasonable effectiveness of quasirandom sequences": 1 / g and 1 / g^2, g^3 = g + 1.
 R2 = 0.7548776662466927, 0.5698402909980532

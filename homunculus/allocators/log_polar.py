@@ -13,11 +13,11 @@ from dataclasses import dataclass
 
 from homunculus import layouts
 from homunculus.allocators.fixation import fixations_of
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import number
 from homunculus.layouts.frame import Frame
-from homunculus.scene import Scene
 
 FOVEA = 0.1  # default radius of the fovea, of the image's half diagonal
 LEAST_A_PX = 1.0  # the strongest fovea that may magnify

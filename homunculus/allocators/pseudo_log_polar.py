@@ -16,18 +16,18 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from homunculus.allocators.budget import split
 from homunculus.allocators.coverage_top_k import normalised
 from homunculus.allocators.fixation import fixations_of
 from homunculus.allocators.lattice import Lattice
+from homunculus.allocators.scene import Scene
 from homunculus.allocators.soft_top_k import on_device, soft_top_k
+from homunculus.bridge.errors import ModelError
+from homunculus.bridge.files import write_tensors
+from homunculus.bridge.files.reading import fill, read_tensors
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import TOKENS, Limit, whole
-from homunculus.budget import split
-from homunculus.errors import ModelError
-from homunculus.files import write_tensors
-from homunculus.files.reading import fill, read_tensors
 from homunculus.layouts.frame import Frame
-from homunculus.scene import Scene
 
 BINS = 13
 MOST_BINS = Limit(1024, f"and {BINS} do")

@@ -13,15 +13,14 @@ from os import PathLike
 import torch
 from torch import Tensor, nn
 
+from homunculus.allocators.budget import FOVEATED_LEVELS, split
 from homunculus.allocators.hierarchy import Request, relevance_mass
-from homunculus.bridge.errors import PlanError
+from homunculus.allocators.scene import Scene
+from homunculus.bridge.errors import ModelError, PlanError
+from homunculus.bridge.files import write_tensors
+from homunculus.bridge.files.reading import load_weights
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import entries, number
-from homunculus.budget import FOVEATED_LEVELS, split
-from homunculus.errors import ModelError
-from homunculus.files import write_tensors
-from homunculus.files.reading import load_weights
-from homunculus.scene import Scene
 
 LEVELS = 4
 

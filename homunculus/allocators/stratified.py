@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from homunculus.allocators.budget import split
 from homunculus.allocators.lattice import Lattice
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tensors import product
 from homunculus.bridge.values import TOKENS, flag, pair, whole
-from homunculus.budget import split
-from homunculus.scene import Scene
 
 STRATA_SHARE = 0.25  # of the budget, spent on the one token that each stratum is sure of
 

@@ -18,11 +18,11 @@ from torch import Tensor
 from homunculus.allocators.cuts import lagrange_cut, threshold_cut
 from homunculus.allocators.detail import detail
 from homunculus.allocators.hierarchy import Request, Tree, add_quarters, flatten, relevance_mass
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import choice
 from homunculus.layouts.dyadic import best_first, squares
-from homunculus.scene import Scene
 
 Cut = Literal["lagrange", "greedy", "threshold"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from homunculus.interrupts import run
+from homunculus.bridge.interrupts import run
 
 if TYPE_CHECKING:
     from homunculus.cli.commands import app as app

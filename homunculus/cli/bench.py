@@ -43,24 +43,24 @@ def bench(
 ) -> None:
     """Time sampling beside PyTorch and OpenCV doing the same, allocators, or view."""
     if subject is Subject.allocators:
-        from homunculus.bench.allocators import run as run_allocators
+        from homunculus.lab.bench.allocators import run as run_allocators
 
         run_allocators(repeats=repeats, out=out)
         return
     if subject is Subject.loop:
-        from homunculus.bench.loop import run as run_loop
+        from homunculus.lab.bench.loop import run as run_loop
 
         run_loop((size or [1024])[0], backend=cast("Any", backend), rounds=min(repeats, 5), out=out)
         return
     if subject is Subject.view:
-        from homunculus.bench.view import run as run_view
+        from homunculus.lab.bench.view import run as run_view
 
         run_view(quality=cast("Any", quality), repeats=repeats, out=out)
         return
     if quick and full:
         raise typer.BadParameter("--quick and --full exclude each other")
-    from homunculus.bench import sampling
-    from homunculus.bench.rows import Effort
+    from homunculus.lab.bench import sampling
+    from homunculus.lab.bench.rows import Effort
 
     sampling.run(
         size or (sampling.QUICK_SIZES_PX if quick else sampling.ALL_SIZES_PX if full else sampling.SIZES_PX),

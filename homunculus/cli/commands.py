@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 
 from homunculus import __version__
 from homunculus.bridge.errors import HomunculusError
+from homunculus.bridge.interrupts import note
 from homunculus.cli.bench import bench
 from homunculus.cli.compare import compare
 from homunculus.cli.evaluate import evaluate
@@ -17,7 +18,6 @@ from homunculus.cli.gaze import gaze
 from homunculus.cli.look import look
 from homunculus.cli.train import train
 from homunculus.cli.view import view
-from homunculus.interrupts import note
 
 REFUSED = 2  # the exit status of a command line that asks for what cannot be done
 

@@ -43,10 +43,10 @@ def compare(
         from rich.console import Console
         from rich.progress import track
 
-        from homunculus.builtin import builtin, knows
-        from homunculus.files import check_writable
+        from homunculus.bridge.files import check_writable
+        from homunculus.loop.builtin import builtin, knows
         from homunculus.loop.compare import compare as compare_all
-        from homunculus.maps import read_relevance
+        from homunculus.relevance.maps import read_relevance
         from homunculus.report.tables import blind_spots_table, metrics_table
 
     check_writable(out)

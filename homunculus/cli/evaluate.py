@@ -15,9 +15,9 @@ from homunculus.cli.progress import stderr_console
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from homunculus.evaluation.asking import Answerer
-    from homunculus.evaluation.datasets import Dataset, Question
-    from homunculus.evaluation.judge import Verdict
+    from homunculus.lab.datasets import Dataset, Question
+    from homunculus.lab.datasets.asking import Answerer
+    from homunculus.lab.datasets.judge import Verdict
 
 JOURNAL, RESULT, SUBMISSION = "answers.jsonl", "result.json", "submission.json"
 DATASETS = {
@@ -65,8 +65,8 @@ def _command(name: str) -> Callable[..., None]:
             )
         console = stderr_console()
         with console.status("opening the library"):
-            from homunculus.evaluation.datasets import SOURCES, read_results
-            from homunculus.files import check_writable
+            from homunculus.bridge.files import check_writable
+            from homunculus.lab.datasets import SOURCES, read_results
         check_writable(out)
         with console.status(f"reading {data}"):
             whole = SOURCES[name].load(data, split, trusted=trust or ())
@@ -106,9 +106,9 @@ def _ask(
 ) -> list[Path]:
     from rich.progress import track
 
-    from homunculus.evaluation.asking import ask, sightings
-    from homunculus.evaluation.journal import Journal
-    from homunculus.evaluation.sighting import check_threshold
+    from homunculus.lab.datasets.asking import ask, sightings
+    from homunculus.lab.datasets.sighting import check_threshold
+    from homunculus.lab.journal import Journal
 
     check_threshold(px_per_character)
     dataset.check_pictures()
@@ -140,9 +140,9 @@ def _judge(
     *,
     submit: bool = False,
 ) -> list[Path]:
-    from homunculus.evaluation.datasets import submission
-    from homunculus.evaluation.judge import judge
-    from homunculus.files import replaced_together
+    from homunculus.bridge.files import replaced_together
+    from homunculus.lab.datasets import submission
+    from homunculus.lab.datasets.judge import judge
 
     files = []
     verdict = judge(dataset, answers, seed=seed) if dataset.answered or not submit else None

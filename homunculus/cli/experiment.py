@@ -38,9 +38,9 @@ def needle(
     """Every way to spend a budget of tokens, on pages of marks and values, with one encoder, in one table."""
     console = stderr_console()
     with console.status("opening the library"):
-        from homunculus.evaluation.reader import Reader
-        from homunculus.experiment import report
-        from homunculus.experiment.run import run
+        from homunculus.encoder.reader import Reader
+        from homunculus.lab.experiment import report
+        from homunculus.lab.experiment.run import run
 
     lines, costs = run(
         out,

@@ -69,9 +69,9 @@ def gaze(
         from rich.console import Console
         from rich.progress import track
 
-        from homunculus.evaluation.gaze import aird, at_center, at_random, by_query, cocosearch18, compare, mit1003
-        from homunculus.evaluation.gaze import plot as plots
-        from homunculus.files import check_writable, replaced_together
+        from homunculus.bridge.files import check_writable, replaced_together
+        from homunculus.lab.gaze import aird, at_center, at_random, by_query, cocosearch18, compare, mit1003
+        from homunculus.lab.gaze import plot as plots
         from homunculus.loop import Homunculus
         from homunculus.relevance import Head
     check_writable(out)

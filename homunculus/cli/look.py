@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from homunculus.image import PictureFile
+    from homunculus.bridge.pictures.files import PictureFile
     from homunculus.loop.look import Look
 
 
@@ -82,9 +82,9 @@ def look(
     with console.status("opening the library"):
         from rich.console import Console
 
-        from homunculus.files import check_writable
+        from homunculus.bridge.files import check_writable
         from homunculus.loop.look import look as look_once
-        from homunculus.maps import read_relevance
+        from homunculus.relevance.maps import read_relevance
     picture = picture_file(image, page, max_pixels, icc)
     check_writable(out)
     if searching:
@@ -128,11 +128,11 @@ def _search(
     with console.status("opening the library"):
         import torch
 
-        from homunculus.builtin import builtin, knows
-        from homunculus.image import read_image
+        from homunculus.bridge.pictures.files import read_image
         from homunculus.loop import Homunculus
-        from homunculus.query import Query
+        from homunculus.loop.builtin import builtin, knows
         from homunculus.relevance import Head
+        from homunculus.relevance.query import Query
     query = None
     if text is not None or example is not None:
         query = Query(text or "", None if example is None else torch.from_numpy(read_image(example)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from homunculus.image import PictureFile
+    from homunculus.bridge.pictures.files import PictureFile
 
 HEIC = (".heic", ".heif")
 
@@ -23,7 +23,7 @@ Icc = Annotated[bool, typer.Option("--icc/--no-icc", help="Honour an ICC profile
 
 def picture_file(path: str | Path, page: int, max_pixels: int | None, icc: bool) -> PictureFile:
     """The file as it is to be read; HEIC too, where pillow-heif is installed."""
-    from homunculus.image import PictureFile
+    from homunculus.bridge.pictures.files import PictureFile
 
     if Path(path).suffix.lower() in HEIC:
         with suppress(ImportError):

@@ -37,8 +37,8 @@ def relevance(
     """Fit the procedural channel, and the weights of all channels, to where answers lie."""
     console = stderr_console()
     with console.status("opening the library"):
-        from homunculus.training.relevance import WEIGHTS_FILE
-        from homunculus.training.relevance import train as fit
+        from homunculus.lab.training.relevance import WEIGHTS_FILE
+        from homunculus.lab.training.relevance import train as fit
 
     found = fit(
         data,
@@ -74,8 +74,8 @@ def needle(
     """Train the encoder and reader of the needle task: read first, then find and point, then all together."""
     console = stderr_console()
     with console.status("opening the library"):
-        from homunculus.training.needle.train import LOG_FILE, WEIGHTS_FILE, lines
-        from homunculus.training.needle.train import train as fit
+        from homunculus.lab.needle.train import LOG_FILE, WEIGHTS_FILE, lines
+        from homunculus.lab.needle.train import train as fit
 
     log = lines(out / LOG_FILE)
     fit(out, preset=preset, steps=steps, seed=seed, start=start, device=device, track=tracking(console), log=log)

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from homunculus.bridge.errors import ModelError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder.family import Attention, Context, Method, heads_of
 from homunculus.encoder.vit import FoveatedViT
-from homunculus.errors import ModelError
 
 METHODS: tuple[Method, ...] = get_args(Method)
 GEM_BLOCKS = 6

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from homunculus.bridge.errors import ModelError
 from homunculus.encoder.places import Places
 from homunculus.encoder.positions import Filter, table_position
-from homunculus.errors import ModelError
 
 Position = Literal["center", "footprint"]
 Method = Literal["value", "maskclip", "gem", "joint", "map", "tokens"]

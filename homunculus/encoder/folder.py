@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from homunculus.bridge.errors import ModelError
+from homunculus.bridge.files.reading import check_file, read_json
 from homunculus.encoder.limits import checked
-from homunculus.errors import ModelError
-from homunculus.files.reading import check_file, read_json
 
 LARGEST_BYTES = 2**24
 AGAIN = "copy the folder again, whole"

@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from homunculus.bridge.errors import HomunculusError
-from homunculus.errors import ModelError
+from homunculus.bridge.errors import HomunculusError, ModelError
 
 ATTENTIONS = ("sdpa", "eager", "flash_attention_2", "flash_attention_3", "flex_attention")
 

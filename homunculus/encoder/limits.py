@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from homunculus.errors import ModelError
+from homunculus.bridge.errors import ModelError
 
 WIDTHS = (1, 2**17)
 LAYERS = (1, 1024)

@@ -7,12 +7,12 @@ from typing import Any
 
 import torch
 
+from homunculus.bridge.errors import ModelError
 from homunculus.encoder.families import family_named
 from homunculus.encoder.folder import Folder, open_folder
 from homunculus.encoder.guard import check_options, library, quiet, refusing
 from homunculus.encoder.preprocessing import Values, made, normalisation
 from homunculus.encoder.weights import check_layers, check_numbers, check_whole, held
-from homunculus.errors import ModelError
 
 # The sets of files of which one makes a vocabulary, by the kind of a whole model; other kinds may have any.
 VOCABULARIES: dict[str, tuple[tuple[str, ...], ...]] = {

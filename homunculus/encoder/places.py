@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from homunculus.bridge.errors import ModelError
 from homunculus.bridge.plan import SamplePlan
-from homunculus.errors import ModelError
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from homunculus.bridge.errors import ModelError
 from homunculus.encoder.family import IMAGENET
 from homunculus.encoder.folder import Folder
 from homunculus.encoder.guard import library, quiet, refusing
-from homunculus.errors import ModelError
 
 Values = tuple[list[float], list[float]]
 FILE, NESTED = "preprocessor_config.json", "processor_config.json"

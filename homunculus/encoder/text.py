@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from homunculus.bridge.errors import ModelError, QueryError
 from homunculus.bridge.tensors import tensor_of
 from homunculus.bridge.values import texts
 from homunculus.encoder import load
-from homunculus.errors import ModelError, QueryError
 
 TEMPLATE = "a photo of a {q}."
 

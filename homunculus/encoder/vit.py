@@ -10,6 +10,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
+from homunculus.bridge.errors import ModelError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import texts
 from homunculus.encoder import load
@@ -17,7 +18,6 @@ from homunculus.encoder.families import family_of
 from homunculus.encoder.family import Context, Position
 from homunculus.encoder.guard import refusing
 from homunculus.encoder.places import Places
-from homunculus.errors import ModelError
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from safetensors import safe_open
 
+from homunculus.bridge.errors import ModelError
 from homunculus.encoder.folder import Folder
 from homunculus.encoder.guard import refusing
-from homunculus.errors import ModelError
 
 SPARE = 2  # weights that share their numbers are counted once in a file, and again in a model that is not yet tied
 

@@ -10,16 +10,16 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from homunculus.bridge.errors import PlanError
+from homunculus.allocators.scene import Allocator
+from homunculus.bridge.errors import ModelError, PlanError
 from homunculus.bridge.open import Backend
+from homunculus.bridge.pictures.entrance import picture
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Closing, Picture, TextureUnit
 from homunculus.bridge.values import FIXATIONS, TOKENS, whole
 from homunculus.encoder import Encoding, TextEncoder
 from homunculus.encoder import load as encoder_load
-from homunculus.errors import ModelError
-from homunculus.image import picture
-from homunculus.language import load, pruning
+from homunculus.language import load
 from homunculus.language.decoder import Reading
 from homunculus.language.prompt import Prompter
 from homunculus.language.pruning import Pruning
@@ -27,7 +27,6 @@ from homunculus.language.speaker import Sight, Speaker
 from homunculus.language.texts import lend_texts
 from homunculus.loop import Homunculus
 from homunculus.loop.look import bytes_of
-from homunculus.scene import Allocator
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +64,7 @@ class Answerer(Closing):
     speaker, prompter: the model and how it is asked; `from_pretrained` makes both. allocator, fixations, backend: as of `Homunculus`.
     text: what compares the question's words with what the model's own vision tower sees. Towers come without one; then places and
     colours in the words, and what stands out by itself, choose the fixations, and the answer's notes say so.
-    pruning: a name or a method of `homunculus.language.pruning`. processor: makes the model's own, for `answer_whole`.
+    pruning: drops tokens between layers. processor: makes the model's own, for `answer_whole`.
     Raises PlanError for a budget or fixations out of range, ModelError for a pruning that does not fit the model.
     """
 
@@ -79,7 +78,7 @@ class Answerer(Closing):
         fixations: int = 1,
         unit: TextureUnit | None = None,
         backend: Backend | None = None,
-        pruning: str | Pruning | None = None,
+        pruning: Pruning | None = None,
         text: TextEncoder | None = None,
         processor: Callable[[], Any] | None = None,
     ) -> None:
@@ -87,7 +86,7 @@ class Answerer(Closing):
         if budget <= speaker.special:
             raise PlanError(f"budget is {budget} and {speaker.special} of them see no place of their own; give more")
         self.speaker, self.prompter, self.processor = speaker, prompter, processor
-        self.pruning = method(pruning)
+        self.pruning = pruning
         if self.pruning is not None:
             speaker.decoder.check(self.pruning, speaker.axes)
         self.eye = Eye(
@@ -110,7 +109,7 @@ class Answerer(Closing):
         fixations: int = 1,
         backend: Backend | None = None,
         device: torch.device | str = "cpu",
-        pruning: str | Pruning | None = None,
+        pruning: Pruning | None = None,
         template: str | None = None,
         texts: str | Path | None = None,
         dtype: torch.dtype = torch.float32,
@@ -121,9 +120,8 @@ class Answerer(Closing):
 
         template: the prompt, with `{image}` and `{question}`; by default the tokenizer's chat template, or the one the model was
         trained with. texts: a whole CLIP or SigLIP model, by folder or name, that the vision tower was taken from (`lend_texts`).
-        Raises ModelError, before anything is loaded where the pruning is wrong, and PlanError.
+        Raises ModelError and PlanError.
         """
-        named = method(pruning)
         speaker = load.speaker(path, dtype=dtype, device=device, attention=attention, local_files_only=local_files_only)
         tokenizer = encoder_load.tokenizer(path, local_files_only=local_files_only)
         if template is None and not tokenizer.chat_template:
@@ -135,7 +133,7 @@ class Answerer(Closing):
             allocator=allocator,
             fixations=fixations,
             backend=backend,
-            pruning=named,
+            pruning=pruning,
             text=None if texts is None else lend_texts(speaker, texts, local_files_only=local_files_only),
             processor=lambda: encoder_load.processor(path, local_files_only=local_files_only),
         )
@@ -190,8 +188,3 @@ class Answerer(Closing):
 
     def close(self) -> None:
         self.eye.close()
-
-
-def method(wanted: str | Pruning | None) -> Pruning | None:
-    """A pruning method by its name, or as it is."""
-    return pruning.get(wanted) if isinstance(wanted, str) else wanted

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from homunculus.bridge.errors import ModelError
 from homunculus.encoder.positions import rotate
-from homunculus.errors import ModelError
 from homunculus.language.pruning import Pruning, Stage
 
 KINDS = ("llama", "qwen2", "qwen2_5_vl_text")

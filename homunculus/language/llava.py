@@ -8,9 +8,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from homunculus.bridge.errors import ModelError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import Encoding
-from homunculus.errors import ModelError
 from homunculus.language.prompt import SHORT
 from homunculus.language.speaker import Sight, Speaker
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
+from homunculus.bridge.errors import ModelError
 from homunculus.encoder import load
 from homunculus.encoder.guard import check_options, library, refusing
 from homunculus.encoder.weights import check_whole
-from homunculus.errors import ModelError
 from homunculus.language.llava import Llava
 from homunculus.language.qwen2_5_vl import Qwen25VL
 from homunculus.language.speaker import Speaker

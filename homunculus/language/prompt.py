@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from homunculus.errors import ModelError, QueryError
+from homunculus.bridge.errors import ModelError, QueryError
 
 # As LLaVA was trained and lmms-eval asks, for DocVQA, VQAv2 and TextVQA alike.
 SHORT = "\nAnswer the question using a single word or phrase."

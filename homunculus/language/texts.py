@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from homunculus.bridge.errors import ModelError
 from homunculus.encoder import FoveatedViT, TextEncoder, load
-from homunculus.errors import ModelError
 from homunculus.language.speaker import Speaker
 
 SAME = ("model_type", "hidden_size", "num_hidden_layers", "patch_size", "image_size")

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from homunculus import cortex
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import FIXATIONS, LAYER, NODES, PATCH, TOKENS, flag, number, numbers, size_of, whole
+from homunculus.layouts import cortex
 
 # Beyond these the laws' integrals lose their precision.
 A_PX_RANGE = (1e-6, 1e9)

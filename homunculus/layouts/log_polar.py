@@ -9,12 +9,12 @@ from functools import cached_property, lru_cache, partial
 import torch
 from torch import Tensor
 
-from homunculus import cortex
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tensors import product
 from homunculus.bridge.unit import PlanProgram
 from homunculus.bridge.values import number
+from homunculus.layouts import cortex
 from homunculus.layouts.frame import Fixation, Frame
 from homunculus.layouts.grid import cells, row_count
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 import torch
 
-from homunculus import cortex
 from homunculus.bridge.plan import SamplePlan
+from homunculus.layouts import cortex
 from homunculus.layouts.dyadic import Node, best_first, extras, squares
 from homunculus.layouts.frame import Fixation, Frame
 

@@ -16,24 +16,25 @@ from PIL import Image
 from torch import Tensor
 
 from homunculus import allocators
-from homunculus.blindspots import Point, Sight, default_places, sight
+from homunculus.allocators.blind_spots import Point, Sight, default_places, sight
+from homunculus.allocators.given_map import as_map
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.checks import check_quality
 from homunculus.bridge.errors import HomunculusError, PlanError
+from homunculus.bridge.files import replaced_together
 from homunculus.bridge.law import Quality
 from homunculus.bridge.notebook import Pictured
 from homunculus.bridge.open import Backend, open_unit
+from homunculus.bridge.pictures.entrance import picture
+from homunculus.bridge.pictures.turning import Array
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Picture, TextureUnit
 from homunculus.bridge.values import TOKENS, one_text, whole
 from homunculus.bridge.versions import version_of
-from homunculus.files import replaced_together
-from homunculus.given_map import as_map
-from homunculus.image import Array, picture
+from homunculus.layouts.metrics import PlanMetrics, measure
 from homunculus.loop.homunculus import Homunculus
 from homunculus.loop.look import Points, bytes_of, pairs
-from homunculus.metrics import PlanMetrics, measure
 from homunculus.report.contact_sheet import Panel, contact_sheet
-from homunculus.scene import Scene
 
 FILES = ("compare.png", "compare.json")
 JPEG_QUALITY = 72

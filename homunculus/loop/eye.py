@@ -10,19 +10,18 @@ import torch
 from torch import Tensor
 
 from homunculus import allocators
+from homunculus.allocators.scene import Allocator
 from homunculus.bridge.checks import check_quality, check_unit
-from homunculus.bridge.errors import PlanError
+from homunculus.bridge.errors import ModelError, PlanError, QueryError
 from homunculus.bridge.law import Quality
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Closing, Patches, Pyramid, TextureUnit
 from homunculus.bridge.values import PATCH, TOKENS, choice, flag, number, shown, whole
 from homunculus.encoder import Encoding, FoveatedViT, Texts
-from homunculus.errors import ModelError, QueryError
-from homunculus.fixation import Policy, check_policy
-from homunculus.query import Query
 from homunculus.relevance import Channel, Evidence, Head, Relevance, Sought, registry, relevance
-from homunculus.scene import Allocator
+from homunculus.relevance.fixation import Policy, check_policy
+from homunculus.relevance.query import Query
 
 Confidence = Literal["margin", "attention"]
 GENERIC = "object"  # what relevance to a text is relative to
@@ -37,7 +36,7 @@ class Eye(Closing):
     patches into tokens; without one `look` gives patches alone. text: what turns words into what is looked for; without
     one words are read for places and colours. head: a trained procedural channel; the weights learned with it are used
     where none are given. budget: tokens a look. allocator: a name of the registry, or one of your own. policy: how fixations
-    are chosen (`homunculus.fixation`). weights: of the relevance channels, by name. merge: whether several fixations share
+    are chosen (`homunculus.relevance.fixation`). weights: of the relevance channels, by name. merge: whether several fixations share
     one plan, sampled once, by the distance to the nearest; otherwise each has a plan of the whole budget, one after the
     other, and what was read at one guides the next. enough: where the coarse tokens alone are at least this confident
     (0..1), they are the answer and nothing more is sampled; None looks always. confidence: `margin` of the best place over

@@ -12,17 +12,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from homunculus.bridge.errors import PlanError
+from homunculus.bridge.errors import PlanError, QueryError
 from homunculus.bridge.open import Backend
+from homunculus.bridge.pictures.entrance import picture, pictures
 from homunculus.bridge.unit import Picture, Pictures
 from homunculus.bridge.values import FIXATIONS, shown, whole
 from homunculus.encoder import FoveatedViT, TextEncoder
-from homunculus.errors import QueryError
-from homunculus.image import picture, pictures
 from homunculus.loop.eye import Eye
 from homunculus.loop.look import Clock, Look, Points, pairs, used
 from homunculus.loop.passage import Job, Passage
-from homunculus.query import Query
+from homunculus.relevance.query import Query
 
 AnyQuery = Query | str | Tensor | np.ndarray[Any, Any] | Image.Image | tuple[float, float] | None
 
@@ -58,7 +57,7 @@ class Homunculus(Eye):
         at: Points | None = None,
     ) -> Look:
         """Looks at one picture: a path, a PIL image, or an array [H, W, 3], numpy or torch, uint8 or floats in 0..1, or as
-        `homunculus.image.picture` takes it.
+        `homunculus.bridge.pictures.picture` takes it.
 
         query: words, an example crop uint8 [h, w, 3], a point (x, y) in fractions, or a `Query` that combines them; None
         for what stands out by itself. fixations: at most so many. at: fixations that the caller names instead, (x, y) as

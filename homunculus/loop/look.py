@@ -18,24 +18,26 @@ from PIL import Image
 from torch import Tensor
 
 from homunculus import allocators, layouts
+from homunculus.allocators.given_map import as_map
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.checks import check_quality, check_unit
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.law import Quality
 from homunculus.bridge.notebook import LONGER_PX, Pictured
 from homunculus.bridge.open import Backend, open_unit
+from homunculus.bridge.pictures.arrays import as_bytes
+from homunculus.bridge.pictures.entrance import picture
+from homunculus.bridge.pictures.turning import Array
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Patches, Picture, Pyramid, TextureUnit
 from homunculus.bridge.values import FIXATIONS, TOKENS, numbers, one_text, whole
 from homunculus.bridge.versions import version_of
 from homunculus.encoder import Encoding
-from homunculus.fixation import Fixations, given
-from homunculus.given_map import as_map
-from homunculus.image import Array, as_bytes, picture
-from homunculus.metrics import PlanMetrics, measure
-from homunculus.query import Query
+from homunculus.layouts.metrics import PlanMetrics, measure
 from homunculus.relevance import Relevance
+from homunculus.relevance.fixation import Fixations, given
+from homunculus.relevance.query import Query
 from homunculus.report import draw_footprints, write_look
-from homunculus.scene import Scene
 
 Points = Sequence[float] | Sequence[Sequence[float]]
 CENTER = (0.5, 0.5)
@@ -171,7 +173,7 @@ def look(
     backend: Backend | None = None,
     unit: TextureUnit | None = None,
 ) -> Look:
-    """Looks once at a picture: a path, a PIL image, or one array [H, W, 3], uint8 or floats in 0..1, or as `homunculus.image.picture`
+    """Looks once at a picture: a path, a PIL image, or one array [H, W, 3], uint8 or floats in 0..1, or as `bridge.pictures`
     takes it.
 
     at: a fixation (x, y) as fractions of width and height, or several that one plan serves together; by default the centre

@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 from homunculus import layouts
+from homunculus.allocators.scene import Scene
+from homunculus.bridge.errors import QueryError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Patches, Pyramid
 from homunculus.encoder import Encoding, dense_features, in_cells, similarity
-from homunculus.errors import QueryError
-from homunculus.fixation import Fixations, attention_entropy, fixate, given, margin
 from homunculus.loop.eye import Eye
 from homunculus.loop.look import Clock, Glimpse
-from homunculus.query import Query
 from homunculus.relevance import Evidence, Relevance, Sought
-from homunculus.scene import Scene
+from homunculus.relevance.fixation import Fixations, attention_entropy, fixate, given, margin
+from homunculus.relevance.query import Query
 
 # Of relevance where something is asked for, before a fixation is chosen on it: of 32 scenes of shapes on clutter the first one
 # fell on the target in 59 % at 1, 81 % at 2, and 91 % at 4 and 8, as where the maximum itself is taken.

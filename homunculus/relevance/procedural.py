@@ -11,11 +11,11 @@ from typing import Any, Final
 import torch
 from torch import Tensor, nn
 
+from homunculus.bridge.errors import ModelError
+from homunculus.bridge.files import Staging, replaced
+from homunculus.bridge.files.fields import finite, value
+from homunculus.bridge.files.reading import fill, parsed, read_tensors, refusing, shown
 from homunculus.bridge.tensors import applied
-from homunculus.errors import ModelError
-from homunculus.files import Staging, replaced
-from homunculus.files.fields import finite, value
-from homunculus.files.reading import fill, parsed, read_tensors, refusing, shown
 from homunculus.relevance.evidence import SOURCE_STEPS, Evidence
 from homunculus.relevance.sought import Silent, Sought
 

@@ -12,8 +12,8 @@ from torch import Tensor
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import TextureUnit
-from homunculus.query import Query
 from homunculus.relevance.evidence import Evidence
+from homunculus.relevance.query import Query
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,7 +13,7 @@ from torch.nn.functional import grid_sample
 
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
-from homunculus.threads import one_thread
+from homunculus.bridge.threads import one_thread
 
 Array = np.ndarray[Any, Any]
 

@@ -15,8 +15,8 @@ from homunculus.bridge.errors import PlanError
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.unit import Picture
 from homunculus.loop import Homunculus
-from homunculus.maps import read_relevance
 from homunculus.relevance import Head
+from homunculus.relevance.maps import read_relevance
 from homunculus.viewer import headless
 from homunculus.viewer.eye_guide import EyeGuide
 from homunculus.viewer.guide import Guide, MapGuide

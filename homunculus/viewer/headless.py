@@ -12,9 +12,9 @@ from typing import Any
 from torch import Tensor
 
 from homunculus.bridge.errors import BackendUnavailableError, PlanError
+from homunculus.bridge.files import check_writable, replaced
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.unit import Picture
-from homunculus.files import check_writable, replaced
 from homunculus.viewer import state as states
 from homunculus.viewer.outputs import write_pixels
 from homunculus.viewer.scanpath import Scanpath

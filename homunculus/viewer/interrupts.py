@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from homunculus.interrupts import interrupt
+from homunculus.bridge.interrupts import interrupt
 
 
 @contextmanager

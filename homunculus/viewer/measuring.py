@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from homunculus.bridge.plan import SamplePlan
-from homunculus.metrics import Raster, affine
+from homunculus.layouts.metrics import Raster, affine
 
 SAMPLES = 256  # on the picture's longer side
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from homunculus.errors import WriteError
-from homunculus.files import check_writable, replaced_together, write_picture
+from homunculus.bridge.errors import WriteError
+from homunculus.bridge.files import check_writable, replaced_together, write_picture
 
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from homunculus import allocators, layouts
 from homunculus.allocators.foveated_pyramid import FoveatedPyramid
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.gl.draw.canvas import Chart
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.threads import one_thread
 from homunculus.bridge.unit import PlanProgram, TextureUnit
 from homunculus.layouts.cortical import factors
 from homunculus.layouts.frame import Frame
-from homunculus.scene import Scene
-from homunculus.threads import one_thread
 from homunculus.viewer.state import ViewState
 
 ON_DEVICE = ("log_polar", "cortical")

@@ -12,8 +12,8 @@ from io import StringIO
 from pathlib import Path
 
 from homunculus.bridge.errors import ImageReadError, PlanError
-from homunculus.files import write_text
-from homunculus.files.reading import check_file, read_rows, shown
+from homunculus.bridge.files import write_text
+from homunculus.bridge.files.reading import check_file, read_rows, shown
 
 COLUMNS = ("x_px", "y_px", "onset_ms", "duration_ms")
 # What trackers and tables write where there was no eye, in any case of letters.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from homunculus.bridge.errors import ModelError
 from homunculus.encoder.families.clip import CLIP
 from homunculus.encoder.families.dinov2 import DINOv2, DINOv2WithRegisters
 from homunculus.encoder.families.dinov3 import DINOv3
@@ -12,7 +13,6 @@ from homunculus.encoder.families.siglip import SigLIP, SigLIP2
 from homunculus.encoder.families.small import Small
 from homunculus.encoder.families.vit import ViT
 from homunculus.encoder.family import Family
-from homunculus.errors import ModelError
 
 registry: dict[str, type[Family]] = {}
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
+from homunculus.bridge.errors import ModelError
 from homunculus.encoder.family import CLIP as CLIP_NORMALISATION
 from homunculus.encoder.family import Attention, Context, Position, TableFamily
 from homunculus.encoder.places import Places
-from homunculus.errors import ModelError
 
 
 class CLIP(TableFamily):

@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
+from homunculus.bridge.errors import ModelError
 from homunculus.encoder.families.clip import attention_of
 from homunculus.encoder.family import HALF, Attention, Context, Position, TableFamily
 from homunculus.encoder.places import Places
 from homunculus.encoder.positions import Filter
-from homunculus.errors import ModelError
 
 
 class SigLIP(TableFamily):

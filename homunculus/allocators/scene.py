@@ -1,0 +1,101 @@
+"""What an allocator is told - size, fixations, relevance, what it may read of the image - and what it promises in return."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from homunculus.allocators.given_map import as_map
+from homunculus.bridge.errors import ImageError, PlanError
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import FIXATIONS, LAYER, PATCH, one_text, size_of, tensor, whole
+from homunculus.layouts.frame import check_fixations
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Scene:
+    """A checked description of one image; all tensors on the device on which the plan is to be made.
+
+    size: (height, width) in pixels.
+    fixations: (x, y) in level-0 pixels, any number, or a tensor [K, 2]; without one an allocator that needs it takes the maximum
+        of relevance, or the centre where relevance says nothing.
+    relevance: float [h, w] of any resolution, numpy or torch, stretched over the whole image; finite and not negative. Kept as a tensor.
+        None: nothing is known.
+    patch_size: texels along a side of a patch.
+    image: uint8 or float (0..1) [H, W, 3] of that size, for allocators that measure detail; None where nobody asks for it.
+    regions: whole numbers [h, w] of any resolution, stretched over the image: a label map, for allocators that spend by region.
+    query: words that shift an allocator's prior, such as "text".
+    layer: which image of a batch the footprints read.
+    Raises PlanError, or ImageError for the image.
+    """
+
+    size: tuple[int, int]
+    fixations: Sequence[Sequence[float]] | Tensor = ()
+    relevance: Tensor | None = None
+    patch_size: int = 16
+    image: Tensor | None = None
+    regions: Tensor | None = None
+    query: str = ""
+    layer: int = 0
+    _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        height, width = size_of("size", self.size)
+        whole("patch_size", self.patch_size, PATCH)
+        whole("layer", self.layer, LAYER, least=0)
+        one_text("query", self.query)
+        self._check_fixations(height, width)
+        if self.relevance is not None:
+            object.__setattr__(self, "relevance", as_map(self.relevance))
+        if self.regions is not None and (
+            tensor("regions", self.regions, "whole numbers [h, w]").ndim != 2 or self.regions.is_floating_point()
+        ):
+            raise PlanError(
+                f"regions are {self.regions.dtype} {tuple(self.regions.shape)}; expected whole numbers [h, w]"
+            )
+        if self.image is None:
+            return
+        if tensor("image", self.image, "[H, W, 3]", refusal=ImageError).shape != (height, width, 3):
+            raise ImageError(f"image has shape {tuple(self.image.shape)}; this scene needs {(height, width, 3)}")
+
+    def _check_fixations(self, height: int, width: int) -> None:
+        points = self.fixations
+        if isinstance(points, Sequence | Tensor) and not isinstance(points, str | bytes) and not len(points):
+            return
+        if not isinstance(points, Tensor) or points.device.type == "cpu":
+            check_fixations("" if points is None else points, height, width)
+            return
+        whole("the number of fixations", len(points), FIXATIONS)
+        if points.ndim != 2 or points.shape[1] != 2:
+            raise PlanError(f"fixations have shape {tuple(points.shape)}; expected [K, 2]")
+
+    def once(self, key: Hashable, measure: Callable[[], T]) -> T:
+        """The result of `measure`, kept under `key`: what an allocator reads off the image is read once a scene."""
+        if key not in self._kept:
+            self._kept[key] = measure()
+        return cast(T, self._kept[key])
+
+    @property
+    def device(self) -> torch.device:
+        """Where the plan is made: where the relevance map lives."""
+        return torch.device("cpu") if self.relevance is None else self.relevance.device
+
+
+class Allocator(Protocol):
+    """One way to spend a budget. Deterministic: the same scene gives the same plan, bit for bit."""
+
+    @property
+    def name(self) -> str:
+        """Its row in the registry."""
+        ...
+
+    def allocate(self, scene: Scene, budget: int) -> SamplePlan:
+        """Exactly `budget` footprints, on the scene's device. Raises PlanError for a budget below 1, or for a scene that lacks what
+        this allocator reads, naming it."""
+        ...

@@ -1,5 +1,0 @@
-"""Measured, never remembered: what sampling costs on this machine, beside PyTorch doing the same work."""
-
-from homunculus.bench.sampling import run
-
-__all__ = ["run"]

@@ -1,0 +1,122 @@
+"""How long the viewer needs for a frame: sampling at a new fixation, and drawing it, on a canvas of 1920 x 1080 pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from homunculus.bridge.files import check_writable, write_json
+from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.law import Quality
+from homunculus.bridge.pictures.turning import Array
+from homunculus.lab.bench import machine
+from homunculus.lab.bench.allocators import MAP_CELLS, two_peaks
+from homunculus.lab.bench.pictures import smooth_noise
+from homunculus.lab.bench.timing import Timing, time_all_ms
+from homunculus.viewer import headless
+from homunculus.viewer.session import Session
+from homunculus.viewer.source import Source
+from homunculus.viewer.state import VIEWS, look_at
+
+SIZE = (1080, 1920)
+BUDGET = 273
+TARGET_MS = 40.0
+SIDE_BY_SIDE = "all side by side"
+
+
+@dataclass(frozen=True)
+class ViewRow:
+    """timing: of a whole frame at a new fixation: plan, samples, picture, words. plan_ms ...: of the last of them, by part."""
+
+    view: str
+    timing: Timing
+    plan_ms: float
+    sample_ms: float
+    draw_ms: float
+
+
+def run(*, quality: Quality = "fast", repeats: int = 15, out: Path | None = None) -> list[ViewRow]:
+    """Times every view of a 1920 x 1080 picture of smooth noise, 273 tokens, a new fixation each frame and words on the picture;
+    prints a table, and writes view.json to `out`."""
+    if out is not None:
+        check_writable(out)
+    with headless.open_gl() as unit:
+        renderer = unit.renderer
+        rows = unit.context.thread.call(_rows, unit, quality, repeats)
+    facts = {"renderer": renderer, "quality": quality, "size": SIZE, "tokens": BUDGET, **machine.describe()}
+    table = Table(
+        title=f"A frame of {SIZE[1]} x {SIZE[0]} px, {BUDGET} tokens, {quality}, a new fixation each",
+        box=box.SIMPLE_HEAD,
+        title_justify="left",
+    )
+    for heading in ("view", "ms", "quartiles", "plan", "sample", "draw", f"{TARGET_MS:.0f} ms"):
+        table.add_column(heading, justify="left" if heading == "view" else "right", no_wrap=True)
+    for row in rows:
+        quartiles = f"{row.timing.lower_quartile_ms:.1f}-{row.timing.upper_quartile_ms:.1f}"
+        parts = [f"{part:.1f}" for part in (row.plan_ms, row.sample_ms, row.draw_ms)]
+        kept = "kept" if row.timing.median_ms <= TARGET_MS else "missed"
+        table.add_row(row.view, f"{row.timing.median_ms:.1f}", quartiles, *parts, kept)
+    console = Console()
+    console.print(table)
+    console.print(f"{renderer}; {facts['processor']}, {facts['cores']} cores; commit {facts['commit']}", style="dim")
+    if out is not None:
+        path = out / "view.json"
+        write_json(path, {"machine": facts, "rows": [asdict(row) for row in rows]})
+        console.print(str(path))
+    return rows
+
+
+def _rows(unit: GLUnit, quality: Quality, repeats: int) -> list[ViewRow]:
+    picture = smooth_noise(max(SIZE))[: SIZE[0]].numpy()
+    session = Session(unit, Still(picture), SIZE, channels=[("relevance", two_peaks(MAP_CELLS))], strict=True)
+    try:
+        names = [*VIEWS, SIDE_BY_SIDE]
+        place = _places()
+        works = [partial(_frame, session, name, quality, place) for name in names]
+        timings = time_all_ms(works, repeats=repeats)
+        rows = []
+        for name, work, timing in zip(names, works, timings, strict=True):
+            work()  # the first after another view lays its ground
+            work()
+            laps = [round(session.timings_ms[part], 3) for part in ("plan", "sample", "draw")]
+            rows.append(ViewRow(name, timing, *laps))
+        return rows
+    finally:
+        session.close()
+
+
+class Still(Source):
+    """A picture that lies in memory."""
+
+    def __init__(self, picture: Array) -> None:
+        self.paths, self.index, self._frames = ["noise"], 0, None
+        self._picture = picture
+
+    def open(self) -> Array:
+        return self._picture
+
+
+def _places() -> Callable[[], tuple[float, float]]:
+    """A gaze that wanders, the same on every run."""
+    count = 0
+
+    def place() -> tuple[float, float]:
+        nonlocal count
+        count += 1
+        return SIZE[1] * (count * 0.618 % 1), SIZE[0] * (count * 0.414 % 1)
+
+    return place
+
+
+def _frame(session: Session, name: str, quality: Quality, place: Callable[[], tuple[float, float]]) -> None:
+    state = replace(session.state, quality=quality, budget=BUDGET, side_by_side=name == SIDE_BY_SIDE)
+    if name != SIDE_BY_SIDE:
+        state = replace(state, view=name)  # type: ignore[arg-type]
+    session.change(look_at(state, place()))
+    session.frame()

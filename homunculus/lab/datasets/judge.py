@@ -1,0 +1,87 @@
+"""How good a set of answers is, and how sure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from homunculus.bridge.errors import DataError
+from homunculus.lab.bootstrap import interval
+from homunculus.lab.datasets.record import Dataset
+from homunculus.lab.datasets.results import check_complete
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """scores: of each question by its id, 0 to 1. mean: over the questions. over_questions, over_pictures: bootstrap intervals of the
+    mean at `level`, drawing questions, or pictures with all their questions; None where there are fewer than two to draw from. The
+    second is the honest one where a picture has many questions.
+    """
+
+    dataset: str
+    split: str
+    metric: str
+    scores: Mapping[int, float]
+    mean: float
+    over_questions: tuple[float, float] | None
+    over_pictures: tuple[float, float] | None
+    level: float
+    resamples: int
+    seed: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON, the scores last."""
+        return {
+            "dataset": self.dataset,
+            "split": self.split,
+            "metric": self.metric,
+            "questions": len(self.scores),
+            "mean": self.mean,
+            "level": self.level,
+            "over_questions": self.over_questions,
+            "over_pictures": self.over_pictures,
+            "resamples": self.resamples,
+            "seed": self.seed,
+            "scores": {str(number): score for number, score in self.scores.items()},
+        }
+
+
+def judge(
+    dataset: Dataset, answers: Mapping[int, str], *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
+) -> Verdict:
+    """Scores answers by question id with the data set's official judge.
+
+    Answers to other questions are passed over. Raises DataError where a question has no answer, where the split withholds people's
+    answers, and for what `bootstrap.interval` refuses.
+    """
+    source = dataset.source
+    if not dataset.answered:
+        raise DataError(
+            f"{source.name}'s split {dataset.split} withholds its answers, so nothing can be judged here; submit to its site, or take "
+            "split val"
+        )
+    check_complete(dataset, answers)
+    scores = {question.id: source.score(answers[question.id], question.answers) for question in dataset.questions}
+    values, pages = list(scores.values()), [str(question.image) for question in dataset.questions]
+
+    def bounds(groups: list[str] | None, drawn_from: int) -> tuple[float, float] | None:
+        if drawn_from < 2:
+            return None
+        low, high = interval(values, groups, level, resamples, seed)
+        return float(low), float(high)
+
+    return Verdict(
+        source.name,
+        dataset.split,
+        source.metric,
+        scores,
+        float(np.mean(values)),
+        bounds(None, len(values)),
+        bounds(pages, len(set(pages))),
+        level,
+        resamples,
+        seed,
+    )

@@ -1,0 +1,160 @@
+"""What is compared: a method, where it looks, how often, and with how many tokens. A row of the table each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar, Literal
+
+import torch
+
+from homunculus import allocators
+from homunculus.allocators.foveated_pyramid import FoveatedPyramid
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tensors import tensor_of
+from homunculus.encoder import FoveatedViT
+from homunculus.lab.baselines import Baseline, Encoded, LaidOut, TwoViewCrop, View, allocated, get
+from homunculus.lab.baselines.contract import Need
+from homunculus.lab.baselines.full import native_shape
+from homunculus.lab.baselines.placed import encoded_plan, point_sampled
+from homunculus.layouts.frame import A_PX_RANGE
+from homunculus.layouts.grid import native_square
+
+BUDGET = 273
+BUDGETS = 64, 100, 150, 200, BUDGET
+PRIMARY = "foveated_pyramid"
+Gaze = Literal["none", "own", "oracle", "center", "random"]
+Group = Literal["reference", "rival", "ours", "ablation", "curve"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table. gaze: who says where to look; `none` where the question changes nothing.
+
+    budget: None for every native patch. area: whether tokens count by their area in attention.
+    """
+
+    name: str
+    group: Group
+    method: Baseline
+    gaze: Gaze = "none"
+    fixations: int = 1
+    budget: int | None = BUDGET
+    area: bool = False
+
+    def tokens(self, size: tuple[int, int], patch_size: int) -> int:
+        rows, columns = native_shape(size, patch_size)
+        return rows * columns if self.budget is None else self.budget
+
+
+@dataclass(frozen=True)
+class Spent:
+    """An allocator with settings of its own, point-sampled if asked for."""
+
+    name: str
+    allocator: allocators.FoveatedPyramid
+    unfiltered: bool = False
+    needs: ClassVar[tuple[Need, ...]] = ()
+
+    def encode(self, encoder: FoveatedViT, view: View, budget: int) -> Encoded:
+        plan = self.allocator.allocate(view.scene, budget)
+        return encoded_plan(encoder, view, point_sampled(plan) if self.unfiltered else plan)
+
+
+@dataclass(frozen=True)
+class FovealShare:
+    """A share of the tokens in a square of native patches at the fixation, the rest by relevance alone over the whole page."""
+
+    share: float
+    needs: ClassVar[tuple[Need, ...]] = ()
+
+    @property
+    def name(self) -> str:
+        return f"foveal share {self.share:.0%}"
+
+    def encode(self, encoder: FoveatedViT, view: View, budget: int) -> Encoded:
+        side = max(int((self.share * budget) ** 0.5), 1)
+        rest = FoveatedPyramid(a_px=A_PX_RANGE[1]).allocate(view.scene, budget - side * side)
+        fovea = native_square(
+            view.size, tensor_of(view.scene.fixations, torch.float32)[0].tolist(), side, encoder.patch_size
+        )
+        return encoded_plan(encoder, view, SamplePlan.concatenate([rest, fovea]))
+
+
+def rows() -> list[Row]:
+    """Every row, those of the main table first."""
+    return [*_references(), *_rivals(), *_ours(), *_ablation(), *_curves()]
+
+
+def _references() -> Iterator[Row]:
+    yield Row("full grid", "reference", get("resize_grid"), budget=None)
+    yield Row("resize-grid", "reference", get("resize_grid"))
+    given: tuple[Gaze, ...] = ("oracle", "center", "random")
+    for gaze in given:
+        yield Row(f"{PRIMARY}, {gaze} fixation", "reference", allocated(PRIMARY), gaze)
+    yield Row("two-view crop, oracle fixation", "reference", get("two_view_crop"), "oracle")
+
+
+def _rivals() -> Iterator[Row]:
+    for name, method in {
+        "uniform K": "uniform_k",
+        "random K": "random_k",
+        "CLS top-K": "cls_top_k",
+        "HiRED": "hired",
+        "HiRED, official bands": "hired_official_bands",
+        "VisionZip-style": "visionzip",
+        "VScan stage 1": "vscan_stage1",
+        "ToMe-style": "tome",
+        "PyramidDrop-style ViT adaptation, CLS": "pdrop_vit_class",
+    }.items():
+        yield Row(name, "rival", get(method))
+    yield Row("PyramidDrop-style ViT adaptation, query", "rival", get("pdrop_vit_query"), "own")
+    for name, method in {
+        "rings": "rings",
+        "concentric squares": "clipmap",
+        "log-polar, filtered": "log_polar",
+        "log-polar, unfiltered": "log_polar_unfiltered",
+        "two-view crop": "two_view_crop",
+        "two-view crop, two passes": "two_view_crop_apart",
+    }.items():
+        yield Row(name, "rival", get(method), "own")
+
+
+def _ours() -> Iterator[Row]:
+    for name in allocators.registry:
+        yield Row(name, "ours", allocated(name), "own")
+    yield Row("quadtree layout", "ours", LaidOut("quadtree", "quadtree"), "own")
+
+
+def _ablation() -> Iterator[Row]:
+    spent = {
+        "relevance only": FoveatedPyramid(a_px=A_PX_RANGE[1]),
+        "foveation only": FoveatedPyramid(prior=1.0),
+    }
+    for name, allocator in spent.items():
+        yield Row(f"{PRIMARY}, {name}", "ablation", Spent(name, allocator), "own")
+    for share in (0.2, 0.3, 0.4):
+        method = FovealShare(share)
+        yield Row(f"{PRIMARY}, {method.name}", "ablation", method, "own")
+    for count in (2, 3, 4):
+        yield Row(f"{PRIMARY}, {count} fixations", "ablation", allocated(PRIMARY), "own", fixations=count)
+    yield Row(f"{PRIMARY}, area weighting", "ablation", allocated(PRIMARY), "own", area=True)
+    yield Row(f"{PRIMARY}, point-sampled", "ablation", Spent("point-sampled", FoveatedPyramid(), True), "own")
+    for side_px in (256.0, 512.0):
+        name = f"two-view crop of {side_px:.0f} px"
+        yield Row(name, "ablation", TwoViewCrop(side_px=side_px, name=name), "own")
+
+
+def _curves() -> Iterator[Row]:
+    curves: dict[str, tuple[Baseline, Gaze]] = {
+        PRIMARY: (allocated(PRIMARY), "own"),
+        f"{PRIMARY}, oracle fixation": (allocated(PRIMARY), "oracle"),
+        "log-polar, filtered": (get("log_polar"), "own"),
+        "two-view crop": (get("two_view_crop"), "own"),
+        "CLS top-K": (get("cls_top_k"), "none"),
+        "uniform K": (get("uniform_k"), "none"),
+        "resize-grid": (get("resize_grid"), "none"),
+    }
+    for name, (method, gaze) in curves.items():
+        for budget in BUDGETS[:-1]:
+            yield Row(f"{name} @ {budget}", "curve", method, gaze, budget=budget)

@@ -1,0 +1,143 @@
+"""AiR-D: people looking at photographs to answer a question (Chen, Jiang, Yang & Zhao 2020, ECCV; questions and pictures of
+GQA, Hudson & Manning 2019).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from homunculus.bridge.errors import DataError
+from homunculus.bridge.files.fence import Fence
+from homunculus.bridge.files.fields import value
+from homunculus.bridge.files.reading import read_json, read_mat
+from homunculus.bridge.pictures.files import read_image
+from homunculus.lab.gaze.files import left_out, need, numbers, picture_size
+from homunculus.lab.gaze.records import Array, GazeData, Scanpath, within
+
+ANSWERS = "consolidated_answers.json"
+FIXATIONS, STIMULI, QUESTIONS = "fix", "stimuli", "val_balanced_questions.json"
+MAPS = {"all": "fixmaps", "correct": "fixmaps_corr", "incorrect": "fixmaps_incorr"}
+REMEDY = (
+    f"Put there the raw fixations of AiR-D, {ANSWERS} and {FIXATIONS}/QUESTION/PERSON.mat (the links are in the README of "
+    f"https://github.com/szzexpoi/AiR), and of GQA (https://cs.stanford.edu/people/dorarad/gqa/download.html) "
+    f"{QUESTIONS} and, as {STIMULI}/IMAGE.jpg, the pictures it names"
+)
+MAPS_REMEDY = (
+    "Put there the saliency maps of AiR-D, aggregated_maps unpacked: fixmaps, fixmaps_corr and fixmaps_incorr, each with "
+    "QUESTION.png (the link is in the README of https://github.com/szzexpoi/AiR)"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class FixationMaps:
+    """Of one question: float32 [h, w] in 0..1, of everyone, of those who answered correctly and of those who did not."""
+
+    question: str
+    all: Tensor
+    correct: Tensor | None
+    incorrect: Tensor | None
+
+
+def load(folder: Path, *, trusted: Sequence[Path] = ()) -> GazeData:
+    """Every person's fixations on every question of a folder.
+
+    Reads `consolidated_answers.json` (`question`, `answer`, and for each person what they answered, by question),
+    `fix/QUESTION/PERSON.mat` (`xy` [n, 2] in pixels of the picture, `t` [n, 2] start and end in milliseconds), the
+    questions of GQA for the picture of each, and the pictures' sizes. All fixations count, from the first. Those off
+    the picture are dropped; a person without any left, or a question whose picture is not there, is left out and
+    told of. trusted: folders beside this one to which links, and paths in its files, may lead. Raises
+    DataError for a folder without the data, for files that are truncated or do not match, and for paths that lead elsewhere.
+    """
+    fence = Fence(folder, trusted)
+    answers = read_json(fence.check(need(need(folder, REMEDY) / ANSWERS, REMEDY)))
+    questions = read_json(fence.check(need(folder / QUESTIONS, REMEDY)))
+    for name in ("question", "answer"):
+        if not isinstance(answers, dict) or not isinstance(answers.get(name), dict) or not answers[name]:
+            raise DataError(f"{folder / ANSWERS} has no {name} by question; fetch it again")
+    if not isinstance(questions, dict):
+        raise DataError(f"{folder / QUESTIONS} is a {type(questions).__name__}, not questions by name; fetch it again")
+    files = sorted(need(folder / FIXATIONS, REMEDY).glob("*/*.mat"))
+    if not files:
+        raise DataError(f"{folder / FIXATIONS} holds no QUESTION/PERSON.mat. {REMEDY}")
+    kept, empty, unseen = [], 0, 0
+    sizes: dict[Path, tuple[int, int]] = {}
+    for path in files:
+        question, person = path.parent.name, path.stem
+        if question not in answers["question"] or question not in questions:
+            where = ANSWERS if question not in answers["question"] else QUESTIONS
+            raise DataError(f"{path}: question {question} is not in {where}; use files of one release")
+        where = f"{folder / QUESTIONS}, {question}"
+        image = fence.check(folder / STIMULI / f"{value(questions[question], 'imageId', str, where)}.jpg", where)
+        if not os.path.isfile(image):
+            unseen += 1
+            continue
+        size = sizes.setdefault(image, picture_size(image))
+        xy, duration = _fixations(fence.check(path))
+        inside = within(xy[:, 0], xy[:, 1], size)
+        if not inside.any():
+            empty += 1
+            continue
+        given = answers.get(person)
+        said = given.get(question) if isinstance(given, dict) else None
+        right = _said(said) == _said(answers["answer"].get(question))
+        asked = value(answers["question"], question, str, f"{folder / ANSWERS}, question")
+        x, y = xy[inside].T
+        kept.append(Scanpath(image, size, person, asked, x, y, duration[inside], correct=right))
+    if not kept:
+        raise DataError(f"{folder}: of {len(files)} recordings none has both a picture and a fixation on it. {REMEDY}")
+    remarks = [
+        *left_out(unseen, len(files), f"recordings are of pictures that are not in {folder / STIMULI}"),
+        *left_out(empty, len(files), "recordings have no fixation on the picture"),
+    ]
+    return GazeData("AiR-D", kept, None, remarks)
+
+
+def read_maps(folder: Path, question: str) -> FixationMaps:
+    """The published maps of one question, from fixmaps, fixmaps_corr and fixmaps_incorr in a folder or its aggregated_maps.
+
+    Where nobody, or everybody, answered correctly, there is no such map. Raises DataError where there is none at all, and
+    for maps that are empty or of different sizes.
+    """
+    if (folder / "aggregated_maps").is_dir():
+        folder = folder / "aggregated_maps"
+    need(folder / MAPS["all"] / f"{question}.png", MAPS_REMEDY)
+    found: dict[str, Tensor | None] = {}
+    for name, part in MAPS.items():
+        path = folder / part / f"{question}.png"
+        grey = torch.from_numpy(read_image(path, upright=False)).float().mean(-1) / 255 if path.is_file() else None
+        if grey is not None and not bool(grey.any()):
+            raise DataError(f"{path} is black: it holds no fixation; fetch it again")
+        found[name] = grey
+    shapes = {name: list(map_.shape) for name, map_ in found.items() if map_ is not None}
+    if len({tuple(shape) for shape in shapes.values()}) > 1:
+        raise DataError(f"the maps of question {question} differ in size: {shapes}; use files of one release")
+    everyone = found["all"]
+    assert everyone is not None
+    return FixationMaps(question, everyone, found["correct"], found["incorrect"])
+
+
+def _fixations(path: Path) -> tuple[Array, Array]:
+    """xy [n, 2] and durations [n] in milliseconds."""
+    content = read_mat(path)
+    for name in ("xy", "t"):
+        if name not in content:
+            raise DataError(f"{path} has no {name}, but {', '.join(sorted(content)) or 'nothing'}; expected xy and t")
+    xy, t = (numbers(content[name], 2, f"{path}: {name}") for name in ("xy", "t"))
+    if len(xy) != len(t):
+        raise DataError(f"{path}: xy has {len(xy)} rows and t {len(t)}; each fixation needs both")
+    duration = np.diff(t, axis=1)[:, 0]
+    if not (duration >= 0).all():
+        raise DataError(f"{path}: t ends before it starts, or is no number; expected start and end of each fixation")
+    return xy, duration
+
+
+def _said(answer: object) -> str | None:
+    """An answer as it is compared; None for a question that was not attempted, which the file gives as NaN or nothing."""
+    return answer.strip().lower() if isinstance(answer, str) else None

@@ -1,0 +1,147 @@
+"""A table: how well each of several predictors tells where people looked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from torch import Tensor
+
+from homunculus.bridge.errors import DataError
+from homunculus.bridge.threads import one_thread
+from homunculus.lab.bootstrap import interval
+from homunculus.lab.gaze import metrics
+from homunculus.lab.gaze.density import FLOOR, CentreBias, uniform
+from homunculus.lab.gaze.predictors import Point, Prediction, Predictor
+from homunculus.lab.gaze.records import Array, GazeData, Stimulus, scaled
+from homunculus.lab.gaze.table import METRICS, Comparison, Estimate
+from homunculus.layouts.metrics import Raster
+
+LONGEST = 512  # cells on the longer side of the raster that densities are judged on
+# What is always among the rows: a prediction that does not beat them has learned nothing of the picture.
+GAUSSIAN, BIAS, UNIFORM = "centred Gaussian", "centre bias", "uniform"
+Track = Callable[[Sequence[Stimulus]], Iterable[Stimulus]]
+
+
+def compare(
+    data: GazeData,
+    predictors: Mapping[str, Predictor],
+    *,
+    limit: int | None = None,
+    floor: float = FLOOR,
+    bandwidth: float | None = None,
+    longest: int = LONGEST,
+    seed: int = 0,
+    resamples: int = 10_000,
+    track: Track | None = None,
+) -> Comparison:
+    """Asks every predictor about every stimulus, and averages what each metric says of it over stimuli.
+
+    Added to the predictors are a centred Gaussian and the centre bias, both fitted to all other pictures, and the uniform
+    density. Information gain is over the centre bias. limit: so many stimuli at most, at even steps; what is fitted, and the
+    negatives of shuffled AUC, still come from all. floor: what a plan's density spreads evenly. bandwidth: of the centre bias, None to
+    fit it. longest: cells on the longer side of the raster. seed: of jitter and bootstrap. track: wraps what is long.
+    Distances and hits are those of the predicted first fixation; in degrees where the display is known, in the box where
+    there is one. Raises DataError for a limit below 1, a predictor of a reserved name, or fewer than two pictures.
+    """
+    taken = sorted({GAUSSIAN, BIAS, UNIFORM} & set(predictors))
+    if taken:
+        raise DataError(f"a predictor is named {taken[0]!r}, as a row that is always there; give it another name")
+    if limit is not None and limit < 1:
+        raise DataError(f"limit is {limit}; it must be at least 1, or None for all stimuli")
+    stimuli = data.stimuli
+    count = len(stimuli) if limit is None else min(limit, len(stimuli))
+    asked = [stimuli[turn * len(stimuli) // count] for turn in range(count)]
+    relative = _by_picture(stimuli)
+    bias = CentreBias.fit(relative, bandwidth)
+    every = np.concatenate(list(relative.values()))
+    owner = np.repeat(np.arange(len(relative)), [len(values) for values in relative.values()])
+    place = {image: number for number, image in enumerate(relative)}
+    values: dict[str, dict[str, list[float]]] = {}
+    pictures: dict[str, dict[str, list[Path]]] = {}
+    for stimulus in asked if track is None else track(asked):
+        others = every[owner != place[stimulus.image]]
+        image = stimulus.picture()
+        found = {name: predict(image, stimulus.query) for name, predict in predictors.items()}
+        with one_thread():
+            for name, prediction in (found | _always(stimulus, bias, longest)).items():
+                density = prediction.log_density(stimulus.size, floor, longest)
+                judged = _judged(density, stimulus, others, bias, seed)
+                for metric, value in (judged | _first(prediction.first, stimulus, data.px_per_degree)).items():
+                    values.setdefault(name, {}).setdefault(metric, []).append(value)
+                    pictures.setdefault(name, {}).setdefault(metric, []).append(stimulus.image)
+
+    def estimate(name: str, metric: str) -> Estimate:
+        told = values[name][metric]
+        shared = pictures[name][metric]
+        few = len(set(shared)) < 2  # nothing tells how sure a single picture is
+        low, high = (np.nan, np.nan) if few else interval(told, shared, resamples=resamples, seed=seed)
+        return Estimate(float(np.mean(told)), float(low), float(high), len(told))
+
+    rows = {
+        name: {metric: estimate(name, metric) for metric in METRICS if metric in row} for name, row in values.items()
+    }
+    settings = {
+        "stimuli": len(asked),
+        "stimuli_in_all": len(stimuli),
+        "pictures_in_all": len(relative),
+        "fixations_in_all": len(every),
+        "floor": floor,
+        "centre_bias_bandwidth": bias.bandwidth,
+        "centre_bias_floor": bias.floor,
+        "longest": longest,
+        "px_per_degree": data.px_per_degree,
+        "seed": seed,
+        "resamples": resamples,
+    }
+    return Comparison(data.name, rows, values, settings, data.remarks)
+
+
+def _by_picture(stimuli: Sequence[Stimulus]) -> dict[Path, Array]:
+    """Fixations [n, 2] as fractions, of all queries on a picture together."""
+    found: dict[Path, list[Array]] = {}
+    for stimulus in stimuli:
+        found.setdefault(stimulus.image, []).append(stimulus.relative)
+    return {image: np.concatenate(parts) for image, parts in found.items()}
+
+
+def _always(stimulus: Stimulus, bias: CentreBias, longest: int) -> dict[str, Prediction]:
+    shape = Raster(stimulus.size, longest).shape
+    height, width = stimulus.size
+    middle = (width / 2, height / 2)
+    usual = bias.log_density(shape, stimulus.image)
+    row, column = divmod(int(usual.argmax()), shape[1])
+    peak = ((column + 0.5) * width / shape[1], (row + 0.5) * height / shape[0])
+    return {
+        GAUSSIAN: Prediction(density=bias.gaussian(shape, stimulus.image), first=middle),
+        BIAS: Prediction(density=usual, first=peak),
+        UNIFORM: Prediction(density=uniform(shape)),
+    }
+
+
+def _judged(density: Tensor, stimulus: Stimulus, others: Array, bias: CentreBias, seed: int) -> dict[str, float]:
+    """The metrics of a density. NSS and AUC read the density itself, not its logarithm."""
+    height, width = density.shape
+    points = scaled(stimulus.relative, (height, width))
+    map_ = density.exp()
+    baseline = bias.log_density((height, width), stimulus.image)
+    return {
+        "information_gain_bits": metrics.information_gain(density, baseline, points),
+        "nss": metrics.nss(map_, points),
+        "auc_judd": metrics.auc_judd(map_, points, seed),
+        "shuffled_auc": metrics.shuffled_auc(map_, points, scaled(others, (height, width))),
+    }
+
+
+def _first(first: Point | None, stimulus: Stimulus, px_per_degree: float | None) -> dict[str, float]:
+    if first is None:
+        return {}
+    found = {"first_distance": metrics.first_distance(first, stimulus.first_points, stimulus.size)}
+    if px_per_degree is not None:
+        found["first_distance_deg"] = metrics.first_distance_deg(
+            first, stimulus.first_points, stimulus.size, px_per_degree
+        )
+    if stimulus.box is not None:
+        found["in_box"] = float(metrics.in_box(first, stimulus.box))
+    return found
