@@ -147,8 +147,8 @@ def record(folder: Path) -> Path:
 
 VQAV2_FILES = ("v2_OpenEnded_mscoco_val2014_questions.json", "v2_mscoco_val2014_annotations.json")
 READERS: dict[str, Kind] = {
-    "map, .npy": Kind("maps", numpy_map, read_relevance),
-    "map, .safetensors": Kind("maps", tensor_map, read_relevance),
+    "map, .npy": Kind("relevance.maps", numpy_map, read_relevance),
+    "map, .safetensors": Kind("relevance.maps", tensor_map, read_relevance),
     "triples": Kind("lab.training.triples", triples, lambda path: read_triples(path.parent)),
     "DocVQA": Kind("lab.datasets.docvqa", official_file("docvqa", "val_v1.0_withQT.json"), split_of(DOCVQA)),
     "TextVQA": Kind("lab.datasets.textvqa", official_file("textvqa", "TextVQA_0.5.1_val.json"), split_of(TEXTVQA)),
@@ -176,6 +176,6 @@ READERS: dict[str, Kind] = {
     "AiR-D's fixations": Kind("lab.gaze.aird", aird_file("*.mat"), lambda path: aird.load(path.parents[2])),
     "MIT1003": Kind("lab.gaze.mit1003", recording, samples),
     "scanpath": Kind("viewer.scanpath", scanpath, read_scanpath),
-    "costs": Kind("experiment.run", costs, _read_costs),
-    "a set's record": Kind("files.writing", record, lambda path: _superseded(path.parent, path.name)),
+    "costs": Kind("lab.experiment.run", costs, _read_costs),
+    "a set's record": Kind("bridge.files.writing", record, lambda path: _superseded(path.parent, path.name)),
 }

@@ -348,7 +348,7 @@ def answerer(speaker: Any, method: Any) -> Answerer:
 @pytest.mark.parametrize("name", list(pruning.registry))
 def test_rivals_run_on_foveated_tokens_and_on_whole_images(name: str) -> None:
     picture = torch.randint(0, 256, (48, 48, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    with answerer(Llava(tiny_llava()), name) as eye:
+    with answerer(Llava(tiny_llava()), pruning.get(name)) as eye:
         seen = eye.answer(picture, "what is it?", limit=3)
         assert seen.tokens == 20
         assert 5 < seen.mean_tokens < 20

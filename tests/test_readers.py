@@ -135,14 +135,15 @@ def test_every_reader_is_here() -> None:
         "content_of",
     }
     found = set()
-    for path in (ROOT / "homunculus").rglob("*.py"):
+    for path in [*(ROOT / "homunculus").rglob("*.py"), *(ROOT / "bridge").rglob("*.py")]:
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             ours = isinstance(node, ast.ImportFrom) and node.module == "homunculus.bridge.files.reading"
             if ours and functions & {alias.name for alias in node.names}:
-                found.add(".".join(path.relative_to(ROOT).with_suffix("").parts))
+                parts = path.relative_to(ROOT).with_suffix("").parts
+                found.add(".".join(parts).removeprefix(PREFIX))
     # A model's folder has tests of its own, and the digest of triples is taken after they were read.
-    others = {"homunculus.encoder.folder", "homunculus.lab.training.relevance"}
-    assert found == {PREFIX + kind.module for kind in READERS.values()} | others
+    others = {"encoder.folder", "lab.training.relevance"}
+    assert found == {kind.module for kind in READERS.values()} | others
 
 
 NAMES = ["../out.png", "/etc/hostname", "sub/../../out.png", "link.png", "away/out.png"]
