@@ -55,7 +55,7 @@ test-zink: gl zink
 
 # What the suite does in short: every fresh texture and buffer of OpenGL's full of NaN, under all tests of what shaders compute and draw.
 test-poison: gl
-	POISON=1 $(PY) -m pytest $(foreach name,conformance viewer_pictures pyramid statistics hiz plan_programs gl_cuda device_results,tests/test_$(name).py)
+	POISON=1 $(PY) -m pytest $(foreach name,conformance viewer_pictures pyramid statistics plan_programs gl_cuda device_results,tests/test_$(name).py)
 
 # What a program may have set in torch (tests/torch_states.py), under all tests of looks and of the loop. That plans, patches and
 # fixations are the same in every bit, of every allocator, layout and channel, is in the suite: tests/test_torch_state.py.

@@ -43,7 +43,6 @@ def parts() -> list[Part]:
     """The most valuable first: whoever has little time gets those."""
     python = [sys.executable]
     programs = [f"tests/test_{name}.py" for name in ("device_results", "statistics", "plan_programs")]
-    maps = "tests/test_hiz.py::test_the_shader_equals_the_twin_bit_for_bit"
     sanitizer = shutil.which("compute-sanitizer") or "/usr/local/cuda/bin/compute-sanitizer"
     once = [*PYTEST, "tests/test_gpu.py", "-k", "every_kernel_once", "-o", "timeout=0", "-o", "faulthandler_timeout=0"]
 
@@ -60,7 +59,7 @@ def parts() -> list[Part]:
             80,
         ),
         Part("conformance", [*PYTEST, "tests/test_conformance.py", "-k", "not stand"], 110),
-        Part("statistics, Hi-Z, plans", [*PYTEST, *programs, maps, "-k", "not stand"], 60),
+        Part("statistics, plans", [*PYTEST, *programs, "-k", "not stand"], 60),
         Part("alternating frames", [*PYTEST, "tests/test_gpu.py", "-k", "alternating"], 50),
         Part("times", [*python, ".ci/gpu_times.py", "1024", "4096"], 50),
         Part("memcheck", sanitized("memcheck"), 80),

@@ -196,15 +196,6 @@ class TextureUnit(Closing):
         """Runs a plan program for fixations [K, 2] (x, y) in level-0 pixels, on the device where it has a shader for it."""
 
     @abstractmethod
-    def max_pyramid(self, map: Tensor) -> list[Tensor]:
-        """Levels 0, 1, ... down to 1 x 1 of a map [h, w] of any size, each texel the maximum of the 2 x 2 below it.
-
-        Level 0 is the map with each side padded by zeros to a power of two; every level halves each side, to no less than 1.
-        Values are float32 (the torch backend keeps its own type). Raises PlanError for another shape, values that are negative
-        or not finite, or a map beyond what the device can hold.
-        """
-
-    @abstractmethod
     def statistics(self, pyramid: Pyramid, level: int = 1) -> Pyramid:
         """Local statistics of an image, measured on the texels of one of its levels: a pyramid of four layers an image, whose
         level 0 is as large as that level and whose coarsest is as coarse as the image's.

@@ -63,9 +63,8 @@ def test_kernels_compile(name: str, architecture: str) -> None:
 @pytest.mark.usefixtures("nvrtc_works")
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_buffer_shaders_compile_as_cuda(architecture: str) -> None:
-    translated = [shaders.as_cuda(shaders.source("reduce_max.comp"))]
     programs = PROGRAMS if architecture == "sm_90" else PROGRAMS[:: len(LAWS)]  # the laws too
-    translated += [shaders.as_cuda(shaders.source(program.shader, **program.defines)) for program in programs]
+    translated = [shaders.as_cuda(shaders.source(program.shader, **program.defines)) for program in programs]
     for kernel in translated:
         assert compile_text(kernel.source.name, kernel.source.text, architecture)[:4] == b"\x7fELF"
 
@@ -127,4 +126,3 @@ def test_what_is_translated() -> None:
     assert {"image_px", "budget", "fixation_count", "given_a_px", "grid_rows"} <= set(names)
     assert '#line 1 "cortex.glsl"' in kernel.source.text
     assert "1.5" not in kernel.source.text.replace("1.5f", "")
-    assert shaders.as_cuda(shaders.source("reduce_max.comp")).group == (16, 16)

@@ -160,14 +160,6 @@ def test_statistics_are_the_twins(cuda_unit: CudaUnit, format: Format, level: in
         assert_conforms(cuda_unit, measured, expected_of(pyramid, level))
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 5), (64, 64), (65, 63), (100, 300), (7, 700)])
-def test_max_pyramids_are_the_twins(cuda_unit: CudaUnit, twin: TwinUnit, shape: tuple[int, int]) -> None:
-    map_ = torch.rand(shape, generator=torch.Generator().manual_seed(5))
-    measured, expected = cuda_unit.max_pyramid(map_), twin.max_pyramid(map_)
-    assert len(measured) == len(expected)
-    assert all(torch.equal(ours, theirs.float()) for ours, theirs in zip(measured, expected, strict=True))
-
-
 @pytest.mark.parametrize("law", ["areal", "linear", "cap", "uniform"])
 def test_plans_written_by_kernels_are_the_twins(cuda_unit: CudaUnit, law: str) -> None:
     for program in (layouts.log_polar_program((1024, 1024), law=law), layouts.cortical_program((1024, 1024), law=law)):

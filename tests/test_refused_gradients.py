@@ -11,7 +11,6 @@ from torch import Tensor
 import homunculus as hm
 from homunculus import layouts
 from homunculus.bridge import GradientError, SamplePlan, TextureUnit
-from homunculus.hiz import HiZ
 
 IMAGE = torch.linspace(0, 1, 48 * 64 * 3).reshape(48, 64, 3)
 PLAN = layouts.quadtree((48, 64), (20, 20), 16, 8)
@@ -36,11 +35,7 @@ def of_fixations(unit: TextureUnit, wanted: bool) -> Tensor:
     return unit.write_plan(layouts.log_polar_program((48, 64), 16, 8), points).footprints
 
 
-def of_map(unit: TextureUnit, wanted: bool) -> Tensor:
-    return unit.max_pyramid(torch.rand(8, 8).requires_grad_(wanted))[-1]
-
-
-every_way = pytest.mark.parametrize("way", [of_image, of_plan, of_lent_patches, of_fixations, of_map])
+every_way = pytest.mark.parametrize("way", [of_image, of_plan, of_lent_patches, of_fixations])
 
 
 @every_way
@@ -66,7 +61,6 @@ def test_the_torch_backend_gives_it(way: Callable[[TextureUnit, bool], Tensor]) 
         assert way(unit, True).requires_grad
 
 
-def test_a_look_keeps_no_gradient_and_the_greatest_cell_has_none(any_unit: TextureUnit) -> None:
+def test_a_look_keeps_no_gradient(any_unit: TextureUnit) -> None:
     look = hm.look(IMAGE.clone().requires_grad_(), budget=16, unit=any_unit)
     assert not look.patches.pixels.requires_grad
-    assert HiZ.of(torch.rand(8, 8).requires_grad_(), any_unit).levels[-1].requires_grad is False

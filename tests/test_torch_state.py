@@ -185,7 +185,6 @@ def seen(unit: TextureUnit) -> dict[str, Tensor]:
         found["warped"] = unit.sample(pyramid, warped, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.2)).pixels
         program = layouts.log_polar_program(SIZE, 91, 16)
         found["written"] = unit.write_plan(program, [(100.5, 50.5)]).footprints
-    found |= {f"most {level}": map_ for level, map_ in enumerate(unit.max_pyramid(told.relevance))}
     found |= {
         name: torch.tensor(value, dtype=torch.float64, device="cpu") for name, value in look.metrics.as_dict().items()
     }

@@ -1,4 +1,4 @@
-"""Compute shaders that work on buffers alone, run as CUDA kernels from the same text: plan programs and the max reduction."""
+"""Compute shaders that work on buffers alone, run as CUDA kernels from the same text: plan programs."""
 
 from __future__ import annotations
 
@@ -11,15 +11,11 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.cuda.kernels import Defines, Kernels, address
-from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan, itself
-from homunculus.bridge.twin.max_pyramid import level_sizes, padded
 from homunculus.bridge.unit import PlanProgram
 from homunculus.shaders import Kernel, as_cuda, source
 
 FIXATIONS, ROWS = 0, 1  # bindings of a plan program
-MAP, LEVELS = 0, 1  # bindings of reduce_max.comp
-TILE, LEVELS_PER_LAUNCH = 64, 6
 Values = Mapping[str, Any]
 SCALARS: dict[str, Any] = {"int": ctypes.c_int, "uint": ctypes.c_uint, "float": ctypes.c_float}
 VECTORS: dict[str, Any] = {"vec2": ctypes.c_float, "vec4": ctypes.c_float, "ivec2": ctypes.c_int}
@@ -97,37 +93,6 @@ class Programs:
         uniforms = {**program.uniforms, "fixation_count": len(fixations)}
         self.run(program.shader, program.defines, {FIXATIONS: fixations, ROWS: rows}, uniforms, (program.groups,))
         return WrittenPlan(rows, program, fixations)
-
-    def max_pyramid(self, map: Tensor) -> tuple[list[Tensor], int]:
-        """Levels 0 to 1 x 1 of a map on the device, and the number of launches."""
-        map = map.detach().float().contiguous()
-        sizes = level_sizes(map.shape[0], map.shape[1])
-        counts = [height * width for height, width in sizes]
-        levels = [padded(map, sizes[0])]
-        packed = torch.empty(max(sum(counts[1:]), 1), device=map.device, dtype=torch.float32)
-        launches = 0
-        for base in range(0, len(sizes) - 1, LEVELS_PER_LAUNCH):
-            height, width = sizes[base]
-            uniforms = {
-                "map_size": (map.shape[1], map.shape[0]),
-                "base": base,
-                "base_size": (width, height),
-                "base_offset": sum(counts[1:base]),
-                "next_offset": sum(counts[1 : base + 1]),
-                "level_count": min(LEVELS_PER_LAUNCH, len(sizes) - 1 - base),
-            }
-            grid = (-(-width // TILE), -(-height // TILE))
-            if max(packed.numel(), map.numel()) >= 2**31 or grid[1] > 65535:
-                raise PlanError(
-                    f"a map of {map.shape[0]} x {map.shape[1]} is beyond what the kernel counts; reduce it first"
-                )
-            self.run("reduce_max.comp", {}, {MAP: map, LEVELS: packed}, uniforms, grid)
-            launches += 1
-        first = 0
-        for size, count in zip(sizes[1:], counts[1:], strict=True):
-            levels.append(packed[first : first + count].reshape(size))
-            first += count
-        return levels, launches
 
 
 def _uniform(type: str, value: Any) -> Any:

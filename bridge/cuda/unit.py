@@ -25,13 +25,12 @@ from homunculus.bridge.cuda.programs import Programs
 from homunculus.bridge.cuda.pyramid import CudaPyramid, LevelsPool, key_of
 from homunculus.bridge.cuda.shared import mapped
 from homunculus.bridge.cuda.statistics import statistics
-from homunculus.bridge.errors import BackendUnavailableError, CudaError, ImageError, PlanError
+from homunculus.bridge.errors import BackendUnavailableError, CudaError, ImageError
 from homunculus.bridge.gl.pyramid import GLPyramid
 from homunculus.bridge.images import as_batch
 from homunculus.bridge.law import QUALITIES, Quality
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tensors import tensor_of
-from homunculus.bridge.twin.max_pyramid import check_map
 from homunculus.bridge.unit import Builder, Format, Patches, Pictures, PlanProgram, Pyramid, Stats, TextureUnit
 from homunculus.interop import Cuda, CudaMemory, open_cuda
 
@@ -196,19 +195,6 @@ class CudaUnit(TextureUnit):
             plan = self._programs.write_plan(program, self._on_device(points).contiguous())
         self.stats.dispatches += 1
         return plan
-
-    def max_pyramid(self, map: Tensor) -> list[Tensor]:
-        check_open(self, self._closed)
-        check_map(map)
-        check_no_gradient(self.backend, "the map", map)
-        if map.numel() >= 2**31:
-            raise PlanError(
-                f"a map of {map.shape[0]} x {map.shape[1]} is beyond what the kernel counts; reduce it first"
-            )
-        with self.cuda.active():
-            levels, launches = self._programs.max_pyramid(self._on_device(map.detach()))
-        self.stats.dispatches += launches
-        return levels
 
     def statistics(self, pyramid: Pyramid, level: int = 1) -> Pyramid:
         check_open(self, self._closed)

@@ -23,7 +23,6 @@ from homunculus.bridge.errors import ImageError, ImageTooLargeError, PlanError
 from homunculus.bridge.gl import builders
 from homunculus.bridge.gl.context import Context, open_context
 from homunculus.bridge.gl.ingest import Ingest
-from homunculus.bridge.gl.max_pyramid import max_pyramid
 from homunculus.bridge.gl.pyramid import GLPyramid, TexturePool
 from homunculus.bridge.gl.sampler import ResidentPlan, Sampler
 from homunculus.bridge.gl.simd import HAS_OPENCV
@@ -33,7 +32,6 @@ from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.room import patches_told, pyramid_told, room
 from homunculus.bridge.tensors import tensor_of
-from homunculus.bridge.twin.max_pyramid import check_map
 from homunculus.bridge.unit import Builder, Format, Patches, Pictures, PlanProgram, Pyramid, Stats, TextureUnit
 from homunculus.bridge.values import choice
 from homunculus.interop import revoke
@@ -209,12 +207,6 @@ class GLUnit(TextureUnit):
         check_fixations(points)
         check_no_gradient(self.backend, "the fixations", points)
         return self.context.call(self.sampler.write_plan, program, points)
-
-    def max_pyramid(self, map: Tensor) -> list[Tensor]:
-        check_open(self, self._closed)
-        check_map(map)
-        check_no_gradient(self.backend, "the map", map)
-        return self.context.call(max_pyramid, self.context, self.stats, map)
 
     def statistics(self, pyramid: Pyramid, level: int = 1) -> Pyramid:
         check_open(self, self._closed)

@@ -18,7 +18,6 @@ from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.room import patches_told, pyramid_told, room
 from homunculus.bridge.tensors import tensor_of
-from homunculus.bridge.twin.max_pyramid import max_pyramid
 from homunculus.bridge.twin.pyramid import Texels, TwinPyramid, box_levels
 from homunculus.bridge.twin.sampler import sample_texels
 from homunculus.bridge.twin.statistics import statistics
@@ -112,11 +111,6 @@ class TwinUnit(TextureUnit):
     def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
         check_open(self, self._closed)
         return program.twin(tensor_of(fixations, torch.float64).reshape(-1, 2)).to(self.device)
-
-    @finishes
-    def max_pyramid(self, map: Tensor) -> list[Tensor]:
-        check_open(self, self._closed)
-        return max_pyramid(map.to(self.device, self.dtype))
 
     @finishes
     def statistics(self, pyramid: Pyramid, level: int = 1) -> Pyramid:

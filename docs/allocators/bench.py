@@ -11,14 +11,12 @@ import cv2
 import numpy as np
 import torch
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from homunculus.allocators.frequency import Frequency
 from homunculus.allocators.frequency_energies import measure
 from homunculus.allocators.hybrid_atlas import HybridAtlas
 from homunculus.allocators.scene import Scene
 from homunculus.allocators.segments import segment_colors
-from homunculus.hiz import HiZ
 from homunculus.lab.bench.timing import time_all_ms
 
 PHOTOGRAPH = Path(__file__).parents[2] / "examples/data/photograph.jpg"
@@ -54,14 +52,6 @@ def main() -> None:
     blocks = torch.arange(64).reshape(8, 8).repeat_interleave(8, 0).repeat_interleave(8, 1)
     coarse = Scene(size=(1024, 1024), regions=blocks, relevance=relevance)
     report("hybrid_atlas, 63 regions of 64 x 64: allocate", lambda: HybridAtlas().allocate(coarse, 273))
-    smooth = gaussian_filter(np.random.default_rng(0).standard_normal((64, 64)), 4)
-    smooth_map = torch.from_numpy(smooth - smooth.min()).float()
-    hierarchy = HiZ.of(smooth_map)
-    threshold = float(smooth_map.flatten().sort(descending=True).values[272])
-    report("hiz, 64 x 64: build (torch)", lambda: HiZ.of(smooth_map))
-    report("hiz, 64 x 64: cells above a threshold", lambda: hierarchy.visible(threshold))
-    report("hiz, 64 x 64: top 273, best first", lambda: hierarchy.top_k(273))
-    report("flat, 64 x 64: torch.topk", lambda: smooth_map.flatten().topk(273))
 
 
 if __name__ == "__main__":

@@ -6,13 +6,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from homunculus.allocators.frequency import Frequency
 from homunculus.allocators.hybrid_atlas import HybridAtlas
 from homunculus.allocators.scene import Scene
 from homunculus.allocators.segments import segment_colors
-from homunculus.hiz import HiZ
 from homunculus.report import draw_footprints
 
 HERE = Path(__file__).parent
@@ -59,27 +57,7 @@ def hybrid_atlas(photograph: np.ndarray) -> None:
     side_by_side("hybrid_atlas", [regions, draw_footprints(photograph, plan)])
 
 
-def hiz() -> None:
-    """A smooth map; the cells above its 273rd value; and how deep the search went to find them."""
-    values = gaussian_filter(np.random.default_rng(1).standard_normal((64, 64)), 4)
-    relevance = torch.from_numpy(values - values.min()).float()
-    hierarchy = HiZ.of(relevance)
-    threshold = float(relevance.flatten().sort(descending=True).values[272])
-    found = hierarchy.visible(threshold)
-    mask = (relevance >= threshold).numpy()
-    depth = np.zeros((64, 64))
-    for level in range(6, -1, -1):  # a node is tested where its parent reaches the threshold
-        parent = hierarchy.levels[min(level + 1, 6)] >= threshold
-        side = 64 // parent.shape[0]
-        depth += np.kron(parent.numpy(), np.ones((side, side)))
-    shades = [relevance.numpy() / float(relevance.max()), mask, depth / 7]
-    pictures = [Image.fromarray((255 * shade).astype(np.uint8)).convert("RGB") for shade in shades]
-    print(f"hiz: {found.nodes_tested} nodes tested for {len(found.cells)} cells; flat {relevance.numel()}")
-    side_by_side("hiz", [picture.resize((512, 512), Image.Resampling.NEAREST) for picture in pictures], 280)
-
-
 if __name__ == "__main__":
     astronaut = reduced(PHOTOGRAPH, 1024)
     frequency(reduced(Path(sys.argv[1]), 1024), astronaut)
     hybrid_atlas(astronaut)
-    hiz()
