@@ -37,7 +37,7 @@ ELSEWHERE = {
     "homunculus/lab/training/checkpoint.py": "a task, brought into the form in which it is written",
     "homunculus/viewer/headless.py": "a video's encoder, into a staged file",
     "homunculus/viewer/scanpath.py": "CSV made in memory",
-    "homunculus/viewer/source.py": "a video or camera, by PyAV",
+    "homunculus/viewer/playlist.py": "a video or camera, by PyAV",
     "shaders/files.py": "the package's own shaders",
 }
 

@@ -30,7 +30,7 @@ from homunculus.bridge.pictures.files import PictureFile, read_image, upright_bo
 from homunculus.bridge.pictures.turning import turned, turned_back, turned_box
 from homunculus.lab.datasets.sighting import sighting
 from homunculus.lab.gaze import aird
-from homunculus.viewer.source import Source, decoded
+from homunculus.viewer.playlist import Playlist, decoded
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -129,7 +129,7 @@ def test_a_video_is_shown_as_players_show_it(
     path = tmp_path / "a.mp4"
     pixels = filmed(path, lambda stream: stream.set_display_rotation(degrees) if degrees else None)
     expected = shown(pixels).astype(int)
-    source = Source([path])
+    source = Playlist([path])
     try:
         first = source.open()
     finally:

@@ -17,7 +17,7 @@ from homunculus.bridge.pictures.arrays import as_rgb, over_white
 from homunculus.bridge.pictures.entrance import picture, pictures
 from homunculus.bridge.pictures.files import PictureFile, read_image
 from homunculus.loop.compare import compare
-from homunculus.viewer.source import Source
+from homunculus.viewer.playlist import Playlist
 
 SIZE = (24, 32)
 RGB = np.random.default_rng(0).integers(0, 256, (*SIZE, 4), dtype=np.uint8)
@@ -97,7 +97,7 @@ def level_0(unit: hm.TextureUnit, given: Any) -> np.ndarray:
 
 
 def opened(given: Any) -> np.ndarray:
-    return Source([given]).open()
+    return Playlist([given]).open()
 
 
 # A search takes longer than all else here, and goes through the same entrance.

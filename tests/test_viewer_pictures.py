@@ -26,7 +26,7 @@ from homunculus.report.footprints import lod_color
 from homunculus.viewer import headless, labels
 from homunculus.viewer.headless import Settings
 from homunculus.viewer.painter import COLORS
-from homunculus.viewer.scanpath import Fixation, Scanpath
+from homunculus.viewer.scanpath import Fixation, GazePath
 from homunculus.viewer.session import Session
 from homunculus.viewer.state import VIEWS
 
@@ -108,10 +108,10 @@ def test_the_reconstruction_is_that_of_the_patches_that_sample_gives(
     gl_unit: GLUnit, image: Path, settings: Settings, quality: str
 ) -> None:
     def check(session: Session) -> None:
-        assert session.eye.plan is not None
-        patches = gl_unit.sample(session.pyramid, session.eye.plan, quality=session.state.quality)
-        assert torch.equal(session.eye.tokens.patches().pixels, patches.pixels)
-        expected = hm.reconstruct(patches.pixels, session.eye.plan, session.state.size)
+        assert session.retina.plan is not None
+        patches = gl_unit.sample(session.pyramid, session.retina.plan, quality=session.state.quality)
+        assert torch.equal(session.retina.tokens.patches().pixels, patches.pixels)
+        expected = hm.reconstruct(patches.pixels, session.retina.plan, session.state.size)
         drawn = session.canvas.read().permute(2, 0, 1) / 255
         error = (drawn - expected.pixels).abs().amax(0) * 255
         assert float(error.max()) <= TOLERANCE, f"{int((error > TOLERANCE).sum())} pixels differ"
@@ -121,14 +121,14 @@ def test_the_reconstruction_is_that_of_the_patches_that_sample_gives(
 
 def test_the_chart_is_the_cortical_layouts_own_picture(gl_unit: GLUnit, image: Path) -> None:
     def check(session: Session) -> None:
-        assert session.eye.chart is not None
-        plan = hm.layouts.cortical(session.state.size, session.state.gaze, 91, a_px=session.eye.chart.a_px)
+        assert session.retina.chart is not None
+        plan = hm.layouts.cortical(session.state.size, session.state.gaze, 91, a_px=session.retina.chart.a_px)
         patches = gl_unit.sample(session.pyramid, plan)
         expected = plan.chart.picture(patches.pixels)
-        area = headless_area(session.eye.chart.wedges * 16, session.eye.chart.rings * 16)
+        area = headless_area(session.retina.chart.wedges * 16, session.retina.chart.rings * 16)
         session.canvas.resize((area.height, area.width))
         session.canvas.begin("chart", lambda: None)
-        session.canvas.cortex(area, session.eye.tokens, session.eye.chart)
+        session.canvas.cortex(area, session.retina.tokens, session.retina.chart)
         drawn = session.canvas.read().permute(2, 0, 1) / 255
         inside = plan.chart.picture(patches.inside[:, None, None, None].expand(-1, 3, 16, 16)) == 1
         assert float(((drawn - expected).abs() * 255)[inside].max()) <= TOLERANCE
@@ -154,11 +154,11 @@ def test_the_difference_is_that_of_reconstruction_and_picture(gl_unit: GLUnit, i
 
 def test_levels_of_detail_have_the_colours_of_the_report(gl_unit: GLUnit, image: Path) -> None:
     def check(session: Session) -> None:
-        assert session.eye.plan is not None
+        assert session.retina.plan is not None
         drawn = session.canvas.read().numpy()
-        finest = int(session.eye.plan.lod.argmin())
-        x, y = (int(value) for value in session.eye.plan.centers[finest])
-        assert np.abs(drawn[y, x] - np.array(lod_color(float(session.eye.plan.lod[finest])))).max() <= TOLERANCE
+        finest = int(session.retina.plan.lod.argmin())
+        x, y = (int(value) for value in session.retina.plan.centers[finest])
+        assert np.abs(drawn[y, x] - np.array(lod_color(float(session.retina.plan.lod[finest])))).max() <= TOLERANCE
 
     seen_by_session(gl_unit, image, Settings(AT, "lod", budget=91, allocator="foveated_pyramid"), check)
 
@@ -197,7 +197,7 @@ def test_words_are_drawn_where_they_are_asked_for(gl_unit: GLUnit, image: Path) 
 
 def test_a_video_follows_the_scanpath_and_leaves_nothing_else(gl_unit: GLUnit, image: Path, tmp_path: Path) -> None:
     av = pytest.importorskip("av")
-    path = Scanpath((Fixation(60, 60, 0, 200), Fixation(250, 150, 200, 200)))
+    path = GazePath((Fixation(60, 60, 0, 200), Fixation(250, 150, 200, 200)))
     out = tmp_path / "out.mp4"
     shown: list[int] = []
 
@@ -220,7 +220,7 @@ def test_a_video_follows_the_scanpath_and_leaves_nothing_else(gl_unit: GLUnit, i
     assert np.abs(frames[3].astype(int) - frames[0]).mean() > 0.5
     with pytest.raises(PlanError, match=r"out\.gif has no ending of a video; use one of \.mp4"):
         headless.video(tmp_path / "out.gif", [image], Settings(), path)
-    outside = Scanpath((Fixation(6000, 60, 0, 200),))
+    outside = GazePath((Fixation(6000, 60, 0, 200),))
     with pytest.raises(PlanError, match=r"fixation 1 of the scanpath is \(6000, 60\)"):
         headless.video(tmp_path / "b.mp4", [image], Settings(), outside, unit=gl_unit)
     assert [file.name for file in tmp_path.iterdir()] == ["out.mp4"]

@@ -20,8 +20,8 @@ from homunculus.viewer import Guidance, MapGuide, areas, keys
 from homunculus.viewer import state as states
 from homunculus.viewer.eye_guide import EyeGuide
 from homunculus.viewer.guide import GuideRunner
-from homunculus.viewer.scanpath import Fixation, Recorder, Scanpath, read_scanpath, write_scanpath
-from homunculus.viewer.source import listed
+from homunculus.viewer.playlist import listed
+from homunculus.viewer.scanpath import Fixation, GazePath, Recorder, read_scanpath, write_scanpath
 from homunculus.viewer.state import VIEWS, start
 
 MANUAL = Path(__file__).parents[1] / "docs/viewer.md"
@@ -136,7 +136,7 @@ def test_a_number_shows_its_view_alone_whatever_was_shown() -> None:
 
 
 def test_a_scanpath_survives_its_file(tmp_path: Path) -> None:
-    path = Scanpath((Fixation(1.5, 2.25, 0, 200), Fixation(30, 4, 250, 100)))
+    path = GazePath((Fixation(1.5, 2.25, 0, 200), Fixation(30, 4, 250, 100)))
     write_scanpath(tmp_path / "gaze.csv", path)
     assert (tmp_path / "gaze.csv").read_text().splitlines()[0] == "x_px,y_px,onset_ms,duration_ms"
     assert read_scanpath(tmp_path / "gaze.csv") == path
@@ -169,16 +169,16 @@ def test_a_scanpath_of_another_picture_is_refused() -> None:
     with pytest.raises(
         PlanError, match=r"fixation 1 of the scanpath is \(30, 4\); this picture has x 0\.\.20 .* none of 2 lies in it"
     ):
-        Scanpath((Fixation(30, 4, 0, 100), Fixation(-3, 4, 250, 100))).within((10, 20))
+        GazePath((Fixation(30, 4, 0, 100), Fixation(-3, 4, 250, 100))).within((10, 20))
 
 
 def test_fixations_off_the_picture_are_left_out_and_told_of() -> None:
     """Every tracker yields some; the edges belong to the picture."""
     inside = (Fixation(0, 10, 0, 200), Fixation(20, 0, 300, 100))
-    path = Scanpath((Fixation(-3, 4, 250, 100), *inside, Fixation(5, 10.01, 400, 100)), ("told before",))
-    assert path.within((10, 20)) == Scanpath(inside)
+    path = GazePath((Fixation(-3, 4, 250, 100), *inside, Fixation(5, 10.01, 400, 100)), ("told before",))
+    assert path.within((10, 20)) == GazePath(inside)
     assert path.within((10, 20)).remarks == ("told before", "2 of 4 fixations lie off the picture and are left out")
-    assert Scanpath(inside).within((10, 20)).remarks == ()
+    assert GazePath(inside).within((10, 20)).remarks == ()
 
 
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
@@ -188,7 +188,7 @@ def test_any_usual_separator_is_read(tmp_path: Path, separator: str, ends: str, 
     lines = ["onset_ms,x_px,y_px,duration_ms,pupil", ",,,,", "0,1.5,2.25,200,3", "", "250,30,4,100"]
     text = mark + ends.join(lines).replace(",", separator)
     (tmp_path / "gaze.csv").write_bytes(text.encode())
-    expected = Scanpath((Fixation(1.5, 2.25, 0, 200), Fixation(30, 4, 250, 100)))
+    expected = GazePath((Fixation(1.5, 2.25, 0, 200), Fixation(30, 4, 250, 100)))
     assert read_scanpath(tmp_path / "gaze.csv") == expected
     assert read_scanpath(tmp_path / "gaze.csv").remarks == ()
 
@@ -199,7 +199,7 @@ def test_rows_without_an_eye_are_left_out_and_told_of(tmp_path: Path, missing: s
     rows = f"{missing},{missing},0,100\n5,{missing},.,.\n1,2,300,100\n"
     (tmp_path / "gaze.csv").write_text(header + rows)
     path = read_scanpath(tmp_path / "gaze.csv")
-    assert path == Scanpath((Fixation(1, 2, 300, 100),))
+    assert path == GazePath((Fixation(1, 2, 300, 100),))
     assert path.remarks == ("2 of 3 rows of gaze.csv say nothing of where the eye was and are left out",)
     (tmp_path / "gaze.csv").write_text(header + f"{missing},1,0,100\n" * 2)
     with pytest.raises(
@@ -213,7 +213,7 @@ def test_recorded_gaze_becomes_fixations() -> None:
     assert recorder.scanpath() is None
     for now, point in ((1000, (5, 5)), (1100, (8, 9)), (1200, (50, 50)), (1500, (51, 52)), (1600, (52, 50))):
         recorder.see(point, now)
-    assert recorder.scanpath() == Scanpath((Fixation(5, 5, 0, 200), Fixation(50, 50, 200, 400)))
+    assert recorder.scanpath() == GazePath((Fixation(5, 5, 0, 200), Fixation(50, 50, 200, 400)))
 
 
 def test_a_map_is_looked_at_maximum_by_maximum() -> None:

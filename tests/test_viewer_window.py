@@ -30,9 +30,9 @@ from homunculus.bridge import ClosedError
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pictures.files import read_image
 from homunculus.viewer import Guidance, areas, keys
-from homunculus.viewer.scanpath import Fixation, Scanpath, read_scanpath
+from homunculus.viewer.playlist import Playlist
+from homunculus.viewer.scanpath import Fixation, GazePath, read_scanpath
 from homunculus.viewer.session import Session
-from homunculus.viewer.source import Source
 from homunculus.viewer.state import VIEWS, Point
 from homunculus.viewer.window import Window, import_glfw
 
@@ -101,7 +101,7 @@ class Driven:
     def quiet(self) -> bool:
         """Whether the plan on the canvas is the one asked for."""
         session = self.session
-        return session.eye.plan is not None and not session.eye.waiting and not self.window.step(0.0)
+        return session.retina.plan is not None and not session.retina.waiting and not self.window.step(0.0)
 
     def place(self, point: Point) -> tuple[int, int]:
         """Where a point of the picture is in the window."""
@@ -126,13 +126,13 @@ def pictures(folder: Path) -> list[Path]:
     return paths
 
 
-def open_window(folder: Path, *, scanpath: Scanpath | None = None, panel: bool = False) -> Driven:
+def open_window(folder: Path, *, scanpath: GazePath | None = None, panel: bool = False) -> Driven:
     guide = Corners()
     folder.mkdir(exist_ok=True)
     pictures(folder)
 
     def make(unit: GLUnit, size: tuple[int, int], scale: float) -> Session:
-        source = Source([folder])
+        source = Playlist([folder])
         return Session(unit, source, size, guide=guide, scanpath=scanpath, out=folder / "out", scale=scale)
 
     return Driven(Window(make, (400, 640), panel=panel), guide)
@@ -169,8 +169,8 @@ def test_the_mouse_is_the_gaze_and_tokens_follow(driven: Driven) -> None:
     assert differ(before, driven.picture()) > 0.03
     unit, session = driven.window._unit, driven.session
     assert unit is not None
-    assert session.eye.plan is not None
-    assert torch.equal(session.eye.tokens.patches().pixels, unit.sample(session.pyramid, session.eye.plan).pixels)
+    assert session.retina.plan is not None
+    assert torch.equal(session.retina.tokens.patches().pixels, unit.sample(session.pyramid, session.retina.plan).pixels)
 
 
 def test_what_the_window_shows_is_the_canvas(driven: Driven, display: str) -> None:
@@ -314,7 +314,7 @@ def test_keys_change_the_eye(driven: Driven) -> None:
     changes("[")
     assert session.state.e0_px == pytest.approx(wide / 2**0.25)
     changes(".")
-    assert session.state.budget == len(session.eye.plan or []) == 400
+    assert session.state.budget == len(session.retina.plan or []) == 400
     changes(",")
     assert session.state.budget == 273
     changes("a")
@@ -440,7 +440,7 @@ def test_a_video_plays(display: str, tmp_path: Path) -> None:
         container.mux(stream.encode())
 
     def make(unit: GLUnit, size: tuple[int, int], scale: float) -> Session:
-        return Session(unit, Source([path]), size, out=tmp_path, scale=scale)
+        return Session(unit, Playlist([path]), size, out=tmp_path, scale=scale)
 
     driven = Driven(Window(make, (300, 400), panel=False), Corners())
     try:
@@ -487,7 +487,7 @@ def test_resizing_keeps_the_gaze_on_its_place(driven: Driven) -> None:
 
 
 def test_other_threads_may_use_the_units_context(driven: Driven) -> None:
-    unit, pyramid, plan = driven.window._unit, driven.session.pyramid, driven.session.eye.plan
+    unit, pyramid, plan = driven.window._unit, driven.session.pyramid, driven.session.retina.plan
     assert unit is not None
     assert plan is not None
     found: list[object] = []
@@ -535,7 +535,7 @@ def ask_to_close(display: str, title: str) -> None:
 
 @pytest.mark.parametrize("when", ["playing", "recording", "saving"])
 def test_closing_by_the_window_manager_loses_nothing(display: str, tmp_path: Path, when: str) -> None:
-    path = Scanpath((Fixation(60, 60, 0, 5000), Fixation(250, 150, 5000, 5000))) if when == "playing" else None
+    path = GazePath((Fixation(60, 60, 0, 5000), Fixation(250, 150, 5000, 5000))) if when == "playing" else None
     driven = open_window(tmp_path / "shown", scanpath=path)
     driven.move((80, 60))
     driven.key("s" if when == "saving" else "p")
@@ -640,7 +640,7 @@ def test_a_soak_of_random_input_leaves_no_error_and_no_leak(request: pytest.Fixt
     assert driven.session.state.budget == 2048
     for _ in range(13):
         driven.key("a")
-        driven.until(lambda: not driven.session.eye.waiting)
+        driven.until(lambda: not driven.session.retina.waiting)
         driven.settle()
     driven.key("r")
     soak(min(30.0, SOAK_S))

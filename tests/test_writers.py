@@ -32,7 +32,7 @@ from homunculus.bridge.files import append, check_writable, end_of_lines, replac
 from homunculus.bridge.files.staging import PREFIX
 from homunculus.cli import app
 from homunculus.viewer import headless
-from homunculus.viewer.scanpath import Fixation, Scanpath
+from homunculus.viewer.scanpath import Fixation, GazePath
 
 ROOT = Path(__file__).parents[1]
 Writer = Callable[[Path, int], None]
@@ -425,7 +425,7 @@ def test_a_video_on_a_full_disk_leaves_the_old_one(gl_unit: Any, tmp_path: Path)
     pytest.importorskip("av")
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "page.png")
     (tmp_path / "out.mp4").write_text("old")
-    path = Scanpath((Fixation(30, 30, 0, 300),))
+    path = GazePath((Fixation(30, 30, 0, 300),))
     with file_size(600), pytest.raises(WriteError, match=r"out\.mp4 cannot be written: File too large"):
         headless.video(
             tmp_path / "out.mp4", [tmp_path / "page.png"], headless.Settings(budget=16), path, fps=10, unit=gl_unit

@@ -28,7 +28,7 @@ from homunculus.loop.compare import Comparison
 from homunculus.relevance import Head
 from homunculus.report import write_look
 from homunculus.viewer.outputs import write_pixels
-from homunculus.viewer.scanpath import Fixation, Scanpath, write_scanpath
+from homunculus.viewer.scanpath import Fixation, GazePath, write_scanpath
 
 TINY = SmallConfig(hidden_size=16, layers=1, num_attention_heads=2, stem=(4, 8), cells=4, text_dim=8)
 PLAN = SamplePlan.boxes(torch.tensor([[0.0, 0, 24, 24]]), 16)
@@ -94,7 +94,7 @@ def log(out: Path, turn: int) -> None:
 
 
 def scanpath(out: Path, turn: int) -> None:
-    write_scanpath(out / "gaze.csv", Scanpath((Fixation(turn, 2, 0, 300),) * 9))
+    write_scanpath(out / "gaze.csv", GazePath((Fixation(turn, 2, 0, 300),) * 9))
 
 
 def pixels(out: Path, turn: int) -> None:

@@ -11,7 +11,7 @@ import typer
 from homunculus.cli.names import BACKENDS, Quality, one_of
 
 
-class Subject(StrEnum):
+class Benchmark(StrEnum):
     """What `bench` can measure."""
 
     sampling = "sampling"
@@ -22,11 +22,11 @@ class Subject(StrEnum):
 
 def bench(
     subject: Annotated[
-        Subject,
+        Benchmark,
         typer.Argument(
             help="Patches beside PyTorch, allocators, the loop beside the full grid, or the viewer's frames."
         ),
-    ] = Subject.sampling,
+    ] = Benchmark.sampling,
     size: Annotated[list[int] | None, typer.Option(help="Side of the picture in pixels; repeat it.")] = None,
     batch: Annotated[list[int] | None, typer.Option(help="Pictures sampled at once; repeat it.")] = None,
     fixations: Annotated[int, typer.Option(min=2, help="How many on one picture, besides a single one.")] = 10,
@@ -42,17 +42,17 @@ def bench(
     out: Annotated[Path | None, typer.Option(file_okay=False, help="The folder for the JSON and the plots.")] = None,
 ) -> None:
     """Time sampling beside PyTorch and OpenCV doing the same, allocators, or view."""
-    if subject is Subject.allocators:
+    if subject is Benchmark.allocators:
         from homunculus.lab.bench.allocators import run as run_allocators
 
         run_allocators(repeats=repeats, out=out)
         return
-    if subject is Subject.loop:
+    if subject is Benchmark.loop:
         from homunculus.lab.bench.loop import run as run_loop
 
         run_loop((size or [1024])[0], backend=cast("Any", backend), rounds=min(repeats, 5), out=out)
         return
-    if subject is Subject.view:
+    if subject is Benchmark.view:
         from homunculus.lab.bench.view import run as run_view
 
         run_view(quality=cast("Any", quality), repeats=repeats, out=out)

@@ -13,7 +13,7 @@ from homunculus.cli.names import ALLOCATORS, Backend, Trust, one_of
 from homunculus.cli.progress import stderr_console
 
 
-class Dataset(StrEnum):
+class DatasetName(StrEnum):
     """Whose gaze."""
 
     cocosearch18 = "cocosearch18"
@@ -37,7 +37,7 @@ class Answers(StrEnum):
 
 def gaze(
     dataset: Annotated[
-        Dataset, typer.Argument(help="Search for objects, answering questions, or free viewing of photographs.")
+        DatasetName, typer.Argument(help="Search for objects, answering questions, or free viewing of photographs.")
     ],
     data: Annotated[Path, typer.Option(help="The folder of the data set; where it lacks something, it is told what.")],
     limit: Annotated[int | None, typer.Option(help="So many stimuli at most, at even steps; all by default.")] = None,
@@ -75,7 +75,11 @@ def gaze(
         from homunculus.loop import Homunculus
         from homunculus.relevance import Head
     check_writable(out)
-    loaders = {Dataset.cocosearch18: cocosearch18.load, Dataset.aird: aird.load, Dataset.mit1003: mit1003.load}
+    loaders = {
+        DatasetName.cocosearch18: cocosearch18.load,
+        DatasetName.aird: aird.load,
+        DatasetName.mit1003: mit1003.load,
+    }
     with console.status(f"reading {data}"):
         read = loaders[dataset](data, trusted=trust or ()).only(
             present=None if condition is None else condition is Condition.present,

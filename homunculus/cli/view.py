@@ -57,13 +57,13 @@ def view(
     points = [_pair(text, ",", "point; give two fractions, as in --at 0.62,0.31") for text in at or []]
     width_height = None if size is None else _pair(size.lower(), "x", "size; give pixels, as in --size 1280x800")
     with stderr_console().status("opening the library"):
-        from homunculus.viewer.command import Request
+        from homunculus.viewer.command import ViewOptions
         from homunculus.viewer.command import view as view_once
         from homunculus.viewer.headless import Settings
     settings = Settings(
         points, cast("Any", view), side_by_side, budget, patch_size, allocator, quality, e0, grid, query
     )
-    request = Request(
+    request = ViewOptions(
         [picture_file(Path(image), page, max_pixels, icc) for image in images],
         settings,
         screenshot=screenshot,

@@ -21,14 +21,14 @@ from homunculus.viewer import headless
 from homunculus.viewer.eye_guide import EyeGuide
 from homunculus.viewer.guide import Guide, MapGuide
 from homunculus.viewer.headless import Settings
+from homunculus.viewer.playlist import Playlist
 from homunculus.viewer.scanpath import read_scanpath
 from homunculus.viewer.session import Session
-from homunculus.viewer.source import Source
 from homunculus.viewer.window import Window
 
 
 @dataclass(frozen=True)
-class Request:
+class ViewOptions:
     """What the command line asks for. size: (height, width) of the window or picture."""
 
     paths: Sequence[Picture]
@@ -46,7 +46,7 @@ class Request:
     out: Path = Path(".")
 
 
-def view(request: Request, guide: Guide | None = None) -> list[Path]:
+def view(request: ViewOptions, guide: Guide | None = None) -> list[Path]:
     """Opens the window, or writes what is asked for and returns the paths. guide: whom the space bar asks, and a query, or the
     view of relevance, without a window; by default the map given as relevance, or else an eye of its own. Raises PlanError
     for what does not go together, and whatever the parts raise."""
@@ -54,7 +54,7 @@ def view(request: Request, guide: Guide | None = None) -> list[Path]:
         return _view(request, guide or _guide(request, stack))
 
 
-def _view(request: Request, guide: Guide) -> list[Path]:
+def _view(request: ViewOptions, guide: Guide) -> list[Path]:
     map_ = None if request.relevance is None else read_relevance(request.relevance)
     channels = [] if map_ is None else [("relevance", map_)]
     scanpath = None if request.scanpath is None else read_scanpath(request.scanpath)
@@ -64,7 +64,7 @@ def _view(request: Request, guide: Guide) -> list[Path]:
     settings = request.settings
     wanted = settings.query or settings.view == "relevance" or settings.side_by_side
     if (request.screenshot is not None or request.video is not None) and wanted and map_ is None:
-        source = Source(request.paths)
+        source = Playlist(request.paths)
         try:
             picture = source.open()
         finally:
@@ -89,7 +89,7 @@ def _view(request: Request, guide: Guide) -> list[Path]:
     def make(unit: GLUnit, size: tuple[int, int], scale: float) -> Session:
         session = Session(
             unit,
-            Source(request.paths),
+            Playlist(request.paths),
             size,
             guide=guide,
             channels=channels,
@@ -117,7 +117,7 @@ def _view(request: Request, guide: Guide) -> list[Path]:
     return [] if session is None else session.outputs.saved
 
 
-def _guide(request: Request, stack: ExitStack) -> Guide:
+def _guide(request: ViewOptions, stack: ExitStack) -> Guide:
     """The map, or an eye that the stack closes."""
     if request.relevance is not None:
         return MapGuide(read_relevance(request.relevance))

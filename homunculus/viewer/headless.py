@@ -17,9 +17,9 @@ from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.unit import Picture
 from homunculus.viewer import state as states
 from homunculus.viewer.outputs import write_pixels
-from homunculus.viewer.scanpath import Scanpath
+from homunculus.viewer.playlist import Playlist, import_av
+from homunculus.viewer.scanpath import GazePath
 from homunculus.viewer.session import Session
-from homunculus.viewer.source import Source, import_av
 from homunculus.viewer.state import Point, ViewState
 
 LARGEST = (1080, 1920)
@@ -77,7 +77,7 @@ def in_session(
     unit: GLUnit | None = None,
     words: bool = False,
     channels: Sequence[tuple[str, Tensor]] = (),
-    scanpath: Scanpath | None = None,
+    scanpath: GazePath | None = None,
     now_ms: Callable[[], float] | None = None,
     tell: Callable[[str], object] = lambda remark: None,
 ) -> Any:
@@ -86,7 +86,14 @@ def in_session(
 
     def work(unit: GLUnit) -> Any:
         session = Session(
-            unit, Source(paths), (1, 1), channels=channels, scanpath=scanpath, chrome=words, strict=True, now_ms=now_ms
+            unit,
+            Playlist(paths),
+            (1, 1),
+            channels=channels,
+            scanpath=scanpath,
+            chrome=words,
+            strict=True,
+            now_ms=now_ms,
         )
         try:
             for remark in session.player.scanpath.remarks if session.player.scanpath is not None else ():
@@ -138,7 +145,7 @@ def video(
     path: Path,
     paths: Sequence[Picture],
     settings: Settings,
-    scanpath: Scanpath,
+    scanpath: GazePath,
     *,
     fps: int = 30,
     progress: Progress = lambda frames, count: frames,

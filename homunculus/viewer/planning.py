@@ -27,7 +27,7 @@ WITH_E0 = (*ON_DEVICE, "foveated_pyramid")
 
 
 @dataclass(frozen=True, eq=False)
-class Request:
+class PlanRequest:
     """A plan to make: the state, the picture uint8 [H, W, 3], the relevance to spend by, and the version of the two."""
 
     state: ViewState
@@ -82,7 +82,7 @@ def spiral_program(state: ViewState) -> PlanProgram:
     return layouts.log_polar_program(state.size, state.budget, state.patch_size, a_px=state.e0_px)
 
 
-def host_plan(request: Request) -> SamplePlan:
+def host_plan(request: PlanRequest) -> SamplePlan:
     """The plan by the allocator itself. Raises PlanError where it lacks something, naming it."""
     state = request.state
     allocator: Any = allocators.get(state.allocator)
@@ -99,14 +99,14 @@ class Planner:
     """Makes the plan asked for last on a thread of its own; those asked for meanwhile are skipped."""
 
     def __init__(self) -> None:
-        self._wanted: Request | None = None
-        self._made: tuple[Request, SamplePlan | Exception] | None = None
+        self._wanted: PlanRequest | None = None
+        self._made: tuple[PlanRequest, SamplePlan | Exception] | None = None
         self._change = threading.Condition()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="homunculus-planner", daemon=True)
         self._thread.start()
 
-    def ask(self, request: Request) -> None:
+    def ask(self, request: PlanRequest) -> None:
         with self._change:
             self._wanted = request
             self._change.notify_all()
@@ -115,7 +115,7 @@ class Planner:
     def ready(self) -> bool:
         return self._made is not None
 
-    def poll(self, wait_s: float = 0.0) -> tuple[Request, SamplePlan | Exception] | None:
+    def poll(self, wait_s: float = 0.0) -> tuple[PlanRequest, SamplePlan | Exception] | None:
         """What was made since the last call, if anything, waiting for it that long."""
         with self._change:
             if wait_s:

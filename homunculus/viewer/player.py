@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from homunculus.viewer.scanpath import Recorder, Scanpath, write_scanpath
+from homunculus.viewer.scanpath import GazePath, Recorder, write_scanpath
 from homunculus.viewer.state import Point
 
 
 class Player:
     """Plays one scanpath, or records the next; never both. now_ms: the clock."""
 
-    def __init__(self, now_ms: Callable[[], float], scanpath: Scanpath | None = None) -> None:
+    def __init__(self, now_ms: Callable[[], float], scanpath: GazePath | None = None) -> None:
         self._now_ms = now_ms
         self.scanpath = scanpath
         self._since_ms: float | None = None
@@ -58,7 +58,7 @@ class Player:
         if self._recorder is not None:
             self._recorder.see(gaze, self._now_ms())
 
-    def finish(self, path: Path) -> Scanpath | None:
+    def finish(self, path: Path) -> GazePath | None:
         """Ends the recording and writes it; None where there was none, or nothing was seen. It can be played then."""
         recorder, self._recorder = self._recorder, None
         scanpath = recorder.scanpath() if recorder is not None else None

@@ -30,7 +30,7 @@ class Fixation:
 
 
 @dataclass(frozen=True)
-class Scanpath:
+class GazePath:
     """Fixations in order of onset, at least one. remarks: what was left out of what was recorded, to be told."""
 
     fixations: tuple[Fixation, ...]
@@ -48,11 +48,11 @@ class Scanpath:
         return [f for f in self.fixations if f.onset_ms <= time_ms]
 
     @classmethod
-    def of(cls, points: Sequence[tuple[float, float]]) -> Scanpath:
+    def of(cls, points: Sequence[tuple[float, float]]) -> GazePath:
         """Points (x, y) in pixels, one after another, of equal length."""
         return cls(tuple(Fixation(x, y, i * FIXATION_MS, FIXATION_MS) for i, (x, y) in enumerate(points)))
 
-    def within(self, size: tuple[int, int]) -> Scanpath:
+    def within(self, size: tuple[int, int]) -> GazePath:
         """What of it lies in a picture of (height, width), with a remark on the rest. Raises PlanError where nothing does."""
         height, width = size
         kept = tuple(f for f in self.fixations if 0 <= f.x_px <= width and 0 <= f.y_px <= height)
@@ -64,10 +64,10 @@ class Scanpath:
             )
         off = len(self.fixations) - len(kept)
         told = f"{off} of {len(self.fixations)} fixations lie off the picture and are left out"
-        return Scanpath(kept, (*self.remarks, told) if off else self.remarks)
+        return GazePath(kept, (*self.remarks, told) if off else self.remarks)
 
 
-def read_scanpath(path: str | os.PathLike[str]) -> Scanpath:
+def read_scanpath(path: str | os.PathLike[str]) -> GazePath:
     """From CSV with a header of the COLUMNS, among others, separated by commas, semicolons or tabs; numbers with a decimal point.
 
     A row in which x_px or y_px is one of MISSING tells of no eye: it is left out, with a remark. Raises ImageReadError for a file that
@@ -89,7 +89,7 @@ def read_scanpath(path: str | os.PathLike[str]) -> Scanpath:
             f"{path} line {line}: {name} is {shown(text)}, and none of {len(rows)} rows says where the eye was; give finite numbers"
         )
     told = f"{len(blind)} of {len(rows)} rows of {path.name} say nothing of where the eye was and are left out"
-    return Scanpath(tuple(sorted(fixations, key=lambda f: f.onset_ms)), (told,) if blind else ())
+    return GazePath(tuple(sorted(fixations, key=lambda f: f.onset_ms)), (told,) if blind else ())
 
 
 def _missing(text: str) -> bool:
@@ -111,7 +111,7 @@ def _fixation(path: Path, line: int, row: dict[str, str]) -> Fixation:
     return Fixation(*values)
 
 
-def write_scanpath(path: Path, scanpath: Scanpath) -> None:
+def write_scanpath(path: Path, scanpath: GazePath) -> None:
     """Replaces the file as a whole. Raises WriteError."""
     text = StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -139,7 +139,7 @@ class Recorder:
             self._done.append(current)
         self._current = Fixation(*point, time_ms, 0.0)
 
-    def scanpath(self) -> Scanpath | None:
+    def scanpath(self) -> GazePath | None:
         """What was recorded so far; None where nothing was."""
         fixations = [*self._done, *([self._current] if self._current is not None else [])]
-        return Scanpath(tuple(fixations)) if fixations else None
+        return GazePath(tuple(fixations)) if fixations else None

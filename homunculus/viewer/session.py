@@ -18,13 +18,13 @@ from homunculus.bridge.pictures.turning import Array
 from homunculus.bridge.unit import Picture
 from homunculus.viewer import planning
 from homunculus.viewer import state as states
-from homunculus.viewer.eye import Eye
 from homunculus.viewer.guide import Guidance, Guide, GuideRunner
 from homunculus.viewer.outputs import Outputs
 from homunculus.viewer.painter import COLORS, Moment, Painter
 from homunculus.viewer.player import Player
-from homunculus.viewer.scanpath import Scanpath
-from homunculus.viewer.source import Source
+from homunculus.viewer.playlist import Playlist
+from homunculus.viewer.retina import Retina
+from homunculus.viewer.scanpath import GazePath
 from homunculus.viewer.state import Point, ViewState
 from homunculus.viewer.status import Status
 
@@ -43,12 +43,12 @@ class Session:
     def __init__(
         self,
         unit: GLUnit,
-        source: Source,
+        source: Playlist,
         size: tuple[int, int],
         *,
         guide: Guide | None = None,
         channels: Sequence[tuple[str, Tensor]] = (),
-        scanpath: Scanpath | None = None,
+        scanpath: GazePath | None = None,
         out: Path = Path("."),
         chrome: bool = True,
         scale: float = 1.0,
@@ -74,7 +74,7 @@ class Session:
         self.pyramid = unit.pyramid(self.picture)
         self.canvas = Canvas(unit, size, COLORS)
         self.painter = Painter(self.canvas)
-        self.eye = Eye(unit)
+        self.retina = Retina(unit)
         self.status = Status(self.now_ms, unit.stats)
         self.chrome_px = 0  # the height of the status lines drawn last
 
@@ -111,7 +111,7 @@ class Session:
 
     def open_paths(self, paths: Sequence[Picture]) -> None:
         """Looks at other files from now on. Raises, and keeps the old ones, where the first cannot be read."""
-        source = Source(paths)
+        source = Playlist(paths)
         picture = source.open()
         self.source.close()
         self.source = source
@@ -199,7 +199,7 @@ class Session:
         elif isinstance(answer, Guidance) and self._asked_about == self.maps_seen:  # and not about another picture
             self.show_channels(answer.channels)
             if answer.fixations_px:
-                self.player.scanpath = Scanpath.of(answer.fixations_px).within(self.state.size)
+                self.player.scanpath = GazePath.of(answer.fixations_px).within(self.state.size)
                 self.player.play()
             self.say(f"{len(answer.fixations_px)} fixations; 4 shows why")
 
@@ -218,7 +218,7 @@ class Session:
         self.attempt(self._next_frame)
         self.attempt(self._hear_guide)
         path = self._play_on()
-        finish, state, eye = self.unit.context.moderngl.finish, self.state, self.eye
+        finish, state, eye = self.unit.context.moderngl.finish, self.state, self.retina
         laps = [perf_counter()]
         self.attempt(lambda: eye.plan_for(self._request(), wait_s))
         finish()
@@ -260,15 +260,15 @@ class Session:
 
     def settle(self, wait_s: float = 10.0) -> None:
         """Waits until the next frame's words are right."""
-        self.status.settle(self.state, self.eye.plan, wait_s)
+        self.status.settle(self.state, self.retina.plan, wait_s)
 
-    def _request(self) -> planning.Request:
+    def _request(self) -> planning.PlanRequest:
         relevance = self.channels[0][1] if self.channels else None
-        return planning.Request(self.state, self.picture, relevance, (self.pictures_seen, self.maps_seen))
+        return planning.PlanRequest(self.state, self.picture, relevance, (self.pictures_seen, self.maps_seen))
 
     def _words(self) -> list[str]:
         mode = "playing" if self.player.playing else "fixed" if self.state.held else "follows the mouse"
-        words = self.status.words(self.state, self.eye.tokens.count, self.timings_ms, mode)
+        words = self.status.words(self.state, self.retina.tokens.count, self.timings_ms, mode)
         return ["RECORDING", *words] if self.player.recording else words
 
     def _note(self) -> str:
@@ -290,11 +290,11 @@ class Session:
     def pending(self) -> bool:
         """Whether another thread has something for the next frame."""
         heard = self.guide is not None and self.guide.ready
-        return heard or self.eye.planner.ready or self.source.ready or self.status.ready(self.eye.plan)
+        return heard or self.retina.planner.ready or self.source.ready or self.status.ready(self.retina.plan)
 
     def as_dict(self) -> Mapping[str, Any]:
         """The state and the plan, in JSON types."""
-        state, plan = self.state, self.eye.plan
+        state, plan = self.state, self.retina.plan
         return {
             "image": self.source.told,
             "image_size": list(state.size),
@@ -317,7 +317,7 @@ class Session:
         self.outputs.join()
         self.status.close()
         self.source.close()
-        self.eye.close()
+        self.retina.close()
         self.painter.close()
         self.canvas.close()
         self.pyramid.close()

@@ -12,9 +12,9 @@ from homunculus.bridge.gl.context import Context, adopt_context
 from homunculus.bridge.gl.thread import LoopThread
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.viewer import keys
+from homunculus.viewer.control_panel import ControlPanel, open_panel
 from homunculus.viewer.interrupts import interrupts_kept
 from homunculus.viewer.keys import Event
-from homunculus.viewer.panel import Panel, open_panel
 from homunculus.viewer.session import Session
 from homunculus.viewer.state import Point
 
@@ -67,7 +67,7 @@ class Window:
         self._context: Context | None = None
         self._unit: GLUnit | None = None
         self.session: Session | None = None
-        self.panel: Panel | None = None
+        self.panel: ControlPanel | None = None
         self._pointer: Point = (0.0, 0.0)
         self._heard = False  # of any move of the pointer
         self._held: dict[int, bool] = {}

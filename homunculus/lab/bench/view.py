@@ -20,8 +20,8 @@ from homunculus.lab.bench.allocators import MAP_CELLS, two_peaks
 from homunculus.lab.bench.pictures import smooth_noise
 from homunculus.lab.bench.timing import Timing, time_all_ms
 from homunculus.viewer import headless
+from homunculus.viewer.playlist import Playlist
 from homunculus.viewer.session import Session
-from homunculus.viewer.source import Source
 from homunculus.viewer.state import VIEWS, look_at
 
 SIZE = (1080, 1920)
@@ -91,7 +91,7 @@ def _rows(unit: GLUnit, quality: Quality, repeats: int) -> list[ViewRow]:
         session.close()
 
 
-class Still(Source):
+class Still(Playlist):
     """A picture that lies in memory."""
 
     def __init__(self, picture: Array) -> None:

@@ -10,11 +10,11 @@ from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Pyramid
 from homunculus.viewer import planning
-from homunculus.viewer.planning import Request
+from homunculus.viewer.planning import PlanRequest
 from homunculus.viewer.state import ViewState
 
 
-class Eye:
+class Retina:
     """The plan, its patches and, where a view needs it, the cortical image. Used on the unit's thread.
 
     plan: the last that could be made; None before the first. chart: where its patches lie, if they are warped.
@@ -36,7 +36,7 @@ class Eye:
         """Whether the plan asked for last is still being made."""
         return self._asked != self._planned
 
-    def plan_for(self, request: Request, wait_s: float = 0.0) -> None:
+    def plan_for(self, request: PlanRequest, wait_s: float = 0.0) -> None:
         """Makes the plan on the device at once, or has it made on the host and takes it when it is there, in a later call; wait_s:
         how long this one may wait for it. Raises, once a request, where it cannot be made; the old plan stays."""
         made = self.planner.poll()
@@ -58,7 +58,7 @@ class Eye:
         if same and isinstance(result, SamplePlan):
             self._take(result, answered)
 
-    def _take(self, plan: SamplePlan, request: Request) -> None:
+    def _take(self, plan: SamplePlan, request: PlanRequest) -> None:
         self.plan, self._planned, self._sampled = plan, request.key, None
         self.chart = planning.chart_of(request.state) if request.state.allocator == "cortical" else None
 

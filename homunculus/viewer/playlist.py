@@ -158,7 +158,7 @@ class Frames:
                 return
 
 
-class Source:
+class Playlist:
     """A list of things to look at, and which of them is looked at now."""
 
     def __init__(self, items: Sequence[Picture]) -> None:

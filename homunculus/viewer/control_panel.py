@@ -17,16 +17,16 @@ GLSL = "#version 330"
 WIDTH_PX = 280
 
 
-def open_panel(window: Any, scale: float) -> Panel | None:
+def open_panel(window: Any, scale: float) -> ControlPanel | None:
     """None where imgui-bundle is not installed."""
     try:
         from imgui_bundle import imgui
     except ImportError:
         return None
-    return Panel(imgui, window, scale)
+    return ControlPanel(imgui, window, scale)
 
 
-class Panel:
+class ControlPanel:
     """Draws where the canvas ends. Its events come first: `wants_mouse` and `wants_keys` tell whether it took them."""
 
     def __init__(self, imgui: Any, window: Any, scale: float) -> None:
