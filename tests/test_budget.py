@@ -7,8 +7,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from homunculus import Scene, TokenBank, allocators
-from homunculus.allocators.budget import split, split_levels
+from homunculus import Scene, allocators
+from homunculus.allocators.budget import TokenBank, split, split_levels
 from homunculus.bridge.errors import PlanError
 
 weights_lists = st.lists(st.floats(0, 1e30) | st.just(0.0), min_size=1, max_size=40)

@@ -1,0 +1,73 @@
+from . import allocators, layouts, relevance
+from .allocators.scene import Scene
+from .bridge.errors import (
+    BackendUnavailableError,
+    ClosedError,
+    CudaError,
+    DataError,
+    ForkedContextError,
+    GLError,
+    GradientError,
+    HomunculusError,
+    ImageError,
+    ImageReadError,
+    ImageTooLargeError,
+    ModelError,
+    PlanError,
+    QueryError,
+    ShaderError,
+    WriteError,
+)
+from .bridge.open import open_unit
+from .bridge.pictures.files import PictureFile, read_image
+from .bridge.plan import SamplePlan
+from .bridge.unit import Patches, Pyramid, TextureUnit
+from .encoder import FoveatedViT
+from .layouts.metrics import measure
+from .loop import Homunculus
+from .loop.compare import compare
+from .loop.look import Look, look
+from .relevance.maps import read_relevance
+from .relevance.query import Query
+from .report import draw_footprints, reconstruct
+
+__version__: str
+__all__ = [
+    "BackendUnavailableError",
+    "ClosedError",
+    "CudaError",
+    "DataError",
+    "ForkedContextError",
+    "FoveatedViT",
+    "GLError",
+    "GradientError",
+    "Homunculus",
+    "HomunculusError",
+    "ImageError",
+    "ImageReadError",
+    "ImageTooLargeError",
+    "Look",
+    "ModelError",
+    "Patches",
+    "PictureFile",
+    "PlanError",
+    "Pyramid",
+    "Query",
+    "QueryError",
+    "SamplePlan",
+    "Scene",
+    "ShaderError",
+    "TextureUnit",
+    "WriteError",
+    "allocators",
+    "compare",
+    "draw_footprints",
+    "layouts",
+    "look",
+    "measure",
+    "open_unit",
+    "read_image",
+    "read_relevance",
+    "reconstruct",
+    "relevance",
+]
