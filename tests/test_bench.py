@@ -21,10 +21,10 @@ from homunculus.bridge.gl.unit import GLUnit
 from homunculus.cli import app
 from homunculus.lab.bench import atlas, gather, libraries, peers, pictures, plots, sampling
 from homunculus.lab.bench.methods import Method
-from homunculus.lab.bench.rows import NEW_FIXATION, PARTS, WHOLE, Effort, Row, measure, several, too_large
+from homunculus.lab.bench.rows import NEW_FIXATION, PARTS, WHOLE, Effort, Measurement, measure, several, too_large
+from homunculus.lab.bench.speedups import speedups
 from homunculus.lab.bench.subject import Setting, Subject
 from homunculus.lab.bench.timing import Timing, laps_ms, summary, time_all_ms
-from homunculus.lab.bench.verdicts import verdicts
 
 SIZE = 256
 PLAN = layouts.log_polar((SIZE, SIZE), (100, 130), 91)
@@ -195,9 +195,9 @@ def test_what_would_not_fit_is_refused_beforehand(monkeypatch: pytest.MonkeyPatc
     assert rows[0].timings == {}
 
 
-def row(name: str, family: Any, whole_ms: float, error: float, *, default: bool = False) -> Row:
+def row(name: str, family: Any, whole_ms: float, error: float, *, default: bool = False) -> Measurement:
     timing = Timing(whole_ms, whole_ms, whole_ms, 3)
-    return Row(1024, 1, "host", name, family, default, {WHOLE: timing, NEW_FIXATION: timing}, error)
+    return Measurement(1024, 1, "host", name, family, default, {WHOLE: timing, NEW_FIXATION: timing}, error)
 
 
 def test_the_rival_is_the_fastest_of_those_that_err_as_much_or_more() -> None:
@@ -213,20 +213,20 @@ def test_the_rival_is_the_fastest_of_those_that_err_as_much_or_more() -> None:
         row("slow and exact", "torch", 20, 2.0),
     ]
     opencv = row("OpenCV", "library", 1, 6.7)
-    verdict = next(verdicts([own, *rivals, opencv]))
-    assert verdict.against == (rivals[1], 4.0)
-    assert verdict.closer is None
-    assert verdict.opencv == (opencv, 0.5)
-    assert verdict.aim_met is False
-    assert "4.0 times as fast as worse (aim 5: missed), 0.50 times as fast as OpenCV" in str(verdict)
+    speedup = next(speedups([own, *rivals, opencv]))
+    assert speedup.against == (rivals[1], 4.0)
+    assert speedup.closer is None
+    assert speedup.opencv == (opencv, 0.5)
+    assert speedup.aim_met is False
+    assert "4.0 times as fast as worse (aim 5: missed), 0.50 times as fast as OpenCV" in str(speedup)
     # one that errs less and is faster than the rival is told, as the loss or near loss it is
-    verdict = next(verdicts([own, *rivals, row("better", "torch", 1, 2.0)]))
-    assert verdict.against == (rivals[1], 4.0)
-    assert verdict.closer is not None
-    assert verdict.closer[1] == 0.5
-    assert "0.5 times as fast as better, which errs less" in str(verdict)
-    verdict = next(verdicts([own]))
-    assert (verdict.against, verdict.aim_met) == (None, None)
+    speedup = next(speedups([own, *rivals, row("better", "torch", 1, 2.0)]))
+    assert speedup.against == (rivals[1], 4.0)
+    assert speedup.closer is not None
+    assert speedup.closer[1] == 0.5
+    assert "0.5 times as fast as better, which errs less" in str(speedup)
+    speedup = next(speedups([own]))
+    assert (speedup.against, speedup.aim_met) == (None, None)
 
 
 def test_plots_show_every_row_in_px_and_ms(tmp_path: Path) -> None:

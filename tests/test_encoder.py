@@ -13,7 +13,7 @@ from torch import Tensor
 import homunculus as hm
 from homunculus.bridge import SamplePlan
 from homunculus.encoder import Family, families
-from homunculus.encoder.places import Places
+from homunculus.encoder.coordinates import Coordinates
 from homunculus.encoder.positions import (
     Filter,
     axial_rotation,
@@ -215,8 +215,8 @@ def test_a_token_keeps_its_window_at_its_own_scale() -> None:
     """Qwen2.5-VL: windows of 2 x 2 tokens here. A token four times as wide has a window four times as wide."""
     boxes = torch.tensor([[0, 0, 8, 8], [8, 8, 16, 16], [16, 0, 24, 8], [32, 32, 64, 64], [8, -8, 40, 24.0]])
     family = hm.FoveatedViT(tiny("qwen2_5_vl_vision")).family
-    places = Places.of([SamplePlan.boxes(boxes, 8)], (64, 64), torch.device("cpu"))
-    context = family.context(places, "center", None)
+    coordinates = Coordinates.of([SamplePlan.boxes(boxes, 8)], (64, 64), torch.device("cpu"))
+    context = family.context(coordinates, "center", None)
     assert context.window is not None
     sees = context.window[0, 0, ::4, ::4].tolist()
     assert sees == [
@@ -231,17 +231,17 @@ def test_a_token_keeps_its_window_at_its_own_scale() -> None:
 # Positions
 
 
-def places_of(boxes: list[list[float]], size: tuple[int, int] = (32, 32)) -> Places:
-    return Places.of([SamplePlan.boxes(torch.tensor(boxes), 8)], size, torch.device("cpu"))
+def places_of(boxes: list[list[float]], size: tuple[int, int] = (32, 32)) -> Coordinates:
+    return Coordinates.of([SamplePlan.boxes(torch.tensor(boxes), 8)], size, torch.device("cpu"))
 
 
 def test_a_table_is_read_as_grid_sample_reads_it() -> None:
-    table, places = torch.randn(4, 4, 5), Places.of([scattered(50)], (90, 120), torch.device("cpu"))
-    at = 2 * places.center[:, :, None] - 1
+    table, coordinates = torch.randn(4, 4, 5), Coordinates.of([scattered(50)], (90, 120), torch.device("cpu"))
+    at = 2 * coordinates.center[:, :, None] - 1
     sampled = torch.nn.functional.grid_sample(
         table.permute(2, 0, 1)[None], at, mode="bicubic", align_corners=False, padding_mode="border"
     )
-    close(table_position(table, places, footprint=False), sampled[..., 0].transpose(1, 2))
+    close(table_position(table, coordinates, footprint=False), sampled[..., 0].transpose(1, 2))
 
 
 def test_a_footprint_of_one_cell_is_bilinear_and_one_of_the_image_the_mean() -> None:
@@ -282,8 +282,8 @@ def test_on_every_regular_grid_positions_are_those_that_transformers_resizes(
 ) -> None:
     vit, (rows, columns) = hm.FoveatedViT(tiny(family)), grid
     size, embeddings = (8 * rows, 8 * columns), vit.family.tower.embeddings
-    places = Places.of([native_plan(*size)], size, torch.device("cpu"))
-    read = vit.family.positions(places, vit.position, first=min(vit.family.special, 1))
+    coordinates = Coordinates.of([native_plan(*size)], size, torch.device("cpu"))
+    read = vit.family.positions(coordinates, vit.position, first=min(vit.family.special, 1))
     if family == "siglip2":
         table = embeddings.position_embedding.weight.reshape(4, 4, -1)
         own = embeddings.resize_positional_embeddings(table, torch.tensor([grid]), rows * columns)
@@ -363,7 +363,7 @@ def test_what_does_not_fit_is_refused_with_both_values_and_the_remedy() -> None:
     with pytest.raises(
         hm.ModelError, match=r"differ in \(tokens, patch size\): \[\(12, 8\), \(16, 8\)\]; give all the same"
     ):
-        Places.of(uneven, (32, 32), torch.device("cpu"))
+        Coordinates.of(uneven, (32, 32), torch.device("cpu"))
     assert (
         "hidden names ['layer.3'] do not exist; this model has 'embeddings', 'layer.0' to 'layer.2' and 'attention.0'"
         in refused(hidden=["layer.3"])

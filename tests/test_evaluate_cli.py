@@ -25,7 +25,7 @@ from homunculus.bridge.errors import DataError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.cli import app
 from homunculus.lab.datasets import DOCVQA, TEXTVQA
-from homunculus.lab.datasets.sighting import sighting
+from homunculus.lab.datasets.legibility import legibility
 from homunculus.lab.journal import Journal
 
 ROOT = Path(__file__).parents[1]
@@ -294,24 +294,24 @@ def test_sighting_is_the_share_of_the_box_that_is_fine_enough() -> None:
     plan = SamplePlan.concatenate([fine, coarse])
     box, answers = (100.0, 100.0, 200.0, 120.0), ["total", "total", "a much longer answer"]
     near = pytest.approx(0.4, abs=1 / 32)
-    assert sighting(plan, [], [box], answers, 5.0).legible == 1  # 20 px at 4 px a texel are 5 texels
-    assert sighting(plan, [], [box], answers, 5.01).legible == near
-    assert sighting(plan, [], [box], answers, 20.0).legible == near
-    assert sighting(plan, [], [box], answers, 20.1).legible == 0
+    assert legibility(plan, [], [box], answers, 5.0).legible == 1  # 20 px at 4 px a texel are 5 texels
+    assert legibility(plan, [], [box], answers, 5.01).legible == near
+    assert legibility(plan, [], [box], answers, 20.0).legible == near
+    assert legibility(plan, [], [box], answers, 20.1).legible == 0
     unseen = (
         1000.0,
         0.0,
         1100.0,
         60.0,
     )  # nowhere sampled, and with it a character has 8000 / 5 square px: 40 px, 10 texels where a texel is 4 px
-    assert sighting(plan, [], [box, unseen], answers, 10.0).legible == pytest.approx(1 / 4)
-    assert sighting(plan, [], [box], answers).hit is None
-    assert sighting(plan, [(100, 120), (0, 0)], [unseen, box], answers).hit is True
-    assert sighting(plan, [(99, 120), (150, 110)], [unseen, box], answers).hit is False
-    with pytest.raises(DataError, match="0 boxes and 3 answers; a sighting needs at least one of each"):
-        sighting(plan, [], [], answers)
+    assert legibility(plan, [], [box, unseen], answers, 10.0).legible == pytest.approx(1 / 4)
+    assert legibility(plan, [], [box], answers).hit is None
+    assert legibility(plan, [(100, 120), (0, 0)], [unseen, box], answers).hit is True
+    assert legibility(plan, [(99, 120), (150, 110)], [unseen, box], answers).hit is False
+    with pytest.raises(DataError, match="0 boxes and 3 answers; legibility needs at least one of each"):
+        legibility(plan, [], [], answers)
     with pytest.raises(DataError, match="1 boxes and 1 answers"):
-        sighting(plan, [], [box], [""])
+        legibility(plan, [], [box], [""])
 
 
 @pytest.mark.parametrize("name", ["log_polar", "cortical", "quadtree"])

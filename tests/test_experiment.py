@@ -24,7 +24,7 @@ from homunculus.lab.experiment.page import PARTS, Seen, answered, bump, shown
 from homunculus.lab.experiment.rows import BUDGET, PRIMARY, Row, rows
 from homunculus.lab.experiment.table import entries
 from homunculus.lab.experiment.verdicts import better, verdicts
-from homunculus.lab.experiment.work import PRESETS, QUESTIONS, Preset, works
+from homunculus.lab.experiment.work import PRESETS, QUESTIONS, PageCounts, works
 from homunculus.lab.journal import Journal
 from homunculus.lab.needle.needle import Item, make_page
 
@@ -44,7 +44,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "rows", lambda: chosen)
     monkeypatch.setattr(work, "rows", lambda: chosen)
     monkeypatch.setattr(work, "PIECE", 1)
-    monkeypatch.setattr(run, "PRESETS", {"cpu": Preset(512, 3, (), 0)})
+    monkeypatch.setattr(run, "PRESETS", {"cpu": PageCounts(512, 3, (), 0)})
 
 
 @pytest.mark.gl

@@ -292,7 +292,7 @@ def test_the_bandwidth_is_the_likeliest_of_those_tried() -> None:
     assert BANDWIDTHS[0] < CentreBias.fit(points).bandwidth < BANDWIDTHS[-1]
 
 
-# Comparison
+# GazeComparison
 
 
 SIZE = (60, 80)

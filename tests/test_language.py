@@ -23,9 +23,9 @@ from tiny_language import IMAGE, save, tiny_llava, tiny_qwen, tokenizer
 from tiny_models import tiny, write_tokenizer
 
 from homunculus.language import Answerer, Prompter
-from homunculus.language.llava import Llava
-from homunculus.language.qwen2_5_vl import Qwen25VL
-from homunculus.language.speaker import Sight, Speaker
+from homunculus.language.connector import Connector, ImageTokens
+from homunculus.language.llava import LlavaConnector
+from homunculus.language.qwen2_5_vl import Qwen25VLConnector
 
 PICTURE = (dead_leaves(96) * 255).round().astype(np.uint8)
 BEFORE, AFTER = torch.tensor([1, 4, 6]), torch.tensor([18, 19, 24, 23, 5, 6])
@@ -51,30 +51,30 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {"llava": save(tiny_llava(), root / "llava"), "qwen2_5_vl": save(tiny_qwen(), root / "qwen")}
 
 
-def answerer(speaker: Speaker, **options: Any) -> Answerer:
-    return Answerer(speaker, Prompter(tokenizer(), IMAGE, speaker.template), backend="torch", **options)
+def answerer(connector: Connector, **options: Any) -> Answerer:
+    return Answerer(connector, Prompter(tokenizer(), IMAGE, connector.template), backend="torch", **options)
 
 
-def seen_natively(speaker: Speaker, unit: hm.TextureUnit, image: np.ndarray[Any, Any]) -> Sight:
+def seen_natively(connector: Connector, unit: hm.TextureUnit, image: np.ndarray[Any, Any]) -> ImageTokens:
     """What the native grid as a plan gives, through the library's own layout, sampler, encoder and adapter."""
     size = image.shape[0], image.shape[1]
-    vit = speaker.encoder
+    vit = connector.encoder
     plan = hm.layouts.grid(size, None, size[0] * size[1] // vit.patch_size**2, vit.patch_size)
     with unit.pyramid(image) as pyramid:
         patches = unit.sample(pyramid, plan, quality="exact", mean=vit.mean, std=vit.std)
-    return speaker.sight(vit(patches.pixels, plan, size, hidden=speaker.hidden), plan, size)
+    return connector.image_tokens(vit(patches.pixels, plan, size, hidden=connector.hidden), plan, size)
 
 
-def llava_inputs(speaker: Speaker, image: np.ndarray[Any, Any], tokens: int) -> dict[str, Tensor]:
+def llava_inputs(connector: Connector, image: np.ndarray[Any, Any], tokens: int) -> dict[str, Tensor]:
     ids = torch.cat([BEFORE, torch.full((tokens,), IMAGE), AFTER])[None]
     pixels = torch.from_numpy(image).permute(2, 0, 1).float() / 255
-    mean, std = (torch.tensor(value)[:, None, None] for value in (speaker.encoder.mean, speaker.encoder.std))
+    mean, std = (torch.tensor(value)[:, None, None] for value in (connector.encoder.mean, connector.encoder.std))
     return {"input_ids": ids, "pixel_values": ((pixels - mean) / std)[None]}
 
 
-def qwen_inputs(speaker: Speaker, image: np.ndarray[Any, Any]) -> dict[str, Tensor]:
+def qwen_inputs(connector: Connector, image: np.ndarray[Any, Any]) -> dict[str, Tensor]:
     height, width = image.shape[:2]
-    inputs = llava_inputs(speaker, image, height * width // 64)
+    inputs = llava_inputs(connector, image, height * width // 64)
     cut = inputs["pixel_values"][0].reshape(3, height // 8, 2, 4, width // 8, 2, 4).permute(1, 4, 2, 5, 0, 3, 6)
     inputs["pixel_values"] = cut.reshape(-1, 3, 1, 16).expand(-1, -1, 2, -1).reshape(-1, 96)
     inputs["image_grid_thw"] = torch.tensor([[1, height // 4, width // 4]])
@@ -86,40 +86,42 @@ def picture(height: int, width: int) -> np.ndarray[Any, Any]:
     return np.random.default_rng(5).integers(0, 256, (height, width, 3), dtype=np.uint8)
 
 
-def logits(speaker: Speaker, sight: Sight) -> Tensor:
-    reading = answerer(speaker).read((BEFORE, AFTER), sight)
+def logits(connector: Connector, image_tokens: ImageTokens) -> Tensor:
+    reading = answerer(connector).read((BEFORE, AFTER), image_tokens)
     with torch.no_grad():
-        return speaker.decoder.head(reading.hidden)
+        return connector.decoder.head(reading.hidden)
 
 
 @pytest.mark.parametrize("arguments", LLAVAS)
 @torch.no_grad()
 def test_on_the_native_grid_llava_is_llava_itself(unit: hm.TextureUnit, arguments: tuple[Any, ...]) -> None:
-    speaker, image = Llava(tiny_llava(*arguments)), picture(32, 32)
-    sight = seen_natively(speaker, unit, image)
-    assert len(sight.tokens) == 16 + speaker.special
-    own = speaker.model(**llava_inputs(speaker, image, len(sight.tokens))).logits[0]
+    connector, image = LlavaConnector(tiny_llava(*arguments)), picture(32, 32)
+    image_tokens = seen_natively(connector, unit, image)
+    assert len(image_tokens.tokens) == 16 + connector.special
+    own = connector.model(**llava_inputs(connector, image, len(image_tokens.tokens))).logits[0]
     assert own.std() > 0.1
-    torch.testing.assert_close(logits(speaker, sight), own, rtol=0, atol=1e-4)
-    other = seen_natively(speaker, unit, picture(32, 32)[::-1].copy())
-    assert (logits(speaker, other) - own).abs().max() > 1e-2
+    torch.testing.assert_close(logits(connector, image_tokens), own, rtol=0, atol=1e-4)
+    other = seen_natively(connector, unit, picture(32, 32)[::-1].copy())
+    assert (logits(connector, other) - own).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("size", [(32, 32), (40, 24), (16, 64)])
 @torch.no_grad()
 def test_on_the_native_grid_qwen_is_qwen_itself(unit: hm.TextureUnit, size: tuple[int, int]) -> None:
-    speaker, image = Qwen25VL(tiny_qwen()), picture(*size)
-    sight = seen_natively(speaker, unit, image)
-    inputs = qwen_inputs(speaker, image)
-    own = speaker.model(**inputs).logits[0]
+    connector, image = Qwen25VLConnector(tiny_qwen()), picture(*size)
+    image_tokens = seen_natively(connector, unit, image)
+    inputs = qwen_inputs(connector, image)
+    own = connector.model(**inputs).logits[0]
     assert own.std() > 0.1
-    torch.testing.assert_close(logits(speaker, sight), own, rtol=0, atol=1e-4)
-    places, _ = speaker.model.model.get_rope_index(
+    torch.testing.assert_close(logits(connector, image_tokens), own, rtol=0, atol=1e-4)
+    places, _ = connector.model.model.get_rope_index(
         inputs["input_ids"], inputs["mm_token_type_ids"], inputs["image_grid_thw"]
     )
-    assert torch.equal(sight.positions(len(BEFORE), len(AFTER)), places[:, 0])
-    flat = Sight(sight.tokens, torch.arange(len(sight.tokens))[None].expand(3, -1), len(sight.tokens))
-    assert (logits(speaker, flat) - own).abs().max() > 1e-2, "the test should notice wrong positions"
+    assert torch.equal(image_tokens.positions(len(BEFORE), len(AFTER)), places[:, 0])
+    flat = ImageTokens(
+        image_tokens.tokens, torch.arange(len(image_tokens.tokens))[None].expand(3, -1), len(image_tokens.tokens)
+    )
+    assert (logits(connector, flat) - own).abs().max() > 1e-2, "the test should notice wrong positions"
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
@@ -129,12 +131,12 @@ def test_whole_images_are_answered_as_transformers_generates(
     kind: str, attention: str, folders: dict[str, Path]
 ) -> None:
     with Answerer.from_pretrained(folders[kind], backend="torch", attention=attention) as eye:
-        speaker, image = eye.speaker, picture(32, 32)
-        assert speaker.model.config.get_text_config()._attn_implementation == attention
-        inputs = (llava_inputs(speaker, image, 16) if kind == "llava" else qwen_inputs(speaker, image)) | {}
-        own = speaker.model.generate(**inputs, do_sample=False, max_new_tokens=8)[0, inputs["input_ids"].shape[1] :]
-        reading = eye.read((BEFORE, AFTER), speaker.whole(inputs))
-        said = speaker.decoder.greedy(reading, {2}, 8)
+        connector, image = eye.connector, picture(32, 32)
+        assert connector.model.config.get_text_config()._attn_implementation == attention
+        inputs = (llava_inputs(connector, image, 16) if kind == "llava" else qwen_inputs(connector, image)) | {}
+        own = connector.model.generate(**inputs, do_sample=False, max_new_tokens=8)[0, inputs["input_ids"].shape[1] :]
+        reading = eye.read((BEFORE, AFTER), connector.whole(inputs))
+        said = connector.decoder.greedy(reading, {2}, 8)
         assert len(said) > 2
         assert said == [int(token) for token in own if token != 2]
 
@@ -142,14 +144,14 @@ def test_whole_images_are_answered_as_transformers_generates(
 @torch.no_grad()
 def test_the_cache_gives_what_reading_everything_again_gives() -> None:
     """Qwen's positions after the image go on by rows and columns, also for what is generated."""
-    speaker = Qwen25VL(tiny_qwen())
-    inputs = qwen_inputs(speaker, picture(40, 24))
-    sight, eye = speaker.whole(inputs), answerer(Qwen25VL(tiny_qwen()))
-    reading = eye.read((BEFORE, AFTER), sight)
+    connector = Qwen25VLConnector(tiny_qwen())
+    inputs = qwen_inputs(connector, picture(40, 24))
+    image_tokens, eye = connector.whole(inputs), answerer(Qwen25VLConnector(tiny_qwen()))
+    reading = eye.read((BEFORE, AFTER), image_tokens)
     said = [7, 30, 12]
-    steps = [speaker.decoder.step(reading, token) for token in said]
-    again = eye.read((BEFORE, torch.cat([AFTER, torch.tensor(said)])), sight)
-    torch.testing.assert_close(torch.stack(steps), speaker.decoder.head(again.hidden[-3:]), rtol=0, atol=1e-4)
+    steps = [connector.decoder.step(reading, token) for token in said]
+    again = eye.read((BEFORE, torch.cat([AFTER, torch.tensor(said)])), image_tokens)
+    torch.testing.assert_close(torch.stack(steps), connector.decoder.head(again.hidden[-3:]), rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl"])
@@ -167,16 +169,16 @@ def test_the_budget_is_spent_exactly(kind: str, allocator: str, budget: int, fol
 
 
 def test_a_class_token_that_is_shown_counts() -> None:
-    with answerer(Llava(tiny_llava("clip", (-2, -1, 0), "full")), budget=20) as eye:
+    with answerer(LlavaConnector(tiny_llava("clip", (-2, -1, 0), "full")), budget=20) as eye:
         seen = eye.answer(PICTURE, "what is the total?", limit=1)
     assert seen.plan is not None
     assert (seen.tokens, len(seen.plan)) == (20, 19)
     with pytest.raises(PlanError, match="budget is 1 and 1 of them see no place of their own; give more"):
-        answerer(Llava(tiny_llava("clip", (-2, -1, 0), "full")), budget=1)
+        answerer(LlavaConnector(tiny_llava("clip", (-2, -1, 0), "full")), budget=1)
 
 
 def test_the_question_places_the_fixation_and_the_notes_say_what_was_not_read() -> None:
-    with answerer(Llava(tiny_llava()), budget=20) as eye:
+    with answerer(LlavaConnector(tiny_llava()), budget=20) as eye:
         for words, expected in {"what is top left?": (16, 16), "what is bottom right?": (80, 80)}.items():
             seen = eye.answer(PICTURE, words, limit=1)
             assert seen.fixations[0] == pytest.approx(expected, abs=24)
@@ -193,9 +195,9 @@ def test_words_are_lent_by_the_model_that_the_tower_was_taken_from(tmp_path: Pat
         assert "coarse" in seen.timings_ms
         told = eye.answer(PICTURE, "a dog", limit=3)
         assert not any("not understood" in note for note in told.notes)
-        plain = Llava(tiny_llava())
+        plain = LlavaConnector(tiny_llava())
         with hm.open_unit("torch") as unit, torch.no_grad():
-            lent, own = (seen_natively(speaker, unit, picture(32, 32)).tokens for speaker in (eye.speaker, plain))
+            lent, own = (seen_natively(connector, unit, picture(32, 32)).tokens for connector in (eye.connector, plain))
         torch.testing.assert_close(lent, own, rtol=0, atol=1e-5)
     text = refusal(folders["qwen2_5_vl"], texts=tmp_path)
     assert f"the vision tower of {tmp_path} is another one (model_type clip_vision_model, not qwen2_5_vl" in text
@@ -204,7 +206,7 @@ def test_words_are_lent_by_the_model_that_the_tower_was_taken_from(tmp_path: Pat
 @pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl"])
 def test_half_precision_answers(kind: str, folders: dict[str, Path]) -> None:
     with Answerer.from_pretrained(folders[kind], budget=9, backend="torch", dtype=torch.bfloat16) as eye:
-        assert eye.speaker.decoder.head.weight.dtype == torch.bfloat16
+        assert eye.connector.decoder.head.weight.dtype == torch.bfloat16
         for call in (eye.answer, eye.answer_whole):
             assert call(PICTURE, "what is it?", limit=3).tokens in (9, 16, 64)
 
@@ -230,27 +232,27 @@ def test_a_whole_image_goes_through_the_models_own_processor(folders: dict[str, 
             inputs = AutoImageProcessor.from_pretrained(folders[kind], backend="pil")(PICTURE, return_tensors="pt")
             before, after = eye.prompter.ids("what is it?")
             ids = torch.cat([before, torch.full((tokens,), IMAGE), after])[None]
-            own = eye.speaker.model.generate(
+            own = eye.connector.model.generate(
                 input_ids=ids, mm_token_type_ids=(ids == IMAGE).int(), **inputs, do_sample=False, max_new_tokens=6
-            ) if kind != "llava" else eye.speaker.model.generate(input_ids=ids, **inputs, do_sample=False, max_new_tokens=6)  # fmt: skip
+            ) if kind != "llava" else eye.connector.model.generate(input_ids=ids, **inputs, do_sample=False, max_new_tokens=6)  # fmt: skip
             assert seen.text == tokenizer().decode(own[0, ids.shape[1] :], skip_special_tokens=True).strip()
     with (
-        answerer(Llava(tiny_llava())) as eye,
+        answerer(LlavaConnector(tiny_llava())) as eye,
         pytest.raises(ModelError, match="there is no processor for whole images; give one"),
     ):
         eye.answer_whole(PICTURE, "what is it?")
 
 
 def test_foveated_cells_stand_where_their_centres_are() -> None:
-    speaker = Qwen25VL(tiny_qwen())
+    connector = Qwen25VLConnector(tiny_qwen())
     boxes = torch.tensor(
         [[0.0, 0, 8, 8], [0, 0, 16, 16], [10, 2, 13, 5], [0, 0, 40, 24], [36, 20, 44, 28], [-9, -9, -1, -1]]
     )
     encoding = hm.encoder.Encoding(torch.zeros(1), None, torch.zeros(6, 32))
-    sight = speaker.sight(encoding, SamplePlan.boxes(boxes, 8), (24, 40))
+    image_tokens = connector.image_tokens(encoding, SamplePlan.boxes(boxes, 8), (24, 40))
     expected = [[0, 0, 0], [0, 1, 1], [0, 0, 1], [0, 1, 2], [0, 2, 4], [0, 0, 0]]
-    assert sight.places.T.tolist() == expected
-    assert sight.positions(2, 2).T.tolist() == [
+    assert image_tokens.places.T.tolist() == expected
+    assert image_tokens.positions(2, 2).T.tolist() == [
         [0, 0, 0], [1, 1, 1], *[[time + 2, row + 2, column + 2] for time, row, column in expected], [7, 7, 7], [8, 8, 8],
     ]  # fmt: skip
 
@@ -265,13 +267,13 @@ SHORT = "\nAnswer the question using a single word or phrase."
 
 
 def test_the_prompt_is_the_one_the_model_was_trained_with() -> None:
-    text = Prompter(tokenizer(), IMAGE, Llava.template).text(" what is it? ")
+    text = Prompter(tokenizer(), IMAGE, LlavaConnector.template).text(" what is it? ")
     assert text == f"USER: <image>\nwhat is it?{SHORT} ASSISTANT:"
-    before, after = Prompter(tokenizer(), IMAGE, Llava.template).ids("what is it?")
+    before, after = Prompter(tokenizer(), IMAGE, LlavaConnector.template).ids("what is it?")
     own = tokenizer()(text)["input_ids"]
     assert [*before.tolist(), IMAGE, *after.tolist()] == own
     assert own[0] == 1
-    text = Prompter(tokenizer(), IMAGE, Qwen25VL.template).text("what?")
+    text = Prompter(tokenizer(), IMAGE, Qwen25VLConnector.template).text("what?")
     assert text.endswith(
         f"<|im_start|>user\n<|vision_start|><image><|vision_end|>what?{SHORT}<|im_end|>\n<|im_start|>assistant\n"
     )
@@ -302,7 +304,7 @@ def test_a_beginning_that_is_in_the_text_is_not_said_twice() -> None:
 )  # fmt: skip
 def test_bad_prompts_are_refused(call: Callable[[Prompter], Any], error: type[Exception], text: str) -> None:
     with pytest.raises(error, match=text):
-        call(Prompter(tokenizer(), IMAGE, Llava.template))
+        call(Prompter(tokenizer(), IMAGE, LlavaConnector.template))
 
 
 # Models that do not fit
@@ -341,18 +343,18 @@ def test_models_that_cannot_be_fed_are_refused() -> None:
     import transformers as t
 
     with pytest.raises(ModelError, match="'default', which leaves out a class token, and a siglip tower has none"):
-        Llava(tiny_llava("siglip", -2, "default"))
+        LlavaConnector(tiny_llava("siglip", -2, "default"))
     with pytest.raises(ModelError, match="the language model is a 'mistral'; supported are llama, qwen2"):
-        Llava(tiny_llava("clip", -2, "default", "mistral"))
+        LlavaConnector(tiny_llava("clip", -2, "default", "mistral"))
     windowed = json.loads(tiny_llava("clip", -2, "default", "qwen2").config.to_json_string())
     windowed["text_config"] |= {"use_sliding_window": True, "sliding_window": 4, "max_window_layers": 1}
     windowed["text_config"].pop("layer_types")
     with pytest.raises(ModelError, match="layers of the language model have sliding_attention; supported is full_att"):
-        Llava(t.LlavaForConditionalGeneration(t.LlavaConfig(**windowed)))
+        LlavaConnector(t.LlavaForConditionalGeneration(t.LlavaConfig(**windowed)))
 
 
 def test_bad_requests_are_refused_and_the_next_call_works() -> None:
-    with answerer(Llava(tiny_llava()), budget=9) as eye:
+    with answerer(LlavaConnector(tiny_llava()), budget=9) as eye:
         for call, error, text in (
             (lambda: eye.answer(PICTURE, ""), QueryError, "the question is ''"),
             (lambda: eye.answer(PICTURE, "what?", limit=0), PlanError, "limit is 0"),
@@ -364,6 +366,6 @@ def test_bad_requests_are_refused_and_the_next_call_works() -> None:
     with pytest.raises(ClosedError):
         eye.answer(PICTURE, "what?", limit=1)
     with pytest.raises(PlanError, match="budget is 0"):
-        answerer(Llava(tiny_llava()), budget=0)
+        answerer(LlavaConnector(tiny_llava()), budget=0)
     with pytest.raises(PlanError, match="fixations is 0"):
-        answerer(Llava(tiny_llava()), fixations=0)
+        answerer(LlavaConnector(tiny_llava()), fixations=0)

@@ -14,7 +14,7 @@ from homunculus import allocators, layouts
 from homunculus.bridge.errors import DataError, QueryError
 from homunculus.bridge.images import padded_size
 from homunculus.lab.datasets.answers import anls, textvqa_accuracy, vqa_accuracy
-from homunculus.lab.datasets.sighting import sighting
+from homunculus.lab.datasets.legibility import legibility
 from homunculus.relevance.fixation import fixate
 
 TINY, SMALL = (5, 7), (96, 130)
@@ -88,7 +88,7 @@ def test_one_text_is_no_list_of_texts() -> None:
         with pytest.raises(DataError, match=r"(truths|people) holds 4; give a list of texts"):
             judge("4", [4] * 10)  # type: ignore[list-item]
     with pytest.raises(DataError, match="answers is '42'; give a list of texts"):
-        sighting(layouts.grid(SMALL), [(1, 1)], [(0, 0, 9, 9)], "42")
+        legibility(layouts.grid(SMALL), [(1, 1)], [(0, 0, 9, 9)], "42")
     with (
         hm.Homunculus(backend="torch", budget=8) as eye,
         pytest.raises(QueryError, match="queries are 'red'; give a list"),

@@ -28,7 +28,7 @@ from homunculus.bridge.pictures import files
 from homunculus.bridge.pictures.entrance import picture
 from homunculus.bridge.pictures.files import PictureFile, read_image, upright_boxes
 from homunculus.bridge.pictures.turning import turned, turned_back, turned_box
-from homunculus.lab.datasets.sighting import sighting
+from homunculus.lab.datasets.legibility import legibility
 from homunculus.lab.gaze import aird
 from homunculus.viewer.playlist import Playlist, decoded
 
@@ -99,8 +99,8 @@ def test_the_eye_and_the_published_box_meet(tmp_path: Path, orientation: int) ->
     path = save(tmp_path / "a.png", Image.fromarray(page), exif=tagged(orientation))
     with hm.Homunculus(backend="torch", budget=40) as eye:
         seen = eye.look(path, query="red", fixations=1)
-    assert sighting(seen.plan, seen.fixations, [(30, 40, 90, 70)], ["a sign"], picture=path).hit
-    assert sighting(seen.plan, seen.fixations, [(30, 40, 90, 70)], ["a sign"]).hit is False
+    assert legibility(seen.plan, seen.fixations, [(30, 40, 90, 70)], ["a sign"], picture=path).hit
+    assert legibility(seen.plan, seen.fixations, [(30, 40, 90, 70)], ["a sign"]).hit is False
 
 
 def filmed(path: Path, turn: Callable[[Any], None]) -> np.ndarray:

@@ -24,9 +24,9 @@ from homunculus.lab.baselines.pruning.boundaries import boundaries
 from homunculus.lab.baselines.pruning.density_peaks import density_peaks
 from homunculus.lab.baselines.pruning.sparse_vlm import raters
 from homunculus.language import Answerer, Decoder, Prompter
-from homunculus.language.llava import Llava
+from homunculus.language.llava import LlavaConnector
 from homunculus.language.pruning import Cut, Pruning, Stage
-from homunculus.language.qwen2_5_vl import Qwen25VL
+from homunculus.language.qwen2_5_vl import Qwen25VLConnector
 
 BEFORE, COUNT, AFTER = 3, 60, 7
 VISUAL = range(BEFORE, BEFORE + COUNT)
@@ -341,20 +341,22 @@ def test_an_end_is_not_said() -> None:
 # In an answerer, and what does not fit
 
 
-def answerer(speaker: Any, method: Any) -> Answerer:
-    return Answerer(speaker, Prompter(tokenizer(), IMAGE, speaker.template), budget=20, backend="torch", pruning=method)
+def answerer(connector: Any, method: Any) -> Answerer:
+    return Answerer(
+        connector, Prompter(tokenizer(), IMAGE, connector.template), budget=20, backend="torch", pruning=method
+    )
 
 
 @pytest.mark.parametrize("name", list(pruning.registry))
 def test_rivals_run_on_foveated_tokens_and_on_whole_images(name: str) -> None:
     picture = torch.randint(0, 256, (48, 48, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    with answerer(Llava(tiny_llava()), pruning.get(name)) as eye:
+    with answerer(LlavaConnector(tiny_llava()), pruning.get(name)) as eye:
         seen = eye.answer(picture, "what is it?", limit=3)
         assert seen.tokens == 20
         assert 5 < seen.mean_tokens < 20
-        sight = eye.speaker.whole({"pixel_values": torch.randn(1, 3, 32, 32)})
+        image_tokens = eye.connector.whole({"pixel_values": torch.randn(1, 3, 32, 32)})
         ids = eye.prompter.ids("what is it?")
-        assert 4 < eye.read(ids, sight).mean_tokens < len(sight.tokens) == 16
+        assert 4 < eye.read(ids, image_tokens).mean_tokens < len(image_tokens.tokens) == 16
 
 
 class EveryOther:
@@ -370,15 +372,15 @@ class EveryOther:
 @torch.no_grad()
 def test_a_method_of_ones_own_and_positions_of_three_axes() -> None:
     picture = torch.zeros(48, 48, 3, dtype=torch.uint8)
-    with answerer(Qwen25VL(tiny_qwen()), EveryOther()) as eye:
+    with answerer(Qwen25VLConnector(tiny_qwen()), EveryOther()) as eye:
         assert eye.answer(picture, "what is it?", limit=3).mean_tokens == 20 * (1 + 0.5 + 0.5) / 3
         x, positions = prompt(), torch.arange(BEFORE + COUNT + AFTER).repeat(3, 1) * torch.tensor([[1], [2], [3]])
-        reading = eye.speaker.decoder.read(x, positions, VISUAL, EveryOther())
+        reading = eye.connector.decoder.read(x, positions, VISUAL, EveryOther())
         assert reading.following == [3 * (len(x) - 1) + 1] * 3
     with pytest.raises(
         ModelError, match="pruning 'pyramid_drop' counts positions anew, and here they are rows and col"
     ):
-        answerer(Qwen25VL(tiny_qwen()), PyramidDrop(layers=(1, 2), ratios=(0.5, 0.2), depth=3))
+        answerer(Qwen25VLConnector(tiny_qwen()), PyramidDrop(layers=(1, 2), ratios=(0.5, 0.2), depth=3))
 
 
 class Inventive(EveryOther):

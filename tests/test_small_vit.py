@@ -118,7 +118,7 @@ def test_features_of_cells_lie_where_in_cells_says(reader: Reader, plan: SampleP
     marks = torch.tensor([0, len(MARKS) - 1])
     asked = reader.queries(marks)
     logits = reader.find(tokens[None], asked[None])[0].flatten(1)
-    assert torch.allclose(features @ reader.sought(asked).T, logits.T, atol=1e-4)
+    assert torch.allclose(features @ reader.in_text_space(asked).T, logits.T, atol=1e-4)
     first = cells.footprints[: TINY.cells**2, :2]
     side = float(plan.right[0, 0]) * 16
     corner = plan.footprints[0, :2] - side / 2

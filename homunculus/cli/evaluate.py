@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from homunculus.lab.datasets import Dataset, Question
-    from homunculus.lab.datasets.asking import Answerer
-    from homunculus.lab.datasets.judge import Verdict
+    from homunculus.lab.datasets.asking import VQAModel
+    from homunculus.lab.datasets.judge import Judgement
 
 JOURNAL, RESULT, SUBMISSION = "answers.jsonl", "result.json", "submission.json"
 DATASETS = {
@@ -87,8 +87,9 @@ for _name, _help in DATASETS.items():
     evaluate.command(_name, help=_help)(_command(_name))
 
 
-def open_answerer(model: str, **options: Any) -> Answerer:
+def open_answerer(model: str, **options: Any) -> VQAModel:
     """The model behind the eye. Raises ModelError for one that cannot be loaded."""
+
     from homunculus.language import Answerer
 
     return Answerer.from_pretrained(model, **options)
@@ -106,8 +107,8 @@ def _ask(
 ) -> list[Path]:
     from rich.progress import track
 
-    from homunculus.lab.datasets.asking import ask, sightings
-    from homunculus.lab.datasets.sighting import check_threshold
+    from homunculus.lab.datasets.asking import ask, legibilities
+    from homunculus.lab.datasets.legibility import check_threshold
     from homunculus.lab.journal import Journal
 
     check_threshold(px_per_character)
@@ -127,7 +128,7 @@ def _ask(
             ask(dataset, answerer, journal, px_per_character=px_per_character, track=progress)
     entries = [journal.entries[question.id] for question in dataset.questions]
     answers = {entry["id"]: entry["answer"] for entry in entries}
-    return [out / JOURNAL, *_judge(dataset, answers, seed, out, about, sightings(entries), submit=True)]
+    return [out / JOURNAL, *_judge(dataset, answers, seed, out, about, legibilities(entries), submit=True)]
 
 
 def _judge(
@@ -158,7 +159,7 @@ def _judge(
     return files
 
 
-def _tell(dataset: Dataset, verdict: Verdict | None, seen: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+def _tell(dataset: Dataset, verdict: Judgement | None, seen: Mapping[str, Any], about: Mapping[str, Any]) -> None:
     if verdict is None:
         typer.echo(f"split {dataset.split} withholds its answers: submit {SUBMISSION}. {dataset.source.obtain}")
         return

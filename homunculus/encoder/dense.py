@@ -15,7 +15,7 @@ from torch import Tensor
 
 from homunculus.bridge.errors import ModelError
 from homunculus.bridge.plan import SamplePlan
-from homunculus.encoder.family import Attention, Context, Method, heads_of
+from homunculus.encoder.family import Attention, LayerContext, Method, heads_of
 from homunculus.encoder.vit import FoveatedViT
 
 METHODS: tuple[Method, ...] = get_args(Method)
@@ -87,7 +87,7 @@ def value_path(block: Attention, x: Tensor) -> Tensor:
     return x + block.mlp(block.norm_mlp(x))  # type: ignore[no-any-return]
 
 
-def self_self(block: Attention, x: Tensor, context: Context) -> Tensor:
+def self_self(block: Attention, x: Tensor, context: LayerContext) -> Tensor:
     """[B, S, D] the mean over z in queries, keys and values of softmax(z z' t) applied to the values, through the block's output.
 
     z is normalised, replaced by one round of its own attention, and normalised again. t = mean norm of the block's input / sqrt(head).

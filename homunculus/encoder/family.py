@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from homunculus.bridge.errors import ModelError
-from homunculus.encoder.places import Places
+from homunculus.encoder.coordinates import Coordinates
 from homunculus.encoder.positions import Filter, table_position
 
 Position = Literal["center", "footprint"]
@@ -23,7 +23,7 @@ HALF = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 
 
 @dataclass(frozen=True, eq=False)
-class Context:
+class LayerContext:
     """What every layer of one forward is told beside its input.
 
     bias: [B, 1, 1, S] added to the logits of the keys, or None. rotation: cos and sin [B, 1, N, head], for rotary models.
@@ -87,26 +87,26 @@ class Family(ABC):
         """The type of the patch projection's weights."""
 
     @abstractmethod
-    def embed(self, pixels: Tensor, places: Places, position: Position) -> Tensor:
+    def embed(self, pixels: Tensor, coordinates: Coordinates, position: Position) -> Tensor:
         """[B, special + N, D] what enters the first layer, from pixels [B, N, 3, P, P]."""
 
     @abstractmethod
-    def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
+    def finish(self, x: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor | None]:
         """last_hidden_state as the model gives it, the patch tokens [B, N, D], and the pooled output [B, D] or None."""
 
-    def context(self, places: Places, position: Position, bias: Tensor | None) -> Context:
+    def context(self, coordinates: Coordinates, position: Position, bias: Tensor | None) -> LayerContext:
         """What the layers are told. bias: [B, N] log-areas of the patch tokens, or None."""
-        return Context(bias if bias is None else F.pad(bias, (self.special, 0))[:, None, None, :])
+        return LayerContext(bias if bias is None else F.pad(bias, (self.special, 0))[:, None, None, :])
 
-    def layer(self, index: int, x: Tensor, context: Context) -> Tensor:
+    def layer(self, index: int, x: Tensor, context: LayerContext) -> Tensor:
         """The layer's output."""
         return self.layers[index](x, context.bias)  # type: ignore[no-any-return]
 
-    def rotated(self, keys: Tensor, context: Context) -> Tensor:
+    def rotated(self, keys: Tensor, context: LayerContext) -> Tensor:
         """Keys [B, heads, S, head] as attention compares them."""
         return keys
 
-    def class_attention(self, index: int, x: Tensor, context: Context) -> Tensor:
+    def class_attention(self, index: int, x: Tensor, context: LayerContext) -> Tensor:
         """[B, heads, special + N] what the class token attends to in a layer, from the layer's input.
 
         Raises ModelError for a family without a class token.
@@ -135,7 +135,7 @@ class Family(ABC):
         block = self.attention(index)
         return heads_of(block.key(block.norm(x)), block.heads)
 
-    def mix(self, index: int, x: Tensor, context: Context) -> Tensor:
+    def mix(self, index: int, x: Tensor, context: LayerContext) -> Tensor:
         """The first half of a layer, its attention; `feed` after it gives what `layer` gives, without training's dropout."""
         block = self.attention(index)
         normed = block.norm(x)
@@ -188,16 +188,16 @@ class TableFamily(Family):
     def project(self, pixels: Tensor) -> Tensor:
         return project(pixels, self.projection)
 
-    def positions(self, places: Places, position: Position, first: int) -> Tensor:
+    def positions(self, coordinates: Coordinates, position: Position, first: int) -> Tensor:
         """[B, N, D] positions of the patch tokens; the table's first rows belong to special tokens."""
         assert self.native_grid is not None
         table = self.table[first:].reshape(*self.native_grid, -1)
-        read = table_position(table, places, footprint=position == "footprint", antialias=self.antialias)
+        read = table_position(table, coordinates, footprint=position == "footprint", antialias=self.antialias)
         return read.to(self.dtype)
 
-    def with_class_token(self, pixels: Tensor, places: Places, position: Position, token: Tensor) -> Tensor:
+    def with_class_token(self, pixels: Tensor, coordinates: Coordinates, position: Position, token: Tensor) -> Tensor:
         """Patch tokens with their positions, behind the class token [D] with its own, the table's first row."""
-        tokens = self.project(pixels) + self.positions(places, position, first=1)
+        tokens = self.project(pixels) + self.positions(coordinates, position, first=1)
         return torch.cat([(token + self.table[0]).expand(len(tokens), 1, -1), tokens], 1)
 
 

@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.tensors import product
-from homunculus.encoder.places import Places
+from homunculus.encoder.coordinates import Coordinates
 
 Filter = Literal["triangle", "cubic"]
 
 
-def table_position(table: Tensor, places: Places, *, footprint: bool, antialias: Filter | None = None) -> Tensor:
+def table_position(
+    table: Tensor, coordinates: Coordinates, *, footprint: bool, antialias: Filter | None = None
+) -> Tensor:
     """[B, N, D] float32 read from a learned table [rows, columns, D] that is stretched over the image.
 
     footprint: False, bicubic at the centre (cell centres at half-integers, border cells extended: `F.interpolate(mode="bicubic")` with
@@ -28,10 +30,10 @@ def table_position(table: Tensor, places: Places, *, footprint: bool, antialias:
     own code shrinks its table (`F.interpolate(antialias=True)`), as wide as the footprint, instead of either.
     """
     rows, columns, _ = table.shape
-    extent = places.extent if footprint else torch.zeros_like(places.extent)
+    extent = coordinates.extent if footprint else torch.zeros_like(coordinates.extent)
 
     def weights(axis: int, cells: int) -> Tensor:
-        center, side = places.center[..., axis], extent[..., axis]
+        center, side = coordinates.center[..., axis], extent[..., axis]
         if antialias is not None:
             return filter_weights(center, side, cells, antialias)
         return box_weights(center, side, cells) if footprint else cubic_weights(center, cells)

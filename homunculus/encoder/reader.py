@@ -82,10 +82,10 @@ class Reader(nn.Module):
     def find(self, tokens: Tensor, queries: Tensor) -> Tensor:
         """[B, Q, N, cells ** 2] logits: does the value stand in this cell of a token? From tokens [B, N, D], queries [B, Q, D]."""
         return torch.einsum(
-            "bqd,bncd->bqnc", self.sought(queries), self.vit.joint(tokens).unflatten(-1, (CELLS**2, -1))
+            "bqd,bncd->bqnc", self.in_text_space(queries), self.vit.joint(tokens).unflatten(-1, (CELLS**2, -1))
         )
 
-    def sought(self, queries: Tensor) -> Tensor:
+    def in_text_space(self, queries: Tensor) -> Tensor:
         """[..., D'] queries [..., D] in the space of texts of the encoder."""
         return self.ask_find(queries) * self.ask_find.out_features**-0.5  # type: ignore[no-any-return]
 

@@ -14,10 +14,10 @@ from homunculus.bridge.errors import ModelError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import texts
 from homunculus.encoder import load
+from homunculus.encoder.coordinates import Coordinates
 from homunculus.encoder.families import family_of
-from homunculus.encoder.family import Context, Position
+from homunculus.encoder.family import LayerContext, Position
 from homunculus.encoder.guard import refusing
-from homunculus.encoder.places import Places
 
 
 @dataclass(frozen=True, eq=False)
@@ -160,16 +160,16 @@ class FoveatedViT(nn.Module):
         size: Sequence[int],
         *,
         area_px: Tensor | None = None,
-    ) -> tuple[Tensor, Context]:
+    ) -> tuple[Tensor, LayerContext]:
         """What enters the first layer, [B, special + N, D], and what all layers are told. Arguments as for the call."""
         plans = [plan] if isinstance(plan, SamplePlan) else list(plan)
         pixels = self._checked(pixels, plans)
-        places = Places.of(plans, size, pixels.device, area_px)
-        x = self.family.embed(pixels, places, self.position)
+        coordinates = Coordinates.of(plans, size, pixels.device, area_px)
+        x = self.family.embed(pixels, coordinates, self.position)
         rows, columns = self.native_grid or (1, 1)
-        share = places.share.clamp(min=torch.finfo(torch.float32).tiny)
+        share = coordinates.share.clamp(min=torch.finfo(torch.float32).tiny)
         bias = (share * (rows * columns)).log().to(x.dtype).expand(len(x), -1) if self.area_attention else None
-        return x, self.family.context(places, self.position, bias)
+        return x, self.family.context(coordinates, self.position, bias)
 
     def _checked(self, pixels: Tensor, plans: Sequence[SamplePlan]) -> Tensor:
         """The pixels as a batch. Raises ModelError where shapes of pixels, plans and model disagree."""

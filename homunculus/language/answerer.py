@@ -20,10 +20,10 @@ from homunculus.bridge.values import FIXATIONS, TOKENS, whole
 from homunculus.encoder import Encoding, TextEncoder
 from homunculus.encoder import load as encoder_load
 from homunculus.language import load
-from homunculus.language.decoder import Reading
+from homunculus.language.connector import Connector, ImageTokens
+from homunculus.language.decoder import Prefill
 from homunculus.language.prompt import Prompter
 from homunculus.language.pruning import Pruning
-from homunculus.language.speaker import Sight, Speaker
 from homunculus.language.texts import lend_texts
 from homunculus.loop import Homunculus
 from homunculus.loop.look import bytes_of
@@ -45,7 +45,7 @@ class Answer:
     notes: list[str] = field(default_factory=list)
 
 
-class Eye(Homunculus):
+class TowerEye(Homunculus):
     """An eye that also keeps the intermediates of its encoder which a language model reads."""
 
     def __init__(self, *arguments: Any, hidden: Sequence[str] = (), **options: Any) -> None:
@@ -61,7 +61,7 @@ class Eye(Homunculus):
 class Answerer(Closing):
     """Answers questions about pictures from exactly `budget` tokens, placed where the question needs them.
 
-    speaker, prompter: the model and how it is asked; `from_pretrained` makes both. allocator, fixations, backend: as of `Homunculus`.
+    connector, prompter: the model and how it is asked; `from_pretrained` makes both. allocator, fixations, backend: as of `Homunculus`.
     text: what compares the question's words with what the model's own vision tower sees. Towers come without one; then places and
     colours in the words, and what stands out by itself, choose the fixations, and the answer's notes say so.
     pruning: drops tokens between layers. processor: makes the model's own, for `answer_whole`.
@@ -70,7 +70,7 @@ class Answerer(Closing):
 
     def __init__(
         self,
-        speaker: Speaker,
+        connector: Connector,
         prompter: Prompter,
         *,
         budget: int = 273,
@@ -83,19 +83,19 @@ class Answerer(Closing):
         processor: Callable[[], Any] | None = None,
     ) -> None:
         self.budget, self.fixations = whole("budget", budget, TOKENS), whole("fixations", fixations, FIXATIONS)
-        if budget <= speaker.special:
-            raise PlanError(f"budget is {budget} and {speaker.special} of them see no place of their own; give more")
-        self.speaker, self.prompter, self.processor = speaker, prompter, processor
+        if budget <= connector.special:
+            raise PlanError(f"budget is {budget} and {connector.special} of them see no place of their own; give more")
+        self.connector, self.prompter, self.processor = connector, prompter, processor
         self.pruning = pruning
         if self.pruning is not None:
-            speaker.decoder.check(self.pruning, speaker.axes)
-        self.eye = Eye(
+            connector.decoder.check(self.pruning, connector.axes)
+        self.eye = TowerEye(
             unit,
-            speaker.encoder,
-            budget=budget - speaker.special,
+            connector.encoder,
+            budget=budget - connector.special,
             allocator=allocator,
             backend=backend,
-            hidden=speaker.hidden,
+            hidden=connector.hidden,
             text=text,
         )
 
@@ -122,19 +122,21 @@ class Answerer(Closing):
         trained with. texts: a whole CLIP or SigLIP model, by folder or name, that the vision tower was taken from (`lend_texts`).
         Raises ModelError and PlanError.
         """
-        speaker = load.speaker(path, dtype=dtype, device=device, attention=attention, local_files_only=local_files_only)
+        connector = load.connector(
+            path, dtype=dtype, device=device, attention=attention, local_files_only=local_files_only
+        )
         tokenizer = encoder_load.tokenizer(path, local_files_only=local_files_only)
         if template is None and not tokenizer.chat_template:
-            template = speaker.template
+            template = connector.template
         return cls(
-            speaker,
-            Prompter(tokenizer, int(speaker.model.config.image_token_id), template),
+            connector,
+            Prompter(tokenizer, int(connector.model.config.image_token_id), template),
             budget=budget,
             allocator=allocator,
             fixations=fixations,
             backend=backend,
             pruning=pruning,
-            text=None if texts is None else lend_texts(speaker, texts, local_files_only=local_files_only),
+            text=None if texts is None else lend_texts(connector, texts, local_files_only=local_files_only),
             processor=lambda: encoder_load.processor(path, local_files_only=local_files_only),
         )
 
@@ -148,10 +150,15 @@ class Answerer(Closing):
         encoding = seen.glimpses[-1].encoding
         assert encoding is not None
         with torch.no_grad():
-            sight = self.speaker.sight(encoding, seen.plan, (seen.image.shape[0], seen.image.shape[1]))
-        reading = self.read(ids, sight)
+            image_tokens = self.connector.image_tokens(encoding, seen.plan, (seen.image.shape[0], seen.image.shape[1]))
+        reading = self.read(ids, image_tokens)
         return Answer(
-            self._said(reading, limit), seen.fixations, seen.plan, len(sight.tokens), reading.mean_tokens, seen.notes
+            self._said(reading, limit),
+            seen.fixations,
+            seen.plan,
+            len(image_tokens.tokens),
+            reading.mean_tokens,
+            seen.notes,
         )
 
     def answer_whole(self, image: Picture, question: str, *, limit: int = 32) -> Answer:
@@ -165,25 +172,25 @@ class Answerer(Closing):
         seen = bytes_of(picture(image))
         with torch.device("cpu"):  # whatever the program's default is
             inputs = self.processor()(images=seen, return_tensors="pt")
-        device = self.speaker.decoder.head.weight.device
+        device = self.connector.decoder.head.weight.device
         with torch.no_grad():
-            sight = self.speaker.whole({name: value.to(device) for name, value in inputs.items()})
-        reading = self.read(ids, sight)
-        return Answer(self._said(reading, limit), [], None, len(sight.tokens), reading.mean_tokens)
+            image_tokens = self.connector.whole({name: value.to(device) for name, value in inputs.items()})
+        reading = self.read(ids, image_tokens)
+        return Answer(self._said(reading, limit), [], None, len(image_tokens.tokens), reading.mean_tokens)
 
-    def read(self, ids: tuple[Tensor, Tensor], sight: Sight) -> Reading:
+    def read(self, ids: tuple[Tensor, Tensor], image_tokens: ImageTokens) -> Prefill:
         """The prompt, tokens before and after the image as `Prompter.ids` gives them, read with what was seen in between."""
-        decoder, device = self.speaker.decoder, sight.tokens.device
+        decoder, device = self.connector.decoder, image_tokens.tokens.device
         with torch.no_grad():
             before, after = (decoder.model.embed_tokens(part.to(device)) for part in ids)
-        prompt = torch.cat([before, sight.tokens.to(before.dtype), after])
-        visual = range(len(before), len(before) + len(sight.tokens))
-        return decoder.read(prompt, sight.positions(len(before), len(after)), visual, self.pruning)
+        prompt = torch.cat([before, image_tokens.tokens.to(before.dtype), after])
+        visual = range(len(before), len(before) + len(image_tokens.tokens))
+        return decoder.read(prompt, image_tokens.positions(len(before), len(after)), visual, self.pruning)
 
-    def _said(self, reading: Reading, limit: int) -> str:
-        tokenizer, configured = self.prompter.tokenizer, self.speaker.model.generation_config.eos_token_id
+    def _said(self, reading: Prefill, limit: int) -> str:
+        tokenizer, configured = self.prompter.tokenizer, self.connector.model.generation_config.eos_token_id
         stop = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])} - {None}
-        said = self.speaker.decoder.greedy(reading, stop, limit)
+        said = self.connector.decoder.greedy(reading, stop, limit)
         return str(tokenizer.decode(said, skip_special_tokens=True)).strip()
 
     def close(self) -> None:

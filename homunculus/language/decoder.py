@@ -18,7 +18,7 @@ KINDS = ("llama", "qwen2", "qwen2_5_vl_text")
 
 
 @dataclass(eq=False)
-class Reading:
+class Prefill:
     """A prompt that has been read, and what has been answered so far.
 
     cache: keys and values of every layer, as long as what that layer was given. hidden: [S, D] the last layer's output for the prompt,
@@ -40,7 +40,7 @@ class Reading:
 
 @dataclass(frozen=True, eq=False)
 class Sequence:
-    """One sequence between layers. x: [S, D]. positions: [A, S]. origin: of its visual tokens, as in `Reading`. rotation: [1, S, head]."""
+    """One sequence between layers. x: [S, D]. positions: [A, S]. origin: of its visual tokens, as in `Prefill`. rotation: [1, S, head]."""
 
     x: Tensor
     positions: Tensor
@@ -80,7 +80,7 @@ class Decoder:
         return len(self.model.layers)
 
     @torch.no_grad()
-    def read(self, embeddings: Tensor, positions: Tensor, visual: range, pruning: Pruning | None = None) -> Reading:
+    def read(self, embeddings: Tensor, positions: Tensor, visual: range, pruning: Pruning | None = None) -> Prefill:
         """Reads a prompt [S, D] whose rows `visual` are the image's. positions: [1, S], or [3, S] for rotation by time, row, column.
 
         pruning: what is taken away between layers; everything stays without. Raises ModelError for a method that does not fit.
@@ -106,7 +106,7 @@ class Decoder:
             state = replace(state, x=x)
             visuals.append(state.origin)
             following.append(int(state.positions.max()) + 1)
-        return Reading(cache, self.model.norm(state.x), visuals, following, len(positions))
+        return Prefill(cache, self.model.norm(state.x), visuals, following, len(positions))
 
     def _pruned(
         self, pruning: Pruning, index: int, embeddings: Tensor, first: range, entered: Sequence, state: Sequence
@@ -149,7 +149,7 @@ class Decoder:
             )
 
     @torch.no_grad()
-    def step(self, reading: Reading, token: int) -> Tensor:
+    def step(self, reading: Prefill, token: int) -> Tensor:
         """[V] logits of what follows one more token, which joins the caches at its own position in every layer."""
         x = self.model.embed_tokens(torch.tensor([token], device=reading.hidden.device, dtype=torch.int64))
         for index, layer in enumerate(self.model.layers):
@@ -158,7 +158,7 @@ class Decoder:
             reading.following[index] += 1
         return self.head(self.model.norm(x))[0]  # type: ignore[no-any-return]
 
-    def greedy(self, reading: Reading, stop: Collection[int], limit: int) -> list[int]:
+    def greedy(self, reading: Prefill, stop: Collection[int], limit: int) -> list[int]:
         """The likeliest token each time, up to `limit` of them or one of `stop`, which is left out."""
         said: list[int] = []
         token = int(self.head(reading.hidden[-1]).argmax())

@@ -11,11 +11,11 @@ from torch import Tensor
 from homunculus.bridge.errors import ModelError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import Encoding
+from homunculus.language.connector import Connector, ImageTokens
 from homunculus.language.prompt import SHORT
-from homunculus.language.speaker import Sight, Speaker
 
 
-class Llava(Speaker):
+class LlavaConnector(Connector):
     """The layers and the choice of tokens come from the configuration. With `full`, a class token goes to the language model, too.
 
     Raises ModelError where `default`, which leaves the first token out, would leave out a patch, and for layers that do not exist.
@@ -46,11 +46,11 @@ class Llava(Speaker):
     def tower(model: Any) -> Any:
         return model.model.vision_tower
 
-    def sight(self, encoding: Encoding, plan: SamplePlan, size: tuple[int, int]) -> Sight:
+    def image_tokens(self, encoding: Encoding, plan: SamplePlan, size: tuple[int, int]) -> ImageTokens:
         features = torch.cat([encoding.hidden[name][0, self.left_out :] for name in self.hidden], -1)
         return in_order(self.model.model.multi_modal_projector(features))
 
-    def whole(self, inputs: Mapping[str, Tensor]) -> Sight:
+    def whole(self, inputs: Mapping[str, Tensor]) -> ImageTokens:
         return in_order(self.model.get_image_features(pixel_values=inputs["pixel_values"]).pooler_output[0])
 
 
@@ -64,6 +64,6 @@ def named(layer: int, depth: int) -> str:
     return f"layer.{index - 1}" if index else "embeddings"
 
 
-def in_order(tokens: Tensor) -> Sight:
+def in_order(tokens: Tensor) -> ImageTokens:
     """Tokens [N, D] one after the other, like words."""
-    return Sight(tokens, torch.arange(len(tokens), device=tokens.device, dtype=torch.int64)[None], len(tokens))
+    return ImageTokens(tokens, torch.arange(len(tokens), device=tokens.device, dtype=torch.int64)[None], len(tokens))

@@ -11,16 +11,17 @@ from homunculus.bridge.errors import ModelError
 from homunculus.encoder import load
 from homunculus.encoder.guard import check_options, library, refusing
 from homunculus.encoder.weights import check_whole
-from homunculus.language.llava import Llava
-from homunculus.language.qwen2_5_vl import Qwen25VL
-from homunculus.language.speaker import Speaker
+from homunculus.language.connector import Connector
+from homunculus.language.llava import LlavaConnector
+from homunculus.language.qwen2_5_vl import Qwen25VLConnector
 
-registry: dict[str, type[Speaker]] = {kind: speaker for speaker in (Llava, Qwen25VL) for kind in speaker.model_types}
+CONNECTORS = (LlavaConnector, Qwen25VLConnector)
+registry: dict[str, type[Connector]] = {kind: connector for connector in CONNECTORS for kind in connector.model_types}
 
 
-def speaker(
+def connector(
     name: str | Path, *, dtype: torch.dtype, device: torch.device | str, attention: str, local_files_only: bool
-) -> Speaker:
+) -> Connector:
     """The model of a folder or a hub name in eval mode. Raises ModelError where it is none of the registry, or not whole."""
     transformers: Any = library()
     check_options(dtype, attention)

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import Encoding
+from homunculus.language.connector import Connector, ImageTokens
 from homunculus.language.prompt import SHORT
-from homunculus.language.speaker import Sight, Speaker
 
 
-class Qwen25VL(Speaker):
+class Qwen25VLConnector(Connector):
     model_types = ("qwen2_5_vl",)
     loader = "Qwen2_5_VLForConditionalGeneration"
     template = (
@@ -33,13 +33,13 @@ class Qwen25VL(Speaker):
     def tower(model: Any) -> Any:
         return model.model.visual
 
-    def sight(self, encoding: Encoding, plan: SamplePlan, size: tuple[int, int]) -> Sight:
+    def image_tokens(self, encoding: Encoding, plan: SamplePlan, size: tuple[int, int]) -> ImageTokens:
         cell_px = self.encoder.patch_size
         rows, columns = -(-size[0] // cell_px), -(-size[1] // cell_px)
         cells = (plan.centers.to(encoding.tokens.device) / cell_px).floor().long()
         return placed(encoding.tokens, cells[:, 1].clamp(0, rows - 1), cells[:, 0].clamp(0, columns - 1), rows, columns)
 
-    def whole(self, inputs: Mapping[str, Tensor]) -> Sight:
+    def whole(self, inputs: Mapping[str, Tensor]) -> ImageTokens:
         grid = inputs["image_grid_thw"]
         tokens = self.model.get_image_features(inputs["pixel_values"], grid).pooler_output[0]
         merge = int(self.model.config.vision_config.spatial_merge_size)
@@ -48,6 +48,6 @@ class Qwen25VL(Speaker):
         return placed(tokens, number // columns, number % columns, rows, columns)
 
 
-def placed(tokens: Tensor, row: Tensor, column: Tensor, rows: int, columns: int) -> Sight:
+def placed(tokens: Tensor, row: Tensor, column: Tensor, rows: int, columns: int) -> ImageTokens:
     """Tokens [N, D] of one moment at rows and columns [N] of a grid."""
-    return Sight(tokens, torch.stack([torch.zeros_like(row), row, column]), max(rows, columns))
+    return ImageTokens(tokens, torch.stack([torch.zeros_like(row), row, column]), max(rows, columns))

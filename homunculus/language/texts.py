@@ -6,18 +6,18 @@ from pathlib import Path
 
 from homunculus.bridge.errors import ModelError
 from homunculus.encoder import FoveatedViT, TextEncoder, load
-from homunculus.language.speaker import Speaker
+from homunculus.language.connector import Connector
 
 SAME = ("model_type", "hidden_size", "num_hidden_layers", "patch_size", "image_size")
 
 
-def lend_texts(speaker: Speaker, name: str | Path, *, local_files_only: bool = False) -> TextEncoder:
-    """The text tower of a whole CLIP or SigLIP model, to compare words with what the speaker's own vision tower sees.
+def lend_texts(connector: Connector, name: str | Path, *, local_files_only: bool = False) -> TextEncoder:
+    """The text tower of a whole CLIP or SigLIP model, to compare words with what the connector's own vision tower sees.
 
-    The projections into the space of texts are the whole model's, the vision tower stays the speaker's: the two fit as far as the
+    The projections into the space of texts are the whole model's, the vision tower stays the connector's: the two fit as far as the
     tower was not trained further, which LLaVA-1.5 left frozen. Raises ModelError for a model without texts, or another tower.
     """
-    own = speaker.encoder
+    own = connector.encoder
     weight = next(own.parameters())
     whole = load.model(name, dtype=weight.dtype, attention="sdpa", local_files_only=local_files_only).to(weight.device)
     theirs = getattr(whole.config, "vision_config", whole.config)
@@ -31,5 +31,5 @@ def lend_texts(speaker: Speaker, name: str | Path, *, local_files_only: bool = F
         )
     text = TextEncoder.from_pretrained(name, model=whole, local_files_only=local_files_only)
     whole.vision_model = own.model
-    speaker.encoder = FoveatedViT(whole, mean=own.mean, std=own.std)
+    connector.encoder = FoveatedViT(whole, mean=own.mean, std=own.std)
     return text

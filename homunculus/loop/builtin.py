@@ -51,7 +51,7 @@ class MarkWords(nn.Module):
                 continue
             colors = words[: len(COLORS)]
             painted = colors.mean(0) if not color else colors[list(COLORS).index(color)]
-            rows.append(self.reader.sought(painted + words[len(COLORS) + SHAPES.index(shape)]))
+            rows.append(self.reader.in_text_space(painted + words[len(COLORS) + SHAPES.index(shape)]))
         return TextEmbedding(torch.stack(rows), about(self.reader))
 
 

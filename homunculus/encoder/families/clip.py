@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor
 
 from homunculus.bridge.errors import ModelError
+from homunculus.encoder.coordinates import Coordinates
 from homunculus.encoder.family import CLIP as CLIP_NORMALISATION
-from homunculus.encoder.family import Attention, Context, Position, TableFamily
-from homunculus.encoder.places import Places
+from homunculus.encoder.family import Attention, LayerContext, Position, TableFamily
 
 
 class CLIP(TableFamily):
@@ -36,11 +36,11 @@ class CLIP(TableFamily):
     def table(self) -> Tensor:
         return self.tower.embeddings.position_embedding.weight  # type: ignore[no-any-return]
 
-    def embed(self, pixels: Tensor, places: Places, position: Position) -> Tensor:
-        x = self.with_class_token(pixels, places, position, self.tower.embeddings.class_embedding)
+    def embed(self, pixels: Tensor, coordinates: Coordinates, position: Position) -> Tensor:
+        x = self.with_class_token(pixels, coordinates, position, self.tower.embeddings.class_embedding)
         return self.tower.pre_layrnorm(x)  # type: ignore[no-any-return]
 
-    def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
+    def finish(self, x: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor | None]:
         return x, x[:, self.special :], self.tower.post_layernorm(x[:, 0])
 
     def attention(self, index: int) -> Attention:

@@ -9,9 +9,9 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
+from homunculus.encoder.coordinates import Coordinates
 from homunculus.encoder.families.vit import ViT
-from homunculus.encoder.family import IMAGENET, Attention, Context, Position
-from homunculus.encoder.places import Places
+from homunculus.encoder.family import IMAGENET, Attention, LayerContext, Position
 from homunculus.encoder.positions import Filter
 
 
@@ -30,14 +30,14 @@ class DINOv2(ViT):
     def layers(self) -> Sequence[Any]:
         return self.tower.encoder.layer  # type: ignore[no-any-return]
 
-    def embed(self, pixels: Tensor, places: Places, position: Position) -> Tensor:
+    def embed(self, pixels: Tensor, coordinates: Coordinates, position: Position) -> Tensor:
         embeddings = self.tower.embeddings
-        x = self.with_class_token(pixels, places, position, embeddings.cls_token[0, 0])
+        x = self.with_class_token(pixels, coordinates, position, embeddings.cls_token[0, 0])
         if self.special > 1:
             x = torch.cat([x[:, :1], embeddings.register_tokens.expand(len(x), -1, -1), x[:, 1:]], 1)
         return embeddings.dropout(x)  # type: ignore[no-any-return]
 
-    def layer(self, index: int, x: Tensor, context: Context) -> Tensor:
+    def layer(self, index: int, x: Tensor, context: LayerContext) -> Tensor:
         """Layers of transformers before 5.18 take no bias; those run by their parts."""
         if context.bias is None:
             return self.layers[index](x)  # type: ignore[no-any-return]
@@ -48,7 +48,7 @@ class DINOv2(ViT):
     def attention(self, index: int) -> Attention:
         return scaled_attention_of(self.layers[index], int(self.config.num_attention_heads))
 
-    def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
+    def finish(self, x: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor | None]:
         x = self.tower.layernorm(x)
         return x, x[:, self.special :], x[:, 0]
 

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from homunculus.encoder.coordinates import Coordinates
 from homunculus.encoder.families.dinov2 import scaled_attention_of
-from homunculus.encoder.family import IMAGENET, Attention, Context, Family, Position, project, side
-from homunculus.encoder.places import Places
+from homunculus.encoder.family import IMAGENET, Attention, Family, LayerContext, Position, project, side
 from homunculus.encoder.positions import axial_rotation, rotate
 
 
@@ -33,34 +33,34 @@ class DINOv3(Family):
     def dtype(self) -> torch.dtype:
         return self.tower.embeddings.patch_embeddings.weight.dtype  # type: ignore[no-any-return]
 
-    def embed(self, pixels: Tensor, places: Places, position: Position) -> Tensor:
+    def embed(self, pixels: Tensor, coordinates: Coordinates, position: Position) -> Tensor:
         embeddings = self.tower.embeddings
         tokens = project(pixels, embeddings.patch_embeddings)
         special = torch.cat([embeddings.cls_token, embeddings.register_tokens], 1)
         return torch.cat([special.expand(len(tokens), -1, -1), tokens], 1)
 
-    def context(self, places: Places, position: Position, bias: Tensor | None) -> Context:
+    def context(self, coordinates: Coordinates, position: Position, bias: Tensor | None) -> LayerContext:
         assert self.native_grid is not None
         cos, sin = axial_rotation(
-            2 * places.center.flip(-1) - 1,
-            2 * math.pi * self.tower.rope_embeddings.inv_freq.to(places.center.device),
-            2 * places.extent.flip(-1) if position == "footprint" else None,
+            2 * coordinates.center.flip(-1) - 1,
+            2 * math.pi * self.tower.rope_embeddings.inv_freq.to(coordinates.center.device),
+            2 * coordinates.extent.flip(-1) if position == "footprint" else None,
             cell=2 / self.native_grid[0],
         )
         rotation = cos[:, None].to(self.dtype), sin[:, None].to(self.dtype)
-        return Context(super().context(places, position, bias).bias, rotation)
+        return LayerContext(super().context(coordinates, position, bias).bias, rotation)
 
-    def layer(self, index: int, x: Tensor, context: Context) -> Tensor:
+    def layer(self, index: int, x: Tensor, context: LayerContext) -> Tensor:
         layer = self.layers[index]
         return layer(x, context.bias, position_embeddings=context.rotation)  # type: ignore[no-any-return]
 
-    def rotated(self, keys: Tensor, context: Context) -> Tensor:
+    def rotated(self, keys: Tensor, context: LayerContext) -> Tensor:
         assert context.rotation is not None
         return torch.cat([keys[:, :, : self.special], rotate(keys[:, :, self.special :], *context.rotation)], 2)
 
     def attention(self, index: int) -> Attention:
         return scaled_attention_of(self.layers[index], int(self.config.num_attention_heads))
 
-    def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
+    def finish(self, x: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor | None]:
         x = self.tower.norm(x)
         return x, x[:, self.special :], x[:, 0]

@@ -17,8 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from homunculus.encoder.family import CLIP, Context, Family, Position
-from homunculus.encoder.places import Places
+from homunculus.encoder.coordinates import Coordinates
+from homunculus.encoder.family import CLIP, Family, LayerContext, Position
 from homunculus.encoder.positions import axial_rotation, rotate
 
 
@@ -45,37 +45,44 @@ class Qwen25VL(Family):
     def dtype(self) -> torch.dtype:
         return self.tower.patch_embed.proj.weight.dtype  # type: ignore[no-any-return]
 
-    def embed(self, pixels: Tensor, places: Places, position: Position) -> Tensor:
+    def embed(self, pixels: Tensor, coordinates: Coordinates, position: Position) -> Tensor:
         """[B, 4N, D]: the four patches of each footprint, row by row. A still image fills both frames of the projection."""
         merge, cell = self.merge, self.cell_px
         patches = pixels.reshape(*pixels.shape[:3], merge, cell, merge, cell).permute(0, 1, 3, 5, 2, 4, 6)
         weight = self.tower.patch_embed.proj.weight.sum(2)
         return F.linear(patches.to(weight.dtype).flatten(4).flatten(1, 3), weight.flatten(1))
 
-    def context(self, places: Places, position: Position, bias: Tensor | None) -> Context:
-        device = places.center.device
+    def context(self, coordinates: Coordinates, position: Position, bias: Tensor | None) -> LayerContext:
+        device = coordinates.center.device
         steps = (torch.arange(self.merge, device=device, dtype=torch.float32) + 0.5) / self.merge - 0.5
         down, right = (axis.flatten()[:, None] for axis in torch.meshgrid(steps, steps, indexing="ij"))
-        centers = places.center[:, :, None] + right * places.right[:, :, None] + down * places.down[:, :, None]
-        height, width = places.size
+        centers = (
+            coordinates.center[:, :, None] + right * coordinates.right[:, :, None] + down * coordinates.down[:, :, None]
+        )
+        height, width = coordinates.size
         cells = torch.stack([centers[..., 1] * (height / self.cell_px), centers[..., 0] * (width / self.cell_px)], -1)
         extent = None
         if position == "footprint":
-            extent = torch.stack([places.extent[..., 1] * height, places.extent[..., 0] * width], -1) / self.patch_size
+            extent = (
+                torch.stack([coordinates.extent[..., 1] * height, coordinates.extent[..., 0] * width], -1)
+                / self.patch_size
+            )
             extent = extent.repeat_interleave(self.merge**2, 1)
         frequencies = self.tower.rotary_pos_emb.inv_freq.to(device)
         cos, sin = axial_rotation(cells.flatten(1, 2) - 0.5, frequencies, extent)
-        window = self._windows(places).repeat_interleave(self.merge**2, 1).repeat_interleave(self.merge**2, 2)[:, None]
+        window = (
+            self._windows(coordinates).repeat_interleave(self.merge**2, 1).repeat_interleave(self.merge**2, 2)[:, None]
+        )
         if bias is not None:
             bias = bias.repeat_interleave(self.merge**2, 1)[:, None, None, :]
-        return Context(bias, (cos[:, None], sin[:, None]), window)
+        return LayerContext(bias, (cos[:, None], sin[:, None]), window)
 
-    def _windows(self, places: Places) -> Tensor:
+    def _windows(self, coordinates: Coordinates) -> Tensor:
         """[B, N, N] whether the window of each token (rows) holds the centre of another (columns)."""
-        height, width = places.size
-        centers = torch.stack([places.center[..., 0] * width, places.center[..., 1] * height], -1)
-        right = torch.stack([places.right[..., 0] * width, places.right[..., 1] * height], -1)
-        down = torch.stack([places.down[..., 0] * width, places.down[..., 1] * height], -1)
+        height, width = coordinates.size
+        centers = torch.stack([coordinates.center[..., 0] * width, coordinates.center[..., 1] * height], -1)
+        right = torch.stack([coordinates.right[..., 0] * width, coordinates.right[..., 1] * height], -1)
+        down = torch.stack([coordinates.down[..., 0] * width, coordinates.down[..., 1] * height], -1)
         side_px = (right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]).abs().sqrt()
         octave = torch.log2((side_px / self.patch_size).clamp(min=1)).round()
         window_px = self.window_px * 2**octave
@@ -83,7 +90,7 @@ class Qwen25VL(Family):
         others = torch.floor(centers[:, None] / window_px[:, :, None, None])
         return (own[:, :, None] == others).all(-1)
 
-    def layer(self, index: int, x: Tensor, context: Context) -> Tensor:
+    def layer(self, index: int, x: Tensor, context: LayerContext) -> Tensor:
         block = self.layers[index]
         mask = context.bias
         if index not in self.full:
@@ -93,7 +100,7 @@ class Qwen25VL(Family):
         x = x + self._attend(block.attn, block.norm1(x), context, mask)
         return x + block.mlp(block.norm2(x))  # type: ignore[no-any-return]
 
-    def _attend(self, attention: Any, x: Tensor, context: Context, mask: Tensor | None) -> Tensor:
+    def _attend(self, attention: Any, x: Tensor, context: LayerContext, mask: Tensor | None) -> Tensor:
         """The block's own attention, which reads window lengths on the host, with a mask in their place."""
         assert context.rotation is not None
         query, key, value = attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
@@ -101,7 +108,7 @@ class Qwen25VL(Family):
         seen = F.scaled_dot_product_attention(query, key, value, mask, scale=attention.scaling)
         return attention.proj(seen.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
-    def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
+    def finish(self, x: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor | None]:
         """The tower pools nothing: what it hands on, and calls its pooler output, are the merged tokens."""
         merged = self.tower.merger(x.flatten(0, 1)).unflatten(0, (len(x), -1))
         return x, merged, merged

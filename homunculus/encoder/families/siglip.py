@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from homunculus.bridge.errors import ModelError
+from homunculus.encoder.coordinates import Coordinates
 from homunculus.encoder.families.clip import attention_of
-from homunculus.encoder.family import HALF, Attention, Context, Position, TableFamily
-from homunculus.encoder.places import Places
+from homunculus.encoder.family import HALF, Attention, LayerContext, Position, TableFamily
 from homunculus.encoder.positions import Filter
 
 
@@ -37,10 +37,10 @@ class SigLIP(TableFamily):
     def table(self) -> Tensor:
         return self.tower.embeddings.position_embedding.weight  # type: ignore[no-any-return]
 
-    def embed(self, pixels: Tensor, places: Places, position: Position) -> Tensor:
-        return self.project(pixels) + self.positions(places, position, first=0)
+    def embed(self, pixels: Tensor, coordinates: Coordinates, position: Position) -> Tensor:
+        return self.project(pixels) + self.positions(coordinates, position, first=0)
 
-    def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
+    def finish(self, x: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor | None]:
         x = self.tower.post_layernorm(x)
         return x, x, self._pool(x, context.bias) if self.tower.use_head else None
 

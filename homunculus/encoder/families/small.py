@@ -9,8 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from homunculus.encoder.family import HALF, Attention, Context, Family, Method, Position
-from homunculus.encoder.places import Places
+from homunculus.encoder.coordinates import Coordinates
+from homunculus.encoder.family import HALF, Attention, Family, LayerContext, Method, Position
 from homunculus.encoder.positions import axial_rotation
 from homunculus.encoder.small import focus, turned
 
@@ -37,24 +37,24 @@ class Small(Family):
     def dtype(self) -> torch.dtype:
         return self.tower.scale.weight.dtype  # type: ignore[no-any-return]
 
-    def embed(self, pixels: Tensor, places: Places, position: Position) -> Tensor:
-        sides = (places.share * math.prod(places.size)).sqrt() / self.patch_size
+    def embed(self, pixels: Tensor, coordinates: Coordinates, position: Position) -> Tensor:
+        sides = (coordinates.share * math.prod(coordinates.size)).sqrt() / self.patch_size
         octaves = sides.clamp(min=1).log2().clamp(max=self.tower.SCALES - 1)
         return self.tower.embed(pixels.to(self.dtype), octaves)  # type: ignore[no-any-return]
 
-    def context(self, places: Places, position: Position, bias: Tensor | None) -> Context:
-        pixels = places.center.new_tensor(places.size)
+    def context(self, coordinates: Coordinates, position: Position, bias: Tensor | None) -> LayerContext:
+        pixels = coordinates.center.new_tensor(coordinates.size)
         cos, sin = axial_rotation(
-            places.center.flip(-1) * pixels,
+            coordinates.center.flip(-1) * pixels,
             self.tower.frequencies,
-            places.extent.flip(-1) * pixels if position == "footprint" else None,
+            coordinates.extent.flip(-1) * pixels if position == "footprint" else None,
             cell=float(self.patch_size),
         )
-        sharper = focus(places.center.shape[1]) ** 0.5  # of queries and of keys alike
+        sharper = focus(coordinates.center.shape[1]) ** 0.5  # of queries and of keys alike
         rotation = (sharper * cos)[:, None].to(self.dtype), (sharper * sin)[:, None].to(self.dtype)
-        return Context(super().context(places, position, bias).bias, rotation)
+        return LayerContext(super().context(coordinates, position, bias).bias, rotation)
 
-    def layer(self, index: int, x: Tensor, context: Context) -> Tensor:
+    def layer(self, index: int, x: Tensor, context: LayerContext) -> Tensor:
         return self.layers[index](x, context.bias, context.rotation)  # type: ignore[no-any-return]
 
     def attention(self, index: int) -> Attention:
@@ -63,11 +63,11 @@ class Small(Family):
             block.norm1, block.q_proj, block.k_proj, block.v_proj, block.out_proj, block.norm2, block.mlp, block.heads
         )
 
-    def rotated(self, keys: Tensor, context: Context) -> Tensor:
+    def rotated(self, keys: Tensor, context: LayerContext) -> Tensor:
         assert context.rotation is not None
         return turned(keys, context.rotation)
 
-    def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
+    def finish(self, x: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor | None]:
         x = self.tower.norm(x)
         return x, x[:, 1:], x[:, 0]
 

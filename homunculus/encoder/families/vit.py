@@ -7,8 +7,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from homunculus.encoder.family import HALF, Attention, Context, Position, TableFamily
-from homunculus.encoder.places import Places
+from homunculus.encoder.coordinates import Coordinates
+from homunculus.encoder.family import HALF, Attention, LayerContext, Position, TableFamily
 
 
 class ViT(TableFamily):
@@ -34,9 +34,9 @@ class ViT(TableFamily):
     def table(self) -> Tensor:
         return self.tower.embeddings.position_embeddings[0]  # type: ignore[no-any-return]
 
-    def embed(self, pixels: Tensor, places: Places, position: Position) -> Tensor:
+    def embed(self, pixels: Tensor, coordinates: Coordinates, position: Position) -> Tensor:
         embeddings = self.tower.embeddings
-        x = self.with_class_token(pixels, places, position, embeddings.cls_token[0, 0])
+        x = self.with_class_token(pixels, coordinates, position, embeddings.cls_token[0, 0])
         return embeddings.dropout(x)  # type: ignore[no-any-return]
 
     def attention(self, index: int) -> Attention:
@@ -53,6 +53,6 @@ class ViT(TableFamily):
             int(self.config.num_attention_heads),
         )
 
-    def finish(self, x: Tensor, context: Context) -> tuple[Tensor, Tensor, Tensor | None]:
+    def finish(self, x: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor | None]:
         x = self.tower.layernorm(x)
         return x, x[:, self.special :], self.tower.pooler(x) if self.tower.pooler is not None else None

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from homunculus.encoder.family import Context
+from homunculus.encoder.family import LayerContext
 
 BLOCK = 1024  # rows of a similarity matrix that are held at once
 
@@ -33,7 +33,7 @@ def gathered(values: Tensor, group: Tensor, count: int) -> Tensor:
     return values.new_zeros(count, *values.shape[1:]).index_add(0, group, values)
 
 
-def narrowed(context: Context, chosen: Tensor, special: int) -> Context:
+def narrowed(context: LayerContext, chosen: Tensor, special: int) -> LayerContext:
     """What layers are told of the special tokens and of the chosen [n] patch tokens alone."""
     bias, rotation = context.bias, context.rotation
     if bias is not None:

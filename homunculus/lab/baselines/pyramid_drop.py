@@ -12,7 +12,7 @@ from torch import Tensor
 from homunculus.bridge.errors import QueryError
 from homunculus.encoder import FoveatedViT
 from homunculus.encoder.dense import value_path
-from homunculus.encoder.family import Context
+from homunculus.encoder.family import LayerContext
 from homunculus.lab.baselines.class_attention import class_row_cost
 from homunculus.lab.baselines.contract import Encoded, Need, View, checked, picked, top, within
 from homunculus.lab.baselines.cost import mlp_weights
@@ -63,7 +63,7 @@ class PDropViT:
         return Encoded(tokens, plan, plan.area_px, (tuple(passed),), scoring)
 
     def _score(
-        self, encoder: FoveatedViT, index: int, x: Tensor, context: Context, query: Tensor | None
+        self, encoder: FoveatedViT, index: int, x: Tensor, context: LayerContext, query: Tensor | None
     ) -> tuple[Tensor, int]:
         """[n] for the patch tokens that enter a layer, and its multiply-adds."""
         family = encoder.family

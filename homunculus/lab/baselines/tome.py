@@ -13,7 +13,7 @@ from torch import Tensor
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import FoveatedViT
-from homunculus.encoder.family import Context
+from homunculus.encoder.family import LayerContext
 from homunculus.lab.baselines.contract import Encoded, Need, View, checked, picked, within
 from homunculus.lab.baselines.full import native_shape, regular
 from homunculus.lab.baselines.merging import gathered, narrowed, nearest, nearest_cost
@@ -117,7 +117,7 @@ def matched(keys: Tensor, count: int, special: int = 0) -> tuple[Tensor, Tensor]
     return survivors, group
 
 
-def proportional(context: Context, patches: Tensor, special: int, dtype: torch.dtype) -> Context:
+def proportional(context: LayerContext, patches: Tensor, special: int, dtype: torch.dtype) -> LayerContext:
     """The context with log(patches) [n] added to the logits of the patch tokens as keys."""
     bias = F.pad(patches.log().to(dtype), (special, 0))[None, None, None]
     return replace(context, bias=bias if context.bias is None else bias + context.bias)

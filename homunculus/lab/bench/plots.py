@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from homunculus.lab.bench.rows import WHOLE, Row
+from homunculus.lab.bench.rows import WHOLE, Measurement
 
 HAS_MATPLOTLIB = find_spec("matplotlib") is not None
 WITHOUT = "no plots: they need matplotlib; run: pip install matplotlib"
@@ -14,7 +14,7 @@ INK = {"ours": "#0072B2", "torch": "#D55E00", "library": "#009E73"}  # Okabe and
 MARKERS = "osD^vP*Xph<>d8"
 
 
-def draw(rows: Sequence[Row], rooflines: dict[str, float]) -> dict[str, Any]:
+def draw(rows: Sequence[Measurement], rooflines: dict[str, float]) -> dict[str, Any]:
     """Figures, by the name of their file: time_by_size.png and time_by_error.png of image to patches,
     for the batch and place that the first row has.
 
@@ -53,7 +53,7 @@ def least_ms(pixels: int, bandwidth_gb_per_s: float) -> float:
     return pixels * (3 + 16 / 3) / bandwidth_gb_per_s / 1e6
 
 
-def _by_size(axes: Any, rows: Sequence[Row], marks: dict[str, str], bandwidth: float, size_px: int) -> None:
+def _by_size(axes: Any, rows: Sequence[Measurement], marks: dict[str, str], bandwidth: float, size_px: int) -> None:
     for name, marker in marks.items():
         own = sorted((row for row in rows if row.method == name), key=lambda row: row.size_px)
         axes.plot(
@@ -74,7 +74,7 @@ def _by_size(axes: Any, rows: Sequence[Row], marks: dict[str, str], bandwidth: f
     axes.set_xlabel("side of the square image [px]")
 
 
-def _by_error(axes: Any, rows: Sequence[Row], marks: dict[str, str], bandwidth: float, size_px: int) -> None:
+def _by_error(axes: Any, rows: Sequence[Measurement], marks: dict[str, str], bandwidth: float, size_px: int) -> None:
     for row in rows:
         if row.size_px == size_px and row.rmse_255 is not None:
             axes.plot(

@@ -32,7 +32,7 @@ class Effort:
 
 
 @dataclass
-class Row:
+class Measurement:
     """One method in one setting. What a method could not do is missing from `timings`, and `reason` tells why.
 
     timings: by part of a call (PARTS), and together: `new fixation` on what was built, `image to patches`, `10 fixations` on one image.
@@ -50,7 +50,7 @@ class Row:
     reason: str = ""
 
     @classmethod
-    def refused(cls, setting: Setting, method: Method, reason: str = "") -> Row:
+    def refused(cls, setting: Setting, method: Method, reason: str = "") -> Measurement:
         """A row without a measurement."""
         return cls(
             setting.size_px, setting.batch, setting.place, method.name, method.family, method.default, reason=reason
@@ -72,9 +72,9 @@ def several(fixations: int) -> str:
 
 def measure(
     setting: Setting, methods: Sequence[Method], image: Tensor, effort: Effort, tick: Callable[[], object]
-) -> list[Row]:
+) -> list[Measurement]:
     """Times the methods in turns, one in memory at a time. `tick` is called after each turn, refused ones included."""
-    rows = [Row.refused(setting, method) for method in methods]
+    rows = [Measurement.refused(setting, method) for method in methods]
     crowded = too_large(setting.pixels, 3 * (1 if setting.place == "host" else 2), "cpu")
     for row, method in zip(rows, methods, strict=True):
         row.reason = method.refusal or crowded or too_large(setting.pixels, method.pixel_bytes, method.device)

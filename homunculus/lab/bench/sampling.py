@@ -19,7 +19,7 @@ from homunculus.bridge.files import check_writable, replaced_together
 from homunculus.bridge.law import Quality
 from homunculus.lab.bench import machine, methods, plots
 from homunculus.lab.bench.pictures import smooth_noise
-from homunculus.lab.bench.rows import Effort, Row, measure, too_large
+from homunculus.lab.bench.rows import Effort, Measurement, measure, too_large
 from homunculus.lab.bench.subject import Setting
 from homunculus.lab.bench.tables import markdown, remarks, table
 
@@ -40,7 +40,7 @@ def run(
     quality: Quality = "fast",
     compiled: bool = True,
     out: Path | None = None,
-) -> list[Row]:
+) -> list[Measurement]:
     """Measures every method in every setting, prints tables and verdicts, and writes bench.json and two plots to `out`.
 
     compiled: with the peer that torch.compile takes half a minute to build. Raises HomunculusError for a size or
@@ -59,7 +59,7 @@ def run(
     console = Console()
     if console.width < WIDTH:
         console = Console(width=WIDTH)
-    rows: list[Row] = []
+    rows: list[Measurement] = []
     facts: dict[str, Any] = {"quality": quality, **machine.describe()}
     if (facts["load_average"] or 0) > QUIET_LOAD:
         console.print(
@@ -78,7 +78,7 @@ def run(
             bar = progress.add_task(str(setting), total=len(ways) * effort.rounds)
             crowded = too_large(setting.size_px**2, PICTURE_BYTES, "cpu")
             if crowded:
-                found = [Row.refused(setting, way, crowded) for way in ways]
+                found = [Measurement.refused(setting, way, crowded) for way in ways]
             else:
                 if image is None or len(image) != setting.size_px:
                     image = smooth_noise(setting.size_px)
@@ -116,7 +116,7 @@ def _methods(
         yield from methods.in_libraries(device)
 
 
-def _show(console: Console, setting: Setting, rows: Sequence[Row], fixations: int) -> None:
+def _show(console: Console, setting: Setting, rows: Sequence[Measurement], fixations: int) -> None:
     if any(row.timings for row in rows):
         console.print(table(setting, rows, fixations))
     else:
@@ -130,13 +130,13 @@ def _write(
     out: Path,
     facts: dict[str, Any],
     rooflines: dict[str, float],
-    rows: Sequence[Row],
+    rows: Sequence[Measurement],
     fixations: int,
     figures: Mapping[str, Any],
 ) -> list[Path]:
     names = ["bench.json", "bench.md", *figures]
     report = {"machine": facts, "copy_gb_per_s": rooflines, "rows": [asdict(row) for row in rows], "files": names}
-    by_setting: dict[Setting, list[Row]] = {}
+    by_setting: dict[Setting, list[Measurement]] = {}
     for row in rows:
         by_setting.setdefault(row.setting, []).append(row)
     sections = [markdown(setting, own, fixations) for setting, own in by_setting.items()]

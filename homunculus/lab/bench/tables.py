@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from rich import box
 from rich.table import Table
 
-from homunculus.lab.bench.rows import NEW_FIXATION, PARTS, WHOLE, Row, several
+from homunculus.lab.bench.rows import NEW_FIXATION, PARTS, WHOLE, Measurement, several
+from homunculus.lab.bench.speedups import speedups
 from homunculus.lab.bench.subject import PATCH_SIZE, TOKENS, Setting
-from homunculus.lab.bench.verdicts import verdicts
 
 
-def table(setting: Setting, rows: Sequence[Row], fixations: int) -> Table:
+def table(setting: Setting, rows: Sequence[Measurement], fixations: int) -> Table:
     """For the terminal."""
     headings, lines = _cells(rows, fixations)
     shown = Table(title=_title(setting), box=box.SIMPLE_HEAD, title_justify="left", padding=(0, 1))
@@ -27,7 +27,7 @@ def table(setting: Setting, rows: Sequence[Row], fixations: int) -> Table:
     return shown
 
 
-def markdown(setting: Setting, rows: Sequence[Row], fixations: int) -> str:
+def markdown(setting: Setting, rows: Sequence[Measurement], fixations: int) -> str:
     """The same as a section, with what could not be measured and what it comes to."""
     headings, lines = _cells(rows, fixations)
     text = [f"### {_title(setting)}", "", "| " + " | ".join(headings) + " |"]
@@ -37,16 +37,16 @@ def markdown(setting: Setting, rows: Sequence[Row], fixations: int) -> str:
     return "\n".join(text) + "\n"
 
 
-def remarks(rows: Sequence[Row]) -> list[str]:
+def remarks(rows: Sequence[Measurement]) -> list[str]:
     """What could not be measured and why, and what the rest comes to."""
-    return [f"{row.method}: {row.reason}" for row in rows if row.reason] + [str(verdict) for verdict in verdicts(rows)]
+    return [f"{row.method}: {row.reason}" for row in rows if row.reason] + [str(speedup) for speedup in speedups(rows)]
 
 
 def _title(setting: Setting) -> str:
     return f"{setting}: {TOKENS} tokens of {PATCH_SIZE} x {PATCH_SIZE} texels, log-polar; ms"
 
 
-def _cells(rows: Sequence[Row], fixations: int) -> tuple[list[str], list[list[str]]]:
+def _cells(rows: Sequence[Measurement], fixations: int) -> tuple[list[str], list[list[str]]]:
     """Headings and lines. Medians in milliseconds; a part that no row has is left out; `times` is how many times faster than the
     fastest PyTorch row from image to patches, whatever either's error."""
     measured = [row for row in rows if row.timings]

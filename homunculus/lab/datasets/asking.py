@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from homunculus.bridge.plan import SamplePlan
+from homunculus.lab.datasets.legibility import PX_PER_CHARACTER, legibility
 from homunculus.lab.datasets.record import Dataset, Question
-from homunculus.lab.datasets.sighting import PX_PER_CHARACTER, sighting
 from homunculus.lab.journal import Journal
 
 
@@ -27,7 +27,7 @@ class Reply(Protocol):
     def tokens(self) -> int: ...
 
 
-class Answerer(Protocol):
+class VQAModel(Protocol):
     """A model that looks and answers: it is given the picture's path and the bare question; how to ask for a short answer is its own."""
 
     def answer(self, image: Path, question: str) -> Reply: ...
@@ -36,7 +36,7 @@ class Answerer(Protocol):
 
 def ask(
     dataset: Dataset,
-    answerer: Answerer,
+    answerer: VQAModel,
     journal: Journal,
     *,
     px_per_character: float = PX_PER_CHARACTER,
@@ -44,7 +44,7 @@ def ask(
 ) -> None:
     """Asks what the journal does not hold yet, in order, and appends each answer as it comes.
 
-    An entry has id, answer, fixations in px, tokens and, where boxes and answers are known, hit and legible (see `sighting`).
+    An entry has id, answer, fixations in px, tokens and, where boxes and answers are known, hit and legible (see `legibility`).
     """
     for question in track([question for question in dataset.questions if question.id not in journal.entries]):
         reply = answerer.answer(question.image, question.text)
@@ -55,7 +55,7 @@ def ask(
             "tokens": reply.tokens,
         }
         if reply.plan is not None and question.boxes and question.answers:
-            seen = sighting(
+            seen = legibility(
                 reply.plan,
                 entry["fixations"],
                 question.boxes,
@@ -67,7 +67,7 @@ def ask(
         journal.append(entry)
 
 
-def sightings(entries: Iterable[Mapping[str, Any]]) -> dict[str, float | int | None]:
+def legibilities(entries: Iterable[Mapping[str, Any]]) -> dict[str, float | int | None]:
     """How often the first fixation lay in the answer's box, and how much of the box was legible, each a mean from 0 to 1 over the
     entries that know; None where none does.
     """

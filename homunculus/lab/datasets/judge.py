@@ -15,7 +15,7 @@ from homunculus.lab.datasets.results import check_complete
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Judgement:
     """scores: of each question by its id, 0 to 1. mean: over the questions. over_questions, over_pictures: bootstrap intervals of the
     mean at `level`, drawing questions, or pictures with all their questions; None where there are fewer than two to draw from. The
     second is the honest one where a picture has many questions.
@@ -51,7 +51,7 @@ class Verdict:
 
 def judge(
     dataset: Dataset, answers: Mapping[int, str], *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
-) -> Verdict:
+) -> Judgement:
     """Scores answers by question id with the data set's official judge.
 
     Answers to other questions are passed over. Raises DataError where a question has no answer, where the split withholds people's
@@ -73,7 +73,7 @@ def judge(
         low, high = interval(values, groups, level, resamples, seed)
         return float(low), float(high)
 
-    return Verdict(
+    return Judgement(
         source.name,
         dataset.split,
         source.metric,

@@ -96,7 +96,7 @@ class Seen:
         self, fixations: Sequence[tuple[float, float]], relevance: Tensor | None = None, item: int | None = None
     ) -> View:
         scene = Scene(self.size, fixations, relevance, self.patch_size, image=torch.from_numpy(self.page.image))
-        return View(scene, self.sample, None if item is None else self.reader.sought(self.asked([item])[0, 0]))
+        return View(scene, self.sample, None if item is None else self.reader.in_text_space(self.asked([item])[0, 0]))
 
     def looking(self, row: Row, question: int) -> tuple[View, list[tuple[float, float]]]:
         """What a row is given for a question, and where it looks."""

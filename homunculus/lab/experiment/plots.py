@@ -7,7 +7,7 @@ from typing import Any
 
 from homunculus.lab.experiment.page import PARTS
 from homunculus.lab.experiment.rows import BUDGET, BUDGETS, PRIMARY
-from homunculus.lab.experiment.table import Entry
+from homunculus.lab.experiment.table import RowResult
 
 INK = {"target": "#0072B2", "secondary": "#E69F00", "periphery": "#999999"}  # Okabe and Ito
 CURVES = {
@@ -21,7 +21,7 @@ CURVES = {
 }
 
 
-def draw(entries: Sequence[Entry], costs: dict[str, Any], size_px: int) -> dict[str, Any]:
+def draw(entries: Sequence[RowResult], costs: dict[str, Any], size_px: int) -> dict[str, Any]:
     """Figures, by the name of their file: rows.png, budgets.png and cost.png."""
     from matplotlib.figure import Figure
 
@@ -42,7 +42,7 @@ def draw(entries: Sequence[Entry], costs: dict[str, Any], size_px: int) -> dict[
     return figures
 
 
-def _rows(axes: Any, entries: Sequence[Entry]) -> None:
+def _rows(axes: Any, entries: Sequence[RowResult]) -> None:
     ordered = sorted(entries, key=lambda entry: entry.right["target"].mean)
     for place, entry in enumerate(ordered):
         for part, shift in zip(PARTS, (0.22, 0.0, -0.22), strict=True):
@@ -58,7 +58,7 @@ def _rows(axes: Any, entries: Sequence[Entry]) -> None:
     axes.legend(loc="lower right", frameon=False, fontsize=9)
 
 
-def _budgets(axes: Any, entries: Sequence[Entry]) -> None:
+def _budgets(axes: Any, entries: Sequence[RowResult]) -> None:
     by_name = {entry.name: entry for entry in entries}
     for name, color in CURVES.items():
         points = []
@@ -87,7 +87,7 @@ def _budgets(axes: Any, entries: Sequence[Entry]) -> None:
     axes.legend(frameon=False, fontsize=8, loc="center right")
 
 
-def _cost(axes: Any, entries: Sequence[Entry], costs: dict[str, Any]) -> None:
+def _cost(axes: Any, entries: Sequence[RowResult], costs: dict[str, Any]) -> None:
     inks = {"rival": "#D55E00", "ours": "#0072B2", "reference": "#555555"}
     points = [
         (entry.name, costs[entry.name]["ms"], 100 * entry.right["target"].mean, inks[entry.group])

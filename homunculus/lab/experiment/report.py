@@ -11,8 +11,8 @@ from homunculus.lab.bench.plots import HAS_MATPLOTLIB
 from homunculus.lab.experiment import plots
 from homunculus.lab.experiment.page import PARTS
 from homunculus.lab.experiment.rows import BUDGET, PRIMARY, rows
-from homunculus.lab.experiment.table import Entry, Lines, entries
-from homunculus.lab.experiment.verdicts import Verdict, better, verdicts
+from homunculus.lab.experiment.table import Lines, RowResult, entries
+from homunculus.lab.experiment.verdicts import Claim, better, verdicts
 
 GROUPS = {
     "reference": "References",
@@ -59,7 +59,12 @@ def write(out: Path, lines: Lines, costs: dict[str, Any]) -> list[Path]:
 
 
 def page(
-    lines: Lines, found: Sequence[Entry], claims: Sequence[Verdict], costs: dict[str, Any], size_px: int, pictures: bool
+    lines: Lines,
+    found: Sequence[RowResult],
+    claims: Sequence[Claim],
+    costs: dict[str, Any],
+    size_px: int,
+    pictures: bool,
 ) -> str:
     """The page, in Markdown."""
     main = [entry for entry in found if entry.size_px == size_px]
@@ -101,7 +106,7 @@ def page(
     return "\n".join(parts) + "\n"
 
 
-def _losses(lines: Lines, found: Sequence[Entry], by_name: dict[str, Entry], size_px: int) -> list[str]:
+def _losses(lines: Lines, found: Sequence[RowResult], by_name: dict[str, RowResult], size_px: int) -> list[str]:
     """Where the primary allocator errs, and who does better."""
     said = []
     if own := by_name.get(PRIMARY):
@@ -116,7 +121,7 @@ def _losses(lines: Lines, found: Sequence[Entry], by_name: dict[str, Entry], siz
     return said
 
 
-def _table(some: Sequence[Entry], costs: dict[str, Any]) -> list[str]:
+def _table(some: Sequence[RowResult], costs: dict[str, Any]) -> list[str]:
     rows_ = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
     for entry in some:
         cost = costs.get(entry.name, {})

@@ -24,7 +24,7 @@ from homunculus.lab.experiment.asking import Sized, asking
 from homunculus.lab.experiment.memory import peak_mib
 from homunculus.lab.experiment.page import Seen
 from homunculus.lab.experiment.rows import rows
-from homunculus.lab.experiment.work import PRESETS, Preset, works
+from homunculus.lab.experiment.work import PRESETS, PageCounts, works
 from homunculus.lab.journal import Journal
 from homunculus.lab.needle.needle import make_page
 from homunculus.layouts.metrics import measure
@@ -54,7 +54,7 @@ def run(
     track = track or (lambda items, _: items)
     chosen = PRESETS[preset]
     if pages is not None:
-        chosen = Preset(chosen.size_px, pages, (), 0)
+        chosen = PageCounts(chosen.size_px, pages, (), 0)
     task = {
         "pages": [chosen.size_px, chosen.pages, list(chosen.other_sizes_px), chosen.other_pages],
         "reader": digest(reader),
@@ -71,7 +71,7 @@ def run(
     return list(journal.entries.values()), costs
 
 
-def _costs(out: Path, unit: TextureUnit, reader: Reader, preset: Preset, track: Track) -> dict[str, Any]:
+def _costs(out: Path, unit: TextureUnit, reader: Reader, preset: PageCounts, track: Track) -> dict[str, Any]:
     """Milliseconds of one question on a page that is in the texture unit, scoring pass and sampling included; peak memory beside
     what was in use before; coverage of the image. Measured once a folder."""
     path = out / COSTS

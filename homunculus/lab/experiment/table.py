@@ -30,7 +30,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RowResult:
     """A row's results on pages of one size. right: by part. looked: questions whose target was shown at a scale at which it can be read;
     misread: wrong answers among these; elsewhere: wrong answers among the others, both as shares of all questions.
     """
@@ -51,7 +51,7 @@ class Entry:
         return asdict(self)
 
 
-def entries(lines: Lines, rows: Iterable[Row]) -> list[Entry]:
+def entries(lines: Lines, rows: Iterable[Row]) -> list[RowResult]:
     """In the order of the rows, the main size first."""
     sizes = list(dict.fromkeys(line["size_px"] for line in lines))
     found = []
@@ -65,11 +65,11 @@ def entries(lines: Lines, rows: Iterable[Row]) -> list[Entry]:
     return found
 
 
-def _entry(row: Row, size_px: int, lines: Lines) -> Entry:
+def _entry(row: Row, size_px: int, lines: Lines) -> RowResult:
     right, groups = outcomes(lines)
     target_shown = np.array([question["shown"][0] >= READABLE for line in lines for question in line["questions"]])
     wrong = right[:, 0] == 0
-    return Entry(
+    return RowResult(
         row.name,
         row.group,
         size_px,

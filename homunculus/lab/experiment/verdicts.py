@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from homunculus.lab.experiment.rows import BUDGET, PRIMARY
-from homunculus.lab.experiment.table import Entry, Lines, Share, compared
+from homunculus.lab.experiment.table import Lines, RowResult, Share, compared
 
 FULL_AT_LEAST, GRID_AT_MOST, ORACLE_AT_LEAST, MORE_IN_PERIPHERY = 0.95, 0.30, 0.90, 0.05
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Claim:
     """claim: in words. yes: whether it held. share: what it was decided by, and what that is."""
 
     claim: str
@@ -24,23 +24,23 @@ class Verdict:
         return f"{'yes' if self.yes else 'no'}: {self.claim} — {self.of} {self.share} %"
 
 
-def verdicts(lines: Lines, entries: Sequence[Entry], size_px: int) -> list[Verdict]:
+def verdicts(lines: Lines, entries: Sequence[RowResult], size_px: int) -> list[Claim]:
     """Those whose rows were run."""
     by_name = {entry.name: entry for entry in entries if entry.size_px == size_px}
     found = []
     if full := by_name.get("full grid"):
         share = full.right["target"]
         found.append(
-            Verdict(f"the full grid reads at least {FULL_AT_LEAST:.0%}", share.mean >= FULL_AT_LEAST, share, "it reads")
+            Claim(f"the full grid reads at least {FULL_AT_LEAST:.0%}", share.mean >= FULL_AT_LEAST, share, "it reads")
         )
     if grid := by_name.get("resize-grid"):
         share = grid.right["target"]
         claim = f"resize-grid at {BUDGET} tokens reads at most {GRID_AT_MOST:.0%}: the task separates"
-        found.append(Verdict(claim, share.mean <= GRID_AT_MOST, share, "it reads"))
+        found.append(Claim(claim, share.mean <= GRID_AT_MOST, share, "it reads"))
     if oracle := by_name.get(f"{PRIMARY}, oracle fixation"):
         share = oracle.right["target"]
         claim = f"with an oracle's fixation {PRIMARY} reads at least {ORACLE_AT_LEAST:.0%} at the target"
-        found.append(Verdict(claim, share.mean >= ORACLE_AT_LEAST, share, "it reads"))
+        found.append(Claim(claim, share.mean >= ORACLE_AT_LEAST, share, "it reads"))
     pairs = [
         (
             f"150 foveated tokens read more than {BUDGET} in a uniform grid",
@@ -80,11 +80,13 @@ def verdicts(lines: Lines, entries: Sequence[Entry], size_px: int) -> list[Verdi
         share_of = compared(lines, first, second, size_px, part)
         if share_of is not None:
             yes = share_of.high >= 0 if margin is None else share_of.low > margin
-            found.append(Verdict(claim, yes, share_of, f"the difference at the {part} is"))
+            found.append(Claim(claim, yes, share_of, f"the difference at the {part} is"))
     return found
 
 
-def better(lines: Lines, entries: Sequence[Entry], size_px: int, part: str = "target") -> list[tuple[Entry, Share]]:
+def better(
+    lines: Lines, entries: Sequence[RowResult], size_px: int, part: str = "target"
+) -> list[tuple[RowResult, Share]]:
     """The rivals that read more than the primary allocator, beyond the interval, at the same budget and by their own fixations."""
     found = []
     for entry in entries:

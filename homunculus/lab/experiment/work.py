@@ -22,7 +22,7 @@ LARGEST_FULL_PX = 2048
 
 
 @dataclass(frozen=True)
-class Preset:
+class PageCounts:
     """How many test pages: of the main size, and of each other."""
 
     size_px: int
@@ -32,9 +32,9 @@ class Preset:
 
 
 PRESETS = {
-    "quick": Preset(512, 2, (), 0),
-    "cpu": Preset(2048, 30, (512, 1024, 4096), 12),
-    "gpu": Preset(2048, 400, (512, 1024, 4096), 100),
+    "quick": PageCounts(512, 2, (), 0),
+    "cpu": PageCounts(2048, 30, (512, 1024, 4096), 12),
+    "gpu": PageCounts(2048, 400, (512, 1024, 4096), 100),
 }
 
 
@@ -60,7 +60,7 @@ class Work:
         return f"{self.size_px}/{self.seed}/{row.name}"
 
 
-def works(preset: Preset) -> list[Work]:
+def works(preset: PageCounts) -> list[Work]:
     """Pages of all sizes in turn, so that what is stopped has seen some of each."""
     every = tuple(rows())
     found = [Work(preset.size_px, seed, every) for seed in range(preset.pages)]

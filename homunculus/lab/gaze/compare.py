@@ -15,7 +15,7 @@ from homunculus.lab.gaze import metrics
 from homunculus.lab.gaze.density import FLOOR, CentreBias, uniform
 from homunculus.lab.gaze.predictors import Point, Prediction, Predictor
 from homunculus.lab.gaze.records import Array, GazeData, Stimulus, scaled
-from homunculus.lab.gaze.table import METRICS, Comparison, Estimate
+from homunculus.lab.gaze.table import METRICS, Estimate, GazeComparison
 from homunculus.layouts.metrics import Raster
 
 LONGEST = 512  # cells on the longer side of the raster that densities are judged on
@@ -35,7 +35,7 @@ def compare(
     seed: int = 0,
     resamples: int = 10_000,
     track: Track | None = None,
-) -> Comparison:
+) -> GazeComparison:
     """Asks every predictor about every stimulus, and averages what each metric says of it over stimuli.
 
     Added to the predictors are a centred Gaussian and the centre bias, both fitted to all other pictures, and the uniform
@@ -95,7 +95,7 @@ def compare(
         "seed": seed,
         "resamples": resamples,
     }
-    return Comparison(data.name, rows, values, settings, data.remarks)
+    return GazeComparison(data.name, rows, values, settings, data.remarks)
 
 
 def _by_picture(stimuli: Sequence[Stimulus]) -> dict[Path, Array]:

@@ -5,14 +5,14 @@ from __future__ import annotations
 from importlib.util import find_spec
 from typing import Any
 
-from homunculus.lab.gaze.table import METRICS, Comparison
+from homunculus.lab.gaze.table import METRICS, GazeComparison
 
 HAS_MATPLOTLIB = find_spec("matplotlib") is not None
 WITHOUT = "no plot: it needs matplotlib; run: pip install matplotlib"
 INK = "#0072B2"
 
 
-def draw(found: Comparison) -> Any:
+def draw(found: GazeComparison) -> Any:
     """A figure: a panel a metric, a dot with its interval a predictor. Raises ImportError without matplotlib."""
     from matplotlib.figure import Figure
 

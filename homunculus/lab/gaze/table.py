@@ -37,7 +37,7 @@ class Estimate:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class GazeComparison:
     """rows: an estimate by predictor and metric; missing where the predictor says nothing of it, or the data do not allow it.
 
     values: what was averaged, by predictor and metric, in order of the stimuli. settings: what the figures depend on.

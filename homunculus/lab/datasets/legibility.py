@@ -23,7 +23,7 @@ SIDE = 32  # points along a side of a box
 
 
 @dataclass(frozen=True)
-class Sighting:
+class Legibility:
     """hit: whether the first fixation lies in a box, edges included; None where nothing was fixated. legible: share of the boxes'
     area, 0 to 1, that was sampled with at least so many texels a character.
     """
@@ -32,7 +32,7 @@ class Sighting:
     legible: float
 
 
-def sighting(
+def legibility(
     plan: SamplePlan,
     fixations: Sequence[Sequence[float]],
     boxes: Sequence[Box],
@@ -40,7 +40,7 @@ def sighting(
     px_per_character: float = PX_PER_CHARACTER,
     *,
     picture: str | os.PathLike[str] | None = None,
-) -> Sighting:
+) -> Legibility:
     """Measures a plan against the boxes [left, top, right, bottom] of an answer, all in pixels of the picture.
 
     picture: the file, where the boxes are those of a published list: they are in its stored raster, and the plan and fixations, of a
@@ -52,7 +52,7 @@ def sighting(
     """
     answers = texts("answers", answers, refusal=DataError)
     if not boxes or not any(answers):
-        raise DataError(f"{len(boxes)} boxes and {len(answers)} answers; a sighting needs at least one of each")
+        raise DataError(f"{len(boxes)} boxes and {len(answers)} answers; legibility needs at least one of each")
     check_threshold(px_per_character)
     if picture is not None:
         boxes = upright_boxes(picture, boxes)
@@ -61,7 +61,7 @@ def sighting(
     coarsest = math.sqrt(sum(areas) / characters) / px_per_character
     shares = [float((steps_px(plan, _points(box)) <= coarsest).double().mean()) for box in boxes]
     legible = sum(area * share for area, share in zip(areas, shares, strict=True)) / sum(areas)
-    return Sighting(_within(fixations[0], boxes) if fixations else None, legible)
+    return Legibility(_within(fixations[0], boxes) if fixations else None, legible)
 
 
 def check_threshold(px_per_character: float) -> None:

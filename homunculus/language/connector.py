@@ -1,4 +1,4 @@
-"""What differs between vision-language models. One subclass of `Speaker` in one file adds a model type."""
+"""What differs between vision-language models. One subclass of `Connector` in one file adds a model type."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from homunculus.language.decoder import Decoder
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class ImageTokens:
     """An image as the language model takes it. tokens: [N, D]. places: int [A, N] their positions from where the image begins, for
     A = 1 or 3 axes (time, row, column). length: by how much the image moves the text behind it.
     """
@@ -33,11 +33,11 @@ class Sight:
         return torch.cat([first, self.places + before, last], 1)
 
 
-class Speaker(ABC):
+class Connector(ABC):
     """One kind of vision-language model: its eye, its decoder, and how what the one saw is put to the other.
 
-    hidden: intermediates of the encoder that `sight` reads. special: tokens that `sight` adds to the footprints' own. axes: of positions.
-    template: the prompt, with `{image}` and `{question}`, for folders without a chat template of their own.
+    hidden: intermediates of the encoder that `image_tokens` reads. special: tokens that it adds to the footprints' own. axes: of
+    positions. template: the prompt, with `{image}` and `{question}`, for folders without a chat template of their own.
     """
 
     model_types: ClassVar[tuple[str, ...]]
@@ -58,9 +58,9 @@ class Speaker(ABC):
         """The vision tower."""
 
     @abstractmethod
-    def sight(self, encoding: Encoding, plan: SamplePlan, size: tuple[int, int]) -> Sight:
+    def image_tokens(self, encoding: Encoding, plan: SamplePlan, size: tuple[int, int]) -> ImageTokens:
         """What the encoder made of a plan's patches, of an image of `size` (height, width), for the language model."""
 
     @abstractmethod
-    def whole(self, inputs: Mapping[str, Tensor]) -> Sight:
+    def whole(self, inputs: Mapping[str, Tensor]) -> ImageTokens:
         """The same of a whole image as the model's own processor prepares it, by the model's own forward."""

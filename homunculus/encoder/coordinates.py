@@ -13,7 +13,7 @@ from homunculus.bridge.plan import SamplePlan
 
 
 @dataclass(frozen=True, eq=False)
-class Places:
+class Coordinates:
     """B lists of N footprints over an image of `size` (height, width); x in fractions of its width, y of its height.
 
     center: [B, N, 2] (x, y). right, down: [B, N, 2] the sides of the whole patch. share: [B, N] of the image's area.
@@ -28,8 +28,8 @@ class Places:
     @classmethod
     def of(
         cls, plans: Sequence[SamplePlan], size: Sequence[int], device: torch.device, area_px: Tensor | None = None
-    ) -> Places:
-        """The places of B plans of equal length. area_px [N] or [B, N]: what a token stands for, if not its footprint.
+    ) -> Coordinates:
+        """The coordinates of B plans of equal length. area_px [N] or [B, N]: what a token stands for, if not its footprint.
 
         Raises ModelError for a size that is not two positive numbers, or plans that differ in length or patch size.
         """

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from homunculus.lab.bench.rows import NEW_FIXATION, WHOLE, Row
+from homunculus.lab.bench.rows import NEW_FIXATION, WHOLE, Measurement
 
 AIMS = {WHOLE: 5.0}  # times the fastest PyTorch row
 SAME_ERROR = 1.01  # errors this close are the same
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Speedup:
     """One of this library's rows against PyTorch and OpenCV in one task. A ratio is their time over ours: above 1 is a win.
 
     against: the fastest PyTorch row whose error is the same as ours or larger, and its ratio. closer: a PyTorch row whose error is
@@ -20,10 +20,10 @@ class Verdict:
     """
 
     task: str
-    row: Row
-    against: tuple[Row, float] | None
-    closer: tuple[Row, float] | None
-    opencv: tuple[Row, float] | None
+    row: Measurement
+    against: tuple[Measurement, float] | None
+    closer: tuple[Measurement, float] | None
+    opencv: tuple[Measurement, float] | None
 
     @property
     def aim_met(self) -> bool | None:
@@ -45,16 +45,16 @@ class Verdict:
         return words
 
 
-def verdicts(rows: Sequence[Row]) -> Iterator[Verdict]:
+def speedups(rows: Sequence[Measurement]) -> Iterator[Speedup]:
     """For rows of one setting: each backend's default, in each task it did."""
     for own in rows:
         if own.default and own.rmse_255 is not None:
             for task in (WHOLE, NEW_FIXATION):
                 if task in own.timings:
-                    yield _verdict(task, own, rows)
+                    yield _speedup(task, own, rows)
 
 
-def _verdict(task: str, own: Row, rows: Sequence[Row]) -> Verdict:
+def _speedup(task: str, own: Measurement, rows: Sequence[Measurement]) -> Speedup:
     rivals = sorted(
         ((row, _ratio(task, own, row)) for row in rows if row.family == "torch" and task in row.timings),
         key=lambda rival: rival[1],
@@ -67,8 +67,8 @@ def _verdict(task: str, own: Row, rows: Sequence[Row]) -> Verdict:
     opencv = next(
         ((row, _ratio(task, own, row)) for row in rows if row.method.startswith("OpenCV") and task in row.timings), None
     )
-    return Verdict(task, own, against, closer, opencv)
+    return Speedup(task, own, against, closer, opencv)
 
 
-def _ratio(task: str, own: Row, rival: Row) -> float:
+def _ratio(task: str, own: Measurement, rival: Measurement) -> float:
     return rival.timings[task].median_ms / own.timings[task].median_ms
