@@ -26,9 +26,9 @@ for (x, y), height in ((FACE, 1.0), (HELMET, 0.5)):
     relevance += height * torch.exp(-((place - x) ** 2 + (place[:, None] - y) ** 2) / (2 * 0.06**2))
 np.save(out / "relevance.npy", relevance.numpy())
 
-places = {"target": FACE, "secondary": HELMET, "periphery": PATCH}
+landmarks = {"target": FACE, "secondary": HELMET, "periphery": PATCH}
 photograph = Path(__file__).parent / "data/photograph.jpg"
-found = hm.compare(photograph, relevance=relevance, places=places, budget=192)
+found = hm.compare(photograph, relevance=relevance, landmarks=landmarks, budget=192)
 
 
 def told(steps: dict[str, float | None]) -> str:
@@ -43,7 +43,7 @@ scores = torch.nn.functional.avg_pool2d(relevance[None], 2)[0].reshape(-1)
 best = scores.topk(192).indices
 corners = torch.stack([best % 32, best // 32], -1) * 16.0
 top_k = hm.SamplePlan.boxes(torch.cat([corners, corners + 16], -1))
-print(f"{'plain top-K':20s}", told({name: step_px(top_k, point) for name, point in found.places.items()}))
+print(f"{'plain top-K':20s}", told({name: step_px(top_k, point) for name, point in found.landmarks.items()}))
 
 for path in found.save(out):
     print(path)

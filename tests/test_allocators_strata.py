@@ -173,7 +173,7 @@ def test_no_stratum_of_its_own_is_empty_and_overviews_cover_the_image(
     scene = Scene(size, relevance=MAPS["spike"], query="read the text")
     allocator = AdaptiveStratified() if adaptive else Stratified()
     plan = allocator.allocate(scene, budget)
-    seen = sight(plan, size, places={"corner": (1.0, 1.0), "middle": (size[1] / 2, size[0] / 2)})
+    seen = sight(plan, size, landmarks={"corner": (1.0, 1.0), "middle": (size[1] / 2, size[0] / 2)})
     assert None not in seen.step_px.values()
     pure = allocator.__class__(overview=False).allocate(scene, budget)
     assert bool((pure.side_px == 16).all()) or pure.note

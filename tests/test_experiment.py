@@ -20,8 +20,8 @@ from homunculus.encoder.reader import Reader
 from homunculus.encoder.small import SmallConfig
 from homunculus.lab.experiment import report, run, work
 from homunculus.lab.experiment.memory import peak_mib
-from homunculus.lab.experiment.page import PARTS, Seen, answered, bump, shown
-from homunculus.lab.experiment.rows import BUDGET, PRIMARY, Row, rows
+from homunculus.lab.experiment.page import PARTS, PageUnderTest, answered, bump, shown
+from homunculus.lab.experiment.rows import BUDGET, PRIMARY, Condition, rows
 from homunculus.lab.experiment.table import entries
 from homunculus.lab.experiment.verdicts import better, verdicts
 from homunculus.lab.experiment.work import PRESETS, QUESTIONS, PageCounts, works
@@ -49,7 +49,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.gl
 def test_every_row_meets_its_budget_and_answers(gl_unit: object, reader: Reader) -> None:
-    with open_unit("gl") as unit, Seen(unit, reader, make_page(512, 0), 1) as seen:
+    with open_unit("gl") as unit, PageUnderTest(unit, reader, make_page(512, 0), 1) as seen:
         for row in rows():
             line = answered(seen, row)
             wanted = row.tokens(seen.size, 16)
@@ -202,7 +202,7 @@ def test_presets_ask_more_than_the_bars_need() -> None:
     for name, preset in PRESETS.items():
         every = works(preset)
         assert {one.size_px for one in every} == {preset.size_px, *preset.other_sizes_px}
-        assert all(isinstance(row, Row) for one in every for row in one.rows)
+        assert all(isinstance(row, Condition) for one in every for row in one.rows)
         if name != "quick":
             assert preset.pages * QUESTIONS >= 80
     limited = works(replace(PRESETS["cpu"], pages=1, other_pages=1))

@@ -22,7 +22,7 @@ from homunculus.allocators.scene import Scene
 from homunculus.bridge.errors import ClosedError, ImageError, ModelError, PlanError, QueryError
 from homunculus.encoder import dense_features, similarity
 from homunculus.loop import SHARPNESS, Homunculus
-from homunculus.relevance import Evidence, Sought
+from homunculus.relevance import ImageStatistics, Target
 from homunculus.relevance.fixation import fixate
 from homunculus.relevance.query import Query
 
@@ -292,16 +292,16 @@ def test_it_closes_what_it_opened_and_nothing_else(unit: hm.TextureUnit) -> None
         own.pyramid(PICTURE)
 
 
-def torch_part(eye: Homunculus, evidence: Any, pixels: Tensor, plan: hm.SamplePlan) -> Tensor:
+def torch_part(eye: Homunculus, statistics: Any, pixels: Tensor, plan: hm.SamplePlan) -> Tensor:
     """All that lies between statistics and tokens, but for the sampling itself, which is a texture unit's. plan: the coarse one."""
-    size = evidence.size
+    size = statistics.size
     query = Query("red, top left", embedding=embedding().to(pixels.device))
     text, _ = eye.embedded(query)
     assert eye.encoder is not None
     assert text is not None
     features = dense_features(eye.encoder, pixels[:64], plan, size)
     said = (similarity(features, text), plan)
-    total = eye.related(evidence, query, Sought(color=query.color, tokens=said, embedding=text)).total[0]
+    total = eye.related(statistics, query, Target(color=query.color, tokens=said, embedding=text)).total[0]
     gaze = fixate(total, size, 3, sharpness=SHARPNESS)
     scene = Scene(size, gaze.points, total, eye.patch_size)
     plan = eye.allocator.allocate(scene, len(pixels))
@@ -311,21 +311,21 @@ def torch_part(eye: Homunculus, evidence: Any, pixels: Tensor, plan: hm.SamplePl
 COARSE = hm.layouts.grid((160, 160), None, 64, 8)
 
 
-def evidence_on(unit: hm.TextureUnit, device: str) -> Any:
+def statistics_on(unit: hm.TextureUnit, device: str) -> Any:
     with unit.pyramid(PICTURE) as pyramid:
-        measured = Evidence.of(unit, pyramid)
+        measured = ImageStatistics.of(unit, pyramid)
     return measured.to(device)
 
 
 @torch.no_grad()
 def test_from_statistics_to_tokens_no_value_is_read_back(unit: hm.TextureUnit) -> None:
     eye = Homunculus(unit, hm.FoveatedViT(tiny("clip")))
-    evidence = evidence_on(unit, "cpu")
+    statistics = statistics_on(unit, "cpu")
     assert torch_part(
-        eye, evidence, torch.randn(BUDGET + 50, 3, 8, 8, dtype=torch.float32, device="cpu"), COARSE
+        eye, statistics, torch.randn(BUDGET + 50, 3, 8, 8, dtype=torch.float32, device="cpu"), COARSE
     ).shape == (BUDGET + 50, 32)
     moved = Homunculus(unit, hm.FoveatedViT(deepcopy(tiny("clip")).to("meta")))
-    there, coarse = evidence_on(unit, "meta"), COARSE.to("meta")
+    there, coarse = statistics_on(unit, "meta"), COARSE.to("meta")
     # A fake tensor has no values, and on the meta device no check of ours looks at them: reading one back raises.
     with FakeTensorMode(allow_non_fake_inputs=True):
         tokens = torch_part(moved, there, torch.randn(BUDGET + 50, 3, 8, 8, device="meta", dtype=torch.float32), coarse)
@@ -338,15 +338,18 @@ def test_from_statistics_to_tokens_no_value_is_read_back(unit: hm.TextureUnit) -
 @torch.no_grad()
 def test_on_a_gpu_from_statistics_to_tokens_it_never_waits(unit: hm.TextureUnit) -> None:
     eye = Homunculus(unit, hm.FoveatedViT(deepcopy(tiny("clip")).cuda()))
-    evidence, pixels = evidence_on(unit, "cuda"), torch.randn(BUDGET + 50, 3, 8, 8, device="cuda", dtype=torch.float32)
+    statistics, pixels = (
+        statistics_on(unit, "cuda"),
+        torch.randn(BUDGET + 50, 3, 8, 8, device="cuda", dtype=torch.float32),
+    )
     coarse = COARSE.to("cuda")
-    torch_part(eye, evidence, pixels, coarse)
+    torch_part(eye, statistics, pixels, coarse)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        tokens = torch_part(eye, evidence, pixels, coarse)
+        tokens = torch_part(eye, statistics, pixels, coarse)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     expected = torch_part(
-        Homunculus(unit, hm.FoveatedViT(tiny("clip"))), evidence_on(unit, "cpu"), pixels.cpu(), COARSE
+        Homunculus(unit, hm.FoveatedViT(tiny("clip"))), statistics_on(unit, "cpu"), pixels.cpu(), COARSE
     )
     torch.testing.assert_close(tokens.cpu(), expected, rtol=0, atol=1e-2)

@@ -82,9 +82,9 @@ def test_queries_channels_looks_and_what_they_hold_arrive(any_unit: TextureUnit)
     assert sent(query).as_dict() == query.as_dict()
     assert torch.equal(found.plan.footprints, look.plan.footprints)
     with any_unit.pyramid(IMAGE) as pyramid:
-        evidence = hm.relevance.Evidence.of(any_unit, pyramid)
+        statistics = hm.relevance.ImageStatistics.of(any_unit, pyramid)
     for channel in relevance.registry.values():
-        own, other = channel(evidence, relevance.NOTHING), sent(channel)(sent(evidence), sent(relevance.NOTHING))
+        own, other = channel(statistics, relevance.NOTHING), sent(channel)(sent(statistics), sent(relevance.NOTHING))
         assert torch.equal(own, other) if isinstance(own, torch.Tensor) else own == other
 
 

@@ -13,7 +13,7 @@ from bars import BARS, Bar
 
 from homunculus.bridge.unit import TextureUnit
 from homunculus.loop import SHARPNESS
-from homunculus.relevance import Evidence, Sought, participatory, perspectival, propositional, relevance
+from homunculus.relevance import ImageStatistics, Target, participatory, perspectival, propositional, relevance
 from homunculus.relevance.fixation import fixate
 from homunculus.relevance.query import Query
 
@@ -35,8 +35,8 @@ def rate(fields: list[bars.Field], maps: torch.Tensor) -> float:
 def test_what_is_odd_in_one_way_pops_out_and_a_conjunction_does_not(any_unit: TextureUnit, kind: str) -> None:
     fields = [bars.field(kind, seed) for seed in range(TRIALS)]
     with any_unit.pyramid(np.stack([field.image for field in fields])) as pyramid:
-        evidence = Evidence.of(any_unit, pyramid)
-    told, stands_out = rate(fields, propositional(evidence)), rate(fields, perspectival(evidence))
+        statistics = ImageStatistics.of(any_unit, pyramid)
+    told, stands_out = rate(fields, propositional(statistics)), rate(fields, perspectival(statistics))
     print(f"{kind:12s} propositional {told:.1%}  perspectival {stands_out:.1%}")
     if kind == "conjunction":
         assert max(told, stands_out) <= 0.10
@@ -45,8 +45,8 @@ def test_what_is_odd_in_one_way_pops_out_and_a_conjunction_does_not(any_unit: Te
         assert stands_out >= 0.90
 
 
-def said(evidence: Evidence, sought: Sought) -> torch.Tensor:
-    maps = participatory(evidence, sought)
+def said(statistics: ImageStatistics, target: Target) -> torch.Tensor:
+    maps = participatory(statistics, target)
     assert isinstance(maps, torch.Tensor)
     return maps
 
@@ -70,16 +70,16 @@ def test_a_conjunction_is_found_by_an_example(any_unit: TextureUnit) -> None:
     for seed in range(TRIALS):
         field = bars.field("conjunction", seed)
         with any_unit.pyramid(field.image) as pyramid:
-            evidence = Evidence.of(any_unit, pyramid)
-        sought = Sought.of(any_unit, evidence, bar_example(field.target, seed))
-        hits.append(odd_bar(said(evidence, sought)[0]) == field.odd)
+            statistics = ImageStatistics.of(any_unit, pyramid)
+        target = Target.of(any_unit, statistics, bar_example(field.target, seed))
+        hits.append(odd_bar(said(statistics, target)[0]) == field.odd)
     print(f"conjunction by example {np.mean(hits):.1%}")
     assert np.mean(hits) >= 0.90
 
 
-def fixation(map: torch.Tensor, evidence: Evidence) -> tuple[float, float]:
+def fixation(map: torch.Tensor, statistics: ImageStatistics) -> tuple[float, float]:
     """(x, y) in pixels of the middle of the cell where the map is greatest."""
-    place, (height, width) = int(map.argmax()), evidence.cell_px
+    place, (height, width) = int(map.argmax()), statistics.cell_px
     columns = map.shape[1]
     return (place % columns + 0.5) * width, (place // columns + 0.5) * height
 
@@ -100,16 +100,16 @@ def test_the_first_fixation_falls_on_what_is_asked_for(fastest_unit: TextureUnit
     for seed in range(SCENES):
         scene = scenes.scene(seed)
         with fastest_unit.pyramid(scene.image) as pyramid:
-            evidence = Evidence.of(fastest_unit, pyramid, levels=(2, 3))
+            statistics = ImageStatistics.of(fastest_unit, pyramid, levels=(2, 3))
         side = scenes.SIDE_PX
         points = {"centre": (side / 2, side / 2), "random": tuple(rng.uniform(0, side, 2))}
-        asked = {"example": Sought.of(fastest_unit, evidence, scenes.example(scene, seed))}
+        asked = {"example": Target.of(fastest_unit, statistics, scenes.example(scene, seed))}
         if scene.color_is_unique:
-            asked["colour"] = Sought.of(fastest_unit, evidence, Query(scene.target.color))
-        for name, sought in asked.items():
-            points[name] = fixation(said(evidence, sought)[0], evidence)
-            total = relevance(evidence, sought).total[0]
-            chosen = fixate(total, evidence.size, sharpness=SHARPNESS).points[0].tolist()
+            asked["colour"] = Target.of(fastest_unit, statistics, Query(scene.target.color))
+        for name, target in asked.items():
+            points[name] = fixation(said(statistics, target)[0], statistics)
+            total = relevance(statistics, target).total[0]
+            chosen = fixate(total, statistics.size, sharpness=SHARPNESS).points[0].tolist()
             points[f"{name}, the eye"] = (chosen[0], chosen[1])
         left, top, right, bottom = scene.box
         kind = "colour unique" if scene.color_is_unique else "colour shared"

@@ -20,7 +20,7 @@ import homunculus as hm
 from homunculus import allocators, layouts
 from homunculus.bridge import SamplePlan, TextureUnit
 from homunculus.bridge.tensors import applied, product, tensor_of
-from homunculus.relevance import Evidence
+from homunculus.relevance import ImageStatistics
 from homunculus.relevance.fixation import POLICIES, fixate
 
 ROOT = Path(__file__).parents[1]
@@ -180,7 +180,7 @@ def seen(unit: TextureUnit) -> dict[str, Tensor]:
     found |= {"glimpse": glimpse.plan.footprints, "glimpse pixels": glimpse.patches.pixels}
     with unit.pyramid(image.astype(np.float32) / 255) as pyramid, unit.statistics(pyramid) as statistics:
         found |= {"level": pyramid.level(2), "statistics": statistics.level(1)}
-        found["evidence"] = next(iter(Evidence.of(unit, pyramid).sources.values()))
+        found["image statistics"] = next(iter(ImageStatistics.of(unit, pyramid).sources.values()))
         warped = layouts.cortical(SIZE, (120, 80), 91, 16)
         found["warped"] = unit.sample(pyramid, warped, mean=(0.4, 0.5, 0.6), std=(0.2, 0.3, 0.2)).pixels
         program = layouts.log_polar_program(SIZE, 91, 16)

@@ -1,4 +1,4 @@
-"""What a plan leaves unseen: how sharply it sees given places, how much of what is relevant, and which parts it skips."""
+"""What a plan leaves unseen: how sharply it sees given landmarks, how much of what is relevant, and which parts it skips."""
 
 from __future__ import annotations
 
@@ -43,9 +43,12 @@ class Sight:
 
 
 def sight(
-    plan: SamplePlan, size: tuple[int, int], relevance: Tensor | None = None, places: Mapping[str, Point] | None = None
+    plan: SamplePlan,
+    size: tuple[int, int],
+    relevance: Tensor | None = None,
+    landmarks: Mapping[str, Point] | None = None,
 ) -> Sight:
-    """Measures a plan on an image of (height, width) against a relevance map [h, w] and at places (x, y) in pixels."""
+    """Measures a plan on an image of (height, width) against a relevance map [h, w] and at landmarks (x, y) in pixels."""
     plan = plan.to("cpu", torch.float64)
     raster = Raster(size, RASTER)
     _, finest, _ = warped(plan, raster) if isinstance(plan, WarpedPlan) else affine(plan, raster)
@@ -53,7 +56,7 @@ def sight(
     weight = np.ones_like(finest) if relevance is None else stretched(relevance, size, raster)
     total = float(weight.sum())
     covered = float((weight * sharpness).sum()) / total if total > 0 else float(sharpness.mean())
-    steps = {name: step_px(plan, point) for name, point in (places or {}).items()}
+    steps = {name: step_px(plan, point) for name, point in (landmarks or {}).items()}
     return Sight(covered, empty_strata(plan, size), steps)
 
 
@@ -98,7 +101,7 @@ def stretched(relevance: Tensor, size: tuple[int, int], raster: Raster) -> Array
     return np.asarray(values[row[:, None], column])
 
 
-def default_places(
+def default_landmarks(
     size: tuple[int, int], fixations: Sequence[Point] = (), relevance: Tensor | None = None
 ) -> dict[str, Point]:
     """target: the first fixation, else the maximum of relevance, else the centre. secondary: the maximum of relevance at least a

@@ -36,7 +36,7 @@ def compare(
 ) -> None:
     """Spend one budget in every way there is, and write a contact sheet, compare.png, and compare.json."""
     named = {"target": target, "secondary": secondary, "periphery": periphery}
-    places = {name: point_of(text) for name, text in named.items() if text is not None}
+    landmarks = {name: point_of(text) for name, text in named.items() if text is not None}
     points = points_of(at)
     console = stderr_console()
     with console.status("opening the library"):
@@ -63,7 +63,7 @@ def compare(
             query=query,
             budget=budget,
             patch_size=patch_size,
-            places=places,
+            landmarks=landmarks,
             quality=cast("Any", quality),
             backend=cast("Any", backend),
             unit=None if eye is None else eye.unit,

@@ -2,6 +2,6 @@
 
 from homunculus.loop.eye import Eye
 from homunculus.loop.homunculus import Homunculus
-from homunculus.loop.passage import SHARPNESS, Job, Passage, Seen
+from homunculus.loop.visual_search import SHARPNESS, Job, Seen, VisualSearch
 
-__all__ = ["SHARPNESS", "Eye", "Homunculus", "Job", "Passage", "Seen"]
+__all__ = ["SHARPNESS", "Eye", "Homunculus", "Job", "Seen", "VisualSearch"]

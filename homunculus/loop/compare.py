@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 
 from homunculus import allocators
-from homunculus.allocators.blind_spots import Point, Sight, default_places, sight
+from homunculus.allocators.blind_spots import Point, Sight, default_landmarks, sight
 from homunculus.allocators.given_map import as_map
 from homunculus.allocators.scene import Scene
 from homunculus.bridge.checks import check_quality
@@ -62,11 +62,11 @@ class Entry:
 
 @dataclass(frozen=True, eq=False)
 class Comparison(Pictured):
-    """places: target, secondary and periphery, (x, y) in pixels. request: what was asked, in JSON types. remarks: by what
+    """landmarks: target, secondary and periphery, (x, y) in pixels. request: what was asked, in JSON types. remarks: by what
     relevance it was judged, and what of the query was understood."""
 
     entries: list[Entry]
-    places: Mapping[str, Point]
+    landmarks: Mapping[str, Point]
     request: Mapping[str, Any]
     sheet: Image.Image = field(repr=False)
     remarks: list[str] = field(default_factory=list)
@@ -86,7 +86,7 @@ class Comparison(Pictured):
         details = {
             "request": dict(self.request),
             "remarks": self.remarks,
-            "places_px": {name: list(point) for name, point in self.places.items()},
+            "places_px": {name: list(point) for name, point in self.landmarks.items()},
             "allocators": [entry.as_dict() for entry in self.entries],
             "versions": {name: version_of(name) for name in ("homunculus", "torch", "numpy", "moderngl")},
         }
@@ -109,7 +109,7 @@ def compare(
     query: str = "",
     budget: int = 273,
     patch_size: int = 16,
-    places: Mapping[str, Point] | None = None,
+    landmarks: Mapping[str, Point] | None = None,
     quality: Quality = "high",
     backend: Backend | None = None,
     unit: TextureUnit | None = None,
@@ -118,8 +118,8 @@ def compare(
 ) -> Comparison:
     """Spends one budget in every registered way on one picture: a path, a PIL image, or an array [H, W, 3], as for `look`.
 
-    at: as fractions of width and height, like `places`, of which those not given (target, secondary, periphery) come from
-    `default_places`. relevance: [h, w] over the whole picture, finite and not negative; without it a query's, as `eye` finds it (by
+    at: as fractions of width and height, like `landmarks`, of which those not given (target, secondary, periphery) come from
+    `default_landmarks`. relevance: [h, w] over the whole picture, finite and not negative; without it a query's, as `eye` finds it (by
     default one without a model), and without either every place counts alike. progress: wraps the names as they are worked on.
     An allocator that cannot make a plan of this scene is listed with its reason. Raises ImageError or PlanError for bad input,
     before any device is opened, and BackendUnavailableError.
@@ -130,19 +130,19 @@ def compare(
     pixels = picture(image)
     shown = bytes_of(pixels)
     height, width = size = (shown.shape[0], shown.shape[1])
-    given = {name: pairs(point, name)[0] for name, point in (places or {}).items()}
+    given = {name: pairs(point, name)[0] for name, point in (landmarks or {}).items()}
     fixations = [] if at is None else [(x * width, y * height) for x, y in pairs(at)]
     map_ = None if relevance is None else as_map(relevance)
     scene = Scene(size, fixations, map_, patch_size, image=torch.from_numpy(shown), query=query)
-    points = default_places(size, fixations)
+    points = default_landmarks(size, fixations)
     if unknown := given.keys() - points.keys():
-        raise PlanError(f"place {min(unknown)!r} is unknown; choose among {', '.join(points)}")
+        raise PlanError(f"landmark {min(unknown)!r} is unknown; choose among {', '.join(points)}")
 
     entries = []
     with ExitStack() as stack:
         unit = stack.enter_context(open_unit(backend)) if unit is None else unit
         scene, remark = _judged(scene, pixels, eye or Homunculus(unit, patch_size=patch_size))
-        points = default_places(size, fixations, scene.relevance)
+        points = default_landmarks(size, fixations, scene.relevance)
         points |= {name: (x * width, y * height) for name, (x, y) in given.items()}
         pyramid = stack.enter_context(unit.pyramid(pixels))
 

@@ -19,7 +19,7 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Closing, Patches, Pyramid, TextureUnit
 from homunculus.bridge.values import PATCH, TOKENS, choice, flag, number, shown, whole
 from homunculus.encoder import Encoding, FoveatedViT, Texts
-from homunculus.relevance import Channel, Evidence, Head, Relevance, Sought, registry, relevance
+from homunculus.relevance import Channel, Head, ImageStatistics, Relevance, Target, registry, relevance
 from homunculus.relevance.fixation import Policy, check_policy
 from homunculus.relevance.query import Query
 
@@ -161,10 +161,10 @@ class Eye(Closing):
         read = "" if self.encoder is None or self.text is None else self.text.read(query.subject)
         return query.reading(read)
 
-    def related(self, evidence: Evidence, query: Query | None, sought: Sought) -> Relevance:
-        """The relevance channels for one query on the evidence of one image, and the query's prior. Visits no host."""
-        found = relevance(evidence, sought, weights=self.weights, channels=self.channels)
-        prior = None if query is None else query.prior(evidence.size, evidence.grid, evidence.device)
+    def related(self, statistics: ImageStatistics, query: Query | None, target: Target) -> Relevance:
+        """The relevance channels for one query on the statistics of one image, and the query's prior. Visits no host."""
+        found = relevance(statistics, target, weights=self.weights, channels=self.channels)
+        prior = None if query is None else query.prior(statistics.size, statistics.grid, statistics.device)
         return found if prior is None else replace(found, total=found.total * prior)
 
     def encoded(

@@ -20,7 +20,7 @@ from homunculus.bridge.values import FIXATIONS, shown, whole
 from homunculus.encoder import FoveatedViT, TextEncoder
 from homunculus.loop.eye import Eye
 from homunculus.loop.look import Clock, Look, Points, pairs, used
-from homunculus.loop.passage import Job, Passage
+from homunculus.loop.visual_search import Job, VisualSearch
 from homunculus.relevance.query import Query
 
 AnyQuery = Query | str | Tensor | np.ndarray[Any, Any] | Image.Image | tuple[float, float] | None
@@ -105,7 +105,7 @@ class Homunculus(Eye):
         before, clock = vars(self.unit.stats).copy(), Clock()
         with self.unit.pyramid(stack) as pyramid:
             clock.lap("pyramid")
-            found = Passage(self, pyramid, stack, jobs, clock).run(fixations, points)
+            found = VisualSearch(self, pyramid, stack, jobs, clock).run(fixations, points)
             record = used(self.unit, pyramid, before)
         request = {
             "image": path,

@@ -1,6 +1,6 @@
 """Where to look: four ways of knowing, after Vervaeke, as maps over a picture, and their sum.
 
-A channel is a function of the evidence and of what is sought that gives a map [B, rows, columns], or `Silent` with a reason. A new
+A channel is a function of the statistics and of what is looked for that gives a map [B, rows, columns], or `Silent` with a reason. A new
 one is one file, and one row in the registry below, or in the `channels` of a call.
 """
 
@@ -11,21 +11,21 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from homunculus.relevance.combine import Relevance, Weights, combine, z_scores
-from homunculus.relevance.evidence import Evidence
+from homunculus.relevance.image_statistics import ImageStatistics
 from homunculus.relevance.participatory import participatory
 from homunculus.relevance.perspectival import perspectival
 from homunculus.relevance.procedural import Head, procedural
 from homunculus.relevance.propositional import propositional
-from homunculus.relevance.sought import NOTHING, Channel, Silent, Sought
+from homunculus.relevance.target import NOTHING, Channel, Silent, Target
 
 __all__ = [
     "NOTHING",
     "Channel",
-    "Evidence",
     "Head",
+    "ImageStatistics",
     "Relevance",
     "Silent",
-    "Sought",
+    "Target",
     "participatory",
     "perspectival",
     "procedural",
@@ -36,12 +36,12 @@ __all__ = [
 ]
 
 
-def _propositional(evidence: Evidence, sought: Sought) -> Tensor:
-    return propositional(evidence)
+def _propositional(statistics: ImageStatistics, target: Target) -> Tensor:
+    return propositional(statistics)
 
 
-def _perspectival(evidence: Evidence, sought: Sought) -> Tensor:
-    return perspectival(evidence)
+def _perspectival(statistics: ImageStatistics, target: Target) -> Tensor:
+    return perspectival(statistics)
 
 
 # Functions with names, so that what holds them can go to another process.
@@ -54,11 +54,11 @@ registry: dict[str, Channel] = {
 
 
 def relevance(
-    evidence: Evidence,
-    sought: Sought = NOTHING,
+    statistics: ImageStatistics,
+    target: Target = NOTHING,
     *,
     weights: Weights | None = None,
     channels: Mapping[str, Channel] | None = None,
 ) -> Relevance:
-    """What every channel of the registry, or of `channels`, says of the evidence, and their weighted sum; see `combine`."""
-    return combine(evidence, sought, registry if channels is None else channels, weights)
+    """What every channel of the registry, or of `channels`, says of the statistics, and their weighted sum; see `combine`."""
+    return combine(statistics, target, registry if channels is None else channels, weights)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
-from homunculus.relevance.evidence import FINEST_STEP, Evidence
+from homunculus.relevance.image_statistics import FINEST_STEP, ImageStatistics
 
 # Standard deviations of what still counts as the asked colour, in opponent channels of 0..1.
 INTENSITY_SD: Final = 0.2
@@ -21,7 +21,7 @@ LEAST_SHARE: Final = 0.02  # of a square; what a picture without the colour has 
 FINE_STEP: Final = 2  # small things count on squares so many levels finer than the grid
 
 
-def color(evidence: Evidence, rgb: Sequence[float]) -> Tensor:
+def color(statistics: ImageStatistics, rgb: Sequence[float]) -> Tensor:
     """[B, rows, columns], bits: log2 of how much more of the asked colour a place has than the whole picture; 0 where not more.
 
     rgb: 0..1. A texel's part is exp(-d^2 / 2), d its distance from the asked colour in opponent channels, across the asked
@@ -32,18 +32,18 @@ def color(evidence: Evidence, rgb: Sequence[float]) -> Tensor:
     """
     if len(rgb) != 3 or not all(0 <= value <= 1 for value in rgb):
         raise PlanError(f"the colour is {tuple(rgb)}; give red, green and blue in 0..1")
-    finest = max(evidence.level - FINEST_STEP, 0)
-    parts = _likeness(evidence.planes(next(iter(evidence.sources)), finest)[:, 0:3], rgb)
-    parts = parts * evidence.inside(finest)
-    share = _share(evidence, parts, finest, evidence.level)
-    fine = max(evidence.level - FINE_STEP, finest)
-    fullest = _share(evidence, parts, finest, fine)
-    for _ in range(evidence.level - fine):
+    finest = max(statistics.level - FINEST_STEP, 0)
+    parts = _likeness(statistics.planes(next(iter(statistics.sources)), finest)[:, 0:3], rgb)
+    parts = parts * statistics.inside(finest)
+    share = _share(statistics, parts, finest, statistics.level)
+    fine = max(statistics.level - FINE_STEP, finest)
+    fullest = _share(statistics, parts, finest, fine)
+    for _ in range(statistics.level - fine):
         fullest = F.max_pool2d(fullest, 2, ceil_mode=True)
-    inside = evidence.inside(evidence.level)
+    inside = statistics.inside(statistics.level)
     generic = (share * inside).sum((2, 3), keepdim=True) / inside.sum()
     bits = torch.log2(((share + fullest) / 2 + LEAST_SHARE) / (generic + LEAST_SHARE))
-    return evidence.cover(bits.clamp(min=0)[:, 0])
+    return statistics.cover(bits.clamp(min=0)[:, 0])
 
 
 def _likeness(opponents: Tensor, rgb: Sequence[float]) -> Tensor:
@@ -61,8 +61,8 @@ def _likeness(opponents: Tensor, rgb: Sequence[float]) -> Tensor:
     return torch.exp(-squared / 2)
 
 
-def _share(evidence: Evidence, parts: Tensor, start: int, level: int) -> Tensor:
+def _share(statistics: ImageStatistics, parts: Tensor, start: int, level: int) -> Tensor:
     """[B, 1, h, w]: means over the inside of squares of 2^level px, of parts weighted by how much of them is inside."""
     for _ in range(level - start):
         parts = F.avg_pool2d(F.pad(parts, (0, parts.shape[3] % 2, 0, parts.shape[2] % 2)), 2)
-    return parts / evidence.inside(level)
+    return parts / statistics.inside(level)

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.notebook import LONGER_PX, Pictured
-from homunculus.relevance.evidence import Evidence
-from homunculus.relevance.sought import Channel, Silent, Sought
+from homunculus.relevance.image_statistics import ImageStatistics
+from homunculus.relevance.target import Channel, Silent, Target
 
 # Where something is asked for, it counts for more than what stands out by itself: of 64 scenes of shapes on clutter, asked for
 # by example, the first fixation fell on the target in 94 % at a weight of 4, 95 % at 8 and 97 % at 12.
@@ -56,7 +56,7 @@ def z_scores(maps: Tensor, least_sd: float = LEAST_SD) -> Tensor:
 
 
 def combine(
-    evidence: Evidence, sought: Sought, channels: Mapping[str, Channel], weights: Weights | None = None
+    statistics: ImageStatistics, target: Target, channels: Mapping[str, Channel], weights: Weights | None = None
 ) -> Relevance:
     """Asks every channel, and adds what they say: R = softplus(sum over channels of w z), z the channel's z-scores.
 
@@ -69,13 +69,13 @@ def combine(
     unknown = sorted(given - set(channels))
     if unknown:
         raise PlanError(f"weights name {', '.join(unknown)}; the channels are {', '.join(channels)}")
-    shape = (evidence.batch, *evidence.grid)
-    like = next(iter(evidence.sources.values()))
+    shape = (statistics.batch, *statistics.grid)
+    like = next(iter(statistics.sources.values()))
     maps: dict[str, Tensor] = {}
     inactive: dict[str, str] = {}
     total = torch.zeros(shape, device=like.device, dtype=like.dtype)
     for name, channel in channels.items():
-        said = channel(evidence, sought)
+        said = channel(statistics, target)
         if isinstance(said, Silent):
             inactive[name] = said.reason
             maps[name] = torch.zeros_like(total)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.tensors import product
-from homunculus.relevance.evidence import Evidence, overlaps
+from homunculus.relevance.image_statistics import ImageStatistics, overlaps
 
 CELLS: Final = 7  # about as many across the longer side of an example
 FINEST_STEP: Final = 2  # cells of an example are no more than so many levels finer than the grid
@@ -20,10 +20,10 @@ LEAST_ENERGY: Final = 0.1  # of a layout, as a share of the mean over the pictur
 RIDGE: Final = 0.01  # of each feature's variance, added to it
 
 
-def exemplar(evidence: Evidence, example: Evidence) -> Tensor:
+def exemplar(statistics: ImageStatistics, example: ImageStatistics) -> Tensor:
     """[B, rows, columns] in 0..1: how much each place looks like the example; 1 the same, 0 no more than the picture at large.
 
-    example: `Evidence.of` a crop, at the picture's scale and on the level of the picture's grid. Its cells, four to ten across, are
+    example: `ImageStatistics.of` a crop, at the picture's scale and on the level of the picture's grid. Its cells, four to ten across, are
     compared with cells of the same size at every half cell of the picture. A cell holds mean and standard deviation of
     opponent colours and the roots of the oriented energies; features f are whitened by the picture's own mean and covariance,
     x = Sigma^-1/2 (f - mu), so that what is everywhere counts for nothing (as in linear discriminant analysis of whitened
@@ -31,26 +31,26 @@ def exemplar(evidence: Evidence, example: Evidence) -> Tensor:
     they are equal: more of the same, such as a stronger colour, is not a better match. The map is max(s, 0)^2.
     Raises PlanError for an example of several pictures, or one described on another grid.
     """
-    _check(evidence, example)
-    level = cell_level(evidence, example)
-    mean, white = evidence.once(("whitening", level), lambda: _whitening(evidence, level))
-    field = evidence.once(("whitened", level), lambda: _apply(white, mean, _halves(evidence, level)))
+    _check(statistics, example)
+    level = cell_level(statistics, example)
+    mean, white = statistics.once(("whitening", level), lambda: _whitening(statistics, level))
+    field = statistics.once(("whitened", level), lambda: _apply(white, mean, _halves(statistics, level)))
     query = _apply(white, mean, _layout(example, level))
-    return evidence.cover(_onto_grid(evidence, _similarity(field, query).clamp(min=0).square(), level))
+    return statistics.cover(_onto_grid(statistics, _similarity(field, query).clamp(min=0).square(), level))
 
 
-def cell_level(evidence: Evidence, example: Evidence) -> int:
+def cell_level(statistics: ImageStatistics, example: ImageStatistics) -> int:
     """The level whose squares are the cells of the example."""
-    return max(round(math.log2(max(example.size) / CELLS)), evidence.level - FINEST_STEP, 1)
+    return max(round(math.log2(max(example.size) / CELLS)), statistics.level - FINEST_STEP, 1)
 
 
-def _check(evidence: Evidence, example: Evidence) -> None:
+def _check(statistics: ImageStatistics, example: ImageStatistics) -> None:
     if example.batch != 1:
         raise PlanError(f"the example holds {example.batch} pictures; describe one crop at a time")
-    if example.level != evidence.level or list(example.sources) != list(evidence.sources):
+    if example.level != statistics.level or list(example.sources) != list(statistics.sources):
         raise PlanError(
             f"the example was measured at levels {list(example.sources)} for a grid of level {example.level}, the picture at "
-            f"{list(evidence.sources)} for {evidence.level}; describe the crop with Sought.of"
+            f"{list(statistics.sources)} for {statistics.level}; describe the crop with Target.of"
         )
 
 
@@ -61,15 +61,15 @@ def _features(stacks: list[Tensor]) -> Tensor:
     return torch.cat([mean, (powers.clamp(min=0) + (GREY_LEVEL / 2) ** 2).sqrt()], 1)
 
 
-def _halves(evidence: Evidence, level: int) -> Tensor:
+def _halves(statistics: ImageStatistics, level: int) -> Tensor:
     """[B, C, h, w]: features of squares of 2^level px at every half of that, those that lie inside as far as they do."""
-    inside = F.pad(evidence.inside(level - 1)[None, None], (1, 1, 1, 1))
+    inside = F.pad(statistics.inside(level - 1)[None, None], (1, 1, 1, 1))
     share = F.avg_pool2d(inside, 2, 1)
-    stacks = [evidence.planes(source, level - 1) for source in evidence.sources]
+    stacks = [statistics.planes(source, level - 1) for source in statistics.sources]
     return _features([F.avg_pool2d(F.pad(stack, (1, 1, 1, 1)) * inside, 2, 1) / share for stack in stacks])
 
 
-def _layout(example: Evidence, level: int) -> Tensor:
+def _layout(example: ImageStatistics, level: int) -> Tensor:
     """[1, C, rows, columns] of the example, cells of 2^level px about its middle."""
     stacks = []
     for source in example.sources:
@@ -83,14 +83,14 @@ def _layout(example: Evidence, level: int) -> Tensor:
     return _features(stacks)
 
 
-def _cells(example: Evidence, level: int) -> tuple[int, int]:
+def _cells(example: ImageStatistics, level: int) -> tuple[int, int]:
     rows, columns = (max(1, round(side / 2**level)) for side in example.size)
     return rows, columns
 
 
-def _whitening(evidence: Evidence, level: int) -> tuple[Tensor, Tensor]:
+def _whitening(statistics: ImageStatistics, level: int) -> tuple[Tensor, Tensor]:
     """[B, C, 1], [B, C, C]: the mean of the features over each picture, and the factor L of their covariance L L'."""
-    flat = _halves(evidence, level).flatten(2)
+    flat = _halves(statistics, level).flatten(2)
     mean = flat.mean(2, keepdim=True)
     centered = flat - mean
     covariance = product(centered, centered.mT) / flat.shape[2]
@@ -131,14 +131,14 @@ def _summed(x: Tensor, count: int, dim: int) -> Tensor:
     return torch.stack([x.narrow(dim, 2 * n, x.shape[dim] - 2 * (count - 1)) for n in range(count)]).sum(0)
 
 
-def _onto_grid(evidence: Evidence, corners: Tensor, level: int) -> Tensor:
+def _onto_grid(statistics: ImageStatistics, corners: Tensor, level: int) -> Tensor:
     """[B, rows, columns] of the grid's squares: the most of the corners in and around each."""
     half = level - 1
-    rows, columns = evidence.shape(half)
+    rows, columns = statistics.shape(half)
     corners = corners[:, None, : rows + 1, : columns + 1]
     squares = F.max_pool2d(corners, 2, 1)
-    for _ in range(evidence.level - half):
+    for _ in range(statistics.level - half):
         squares = F.max_pool2d(squares, 2, ceil_mode=True)
-    if half > evidence.level:
-        squares = F.interpolate(squares, scale_factor=2 ** (half - evidence.level), mode="bilinear")
-    return squares[:, 0, : evidence.grid[0], : evidence.grid[1]]
+    if half > statistics.level:
+        squares = F.interpolate(squares, scale_factor=2 ** (half - statistics.level), mode="bilinear")
+    return squares[:, 0, : statistics.grid[0], : statistics.grid[1]]

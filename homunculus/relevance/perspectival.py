@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from homunculus.relevance.evidence import Evidence
+from homunculus.relevance.image_statistics import ImageStatistics
 
 CENTERS: Final = (0, 1, 2)  # radius of a centre, in squares of the grid: 1, 3 and 5 of them across
 SURROUND: Final = 8  # radius of the surround, about a quarter of the picture across
@@ -34,28 +34,28 @@ def normalized(maps: Tensor, least: float = LEAST_CONTRAST, reach: int = REACH) 
     return scaled * (peak - others.clamp(min=0)).square()
 
 
-def contrasts(evidence: Evidence) -> Tensor:
+def contrasts(statistics: ImageStatistics) -> Tensor:
     """[B, 2 * centres, F, rows, columns] of the grid's squares: ON, centre less surround, and OFF, surround less centre.
 
     F features: intensity, red - green, blue - yellow, and the root of the oriented energies, 4 a source.
     """
-    surround = _features(evidence, SURROUND)
-    differences = torch.stack([_features(evidence, radius) - surround for radius in CENTERS], 1)
+    surround = _features(statistics, SURROUND)
+    differences = torch.stack([_features(statistics, radius) - surround for radius in CENTERS], 1)
     return torch.cat([differences, -differences], 1).clamp(min=0)
 
 
-def perspectival(evidence: Evidence) -> Tensor:
+def perspectival(statistics: ImageStatistics) -> Tensor:
     """[B, rows, columns]: N(.) of every map of contrast, summed over intensity, colour and form, and N(.) of the three, summed.
 
     ON and OFF are maps of their own: their sum, |centre - surround|, has a peak at every bar of a field, and the odd one is
     lost among them.
     """
-    maps = normalized(contrasts(evidence))
+    maps = normalized(contrasts(statistics))
     dimensions = [maps[:, :, part].sum((1, 2)) for part in (slice(0, 1), slice(1, 3), slice(3, None))]
-    return evidence.cover(normalized(torch.stack(dimensions, 1), LEAST_PEAK).sum(1))
+    return statistics.cover(normalized(torch.stack(dimensions, 1), LEAST_PEAK).sum(1))
 
 
-def _features(evidence: Evidence, radius: int) -> Tensor:
+def _features(statistics: ImageStatistics, radius: int) -> Tensor:
     """[B, F, rows, columns]."""
-    stacks = [evidence.window(source, radius) for source in evidence.sources]
+    stacks = [statistics.window(source, radius) for source in statistics.sources]
     return torch.cat([stacks[0][:, 0:3], *(stack[:, 6:10].clamp(min=0).sqrt() for stack in stacks)], 1)

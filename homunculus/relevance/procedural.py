@@ -1,4 +1,4 @@
-"""Procedural relevance: what training has made of the same evidence. Zero until then."""
+"""Procedural relevance: what training has made of the same statistics. Zero until then."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from homunculus.bridge.files import Staging, replaced
 from homunculus.bridge.files.fields import finite, value
 from homunculus.bridge.files.reading import fill, parsed, read_tensors, refusing, shown
 from homunculus.bridge.tensors import applied
-from homunculus.relevance.evidence import SOURCE_STEPS, Evidence
-from homunculus.relevance.sought import Silent, Sought
+from homunculus.relevance.image_statistics import SOURCE_STEPS, ImageStatistics
+from homunculus.relevance.target import Silent, Target
 
 KIND: Final = "homunculus.relevance.procedural"
 INPUTS: Final = 6 + 6 * len(SOURCE_STEPS)
 
 
-def procedural(evidence: Evidence, sought: Sought) -> Tensor | Silent:
+def procedural(statistics: ImageStatistics, target: Target) -> Tensor | Silent:
     """Says nothing: a stranger's weights are no default."""
     return Silent("no head has been trained; `homunculus train relevance` makes one: Head.load(path)")
 
 
 class Head(nn.Module):
-    """A few convolutions over the planes of the evidence, shifted and scaled by an embedding of the query (FiLM: Perez et al. 2018).
+    """A few convolutions over the planes of the statistics, shifted and scaled by an embedding of the query (FiLM: Perez et al. 2018).
 
     width: of the hidden layers. embedding: length of the query's embedding; 0 for a head that knows no query. The last layer
     starts at zero, so that a head adds nothing before it has been trained.
@@ -53,17 +53,17 @@ class Head(nn.Module):
         for parameter in self.last.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, evidence: Evidence, sought: Sought) -> Tensor | Silent:
+    def forward(self, statistics: ImageStatistics, target: Target) -> Tensor | Silent:
         """[B, rows, columns]; silent where the query it was made for is missing. Raises ModelError for an embedding of another length."""
-        if self.embedding and sought.embedding is None:
+        if self.embedding and target.embedding is None:
             return Silent("the trained head reads the query's embedding, and there is none; ask for something in words")
-        if self.embedding and sought.embedding is not None and sought.embedding.shape[-1] != self.embedding:
+        if self.embedding and target.embedding is not None and target.embedding.shape[-1] != self.embedding:
             raise ModelError(
-                f"the query's embedding is {tuple(sought.embedding.shape)}; this head was made for [{self.embedding}] or "
+                f"the query's embedding is {tuple(target.embedding.shape)}; this head was made for [{self.embedding}] or "
                 f"[B, {self.embedding}]: use the text model it was trained with"
             )
-        found = planes(evidence)
-        return evidence.cover(self.scores(found, sought.embedding).to(found))
+        found = planes(statistics)
+        return statistics.cover(self.scores(found, target.embedding).to(found))
 
     def scores(self, planes: Tensor, embedding: Tensor | None = None) -> Tensor:
         """[B, rows, columns] of the grid's squares, from their planes [B, INPUTS, rows, columns]."""
@@ -116,9 +116,9 @@ class Head(nn.Module):
         return head
 
 
-def planes(evidence: Evidence) -> Tensor:
+def planes(statistics: ImageStatistics) -> Tensor:
     """[B, INPUTS, rows, columns] in about -1..1. Of a small picture, which has fewer sources, the coarsest is repeated."""
-    stacks = [evidence.planes(source, evidence.level) for source in evidence.sources]
+    stacks = [statistics.planes(source, statistics.level) for source in statistics.sources]
     stacks += [stacks[-1]] * (len(SOURCE_STEPS) - len(stacks))
     mean, square = stacks[0][:, 0:3], stacks[0][:, 3:6]
     sd = (square - mean.square()).clamp(min=0).sqrt()

@@ -9,21 +9,21 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.tensors import product
-from homunculus.relevance.evidence import Evidence
+from homunculus.relevance.image_statistics import ImageStatistics
 
 RADIUS: Final = 2  # squares of the grid around each that its features are taken over
 GREY_LEVEL: Final = 1 / 255
 LEAST_SD: Final = GREY_LEVEL / math.sqrt(12)  # of rounding to bytes: what varies less says nothing
 
 
-def dimensions(evidence: Evidence, radius: int = RADIUS) -> list[tuple[Tensor, Tensor]]:
+def dimensions(statistics: ImageStatistics, radius: int = RADIUS) -> list[tuple[Tensor, Tensor]]:
     """The features of every place, dimension by dimension: [B, C, rows, columns], and [C], what of each is rounding.
 
     Intensity: mean and variance. Colour: mean and variance of red - green and of blue - yellow. Form: the oriented energies of
     every source, 4 each. First and second moments all, so that a place which is half one thing and half another has the mean
     of their features, up to the variance between the two.
     """
-    stacks = [evidence.window(source, radius) for source in evidence.sources]
+    stacks = [statistics.window(source, radius) for source in statistics.sources]
     mean, square = stacks[0][:, 0:3], stacks[0][:, 3:6]
     variance = (square - mean.square()).clamp(min=0)
     energy = torch.cat([stack[:, 6:10] for stack in stacks], 1)
@@ -50,15 +50,15 @@ def self_information(features: Tensor, weight: Tensor | None = None, least_sd: T
     return bits.reshape(features.shape[0], *features.shape[2:])
 
 
-def propositional(evidence: Evidence) -> Tensor:
+def propositional(statistics: ImageStatistics) -> Tensor:
     """[B, rows, columns], bits: the sum over intensity, colour and form, each under its own Gaussian.
 
     Dimensions are held to be independent, as in feature integration (Treisman & Gelade 1980): what is odd in one of them pops
     out, and what is odd only as a conjunction does not. So Sigma is one matrix of three blocks.
     """
-    weight = evidence.inside(evidence.level)
-    bits = torch.stack([self_information(features, weight, least) for features, least in dimensions(evidence)])
-    return evidence.cover(bits.sum(0))
+    weight = statistics.inside(statistics.level)
+    bits = torch.stack([self_information(features, weight, least) for features, least in dimensions(statistics)])
+    return statistics.cover(bits.sum(0))
 
 
 def _rounding(features: Tensor, means: int) -> Tensor:

@@ -38,7 +38,7 @@ def metrics_table(comparison: Comparison) -> Table:
 def blind_spots_table(comparison: Comparison) -> Table:
     """The finest texel's side (px) with which each allocator sees each place: 1 is all there is, more is blurrier."""
     table = _table("Blind spots: side of a texel in px at each place")
-    for name, (x, y) in comparison.places.items():
+    for name, (x, y) in comparison.landmarks.items():
         table.add_column(f"{name} ({x:.0f}, {y:.0f})", justify="right")
     for entry in comparison.entries:
         if entry.sight is not None:

@@ -19,7 +19,7 @@ from homunculus.bridge.interrupts import kept_from_children
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.unit import TextureUnit
 from homunculus.encoder.reader import Reader
-from homunculus.lab.experiment.page import Seen, answered
+from homunculus.lab.experiment.page import PageUnderTest, answered
 from homunculus.lab.experiment.work import QUESTIONS, Work
 from homunculus.lab.needle.needle import make_page
 
@@ -78,7 +78,7 @@ def asking(reader: Reader, backend: Backend | None, jobs: int) -> Iterator[Ask]:
 def lines_of(unit: TextureUnit, reader: Reader, work: Work) -> Lines:
     """The journal's lines for one piece of work."""
     found = []
-    with Seen(unit, reader, make_page(work.size_px, work.seed), QUESTIONS) as seen:
+    with PageUnderTest(unit, reader, make_page(work.size_px, work.seed), QUESTIONS) as seen:
         for row in work.rows:
             try:
                 line = answered(seen, row)

@@ -21,7 +21,7 @@ from homunculus.encoder.reader import CELLS, Reader
 from homunculus.lab.baselines import Encoded, View, multiply_adds
 from homunculus.lab.baselines.cost import pass_cost
 from homunculus.lab.baselines.full import counted
-from homunculus.lab.experiment.rows import Row
+from homunculus.lab.experiment.rows import Condition
 from homunculus.lab.needle.needle import FINE_PX, Item, Page
 from homunculus.loop import SHARPNESS
 from homunculus.relevance.fixation import fixate
@@ -33,7 +33,7 @@ MAP_SIDE = 64
 
 
 @dataclass(frozen=True)
-class Question:
+class Trial:
     """target: the item asked for, its nearest and its farthest neighbour, which are read without looking again."""
 
     items: tuple[int, int, int]
@@ -43,7 +43,7 @@ class Question:
         return self.items[0]
 
 
-class Seen:
+class PageUnderTest:
     """A page in a texture unit, with its coarse pass made once for all questions and rows."""
 
     def __init__(self, unit: TextureUnit, reader: Reader, page: Page, questions: int) -> None:
@@ -53,7 +53,7 @@ class Seen:
         self.size = self.pyramid.size
         rng = np.random.default_rng([page.seed, 101])
         chosen = rng.choice(len(page.items), min(questions, len(page.items)), replace=False)
-        self.questions = [Question((int(item), *page.around(int(item)))) for item in chosen]
+        self.questions = [Trial((int(item), *page.around(int(item)))) for item in chosen]
         self._view = self.view(())
         self._random = rng.uniform(0.05, 0.95, (len(self.questions), 2))
 
@@ -98,7 +98,7 @@ class Seen:
         scene = Scene(self.size, fixations, relevance, self.patch_size, image=torch.from_numpy(self.page.image))
         return View(scene, self.sample, None if item is None else self.reader.in_text_space(self.asked([item])[0, 0]))
 
-    def looking(self, row: Row, question: int) -> tuple[View, list[tuple[float, float]]]:
+    def looking(self, row: Condition, question: int) -> tuple[View, list[tuple[float, float]]]:
         """What a row is given for a question, and where it looks."""
         height, width = self.size
         item = self.questions[question].target
@@ -117,7 +117,7 @@ class Seen:
             relevance = bump(points[0], self.size)
         return self.view(points, relevance, item), points
 
-    def encoded(self, row: Row, question: int) -> tuple[Encoded, list[tuple[float, float]]]:
+    def encoded(self, row: Condition, question: int) -> tuple[Encoded, list[tuple[float, float]]]:
         """What a row makes of the page for a question, and where it looked."""
         view, points = (self._view, []) if row.gaze == "none" else self.looking(row, question)
         return row.method.encode(self.vits[row.area], view, row.tokens(self.size, self.patch_size)), points
@@ -131,7 +131,7 @@ def bump(point: tuple[float, float], size: tuple[int, int]) -> Tensor:
 
 
 @torch.no_grad()
-def answered(seen: Seen, row: Row) -> dict[str, Any]:
+def answered(seen: PageUnderTest, row: Condition) -> dict[str, Any]:
     """One line of the journal: how a row did on every question of a page."""
     vit = seen.vits[row.area]
     line: dict[str, Any] = {"page": seen.page.seed, "row": row.name, "questions": []}
@@ -146,7 +146,9 @@ def answered(seen: Seen, row: Row) -> dict[str, Any]:
     return line
 
 
-def _judged(seen: Seen, encoded: Encoded, question: Question, points: Sequence[tuple[float, float]]) -> dict[str, Any]:
+def _judged(
+    seen: PageUnderTest, encoded: Encoded, question: Trial, points: Sequence[tuple[float, float]]
+) -> dict[str, Any]:
     digits = seen.reader.read(encoded.tokens[None], seen.asked(question.items)).digits[0].argmax(-1)
     items = [seen.page.items[item] for item in question.items]
     said = ["".join(str(digit) for digit in row) for row in digits.tolist()]

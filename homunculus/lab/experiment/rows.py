@@ -28,7 +28,7 @@ Group = Literal["reference", "rival", "ours", "ablation", "curve"]
 
 
 @dataclass(frozen=True)
-class Row:
+class Condition:
     """One line of the table. gaze: who says where to look; `none` where the question changes nothing.
 
     budget: None for every native patch. area: whether tokens count by their area in attention.
@@ -81,21 +81,21 @@ class FovealShare:
         return encoded_plan(encoder, view, SamplePlan.concatenate([rest, fovea]))
 
 
-def rows() -> list[Row]:
+def rows() -> list[Condition]:
     """Every row, those of the main table first."""
     return [*_references(), *_rivals(), *_ours(), *_ablation(), *_curves()]
 
 
-def _references() -> Iterator[Row]:
-    yield Row("full grid", "reference", get("resize_grid"), budget=None)
-    yield Row("resize-grid", "reference", get("resize_grid"))
+def _references() -> Iterator[Condition]:
+    yield Condition("full grid", "reference", get("resize_grid"), budget=None)
+    yield Condition("resize-grid", "reference", get("resize_grid"))
     given: tuple[Gaze, ...] = ("oracle", "center", "random")
     for gaze in given:
-        yield Row(f"{PRIMARY}, {gaze} fixation", "reference", allocated(PRIMARY), gaze)
-    yield Row("two-view crop, oracle fixation", "reference", get("two_view_crop"), "oracle")
+        yield Condition(f"{PRIMARY}, {gaze} fixation", "reference", allocated(PRIMARY), gaze)
+    yield Condition("two-view crop, oracle fixation", "reference", get("two_view_crop"), "oracle")
 
 
-def _rivals() -> Iterator[Row]:
+def _rivals() -> Iterator[Condition]:
     for name, method in {
         "uniform K": "uniform_k",
         "random K": "random_k",
@@ -107,8 +107,8 @@ def _rivals() -> Iterator[Row]:
         "ToMe-style": "tome",
         "PyramidDrop-style ViT adaptation, CLS": "pdrop_vit_class",
     }.items():
-        yield Row(name, "rival", get(method))
-    yield Row("PyramidDrop-style ViT adaptation, query", "rival", get("pdrop_vit_query"), "own")
+        yield Condition(name, "rival", get(method))
+    yield Condition("PyramidDrop-style ViT adaptation, query", "rival", get("pdrop_vit_query"), "own")
     for name, method in {
         "rings": "rings",
         "concentric squares": "clipmap",
@@ -117,35 +117,35 @@ def _rivals() -> Iterator[Row]:
         "two-view crop": "two_view_crop",
         "two-view crop, two passes": "two_view_crop_apart",
     }.items():
-        yield Row(name, "rival", get(method), "own")
+        yield Condition(name, "rival", get(method), "own")
 
 
-def _ours() -> Iterator[Row]:
+def _ours() -> Iterator[Condition]:
     for name in allocators.registry:
-        yield Row(name, "ours", allocated(name), "own")
-    yield Row("quadtree layout", "ours", LaidOut("quadtree", "quadtree"), "own")
+        yield Condition(name, "ours", allocated(name), "own")
+    yield Condition("quadtree layout", "ours", LaidOut("quadtree", "quadtree"), "own")
 
 
-def _ablation() -> Iterator[Row]:
+def _ablation() -> Iterator[Condition]:
     spent = {
         "relevance only": FoveatedPyramid(a_px=A_PX_RANGE[1]),
         "foveation only": FoveatedPyramid(prior=1.0),
     }
     for name, allocator in spent.items():
-        yield Row(f"{PRIMARY}, {name}", "ablation", Spent(name, allocator), "own")
+        yield Condition(f"{PRIMARY}, {name}", "ablation", Spent(name, allocator), "own")
     for share in (0.2, 0.3, 0.4):
         method = FovealShare(share)
-        yield Row(f"{PRIMARY}, {method.name}", "ablation", method, "own")
+        yield Condition(f"{PRIMARY}, {method.name}", "ablation", method, "own")
     for count in (2, 3, 4):
-        yield Row(f"{PRIMARY}, {count} fixations", "ablation", allocated(PRIMARY), "own", fixations=count)
-    yield Row(f"{PRIMARY}, area weighting", "ablation", allocated(PRIMARY), "own", area=True)
-    yield Row(f"{PRIMARY}, point-sampled", "ablation", Spent("point-sampled", FoveatedPyramid(), True), "own")
+        yield Condition(f"{PRIMARY}, {count} fixations", "ablation", allocated(PRIMARY), "own", fixations=count)
+    yield Condition(f"{PRIMARY}, area weighting", "ablation", allocated(PRIMARY), "own", area=True)
+    yield Condition(f"{PRIMARY}, point-sampled", "ablation", Spent("point-sampled", FoveatedPyramid(), True), "own")
     for side_px in (256.0, 512.0):
         name = f"two-view crop of {side_px:.0f} px"
-        yield Row(name, "ablation", TwoViewCrop(side_px=side_px, name=name), "own")
+        yield Condition(name, "ablation", TwoViewCrop(side_px=side_px, name=name), "own")
 
 
-def _curves() -> Iterator[Row]:
+def _curves() -> Iterator[Condition]:
     curves: dict[str, tuple[Baseline, Gaze]] = {
         PRIMARY: (allocated(PRIMARY), "own"),
         f"{PRIMARY}, oracle fixation": (allocated(PRIMARY), "oracle"),
@@ -157,4 +157,4 @@ def _curves() -> Iterator[Row]:
     }
     for name, (method, gaze) in curves.items():
         for budget in BUDGETS[:-1]:
-            yield Row(f"{name} @ {budget}", "curve", method, gaze, budget=budget)
+            yield Condition(f"{name} @ {budget}", "curve", method, gaze, budget=budget)

@@ -22,7 +22,7 @@ from homunculus.encoder.reader import Reader
 from homunculus.lab.bench.machine import describe
 from homunculus.lab.experiment.asking import Sized, asking
 from homunculus.lab.experiment.memory import peak_mib
-from homunculus.lab.experiment.page import Seen
+from homunculus.lab.experiment.page import PageUnderTest
 from homunculus.lab.experiment.rows import rows
 from homunculus.lab.experiment.work import PRESETS, PageCounts, works
 from homunculus.lab.journal import Journal
@@ -83,7 +83,7 @@ def _costs(out: Path, unit: TextureUnit, reader: Reader, preset: PageCounts, tra
         times, peaks, metrics = [], [], {}
         try:
             for turn in range(1 + REPEATS):
-                with Seen(unit, reader, page, 1) as seen:
+                with PageUnderTest(unit, reader, page, 1) as seen:
                     start, before = perf_counter(), peak_mib(reset=True)
                     with torch.no_grad():
                         encoded, _ = seen.encoded(row, 0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from homunculus.lab.bootstrap import difference, interval
 from homunculus.lab.experiment.page import PARTS
-from homunculus.lab.experiment.rows import Row
+from homunculus.lab.experiment.rows import Condition
 from homunculus.lab.needle.needle import READABLE
 
 Lines = Sequence[dict[str, Any]]
@@ -51,7 +51,7 @@ class RowResult:
         return asdict(self)
 
 
-def entries(lines: Lines, rows: Iterable[Row]) -> list[RowResult]:
+def entries(lines: Lines, rows: Iterable[Condition]) -> list[RowResult]:
     """In the order of the rows, the main size first."""
     sizes = list(dict.fromkeys(line["size_px"] for line in lines))
     found = []
@@ -65,7 +65,7 @@ def entries(lines: Lines, rows: Iterable[Row]) -> list[RowResult]:
     return found
 
 
-def _entry(row: Row, size_px: int, lines: Lines) -> RowResult:
+def _entry(row: Condition, size_px: int, lines: Lines) -> RowResult:
     right, groups = outcomes(lines)
     target_shown = np.array([question["shown"][0] >= READABLE for line in lines for question in line["questions"]])
     wrong = right[:, 0] == 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
 
-from homunculus.lab.experiment.rows import PRIMARY, Row, rows
+from homunculus.lab.experiment.rows import PRIMARY, Condition, rows
 
 QUESTIONS = 3  # a page
 PIECE = 16  # rows asked of one page at a time
@@ -44,7 +44,7 @@ class Work:
 
     size_px: int
     seed: int
-    rows: tuple[Row, ...]
+    rows: tuple[Condition, ...]
 
     def without(self, done: Container[int | str]) -> Work:
         return Work(self.size_px, self.seed, tuple(row for row in self.rows if self.id(row) not in done))
@@ -56,7 +56,7 @@ class Work:
         pieces = [tuple(looking[first : first + PIECE]) for first in range(0, len(looking), PIECE)]
         yield from (Work(self.size_px, self.seed, piece) for piece in (shared, *pieces) if piece)
 
-    def id(self, row: Row) -> str:
+    def id(self, row: Condition) -> str:
         return f"{self.size_px}/{self.seed}/{row.name}"
 
 

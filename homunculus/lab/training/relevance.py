@@ -19,12 +19,12 @@ from homunculus.bridge.open import Backend
 from homunculus.bridge.pictures.files import read_image, upright_boxes
 from homunculus.lab.training import checkpoint
 from homunculus.lab.training.triples import FILE, Triple, read_triples
-from homunculus.loop import SHARPNESS, Homunculus, Job, Passage, Seen
+from homunculus.loop import SHARPNESS, Homunculus, Job, Seen, VisualSearch
 from homunculus.loop.look import Clock
-from homunculus.relevance import Evidence, Head, z_scores
+from homunculus.relevance import Head, ImageStatistics, z_scores
 from homunculus.relevance.combine import WEIGHTS
-from homunculus.relevance.evidence import cover, overlaps
 from homunculus.relevance.fixation import fixate
+from homunculus.relevance.image_statistics import cover, overlaps
 from homunculus.relevance.procedural import planes
 
 LEARNED = "procedural"
@@ -162,26 +162,26 @@ def measured(eye: Homunculus, triples: Sequence[Triple], track: Track) -> list[S
             boxes = upright_boxes(path, [triples[place].box for place in places])
             with eye.unit.pyramid(image) as pyramid:
                 jobs = [Job(0, triples[place].query) for place in places]
-                searching = Passage(eye, pyramid, image, jobs, Clock())
-                read = planes(searching.evidence[0])
+                searching = VisualSearch(eye, pyramid, image, jobs, Clock())
+                read = planes(searching.statistics[0])
                 for place, seen, box in zip(places, searching.search()[0], boxes, strict=True):
-                    found[place] = _sample(searching.evidence[0], read, seen, replace(triples[place], box=box))
+                    found[place] = _sample(searching.statistics[0], read, seen, replace(triples[place], box=box))
     return [found[place] for place in range(len(triples))]
 
 
-def _sample(evidence: Evidence, read: Tensor, seen: Seen, triple: Triple) -> Sample:
-    height, width = evidence.size
+def _sample(statistics: ImageStatistics, read: Tensor, seen: Seen, triple: Triple) -> Sample:
+    height, width = statistics.size
     left, top, right, bottom = triple.box
     if right > width or bottom > height:
         raise DataError(f"{triple.image}: box {list(triple.box)} reaches outside the picture of {width} x {height} px")
-    rows, columns = evidence.grid
+    rows, columns = statistics.grid
     down = overlaps(1, bottom - top, rows, height / rows, read, top)
     across = overlaps(1, right - left, columns, width / columns, read, left)
-    prior = triple.query.prior(evidence.size, evidence.grid)
+    prior = triple.query.prior(statistics.size, statistics.grid)
     silent = {*seen.relevance.inactive, LEARNED}
     return Sample(
-        evidence.size,
-        evidence.level,
+        statistics.size,
+        statistics.level,
         read,
         seen.text,
         {name: map_[0] for name, map_ in seen.relevance.maps.items() if name not in silent},

@@ -1,4 +1,4 @@
-"""What is looked for, in terms of the evidence; and what a channel says that has nothing to say."""
+"""What is looked for, in terms of the statistics; and what a channel says that has nothing to say."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from torch import Tensor
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import TextureUnit
-from homunculus.relevance.evidence import Evidence
+from homunculus.relevance.image_statistics import ImageStatistics
 from homunculus.relevance.query import Query
 
 
 @dataclass(frozen=True, eq=False)
-class Sought:
+class Target:
     """A query as the channels read it. Every part may be missing.
 
-    example: the evidence of a crop, measured as the picture was. color: red, green and blue in 0..1. tokens: how much the
+    example: the statistics of a crop, measured as the picture was. color: red, green and blue in 0..1. tokens: how much the
     query is like each token of a coarse pass, float [N], relative to a generic query, and the plan of that pass.
     embedding: float [D] or [B, D], the query as a learned head reads it.
     """
 
-    example: Evidence | None = None
+    example: ImageStatistics | None = None
     color: tuple[float, float, float] | None = None
     tokens: tuple[Tensor, SamplePlan] | None = None
     embedding: Tensor | None = None
@@ -34,12 +34,12 @@ class Sought:
     def of(
         cls,
         unit: TextureUnit,
-        evidence: Evidence,
+        statistics: ImageStatistics,
         query: Query | str | Tensor | np.ndarray[Any, Any] | None = None,
         tokens: tuple[Tensor, SamplePlan] | None = None,
         embedding: Tensor | None = None,
-    ) -> Sought:
-        """Describes a query for one evidence: its example through the same unit, its colour word.
+    ) -> Target:
+        """Describes a query for one picture: its example through the same unit, its colour word.
 
         A place or a point in the query is no relevance but a prior: `Query.prior`. Raises QueryError for a query that cannot be
         read, ImageError for an example that cannot be measured.
@@ -50,11 +50,11 @@ class Sought:
         example = None
         if query.example is not None:
             with unit.pyramid(query.example) as pyramid:
-                example = Evidence.of(unit, pyramid, evidence.level, tuple(evidence.sources))
+                example = ImageStatistics.of(unit, pyramid, statistics.level, tuple(statistics.sources))
         return cls(example, query.color, tokens, embedding)
 
 
-NOTHING = Sought()
+NOTHING = Target()
 
 
 @dataclass(frozen=True)
@@ -68,4 +68,4 @@ class Silent:
             raise PlanError("a silent channel gives no reason; say what it lacks and who can provide it")
 
 
-Channel = Callable[[Evidence, Sought], Tensor | Silent]
+Channel = Callable[[ImageStatistics, Target], Tensor | Silent]

@@ -24,7 +24,7 @@ FINEST_STEP: Final = 3  # how many levels finer than the grid they are kept
 
 
 @dataclass(frozen=True, eq=False)
-class Evidence:
+class ImageStatistics:
     """Statistics of a batch of B pictures of one size, measured at a few levels of their pyramid.
 
     Cells are squares of 2^level px, `grid` = (rows, columns) of them, so many that they cover the picture; those in the last
@@ -45,7 +45,7 @@ class Evidence:
 
     def __post_init__(self) -> None:
         if not self.sources:
-            raise PlanError("evidence has no sources; it needs statistics of at least one level")
+            raise PlanError("there are no sources; image statistics need statistics of at least one level")
         for source, texels in self.sources.items():
             expected = self.shape(self.kept(source))
             if texels.ndim != 4 or texels.shape[3] != 4 or texels.shape[0] % LAYERS or texels.shape[0] == 0:
@@ -59,7 +59,7 @@ class Evidence:
     @classmethod
     def of(
         cls, unit: TextureUnit, pyramid: Pyramid, level: int | None = None, levels: Sequence[int] | None = None
-    ) -> Evidence:
+    ) -> ImageStatistics:
         """Measures a picture, or a batch. The pyramid may be closed afterwards.
 
         level, levels: of the grid, and of the sources, where they are to be those of another picture.
@@ -70,18 +70,18 @@ class Evidence:
         sources = {source: _read(unit, pyramid, source, kept_level(level, source)) for source in levels}
         return cls(pyramid.size, level, sources)
 
-    def split(self) -> list[Evidence]:
-        """One evidence a picture, each with B = 1."""
+    def split(self) -> list[ImageStatistics]:
+        """The statistics of each picture, each with B = 1."""
         parts = [torch.split(texels, LAYERS) for texels in self.sources.values()]
         return [
-            Evidence(self.size, self.level, dict(zip(self.sources, texels, strict=True)))
+            ImageStatistics(self.size, self.level, dict(zip(self.sources, texels, strict=True)))
             for texels in zip(*parts, strict=True)
         ]
 
-    def to(self, device: torch.device | str) -> Evidence:
+    def to(self, device: torch.device | str) -> ImageStatistics:
         """The same on another device."""
         moved = {source: texels.to(device) for source, texels in self.sources.items()}
-        return Evidence(self.size, self.level, moved)
+        return ImageStatistics(self.size, self.level, moved)
 
     def kept(self, source: int) -> int:
         """The level of the texels that are kept of a source."""
@@ -179,7 +179,7 @@ class Evidence:
 
 
 def cover(map: Tensor, size: tuple[int, int], level: int) -> Tensor:
-    """`Evidence.cover` of a map [..., rows, columns] of squares of 2^level px over a picture of (height, width)."""
+    """`ImageStatistics.cover` of a map [..., rows, columns] of squares of 2^level px over a picture of (height, width)."""
     rows, columns = map.shape[-2:]
     down = overlaps(rows, size[0] / rows, rows, 2**level, map)
     right = overlaps(columns, size[1] / columns, columns, 2**level, map)

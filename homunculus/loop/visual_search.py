@@ -17,7 +17,7 @@ from homunculus.bridge.unit import Patches, Pyramid
 from homunculus.encoder import Encoding, dense_features, in_cells, similarity
 from homunculus.loop.eye import Eye
 from homunculus.loop.look import Clock, Glimpse
-from homunculus.relevance import Evidence, Relevance, Sought
+from homunculus.relevance import ImageStatistics, Relevance, Target
 from homunculus.relevance.fixation import Fixations, attention_entropy, fixate, given, margin
 from homunculus.relevance.query import Query
 
@@ -50,19 +50,19 @@ class Seen:
 
     job: Job
     text: Tensor | None
-    sought: Sought
+    target: Target
     relevance: Relevance
     remarks: list[str]
     glimpses: list[Glimpse] = field(default_factory=list)
 
 
-class Passage:
+class VisualSearch:
     """One passage of the loop over a pyramid. Its steps are methods, in the order in which they run."""
 
     def __init__(self, eye: Eye, pyramid: Pyramid, images: Tensor, jobs: Sequence[Job], clock: Clock) -> None:
         self.eye, self.pyramid, self.images, self.jobs, self.clock = eye, pyramid, images, jobs, clock
         self.size = pyramid.size
-        self.evidence = Evidence.of(eye.unit, pyramid).split()
+        self.statistics = ImageStatistics.of(eye.unit, pyramid).split()
         clock.lap("statistics")
         self.texts = [eye.embedded(job.query) for job in jobs]
 
@@ -103,8 +103,8 @@ class Passage:
         return seen
 
     def _related(self, job: Job, text: tuple[Tensor | None, str], coarse: Coarse | None) -> Seen:
-        """What is sought of one image, and the relevance of everything before the first fixation."""
-        eye, evidence = self.eye, self.evidence[job.layer]
+        """What is looked for in one image, and the relevance of everything before the first fixation."""
+        eye, statistics = self.eye, self.statistics[job.layer]
         embedding, remark = text
         tokens = None
         if embedding is not None and coarse is not None and coarse.features is not None:
@@ -114,12 +114,12 @@ class Passage:
                     "embed the query with the same model"
                 )
             where = in_cells(coarse.plans[job.layer], self._cells)
-            tokens = (self._alike(coarse.features[job.layer], embedding).to(evidence.device), where)
-        sought = Sought.of(eye.unit, evidence, job.query, tokens, embedding)
+            tokens = (self._alike(coarse.features[job.layer], embedding).to(statistics.device), where)
+        target = Target.of(eye.unit, statistics, job.query, tokens, embedding)
         if tokens is not None and self._points:
-            sought = replace(sought, color=None)
-        found = eye.related(evidence, job.query, sought)
-        return Seen(job, embedding, sought, found, [remark] if remark else [])
+            target = replace(target, color=None)
+        found = eye.related(statistics, job.query, target)
+        return Seen(job, embedding, target, found, [remark] if remark else [])
 
     def _coarse(self) -> Coarse | None:
         """The coarse pass, where anything reads it: a text, or the question whether it is enough."""
@@ -189,14 +189,14 @@ class Passage:
 
     def _read(self, seen: Seen, plan: SamplePlan, features: Tensor) -> None:
         """What the tokens of a glimpse say of the text joins what was read before; the finer speak louder."""
-        evidence = self.evidence[seen.job.layer]
+        statistics = self.statistics[seen.job.layer]
         assert seen.text is not None
-        tokens = self._alike(features, seen.text).to(evidence.device), in_cells(plan, self._cells)
-        if seen.sought.tokens is not None:
-            before, where = seen.sought.tokens
+        tokens = self._alike(features, seen.text).to(statistics.device), in_cells(plan, self._cells)
+        if seen.target.tokens is not None:
+            before, where = seen.target.tokens
             tokens = torch.cat([before, tokens[0]]), SamplePlan.concatenate([where, tokens[1]])
-        seen.sought = replace(seen.sought, tokens=tokens)
-        seen.relevance = self.eye.related(evidence, seen.job.query, seen.sought)
+        seen.target = replace(seen.target, tokens=tokens)
+        seen.relevance = self.eye.related(statistics, seen.job.query, seen.target)
 
     def _plan(self, seen: Seen, gaze: Fixations) -> SamplePlan:
         job = seen.job
