@@ -23,7 +23,7 @@ from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.pyramid import LearnedSplit
 from homunculus.bridge.files.writing import _superseded
 from homunculus.encoder.reader import Reader
-from homunculus.lab.datasets import DOCVQA, TEXTVQA, VQAV2, Benchmark, read_results
+from homunculus.lab.datasets import DOCVQA, TEXTVQA, VQAV2, VQABenchmark, read_results
 from homunculus.lab.experiment.run import _read_costs
 from homunculus.lab.gaze import aird, cocosearch18, mit1003
 from homunculus.lab.gaze.detect import detect
@@ -74,7 +74,7 @@ def official_file(name: str, file: str) -> Callable[[Path], Path]:
     return write
 
 
-def split_of(source: Benchmark) -> Callable[[Path], Any]:
+def split_of(source: VQABenchmark) -> Callable[[Path], Any]:
     return lambda path: source.load(path.parent, "val")
 
 

@@ -11,7 +11,7 @@ import pytest
 import question_files as official
 
 from homunculus.bridge.errors import DataError
-from homunculus.lab.datasets import DOCVQA, SOURCES, TEXTVQA, VQAV2, Benchmark, read_results, write_results
+from homunculus.lab.datasets import DOCVQA, SOURCES, TEXTVQA, VQAV2, VQABenchmark, read_results, write_results
 from homunculus.lab.datasets.judge import judge
 
 
@@ -80,7 +80,7 @@ def test_the_test_development_split_of_vqav2_shares_its_pictures_and_has_no_answ
         (VQAV2, ["v2_OpenEnded_mscoco_val2014_questions.json", "https://visualqa.org/download.html", "val2014/", "CC BY 4.0"]),
     ],
 )  # fmt: skip
-def test_an_empty_folder_is_told_what_goes_there(source: Benchmark, told: list[str], tmp_path: Path) -> None:
+def test_an_empty_folder_is_told_what_goes_there(source: VQABenchmark, told: list[str], tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "nowhere"):
         with pytest.raises(DataError) as raised:
             source.load(folder, "val")
@@ -97,7 +97,7 @@ def test_a_missing_half_of_vqav2_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=list(SOURCES))
-def test_an_unknown_split_names_those_there_are(source: Benchmark, tmp_path: Path) -> None:
+def test_an_unknown_split_names_those_there_are(source: VQABenchmark, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=f"split 'dev' is unknown to {source.name}; choose one of train, val, test"):
         source.load(tmp_path, "dev")
 

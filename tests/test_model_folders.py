@@ -65,7 +65,7 @@ LOADERS = """
 import sys, time, homunculus as hm
 from homunculus.encoder import TextEncoder, load
 from homunculus.language import Answerer
-from homunculus.segment_anything import SegmentAnything
+from homunculus.encoder.segment_anything import SegmentAnything
 folder = sys.argv[1]
 for loader in (
     hm.FoveatedViT.from_pretrained, TextEncoder.from_pretrained, Answerer.from_pretrained, hm.Homunculus.from_pretrained, SegmentAnything,

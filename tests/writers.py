@@ -19,7 +19,7 @@ from homunculus.bridge.unit import Patches
 from homunculus.encoder.reader import Reader
 from homunculus.encoder.small import SmallConfig
 from homunculus.lab.bench import sampling
-from homunculus.lab.datasets import Benchmark, Dataset, Question, write_results
+from homunculus.lab.datasets import Dataset, Question, VQABenchmark, write_results
 from homunculus.lab.datasets.answers import anls
 from homunculus.lab.journal import Journal
 from homunculus.lab.needle.train import lines
@@ -49,7 +49,7 @@ def comparison(out: Path, turn: int) -> None:
 
 
 def results(out: Path, turn: int) -> None:
-    source = Benchmark("docvqa", ("val",), "questionId", "ANLS", anls, "", lambda folder, split: ())
+    source = VQABenchmark("docvqa", ("val",), "questionId", "ANLS", anls, "", lambda folder, split: ())
     asked = Dataset(source, "val", tuple(Question(id, Path("a.png"), "?", ()) for id in range(30)))
     write_results(out / "results.json", asked, dict.fromkeys(range(30), f"answer {turn} é"))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor, nn
 
 from homunculus.bridge.errors import ModelError
 from homunculus.encoder.coordinates import Coordinates
-from homunculus.encoder.positions import Filter, table_position
+from homunculus.encoder.positions import Filter, rotate, table_position
 
 Position = Literal["center", "footprint"]
 Method = Literal["value", "maskclip", "gem", "joint", "map", "tokens"]
@@ -39,6 +40,7 @@ class LayerContext:
 class Attention:
     """The parts of one attention block, for features that read it in another way."""
 
+    heads: int
     norm: nn.Module
     query: nn.Module
     key: nn.Module
@@ -46,13 +48,14 @@ class Attention:
     out: nn.Module
     norm_mlp: nn.Module
     mlp: nn.Module
-    heads: int
 
 
 class Family(ABC):
     """One kind of vision model: how its tokens are made, what its layers are told, how its output is read.
 
-    Subclasses run the model's own modules; `tower` is its vision part, `model` the whole of what was given.
+    Subclasses run the model's own modules; `tower` is its vision part, `model` the whole of what was given. Most of a family is where the
+    tower keeps its modules: dotted paths below the tower, and in `block` below a layer, the parts of `Attention` but the heads. `a | b`
+    is what b makes of what a gives.
     """
 
     model_types: ClassVar[tuple[str, ...]]
@@ -60,7 +63,7 @@ class Family(ABC):
     normalisation: ClassVar[tuple[tuple[float, float, float], tuple[float, float, float]]] = HALF
     position: Position = "center"
     optional: ClassVar[tuple[str, ...]] = ()  # modules of the tower that a checkpoint may lack
-    special = 0  # tokens before the patch tokens; the first of them is the class token
+    special = 0  # tokens before the patch tokens; the first of them is the class token, the others are registers
     texts: ClassVar[bool] = False  # whether `joint` may lead to a space that texts share
     dense: Method = "value"  # how its tokens are best compared with a text
     unit_features = True  # whether they are so as unit vectors
@@ -68,6 +71,10 @@ class Family(ABC):
     patch_size: int
     dim: int
     native_grid: tuple[int, int] | None = None  # rows, columns of the training image in patches
+    layers_path: ClassVar[str] = "encoder.layers"
+    projection_path: ClassVar[str]  # the convolution or linear map that makes a token of a patch
+    norm_path: ClassVar[str] = "layernorm"  # behind the last layer
+    block: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -75,28 +82,43 @@ class Family(ABC):
         self.config = self.tower.config
         self.patch_size = side(self.config.patch_size, "patch_size")
         self.dim = int(self.config.hidden_size)
+        self.special += int(getattr(self.config, "num_register_tokens", 0))
 
     @property
-    @abstractmethod
     def layers(self) -> Sequence[Any]:
         """The transformer layers in order."""
+        return part(self.tower, self.layers_path)  # type: ignore[no-any-return]
 
     @property
-    @abstractmethod
+    def projection(self) -> Any:
+        return part(self.tower, self.projection_path)
+
+    @property
     def dtype(self) -> torch.dtype:
         """The type of the patch projection's weights."""
+        return self.projection.weight.dtype  # type: ignore[no-any-return]
 
     @abstractmethod
-    def embed(self, pixels: Tensor, coordinates: Coordinates, position: Position) -> Tensor:
+    def embed(self, pixels: Tensor, at: Coordinates, position: Position) -> Tensor:
         """[B, special + N, D] what enters the first layer, from pixels [B, N, 3, P, P]."""
 
-    @abstractmethod
     def finish(self, x: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor | None]:
         """last_hidden_state as the model gives it, the patch tokens [B, N, D], and the pooled output [B, D] or None."""
+        x = part(self.tower, self.norm_path)(x)
+        return x, x[:, self.special :], self.pooled(x, context)
 
-    def context(self, coordinates: Coordinates, position: Position, bias: Tensor | None) -> LayerContext:
+    def pooled(self, x: Tensor, context: LayerContext) -> Tensor | None:
+        """What the model pools of its last hidden state."""
+        return x[:, 0]
+
+    def context(self, at: Coordinates, position: Position, bias: Tensor | None) -> LayerContext:
         """What the layers are told. bias: [B, N] log-areas of the patch tokens, or None."""
-        return LayerContext(bias if bias is None else F.pad(bias, (self.special, 0))[:, None, None, :])
+        told = bias if bias is None else F.pad(bias, (self.special, 0))[:, None, None, :]
+        return LayerContext(told, self.rotation(at, position))
+
+    def rotation(self, at: Coordinates, position: Position) -> tuple[Tensor, Tensor] | None:
+        """cos and sin [B, 1, N, head] of a rotary family."""
+        return None
 
     def layer(self, index: int, x: Tensor, context: LayerContext) -> Tensor:
         """The layer's output."""
@@ -104,7 +126,9 @@ class Family(ABC):
 
     def rotated(self, keys: Tensor, context: LayerContext) -> Tensor:
         """Keys [B, heads, S, head] as attention compares them."""
-        return keys
+        if context.rotation is None:
+            return keys
+        return torch.cat([keys[:, :, : self.special], rotate(keys[:, :, self.special :], *context.rotation)], 2)
 
     def class_attention(self, index: int, x: Tensor, context: LayerContext) -> Tensor:
         """[B, heads, special + N] what the class token attends to in a layer, from the layer's input.
@@ -125,10 +149,13 @@ class Family(ABC):
 
     def attention(self, index: int) -> Attention:
         """The parts of a layer, scales included. Raises ModelError for a family whose layers are not made of these."""
-        raise ModelError(
-            f"{self.model_types[0]} has layers of a kind of its own, whose parts cannot be used alone; "
-            "load a ViT, CLIP, SigLIP or DINO model"
-        )
+        if not self.block:
+            raise ModelError(
+                f"{self.model_types[0]} has layers of a kind of its own, whose parts cannot be used alone; "
+                "load a ViT, CLIP, SigLIP or DINO model"
+            )
+        parts = [part(self.layers[index], path) for path in self.block]
+        return Attention(int(self.config.num_attention_heads), *parts)
 
     def keys(self, index: int, x: Tensor) -> Tensor:
         """[B, heads, special + N, head] keys of a layer, before any rotation, from the layer's input."""
@@ -139,7 +166,7 @@ class Family(ABC):
         """The first half of a layer, its attention; `feed` after it gives what `layer` gives, without training's dropout."""
         block = self.attention(index)
         normed = block.norm(x)
-        query, key = (self.rotated(heads_of(part(normed), block.heads), context) for part in (block.query, block.key))
+        query, key = (self.rotated(heads_of(each(normed), block.heads), context) for each in (block.query, block.key))
         seen = F.scaled_dot_product_attention(query, key, heads_of(block.value(normed), block.heads), context.bias)
         return x + block.out(seen.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]
 
@@ -157,54 +184,57 @@ class Family(ABC):
         return self.joint(x)[..., None, :]
 
 
-class TableFamily(Family):
-    """A family with a patch projection and a learned table of positions, with or without a class token before it."""
+class PatchFamily(Family):
+    """A family that projects patches, adds positions from a learned table if it has one, and puts its special tokens before them."""
 
+    table_path: ClassVar[str] = ""  # [special with a position + rows * columns, D] learned positions
+    class_path: ClassVar[str] = "embeddings.cls_token"
+    then_path: ClassVar[str] = ""  # what all tokens go through before the first layer
     antialias: ClassVar[Filter | None] = None  # the filter with which the model's own code resizes its table
 
-    @property
-    @abstractmethod
-    def projection(self) -> Any:
-        """The convolution or linear map that makes a token of a patch."""
+    def __init__(self, model: Any) -> None:
+        super().__init__(model)
+        if self.table_path:
+            cells = self.table.shape[0] - min(self.special, 1)
+            rows = round(cells**0.5)
+            if rows * rows != cells:
+                raise ModelError(
+                    f"the position table has {cells} cells, which is no square; give a model trained on square images"
+                )
+            self.native_grid = (rows, rows)
 
     @property
-    @abstractmethod
     def table(self) -> Tensor:
-        """[special with a position + rows * columns, D] learned positions."""
+        return part(self.tower, self.table_path).flatten(0, -2)  # type: ignore[no-any-return]
 
-    def grid_of_table(self, first: int) -> tuple[int, int]:
-        cells = self.table.shape[0] - first
-        rows = round(cells**0.5)
-        if rows * rows != cells:
-            raise ModelError(
-                f"the position table has {cells} cells, which is no square; give a model trained on square images"
-            )
-        return rows, rows
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.projection.weight.dtype  # type: ignore[no-any-return]
+    def embed(self, pixels: Tensor, at: Coordinates, position: Position) -> Tensor:
+        tokens = self.project(pixels)
+        first = min(self.special, 1)
+        if self.table_path:
+            tokens = tokens + self.positions(at, position, first)
+        if self.special:
+            token = part(self.tower, self.class_path).flatten()
+            before = [token + self.table[0] if self.table_path else token]
+            before += list(self.tower.embeddings.register_tokens[0]) if self.special > 1 else []
+            tokens = torch.cat([torch.stack(before).expand(len(tokens), -1, -1), tokens], 1)
+        return part(self.tower, self.then_path)(tokens) if self.then_path else tokens
 
     def project(self, pixels: Tensor) -> Tensor:
-        return project(pixels, self.projection)
+        """[B, N, D] of patches [B, N, 3, P, P]: a convolution whose stride is its kernel is a linear map of each patch."""
+        weight = self.projection.weight
+        return F.linear(pixels.to(weight.dtype).flatten(2), weight.flatten(1), self.projection.bias)
 
-    def positions(self, coordinates: Coordinates, position: Position, first: int) -> Tensor:
+    def positions(self, at: Coordinates, position: Position, first: int) -> Tensor:
         """[B, N, D] positions of the patch tokens; the table's first rows belong to special tokens."""
         assert self.native_grid is not None
         table = self.table[first:].reshape(*self.native_grid, -1)
-        read = table_position(table, coordinates, footprint=position == "footprint", antialias=self.antialias)
-        return read.to(self.dtype)
-
-    def with_class_token(self, pixels: Tensor, coordinates: Coordinates, position: Position, token: Tensor) -> Tensor:
-        """Patch tokens with their positions, behind the class token [D] with its own, the table's first row."""
-        tokens = self.project(pixels) + self.positions(coordinates, position, first=1)
-        return torch.cat([(token + self.table[0]).expand(len(tokens), 1, -1), tokens], 1)
+        return table_position(table, at, footprint=position == "footprint", antialias=self.antialias).to(self.dtype)
 
 
-def project(pixels: Tensor, convolution: Any) -> Tensor:
-    """[B, N, D] of patches [B, N, 3, P, P]: a convolution whose stride is its kernel is a linear map of each patch."""
-    weight = convolution.weight
-    return F.linear(pixels.to(weight.dtype).flatten(2), weight.flatten(1), convolution.bias)
+def part(root: Any, path: str) -> Any:
+    """The module at a dotted path, or the sequence of those that `|` divides."""
+    found = [attrgetter(each)(root) for each in path.split(" | ")]
+    return found[0] if len(found) == 1 else nn.Sequential(*found)
 
 
 def heads_of(x: Tensor, heads: int) -> Tensor:

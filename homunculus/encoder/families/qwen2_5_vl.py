@@ -10,7 +10,6 @@ these are the model's own windows; a coarse token keeps as many neighbours as it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -26,6 +25,8 @@ class Qwen25VL(Family):
     model_types = ("qwen2_5_vl_vision", "qwen2_5_vl")
     inside = ("model", "visual")
     normalisation = CLIP
+    layers_path = "blocks"
+    projection_path = "patch_embed.proj"
 
     def __init__(self, model: Any) -> None:
         super().__init__(model)
@@ -37,52 +38,37 @@ class Qwen25VL(Family):
         # The tower counts a window's tokens in whole ones: window_size // spatial_merge_size // patch_size.
         self.window_px = int(self.config.window_size) // self.merge // self.cell_px * self.patch_size
 
-    @property
-    def layers(self) -> Sequence[Any]:
-        return self.tower.blocks  # type: ignore[no-any-return]
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.tower.patch_embed.proj.weight.dtype  # type: ignore[no-any-return]
-
-    def embed(self, pixels: Tensor, coordinates: Coordinates, position: Position) -> Tensor:
+    def embed(self, pixels: Tensor, at: Coordinates, position: Position) -> Tensor:
         """[B, 4N, D]: the four patches of each footprint, row by row. A still image fills both frames of the projection."""
         merge, cell = self.merge, self.cell_px
         patches = pixels.reshape(*pixels.shape[:3], merge, cell, merge, cell).permute(0, 1, 3, 5, 2, 4, 6)
-        weight = self.tower.patch_embed.proj.weight.sum(2)
+        weight = self.projection.weight.sum(2)
         return F.linear(patches.to(weight.dtype).flatten(4).flatten(1, 3), weight.flatten(1))
 
-    def context(self, coordinates: Coordinates, position: Position, bias: Tensor | None) -> LayerContext:
-        device = coordinates.center.device
+    def context(self, at: Coordinates, position: Position, bias: Tensor | None) -> LayerContext:
+        device = at.center.device
         steps = (torch.arange(self.merge, device=device, dtype=torch.float32) + 0.5) / self.merge - 0.5
         down, right = (axis.flatten()[:, None] for axis in torch.meshgrid(steps, steps, indexing="ij"))
-        centers = (
-            coordinates.center[:, :, None] + right * coordinates.right[:, :, None] + down * coordinates.down[:, :, None]
-        )
-        height, width = coordinates.size
+        centers = at.center[:, :, None] + right * at.right[:, :, None] + down * at.down[:, :, None]
+        height, width = at.size
         cells = torch.stack([centers[..., 1] * (height / self.cell_px), centers[..., 0] * (width / self.cell_px)], -1)
         extent = None
         if position == "footprint":
-            extent = (
-                torch.stack([coordinates.extent[..., 1] * height, coordinates.extent[..., 0] * width], -1)
-                / self.patch_size
-            )
+            extent = torch.stack([at.extent[..., 1] * height, at.extent[..., 0] * width], -1) / self.patch_size
             extent = extent.repeat_interleave(self.merge**2, 1)
         frequencies = self.tower.rotary_pos_emb.inv_freq.to(device)
         cos, sin = axial_rotation(cells.flatten(1, 2) - 0.5, frequencies, extent)
-        window = (
-            self._windows(coordinates).repeat_interleave(self.merge**2, 1).repeat_interleave(self.merge**2, 2)[:, None]
-        )
+        window = self._windows(at).repeat_interleave(self.merge**2, 1).repeat_interleave(self.merge**2, 2)[:, None]
         if bias is not None:
             bias = bias.repeat_interleave(self.merge**2, 1)[:, None, None, :]
         return LayerContext(bias, (cos[:, None], sin[:, None]), window)
 
-    def _windows(self, coordinates: Coordinates) -> Tensor:
+    def _windows(self, at: Coordinates) -> Tensor:
         """[B, N, N] whether the window of each token (rows) holds the centre of another (columns)."""
-        height, width = coordinates.size
-        centers = torch.stack([coordinates.center[..., 0] * width, coordinates.center[..., 1] * height], -1)
-        right = torch.stack([coordinates.right[..., 0] * width, coordinates.right[..., 1] * height], -1)
-        down = torch.stack([coordinates.down[..., 0] * width, coordinates.down[..., 1] * height], -1)
+        height, width = at.size
+        centers = torch.stack([at.center[..., 0] * width, at.center[..., 1] * height], -1)
+        right = torch.stack([at.right[..., 0] * width, at.right[..., 1] * height], -1)
+        down = torch.stack([at.down[..., 0] * width, at.down[..., 1] * height], -1)
         side_px = (right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]).abs().sqrt()
         octave = torch.log2((side_px / self.patch_size).clamp(min=1)).round()
         window_px = self.window_px * 2**octave

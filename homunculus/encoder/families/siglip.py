@@ -2,57 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from homunculus.bridge.errors import ModelError
-from homunculus.encoder.coordinates import Coordinates
-from homunculus.encoder.families.clip import attention_of
-from homunculus.encoder.family import HALF, Attention, LayerContext, Position, TableFamily
+from homunculus.encoder.families.clip import BLOCK
+from homunculus.encoder.family import LayerContext, PatchFamily, Position
 from homunculus.encoder.positions import Filter
 
 
-class SigLIP(TableFamily):
-    model_types = ("siglip", "siglip_vision_model")
+class SigLIP(PatchFamily):
+    model_types: ClassVar[tuple[str, ...]] = ("siglip", "siglip_vision_model")
     inside = ("vision_model",)
-    normalisation = HALF
     texts = True
+    projection_path = "embeddings.patch_embedding"
+    table_path = "embeddings.position_embedding.weight"
+    norm_path = "post_layernorm"
+    block = BLOCK
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
-        self.native_grid = self.grid_of_table(first=0)
-
-    @property
-    def layers(self) -> Sequence[Any]:
-        return self.tower.encoder.layers  # type: ignore[no-any-return]
-
-    @property
-    def projection(self) -> Any:
-        return self.tower.embeddings.patch_embedding
-
-    @property
-    def table(self) -> Tensor:
-        return self.tower.embeddings.position_embedding.weight  # type: ignore[no-any-return]
-
-    def embed(self, pixels: Tensor, coordinates: Coordinates, position: Position) -> Tensor:
-        return self.project(pixels) + self.positions(coordinates, position, first=0)
-
-    def finish(self, x: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor | None]:
-        x = self.tower.post_layernorm(x)
-        return x, x, self._pool(x, context.bias) if self.tower.use_head else None
-
-    def _pool(self, x: Tensor, bias: Tensor | None) -> Tensor:
+    def pooled(self, x: Tensor, context: LayerContext) -> Tensor | None:
         """The attention pooling head's own modules, with the areas' bias on the tokens it pools."""
-        head = self.tower.head
+        if not self.tower.use_head:
+            return None
+        head, bias = self.tower.head, context.bias
         mask = None if bias is None else bias[:, 0].repeat_interleave(head.attention.num_heads, 0)
         pooled = head.attention(head.probe.expand(len(x), -1, -1), x, x, attn_mask=mask, need_weights=False)[0][:, 0]
         return pooled + head.mlp(head.layernorm(pooled))  # type: ignore[no-any-return]
-
-    def attention(self, index: int) -> Attention:
-        return attention_of(self.layers[index])
 
     def joint(self, x: Tensor) -> Tensor:
         """What the pooling head would give if its probe attended to this token alone: its value path and its MLP."""
@@ -70,7 +47,7 @@ class SigLIP2(SigLIP):
     """Takes patches as rows, red green blue last, and shrinks its table with a triangle filter: the footprint's own position."""
 
     model_types = ("siglip2", "siglip2_vision_model")
-    position = "footprint"
+    position: Position = "footprint"
     antialias: ClassVar[Filter | None] = "triangle"
 
     def project(self, pixels: Tensor) -> Tensor:

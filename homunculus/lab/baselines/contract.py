@@ -14,7 +14,6 @@ from homunculus.bridge.errors import ModelError, PlanError, QueryError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import TOKENS, whole
 from homunculus.encoder import FoveatedViT
-from homunculus.encoder.family import Family
 from homunculus.lab.baselines.full import FullEncode
 
 Sample = Callable[[SamplePlan], Tensor]
@@ -99,7 +98,7 @@ def has(need: Need, encoder: FoveatedViT, view: View | None = None) -> bool:
         case "a class token":
             return family.special > 0
         case "the parts of its layers":
-            return type(family).attention is not Family.attention
+            return bool(family.block)
         case "a space of texts":
             return family.texts
         case "a query":

@@ -2,7 +2,7 @@
 
 from homunculus.bridge.files.fields import Box
 from homunculus.lab.datasets.docvqa import DOCVQA
-from homunculus.lab.datasets.record import Benchmark, Dataset, Question
+from homunculus.lab.datasets.record import Dataset, Question, VQABenchmark
 from homunculus.lab.datasets.results import read_results, submission, write_results
 from homunculus.lab.datasets.textvqa import TEXTVQA
 from homunculus.lab.datasets.vqav2 import VQAV2
@@ -14,10 +14,10 @@ __all__ = [
     "SOURCES",
     "TEXTVQA",
     "VQAV2",
-    "Benchmark",
     "Box",
     "Dataset",
     "Question",
+    "VQABenchmark",
     "read_results",
     "submission",
     "write_results",

@@ -6,7 +6,7 @@ from homunculus.bridge.files.fence import Fence
 from homunculus.bridge.files.fields import entries, texts, value
 from homunculus.bridge.files.reading import read_json
 from homunculus.lab.datasets.answers import anls
-from homunculus.lab.datasets.record import Benchmark, Question
+from homunculus.lab.datasets.record import Question, VQABenchmark
 
 OBTAIN = (
     "DocVQA comes from https://rrc.cvc.uab.es/?ch=17 (Downloads, Task 1, after registration, on the terms told there; its scans are of "
@@ -29,4 +29,4 @@ def read(fence: Fence, split: str) -> tuple[Question, ...]:
     )
 
 
-DOCVQA = Benchmark("docvqa", ("train", "val", "test"), "questionId", "ANLS", anls, OBTAIN, read)
+DOCVQA = VQABenchmark("docvqa", ("train", "val", "test"), "questionId", "ANLS", anls, OBTAIN, read)

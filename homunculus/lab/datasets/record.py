@@ -36,7 +36,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Benchmark:
+class VQABenchmark:
     """A data set as it is published. name: its command. splits: what it can be asked for. id_key: what its result format calls the
     number of a question. metric and score: its official judge. obtain: where the files come from, and on what terms. read: the
     questions of one split in a folder.
@@ -79,7 +79,7 @@ class Benchmark:
 class Dataset:
     """The questions of one split, in the order of its file."""
 
-    source: Benchmark
+    source: VQABenchmark
     split: str
     questions: tuple[Question, ...]
 

@@ -13,7 +13,7 @@ from homunculus.bridge.files.fence import Fence
 from homunculus.bridge.files.fields import Box, box, entries, texts, value
 from homunculus.bridge.files.reading import read_json, read_json_lines, shown
 from homunculus.lab.datasets.answers import PEOPLE, textvqa_accuracy
-from homunculus.lab.datasets.record import Benchmark, Question
+from homunculus.lab.datasets.record import Question, VQABenchmark
 
 BOXES = "TextVQA_GT_bbox.jsonl"
 BOXED = "val"
@@ -61,4 +61,4 @@ def _boxes(path: Path) -> dict[int, list[Box]]:
     return boxes
 
 
-TEXTVQA = Benchmark("textvqa", ("train", "val", "test"), "question_id", "accuracy", textvqa_accuracy, OBTAIN, read)
+TEXTVQA = VQABenchmark("textvqa", ("train", "val", "test"), "question_id", "accuracy", textvqa_accuracy, OBTAIN, read)

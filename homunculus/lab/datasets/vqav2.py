@@ -11,7 +11,7 @@ from homunculus.bridge.files.fence import Fence
 from homunculus.bridge.files.fields import entries, texts, value
 from homunculus.bridge.files.reading import read_json
 from homunculus.lab.datasets.answers import PEOPLE, vqa_accuracy
-from homunculus.lab.datasets.record import Benchmark, Question, named, repeated
+from homunculus.lab.datasets.record import Question, VQABenchmark, named, repeated
 
 # What the files of a split are named after, and its pictures.
 PARTS = {
@@ -77,4 +77,4 @@ def _given(entry: Any, where: str) -> tuple[str, ...]:
     return texts({"answers": given}, "answers", where, PEOPLE)
 
 
-VQAV2 = Benchmark("vqav2", tuple(PARTS), "question_id", "accuracy", vqa_accuracy, OBTAIN, read)
+VQAV2 = VQABenchmark("vqav2", tuple(PARTS), "question_id", "accuracy", vqa_accuracy, OBTAIN, read)
