@@ -11,11 +11,12 @@ GPU_OUT ?= docs/gpu
 GPU_SECONDS ?= 500
 
 .NOTPARALLEL:
-.PHONY: help demo test test-zink test-poison test-states test-newest test-oldest soak lint lock venv gl zink xvfb wheel wheel-check gpu-check clean
+.PHONY: help demo test test-fast test-zink test-poison test-states test-newest test-oldest soak lint lock venv gl zink xvfb wheel wheel-check gpu-check clean
 
 help:
 	@echo "make demo         render a page, look at it, at a photograph, and for something in it; pictures in $(OUT)"
 	@echo "make test         lint, type check and all tests"
+	@echo "make test-fast    the tests that are not marked slow"
 	@echo "make test-zink    the shaders by a second driver: OpenGL by Vulkan, on the CPU"
 	@echo "make test-poison  what shaders compute and draw, with all fresh memory full of NaN"
 	@echo "make test-states  looks and the loop in programs that have set a default type, a default device or autocast in torch"
@@ -44,6 +45,9 @@ demo: venv gl
 
 test: lint gl xvfb
 	$(PY) -m pytest
+
+test-fast: gl
+	$(PY) -m pytest -q -m "not slow"
 
 # Mesa's OpenGL by Vulkan, on its Vulkan for CPUs: another compiler of the same GLSL, and memory that is recycled like a GPU's.
 # Mesa 22.3 compiles values of uniforms into variants of a shader and at times keeps the last use's: plan_cortical.comp then reads an
