@@ -428,7 +428,7 @@ MEASURE = """
 import resource, sys
 from PIL import Image
 Image.init()
-from homunculus.image import read_image
+from homunculus.bridge.pictures.files import read_image
 read_image(sys.argv[1])
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 pixels = read_image(sys.argv[2])

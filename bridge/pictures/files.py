@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import stat
 import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from typing import IO, Any, TypeVar
 from PIL import Image, UnidentifiedImageError
 
 from homunculus.bridge.errors import HomunculusError, ImageError, ImageReadError, ImageTooLargeError
+from homunculus.bridge.files.reading import check_file
 from homunculus.bridge.pictures.decode import decoded
 from homunculus.bridge.pictures.memory import MOST_BYTES, bytes_of, loaded, pixels_allowed
 from homunculus.bridge.pictures.metadata import without_metadata
@@ -68,7 +68,7 @@ class PictureFile:
 
     def _opened(self, use: Callable[[Any, Path], T]) -> T:
         path = expanded(self.path)
-        check_file(path)
+        check_file(path, "picture file", ImageReadError, "fetch or export it again")
         try:
             with quiet(), _allowed(self.max_pixels) as limit, path.open("rb") as file:
                 try:
@@ -171,19 +171,6 @@ def expanded(path: str | os.PathLike[str]) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         return Path(path)
-
-
-def check_file(path: Path) -> None:
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise ImageReadError(f"{path!s} cannot be opened: {reason}; check the path and its permissions") from error
-    if not stat.S_ISREG(status.st_mode):
-        kind = "folder" if stat.S_ISDIR(status.st_mode) else "device or pipe"
-        raise ImageReadError(f"{path} is a {kind}; give the path of a picture file")
-    if status.st_size == 0:
-        raise ImageReadError(f"{path} is empty (0 bytes); fetch or export it again")
 
 
 def _open(file: IO[bytes]) -> Any:
