@@ -6,10 +6,11 @@ import gc
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 INTERRUPTED = 130
 AGAIN_S = (
@@ -61,6 +62,29 @@ def kept_from_children() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def interrupts_kept() -> Iterator[list[int]]:
+    """Collects Ctrl-C instead of raising it, for a loop whose events arrive in callbacks from C, such as glfw's: ctypes drops what is
+    raised in one. A second one is raised at once.
+    On the main thread, where Python handles signals, and unless the program handles this one itself."""
+    kept: list[int] = []
+
+    def keep(number: int, frame: Any) -> None:
+        if kept and callable(before):
+            before(number, frame)
+        kept.append(number)
+
+    before = signal.getsignal(signal.SIGINT)
+    mine = threading.current_thread() is threading.main_thread() and before in (signal.default_int_handler, interrupt)
+    if mine:
+        signal.signal(signal.SIGINT, keep)
+    try:
+        yield kept
+    finally:
+        if mine:
+            signal.signal(signal.SIGINT, before)
 
 
 def _end() -> NoReturn:

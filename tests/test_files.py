@@ -35,6 +35,7 @@ ELSEWHERE = {
     "bridge/pictures/files.py": "a picture, by Pillow",
     "homunculus/report/png.py": "a PNG, into a staged file",
     "homunculus/lab/training/checkpoint.py": "a task, brought into the form in which it is written",
+    "homunculus/cli/names.py": "the names that the package's own files register",
     "homunculus/viewer/headless.py": "a video's encoder, into a staged file",
     "homunculus/viewer/scanpath.py": "CSV made in memory",
     "homunculus/viewer/playlist.py": "a video or camera, by PyAV",

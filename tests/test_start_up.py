@@ -14,7 +14,7 @@ from homunculus import allocators, layouts
 from homunculus.bridge.law import QUALITIES
 from homunculus.bridge.open import Backend
 from homunculus.cli import names
-from homunculus.viewer.state import View
+from homunculus.viewer.view import registry as views
 
 ROOT = Path(__file__).parents[1]
 SLOW = {"torch", "numpy", "scipy", "PIL", "rich", "moderngl", "safetensors", "transformers", "matplotlib", "cv2"}
@@ -93,4 +93,4 @@ def test_the_names_to_complete_are_those_that_there_are() -> None:
     assert set(names.ALLOCATORS) == set(allocators.registry)
     assert set(names.QUALITIES) == set(QUALITIES)
     assert set(names.BACKENDS) == set(get_args(Backend))
-    assert set(names.VIEWS) == set(get_args(View))
+    assert set(names.registered(names.VIEWS)) == set(views)

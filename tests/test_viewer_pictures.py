@@ -23,12 +23,14 @@ from homunculus.bridge.gl.draw.canvas import Area, Canvas
 from homunculus.bridge.gl.draw.tokens import Tokens
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.report.footprints import lod_color
-from homunculus.viewer import headless, labels
+from homunculus.report.heat import HEAT
+from homunculus.viewer import areas, headless, keys
+from homunculus.viewer import state as states
 from homunculus.viewer.headless import Settings
-from homunculus.viewer.painter import COLORS
+from homunculus.viewer.painter import COLORS, Moment, Painter
 from homunculus.viewer.scanpath import Fixation, GazePath
 from homunculus.viewer.session import Session
-from homunculus.viewer.state import VIEWS
+from homunculus.viewer.view import CanvasView, registry
 
 pytestmark = pytest.mark.gl
 REFERENCE = Path(__file__).parent / "reference"
@@ -54,7 +56,7 @@ def two_peaks() -> Tensor:
 
 CHANNELS = [("sum", two_peaks()), ("participatory", two_peaks().flip(1))]
 CASES: dict[str, Settings] = {
-    **{view: Settings(AT, view, budget=91) for view in VIEWS},
+    **{view: Settings(AT, view, budget=91) for view in registry},
     "footprints-of-the-chart": Settings(AT, "footprints", budget=91, allocator="cortical", grid=True),
     "reconstruction-by-relevance": Settings(AT, "reconstruction", budget=91, allocator="stratified"),
     "side-by-side": Settings(AT, side_by_side=True, budget=91, grid=True),
@@ -145,7 +147,7 @@ def test_the_difference_is_that_of_reconstruction_and_picture(gl_unit: GLUnit, i
     seen = headless.picture([image], settings, unit=gl_unit).float()
     drawn = headless.picture([image], replace(settings, view="difference"), unit=gl_unit).float()
     away = (seen - torch.from_numpy(hm.read_image(image)).float()).abs().amax(-1) / 255
-    stops = torch.tensor(labels.HEAT, dtype=torch.float32)
+    stops = torch.tensor(HEAT, dtype=torch.float32)
     place = away * (len(stops) - 1)
     low = place.floor().clamp(max=len(stops) - 2).long()
     expected = torch.lerp(stops[low], stops[low + 1], (place - low)[..., None])
@@ -247,3 +249,35 @@ def test_closing_twice_and_out_of_order_is_harmless(gl_unit: GLUnit) -> None:
         tokens.close()
 
     gl_unit.context.thread.call(work)
+
+
+def test_a_seventh_view_is_one_class_shown_alone_and_beside_the_others(
+    gl_unit: GLUnit, image: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_rows", dict(registry))
+
+    @registry.register("picture")
+    class PictureView(CanvasView):
+        title = "the picture alone"
+        paleness = 0.0
+
+        def draw(self, painter: Painter, moment: Moment, area: Area) -> None:
+            painter.marks(moment, area)
+
+    drawn = headless.picture([image], Settings(AT, "picture"), unit=gl_unit)
+    assert torch.equal(drawn, torch.from_numpy(hm.read_image(image)))
+    size = (300, 480)
+    beside = headless.picture([image], Settings(AT, side_by_side=True), unit=gl_unit, channels=CHANNELS, size=size)
+    shown = areas.panels(replace(states.start(SIZE), side_by_side=True), size)
+    assert [view for view, _ in shown] == [*list(registry)[:6], "picture"]
+    for view, area in (shown[1], shown[6]):
+        alone = headless.picture([image], Settings(AT, view), unit=gl_unit, size=(area.height, area.width))
+        there = beside[area.top : area.top + area.height, area.left : area.left + area.width]
+        assert worst(there, alone) <= TOLERANCE, view
+    assert ("7", "the picture alone") in keys.rows()
+
+    def job(session: Session) -> None:
+        assert keys.dispatch(session, keys.Event("7"))
+        assert session.state.view == "picture"
+
+    headless.in_session(job, [image], Settings(AT), unit=gl_unit)

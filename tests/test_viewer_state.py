@@ -19,10 +19,10 @@ from homunculus.loop import Homunculus
 from homunculus.viewer import Guidance, MapGuide, areas, keys
 from homunculus.viewer import state as states
 from homunculus.viewer.eye_guide import EyeGuide
-from homunculus.viewer.guide import GuideRunner
 from homunculus.viewer.playlist import listed
 from homunculus.viewer.scanpath import Fixation, GazePath, Recorder, read_scanpath, write_scanpath
-from homunculus.viewer.state import VIEWS, start
+from homunculus.viewer.state import start
+from homunculus.viewer.view import CanvasView, registry
 
 MANUAL = Path(__file__).parents[1] / "docs/viewer.md"
 STATE = start((400, 600))
@@ -33,11 +33,11 @@ def test_the_manual_shows_the_table_that_the_keys_are_made_from() -> None:
 
 
 def test_every_key_of_the_table_is_bound_once_and_explained() -> None:
-    names = [binding.name for binding in keys.BINDINGS]
+    names = [binding.name for binding in keys.bindings()]
     assert len(set(names)) == len(names)
     assert {"1", "6", "C", "[", "]", ",", ".", "A", "Q", "G", "R", "S", "P", "Space", "H", "Esc", "Wheel"} <= set(names)
     assert sum(len(row[0].split("  ")) for row in keys.rows()) == len(names)
-    assert all(binding.does for binding in keys.BINDINGS)
+    assert all(binding.does for binding in keys.bindings())
 
 
 def test_a_new_fixation_replaces_and_an_added_one_joins() -> None:
@@ -80,7 +80,7 @@ def test_reset_keeps_view_and_query() -> None:
 
 def test_unknown_names_are_refused_with_what_there_is() -> None:
     with pytest.raises(PlanError, match=r"view 'x' is unknown; choose one of footprints, reconstruction"):
-        replace(STATE, view="x")  # type: ignore[arg-type]
+        replace(STATE, view="x")
     with pytest.raises(PlanError, match="budget is 0; it must be at least 1"):
         replace(STATE, budget=0)
     with pytest.raises(PlanError, match=r"e0 is -3 px; it must lie in 1\.\.1e\+06"):
@@ -112,11 +112,11 @@ def test_zoom_keeps_the_point_under_the_cursor() -> None:
 
 @pytest.mark.parametrize("count", range(1, 10))
 def test_side_by_side_shows_all_views_without_overlap(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
-    views = (VIEWS * 2)[:count]
-    monkeypatch.setattr(areas, "VIEWS", views)
+    views = [f"view {number}" for number in range(count)]
+    monkeypatch.setattr(registry, "_rows", {view: CanvasView() for view in views})
     for size in ((600, 900), (900, 600)):
-        shown = areas.panels(replace(STATE, side_by_side=True), size)
-        assert [view for view, _ in shown] == list(views)
+        shown = areas.panels(replace(STATE, view=views[0], side_by_side=True), size)
+        assert [view for view, _ in shown] == views
         taken = np.zeros(size, int)
         for _, area in shown:
             assert area.left + area.width <= size[1]
@@ -128,8 +128,8 @@ def test_side_by_side_shows_all_views_without_overlap(monkeypatch: pytest.Monkey
 
 
 def test_a_number_shows_its_view_alone_whatever_was_shown() -> None:
-    for shown in VIEWS:
-        for wanted in VIEWS:
+    for shown in registry:
+        for wanted in registry:
             state = states.show(replace(STATE, view=shown, side_by_side=True, channel=2), wanted)
             assert (state.view, state.side_by_side, state.channel) == (wanted, False, 2)
     assert states.show(states.show(STATE, "relevance"), "relevance").channel == STATE.channel + 1
@@ -232,19 +232,6 @@ def test_channels_are_the_sum_and_every_map() -> None:
     torch.testing.assert_close(Guidance(maps).channels[0][1], torch.full((4, 4), 3.0))
     assert Guidance({"relevance": torch.ones(2, 2)}).channels[0][0] == "relevance"
     assert Guidance().channels == []
-
-
-def test_a_guide_that_fails_is_heard() -> None:
-    class Failing:
-        def look(self, picture: object, query: str) -> Guidance:
-            raise ValueError(f"cannot look for {query}")
-
-    runner = GuideRunner(Failing())  # type: ignore[arg-type]
-    assert runner.poll() is None
-    runner.ask(np.zeros((4, 4, 3), np.uint8), "x")
-    answer = runner.poll(wait_s=10)
-    assert isinstance(answer, ValueError)
-    assert not runner.busy
 
 
 def test_a_folder_gives_its_pictures_by_name(tmp_path: Path) -> None:

@@ -33,7 +33,8 @@ from homunculus.viewer import Guidance, areas, keys
 from homunculus.viewer.playlist import Playlist
 from homunculus.viewer.scanpath import Fixation, GazePath, read_scanpath
 from homunculus.viewer.session import Session
-from homunculus.viewer.state import VIEWS, Point
+from homunculus.viewer.state import Point
+from homunculus.viewer.view import registry
 from homunculus.viewer.window import Window, import_glfw
 
 pytestmark = [pytest.mark.gl, pytest.mark.timeout(180)]
@@ -106,7 +107,7 @@ class Driven:
     def place(self, point: Point) -> tuple[int, int]:
         """Where a point of the picture is in the window."""
         view, area = self.session.painter.panels(self.session.state, self.session.chrome_px)[0]
-        assert view != "cortex"
+        assert not registry[view].cortical
         x, y = areas.to_canvas(area, point)
         return round(x), round(y)
 
@@ -131,9 +132,9 @@ def open_window(folder: Path, *, scanpath: GazePath | None = None, panel: bool =
     folder.mkdir(exist_ok=True)
     pictures(folder)
 
-    def make(unit: GLUnit, size: tuple[int, int], scale: float) -> Session:
+    def make(unit: GLUnit, size: tuple[int, int]) -> Session:
         source = Playlist([folder])
-        return Session(unit, source, size, guide=guide, scanpath=scanpath, out=folder / "out", scale=scale)
+        return Session(unit, source, size, guide=guide, scanpath=scanpath, out=folder / "out")
 
     return Driven(Window(make, (400, 640), panel=panel), guide)
 
@@ -242,12 +243,12 @@ def test_the_digits_switch_views_and_c_shows_all(driven: Driven) -> None:
     driven.xdo("click", 1)
     driven.session.show_channels([("sum", torch.rand(8, 8)), ("one", torch.rand(8, 8))])
     seen = []
-    for number, view in enumerate(VIEWS, 1):
+    for number, view in enumerate(registry, 1):
         driven.key(str(number))
         assert driven.session.state.view == view
         seen.append(driven.picture())
     for index, picture in enumerate(seen):
-        assert all(differ(picture, other) > 0.03 for other in seen[:index]), VIEWS[index]
+        assert all(differ(picture, other) > 0.03 for other in seen[:index]), list(registry)[index]
     driven.key("4")
     first = driven.picture()
     driven.key("4")
@@ -257,7 +258,7 @@ def test_the_digits_switch_views_and_c_shows_all(driven: Driven) -> None:
     assert driven.session.state.side_by_side
     together = driven.picture()
     assert differ(first, together) > 0.3
-    for number, view in enumerate(VIEWS, 1):
+    for number, view in enumerate(registry, 1):
         driven.key(str(number))
         assert driven.session.state.view == view
         assert differ(together, driven.picture()) > 0.3
@@ -439,8 +440,8 @@ def test_a_video_plays(display: str, tmp_path: Path) -> None:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
 
-    def make(unit: GLUnit, size: tuple[int, int], scale: float) -> Session:
-        return Session(unit, Playlist([path]), size, out=tmp_path, scale=scale)
+    def make(unit: GLUnit, size: tuple[int, int]) -> Session:
+        return Session(unit, Playlist([path]), size, out=tmp_path)
 
     driven = Driven(Window(make, (300, 400), panel=False), Corners())
     try:
@@ -612,7 +613,7 @@ def test_a_soak_of_random_input_leaves_no_error_and_no_leak(request: pytest.Fixt
         return
     driven: Driven = request.getfixturevalue("driven")
     chance = random.Random(0)
-    names = [b.name for b in keys.BINDINGS if len(b.name) == 1 and b.name not in "S/"] + ["Space", "Left", "Right"]
+    names = [b.name for b in keys.bindings() if len(b.name) == 1 and b.name not in "S/"] + ["Space", "Left", "Right"]
     driven.guide.may_answer.set()
 
     def some() -> list[object]:

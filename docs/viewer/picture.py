@@ -28,11 +28,10 @@ class Photograph(Still):
     name = PHOTOGRAPH.name
 
 
-def make(unit, size, scale):
-    channels = [("local contrast", contrast)]
-    return Session(
-        unit, Photograph(read_image(PHOTOGRAPH)), size, guide=MapGuide(contrast), channels=channels, scale=scale
-    )
+def make(unit, size):
+    session = Session(unit, Photograph(read_image(PHOTOGRAPH)), size, guide=MapGuide(contrast))
+    session.show_channels([("local contrast", contrast)])
+    return session
 
 
 window = Window(make, SIZE)

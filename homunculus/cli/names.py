@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
@@ -25,7 +26,19 @@ ALLOCATORS = (
 )
 BACKENDS = ("auto", "gl-cuda", "cuda", "gl", "torch")
 QUALITIES = ("fast", "sharp", "high", "exact")
-VIEWS = ("footprints", "reconstruction", "cortex", "relevance", "lod", "difference")
+VIEWS = "viewer/views"  # the folder whose files register them
+ROW = re.compile(r"registry\.register\(\"([\w-]+)\"\)")
+
+
+def registered(folder: str) -> list[str]:
+    """The names that the files of a folder register, read off their text."""
+    files = sorted((Path(__file__).parents[1] / folder).glob("*.py"))
+    return [name for file in files for name in ROW.findall(file.read_text("utf-8"))]
+
+
+def one_registered(folder: str) -> Callable[[str], list[str]]:
+    """As `one_of`; the files are read when the Tab key is pressed."""
+    return lambda incomplete: [name for name in registered(folder) if name.startswith(incomplete)]
 
 
 def one_of(names: tuple[str, ...]) -> Callable[[str], list[str]]:

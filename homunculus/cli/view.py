@@ -7,7 +7,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from homunculus.cli.names import ALLOCATORS, VIEWS, Quality, one_of
+from homunculus.cli.names import ALLOCATORS, VIEWS, Quality, one_of, one_registered
 from homunculus.cli.pictures import Icc, MaxPixels, Page, picture_file
 from homunculus.cli.progress import stderr_console
 
@@ -21,7 +21,8 @@ def view(
     view: Annotated[
         str,
         typer.Option(
-            help="footprints, reconstruction, cortex, relevance, lod or difference.", autocompletion=one_of(VIEWS)
+            help="footprints, reconstruction, cortex, relevance, lod or difference.",
+            autocompletion=one_registered(VIEWS),
         ),
     ] = "footprints",
     screenshot: Annotated[Path | None, typer.Option(help="Write one picture instead; needs no display.")] = None,

@@ -17,8 +17,19 @@ GAP_PX = 10
 FONT_PX = 18
 LABEL_PX = 28
 COLUMNS = 3
-# Black, violet, red, orange, yellow: lightness grows evenly, so that the order reads without colour vision.
-RAMP = np.array([(0, 0, 4), (87, 16, 110), (188, 55, 84), (249, 142, 9), (252, 255, 164)], dtype=np.float64)
+# The colours of heat, from 0 to 1: nine samples of matplotlib's inferno, which rises evenly in lightness, so that
+# the order reads without colour vision.
+HEAT = (
+    (0, 0, 4),
+    (31, 12, 72),
+    (85, 15, 109),
+    (136, 34, 106),
+    (186, 54, 85),
+    (227, 89, 51),
+    (249, 140, 10),
+    (249, 201, 50),
+    (252, 255, 164),
+)
 
 
 def draw_relevance(
@@ -59,9 +70,10 @@ def stretched(map_: Tensor, size: tuple[int, int]) -> np.ndarray[Any, Any]:
 
 def colored(level: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """[h, w] in 0..1 to [h, w, 3] in 0..255."""
-    place = level * (len(RAMP) - 1)
-    lower = np.minimum(place.astype(int), len(RAMP) - 2)
-    color: np.ndarray[Any, Any] = RAMP[lower] + (place - lower)[..., None] * (RAMP[lower + 1] - RAMP[lower])
+    stops = np.array(HEAT, np.float64)
+    place = level * (len(stops) - 1)
+    lower = np.minimum(place.astype(int), len(stops) - 2)
+    color: np.ndarray[Any, Any] = stops[lower] + (place - lower)[..., None] * (stops[lower + 1] - stops[lower])
     return color
 
 

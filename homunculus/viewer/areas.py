@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from homunculus.bridge.gl.draw.canvas import Area
-from homunculus.viewer.state import VIEWS, Point, View, ViewState
+from homunculus.viewer.state import Point, ViewState
+from homunculus.viewer.view import registry
 
 GAP_PX = 4
 HEMIFIELDS_RATIO = 2.0
 
 
-def panels(state: ViewState, size: tuple[int, int]) -> list[tuple[View, Area]]:
+def panels(state: ViewState, size: tuple[int, int]) -> list[tuple[str, Area]]:
     """The view alone, or all side by side, on (height, width) pixels from the top."""
     height, width = size
     if not state.side_by_side:
         return [(state.view, placed(state, 0, 0, width, height))]
     columns = 3 if width >= height else 2
-    rows = -(-len(VIEWS) // columns)
+    rows = -(-len(registry) // columns)
     lefts = [round(column * (width + GAP_PX) / columns) for column in range(columns + 1)]
     tops = [round(row * (height + GAP_PX) / rows) for row in range(rows + 1)]
     return [
@@ -29,7 +30,7 @@ def panels(state: ViewState, size: tuple[int, int]) -> list[tuple[View, Area]]:
                 tops[index // columns + 1] - tops[index // columns] - GAP_PX,
             ),
         )
-        for index, view in enumerate(VIEWS)
+        for index, view in enumerate(registry)
     ]
 
 

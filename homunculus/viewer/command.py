@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import track
+from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.gl.unit import GLUnit
@@ -22,9 +24,11 @@ from homunculus.viewer.eye_guide import EyeGuide
 from homunculus.viewer.guide import Guide, MapGuide
 from homunculus.viewer.headless import Settings
 from homunculus.viewer.playlist import Playlist
-from homunculus.viewer.scanpath import read_scanpath
+from homunculus.viewer.scanpath import GazePath, read_scanpath
 from homunculus.viewer.session import Session
 from homunculus.viewer.window import Window
+
+Channels = Sequence[tuple[str, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -46,87 +50,72 @@ class ViewOptions:
     out: Path = Path(".")
 
 
-def view(request: ViewOptions, guide: Guide | None = None) -> list[Path]:
+def view(options: ViewOptions, guide: Guide | None = None) -> list[Path]:
     """Opens the window, or writes what is asked for and returns the paths. guide: whom the space bar asks, and a query, or the
     view of relevance, without a window; by default the map given as relevance, or else an eye of its own. Raises PlanError
     for what does not go together, and whatever the parts raise."""
     with ExitStack() as stack:
-        return _view(request, guide or _guide(request, stack))
+        channels = [] if options.relevance is None else [("relevance", read_relevance(options.relevance))]
+        if guide is None:
+            guide = MapGuide(channels[0][1]) if channels else stack.enter_context(closing(EyeGuide(_eye(options))))
+        scanpath = None if options.scanpath is None else read_scanpath(options.scanpath)
+        if options.screenshot is None and options.video is None:
+            return _in_window(options, guide, channels, scanpath)
+        return [_without_window(options, guide, channels, scanpath)]
 
 
-def _view(request: ViewOptions, guide: Guide) -> list[Path]:
-    map_ = None if request.relevance is None else read_relevance(request.relevance)
-    channels = [] if map_ is None else [("relevance", map_)]
-    scanpath = None if request.scanpath is None else read_scanpath(request.scanpath)
-    shared: dict[str, Any] = {"size": request.size, "words": request.words, "channels": channels}
-    if request.screenshot is not None and request.video is not None:
+def _eye(options: ViewOptions) -> Callable[[], Homunculus]:
+    head = None if options.head is None else Head.load(options.head)
+    if options.model is None:
+        return partial(Homunculus, head=head)
+    return partial(Homunculus.from_pretrained, options.model, head=head)
+
+
+def _without_window(options: ViewOptions, guide: Guide, channels: Channels, scanpath: GazePath | None) -> Path:
+    settings = options.settings
+    if options.screenshot is not None and options.video is not None:
         raise PlanError("--screenshot and --video were both given; ask for one at a time")
-    settings = request.settings
-    wanted = settings.query or settings.view == "relevance" or settings.side_by_side
-    if (request.screenshot is not None or request.video is not None) and wanted and map_ is None:
-        source = Playlist(request.paths)
-        try:
+    if not channels and (settings.query or settings.view == "relevance" or settings.side_by_side):
+        with closing(Playlist(options.paths)) as source:
             picture = source.open()
-        finally:
-            source.close()
         found = guide.look(picture, settings.query)
-        shared["channels"] = found.channels
+        channels = found.channels
         if settings.query and not settings.at:
             height, width = picture.shape[:2]
             settings = replace(settings, at=[(x / width, y / height) for x, y in found.fixations_px])
-    if request.screenshot is not None:
-        headless.screenshot(request.screenshot, request.paths, settings, **shared)
-        return [request.screenshot]
-    if request.video is not None:
-        if scanpath is None:
-            raise PlanError(
-                "--video follows a scanpath; give --scanpath gaze.csv with x_px, y_px, onset_ms, duration_ms"
-            )
-        shared["tell"] = _tell
-        headless.video(request.video, request.paths, settings, scanpath, fps=request.fps, progress=_progress, **shared)
-        return [request.video]
+    shared: dict[str, Any] = {"size": options.size, "words": options.words, "channels": channels}
+    if options.screenshot is not None:
+        headless.screenshot(options.screenshot, options.paths, settings, **shared)
+        return options.screenshot
+    assert options.video is not None
+    if scanpath is None:
+        raise PlanError("--video follows a scanpath; give --scanpath gaze.csv with x_px, y_px, onset_ms, duration_ms")
+    shared |= {"fps": options.fps, "progress": _progress, "tell": _tell}
+    headless.video(options.video, options.paths, settings, scanpath, **shared)
+    return options.video
 
-    def make(unit: GLUnit, size: tuple[int, int], scale: float) -> Session:
-        session = Session(
-            unit,
-            Playlist(request.paths),
-            size,
-            guide=guide,
-            channels=channels,
-            scanpath=scanpath,
-            out=request.out,
-            scale=scale,
-        )
+
+def _in_window(options: ViewOptions, guide: Guide, channels: Channels, scanpath: GazePath | None) -> list[Path]:
+    def make(unit: GLUnit, size: tuple[int, int]) -> Session:
+        session = Session(unit, Playlist(options.paths), size, guide=guide, scanpath=scanpath, out=options.out)
         try:
-            session.change(request.settings.applied(session.state))
+            session.change(options.settings.applied(session.state))
         except BaseException:
             session.close()
             raise
         session.first = session.state
+        session.show_channels(channels)
         session.say("H shows the keys")
         if scanpath is not None:
-            session.play()
-            remarks = session.player.scanpath.remarks if session.player.scanpath is not None else ()
-            if remarks:
-                session.say("; ".join(remarks))
+            session.player.play()
+            if session.player.remarks:
+                session.say("; ".join(session.player.remarks))
         return session
 
-    window = Window(make, request.size or (800, 1280), panel=request.panel)
+    window = Window(make, options.size or (800, 1280), panel=options.panel)
     session = window.session
     window.run()
     return [] if session is None else session.outputs.saved
-
-
-def _guide(request: ViewOptions, stack: ExitStack) -> Guide:
-    """The map, or an eye that the stack closes."""
-    if request.relevance is not None:
-        return MapGuide(read_relevance(request.relevance))
-    head = None if request.head is None else Head.load(request.head)
-
-    def opened() -> Homunculus:
-        return Homunculus(head=head) if request.model is None else Homunculus.from_pretrained(request.model, head=head)
-
-    return stack.enter_context(closing(EyeGuide(opened)))
 
 
 def _tell(remark: str) -> None:

@@ -8,10 +8,10 @@ from typing import Any
 
 from homunculus import allocators
 from homunculus.viewer import state as states
-from homunculus.viewer.painter import TITLES
 from homunculus.viewer.planning import WITH_E0, fitted_e0_px
 from homunculus.viewer.session import Session
-from homunculus.viewer.state import BUDGETS, QUALITY_CYCLE, VIEWS, ViewState
+from homunculus.viewer.state import BUDGETS, QUALITY_CYCLE, ViewState
+from homunculus.viewer.view import registry
 
 GLSL = "#version 330"
 WIDTH_PX = 280
@@ -119,9 +119,9 @@ class ControlPanel:
     def _views(self, state: ViewState) -> ViewState:
         imgui = self._imgui
         imgui.separator_text("view")
-        for number, view in enumerate(VIEWS, 1):
-            if imgui.radio_button(f"{number}  {TITLES[view]}", state.view == view and not state.side_by_side):
-                state = states.show(state, view)
+        for digit, (name, view) in enumerate(registry.items(), 1):
+            if imgui.radio_button(f"{digit}  {view.title}", state.view == name and not state.side_by_side):
+                state = states.show(state, name)
         changed, wanted = imgui.checkbox("C  side by side", state.side_by_side)
         if changed:
             state = replace(state, side_by_side=wanted)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -76,48 +75,6 @@ class MapGuide:
             points.append(point)
             rest *= ((x - point[0]) ** 2 + (y - point[1]) ** 2).sqrt() > radius_px
         return Guidance({"relevance": self.map}, points)
-
-
-class GuideRunner:
-    """Asks a guide on a thread of its own, so that the window never waits."""
-
-    def __init__(self, guide: Guide) -> None:
-        self._guide = guide
-        self._thread: threading.Thread | None = None
-        self._answer: Guidance | Exception | None = None
-
-    @property
-    def busy(self) -> bool:
-        return self._thread is not None
-
-    @property
-    def ready(self) -> bool:
-        return self._thread is not None and not self._thread.is_alive()
-
-    def ask(self, picture: Array, query: str) -> None:
-        """Starts looking, unless it is looking already."""
-        if self._thread is None:
-            self._thread = threading.Thread(
-                target=self._run, args=(picture, query), name="homunculus-guide", daemon=True
-            )
-            self._thread.start()
-
-    def poll(self, wait_s: float = 0.0) -> Guidance | Exception | None:
-        """The answer, once, when there is one."""
-        if self._thread is None:
-            return None
-        self._thread.join(wait_s)
-        if self._thread.is_alive():
-            return None
-        self._thread = None
-        answer, self._answer = self._answer, None
-        return answer
-
-    def _run(self, picture: Array, query: str) -> None:
-        try:
-            self._answer = self._guide.look(picture, query)
-        except Exception as error:  # a model may raise anything; the window lives on and says so
-            self._answer = error
 
 
 def _resampled(map_: Tensor, shape: Sequence[int]) -> Tensor:

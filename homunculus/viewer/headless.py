@@ -15,7 +15,6 @@ from homunculus.bridge.errors import BackendUnavailableError, PlanError
 from homunculus.bridge.files import check_writable, replaced
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.unit import Picture
-from homunculus.viewer import state as states
 from homunculus.viewer.outputs import write_pixels
 from homunculus.viewer.playlist import Playlist, import_av
 from homunculus.viewer.scanpath import GazePath
@@ -23,7 +22,7 @@ from homunculus.viewer.session import Session
 from homunculus.viewer.state import Point, ViewState
 
 LARGEST = (1080, 1920)
-PLAN_WAIT_S = 600.0
+PLAN_WAIT_S, MEASURE_WAIT_S = 600.0, 10.0
 FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov", ".webm": "webm"}
 CODECS = {"webm": ("libvpx-vp9", "libvpx")}
 H264 = ("libx264", "libopenh264", "mpeg4")
@@ -36,7 +35,7 @@ class Settings:
     """How the first moment differs from the viewer's own. at: fixations as fractions of width and height."""
 
     at: Sequence[Point] = ()
-    view: states.View = "footprints"
+    view: str = "footprints"
     side_by_side: bool = False
     budget: int = 273
     patch_size: int = 16
@@ -59,12 +58,10 @@ class Settings:
         return replace(state, fixations=fixations, held=bool(self.at), **options)
 
 
-def canvas_size(size: tuple[int, int], wanted: tuple[int, int] | None, *, even: bool = False) -> tuple[int, int]:
-    """The wanted (height, width), or the picture's own, reduced to at most LARGEST; for videos both sides are even."""
-    if wanted is None:
-        scale = min(1.0, LARGEST[0] / size[0], LARGEST[1] / size[1])
-        wanted = max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
-    return (max(2, wanted[0] // 2 * 2), max(2, wanted[1] // 2 * 2)) if even else wanted
+def canvas_size(size: tuple[int, int]) -> tuple[int, int]:
+    """(height, width) of a picture, reduced to at most LARGEST."""
+    scale = min(1.0, LARGEST[0] / size[0], LARGEST[1] / size[1])
+    return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
 
 def in_session(
@@ -73,33 +70,21 @@ def in_session(
     settings: Settings,
     *,
     size: tuple[int, int] | None = None,
-    even: bool = False,
     unit: GLUnit | None = None,
     words: bool = False,
     channels: Sequence[tuple[str, Tensor]] = (),
-    scanpath: GazePath | None = None,
-    now_ms: Callable[[], float] | None = None,
-    tell: Callable[[str], object] = lambda remark: None,
+    make: Callable[[GLUnit, Playlist, tuple[int, int]], Session] = Session,
 ) -> Any:
-    """What the job makes of a session on a canvas without a window, in `unit` or one opened for it. tell: hears what was left out of
-    the scanpath."""
+    """What the job makes of a session on a canvas without a window, in `unit` or one opened for it. size: (height, width), by default
+    the picture's own, reduced to at most LARGEST."""
 
     def work(unit: GLUnit) -> Any:
-        session = Session(
-            unit,
-            Playlist(paths),
-            (1, 1),
-            channels=channels,
-            scanpath=scanpath,
-            chrome=words,
-            strict=True,
-            now_ms=now_ms,
-        )
+        session = make(unit, Playlist(paths), (1, 1))
         try:
-            for remark in session.player.scanpath.remarks if session.player.scanpath is not None else ():
-                tell(remark)
+            session.chrome, session.strict = words, True
+            session.show_channels(channels)
             session.change(settings.applied(session.state))
-            session.canvas.resize(canvas_size(session.state.size, size, even=even))
+            session.canvas.resize(size or canvas_size(session.state.size))
             return job(session)
         finally:
             session.close()
@@ -127,7 +112,7 @@ def picture(paths: Sequence[Picture], settings: Settings, **options: Any) -> Ten
     def job(session: Session) -> Tensor:
         session.frame(wait_s=PLAN_WAIT_S)
         if session.chrome:
-            session.settle()
+            session.status.settle(session.state, session.retina.plan, MEASURE_WAIT_S)
             session.frame()
         return session.canvas.read()
 
@@ -149,10 +134,12 @@ def video(
     *,
     fps: int = 30,
     progress: Progress = lambda frames, count: frames,
+    tell: Callable[[str], object] = lambda remark: None,
     **options: Any,
 ) -> int:
-    """Writes a video along a scanpath; returns the number of frames. Nothing is left where it fails. Raises PlanError for an ending
-    that is no video's, BackendUnavailableError without PyAV, WriteError, before the work where the folder cannot be written."""
+    """Writes a video along a scanpath; returns the number of frames. tell: hears what of the scanpath was left out. Nothing is left
+    where it fails. Raises PlanError for an ending that is no video's, BackendUnavailableError without PyAV, WriteError, before the
+    work where the folder cannot be written."""
     format = FORMATS.get(path.suffix.lower())
     if format is None:
         raise PlanError(f"{path} has no ending of a video; use one of {', '.join(FORMATS)}")
@@ -163,9 +150,13 @@ def video(
     clock = {"ms": 0.0}
 
     def job(session: Session, part: Path) -> None:
+        for remark in session.player.remarks:
+            tell(remark)
+        height, width = (max(2, side // 2 * 2) for side in session.canvas.size)  # as codecs ask for
+        session.canvas.resize((height, width))
         with av.open(str(part), "w", format=format) as container:
             stream = _stream(av, container, format, fps)
-            stream.height, stream.width = session.canvas.size
+            stream.height, stream.width = height, width
             session.player.play()
             for number in progress(range(count), count):
                 clock["ms"] = 1000 * number / fps
@@ -177,7 +168,8 @@ def video(
 
     with replaced(path) as (staging, name):
         work = partial(job, part=staging.path(name))
-        in_session(work, paths, settings, even=True, scanpath=scanpath, now_ms=lambda: clock["ms"], **options)
+        make = partial(Session, scanpath=scanpath, now_ms=lambda: clock["ms"])
+        in_session(work, paths, settings, make=make, **options)
     return count
 
 

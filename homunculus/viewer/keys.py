@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from homunculus.bridge.gl.draw.canvas import Area
 from homunculus.viewer import areas
 from homunculus.viewer import state as states
-from homunculus.viewer.painter import TITLES
+from homunculus.viewer.planning import WITH_E0, fitted_e0_px
 from homunculus.viewer.session import Session
-from homunculus.viewer.state import VIEWS, Point, ViewState
+from homunculus.viewer.state import Point, ViewState
+from homunculus.viewer.view import registry
 
 FREE_PX = 8.0  # a click this near to a fixed gaze frees it
 ZOOM_STEP = 1.25
@@ -41,7 +43,7 @@ def dispatch(session: Session, event: Event) -> bool:
     """Does what the table says; False where it says nothing. While a query is typed, keys are letters."""
     if session.state.typing and type_query(session, event):
         return True
-    binding = BY_NAME.get(event.name)
+    binding = next((binding for binding in bindings() if binding.name == event.name), None)
     if binding is None:
         return False
     session.attempt(lambda: binding.act(session, event))
@@ -51,7 +53,7 @@ def dispatch(session: Session, event: Event) -> bool:
 def rows() -> list[tuple[str, str]]:
     """Key and meaning, in the table's order; neighbours that mean the same on one row."""
     found: list[tuple[str, str]] = []
-    for binding in BINDINGS:
+    for binding in bindings():
         if found and found[-1][1] == binding.does:
             found[-1] = (f"{found[-1][0]}  {binding.name}", binding.does)
         else:
@@ -90,7 +92,7 @@ def area_at(session: Session, place: Point) -> Area | None:
     """The area under the mouse that shows the picture itself; None over the cortical image and beside all areas."""
     for view, area in session.painter.panels(session.state, session.chrome_px):
         if areas.holds(area, place):
-            return None if view == "cortex" else area
+            return None if registry[view].cortical else area
     return None
 
 
@@ -144,6 +146,14 @@ def zoom(session: Session, event: Event) -> None:
         session.change(states.zoomed(state, wanted, center))
 
 
+def change_e0(session: Session, steps: int) -> None:
+    state = session.state
+    if state.allocator in WITH_E0:
+        session.change(states.change_e0(state, steps, fitted_e0_px(state)))
+    else:
+        session.say(f"{state.allocator} has no e0; {', '.join(WITH_E0)} have (A changes the allocator)")
+
+
 def begin_typing(session: Session, event: Event) -> None:
     session.change(replace(session.state, typing=True))
 
@@ -155,27 +165,39 @@ def leave(session: Session, event: Event) -> None:
         session.closing = True
 
 
-def _views() -> Iterator[Binding]:
-    for number, view in enumerate(VIEWS, 1):
-        again = "; again: its next map" if view == "relevance" else ""
-        yield Binding(str(number), TITLES[view] + again, changed(lambda state, view=view: states.show(state, view)))  # type: ignore[misc]
+def bindings() -> list[Binding]:
+    """The whole table: the mouse, a digit for each view, the other keys."""
+    views = [
+        Binding(
+            str(digit),
+            f"{view.title}; again: {view.again}" if view.again else view.title,
+            changed(partial(_show, name)),
+        )
+        for digit, (name, view) in enumerate(registry.items(), 1)
+    ]
+    return [*MOUSE, *views, *KEYS]
 
 
-BINDINGS: tuple[Binding, ...] = (
+def _show(view: str, state: ViewState) -> ViewState:
+    return states.show(state, view)
+
+
+MOUSE = (
     Binding("Mouse", "the gaze: tokens follow it", follow),
     Binding("Left click", "fix the gaze there; on a fixed gaze: free it", click),
     Binding("Left drag", "the gaze follows, and stays", drag),
     Binding("Shift+click", "add a fixation", add),
     Binding("Right drag", "move the picture", pan),
     Binding("Wheel", "zoom at the cursor", zoom),
-    *_views(),
+)
+KEYS = (
     Binding(
         "C",
         "all views side by side; a number shows one alone",
         changed(lambda s: replace(s, side_by_side=not s.side_by_side)),
     ),
-    Binding("[", "smaller or larger e0: how fast sight coarsens", lambda s, e: s.change_e0(-1)),
-    Binding("]", "smaller or larger e0: how fast sight coarsens", lambda s, e: s.change_e0(1)),
+    Binding("[", "smaller or larger e0: how fast sight coarsens", lambda s, e: change_e0(s, -1)),
+    Binding("]", "smaller or larger e0: how fast sight coarsens", lambda s, e: change_e0(s, 1)),
     Binding(",", "fewer or more tokens", changed(lambda s: states.change_budget(s, -1))),
     Binding(".", "fewer or more tokens", changed(lambda s: states.change_budget(s, 1))),
     Binding("A", "next allocator", changed(states.next_allocator)),
@@ -183,8 +205,10 @@ BINDINGS: tuple[Binding, ...] = (
     Binding("G", "the eye's grid: at each ring resolution has halved", changed(lambda s: replace(s, grid=not s.grid))),
     Binding("R", "reset all but view and query", lambda s, e: s.reset()),
     Binding("S", "save the picture (PNG) and the plan (JSON)", lambda s, e: s.save()),
-    Binding("P", "play the scanpath; without one: record, and save as CSV", lambda s, e: s.play()),
-    Binding("Shift+P", "record a new scanpath; again: save it", lambda s, e: s.record()),
+    Binding(
+        "P", "play the scanpath; without one: record, and save as CSV", lambda s, e: s.player.toggle(s.state.patch_size)
+    ),
+    Binding("Shift+P", "record a new scanpath; again: save it", lambda s, e: s.player.record(s.state.patch_size)),
     Binding("/", "type the query; Enter ends", begin_typing),
     Binding("Space", "let the model look for the query", lambda s, e: s.ask_guide()),
     Binding("Left", "previous or next picture", lambda s, e: s.step(-1)),
@@ -192,4 +216,3 @@ BINDINGS: tuple[Binding, ...] = (
     Binding("H", "this help", changed(lambda s: replace(s, help=not s.help))),
     Binding("Esc", "close the help, or quit", leave),
 )
-BY_NAME = {binding.name: binding for binding in BINDINGS}

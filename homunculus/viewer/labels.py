@@ -10,25 +10,12 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from homunculus.report.footprints import LOD_COLORS, lod_color
-
-__all__ = ["HEAT", "heat_legend", "lod_color", "lod_legend", "table", "text", "text_width_px", "wrapped"]
+from homunculus.report.footprints import LOD_COLORS
+from homunculus.report.heat import HEAT
 
 PAD = 0.5  # of the font's size, around the text
 GROUND = (16, 16, 18, 216)
 BRIGHT, DIM = (245, 245, 245, 255), (165, 165, 170, 255)
-# The colours of heat, from 0 to 1: nine samples of matplotlib's inferno, which rises evenly in lightness.
-HEAT = (
-    (0, 0, 4),
-    (31, 12, 72),
-    (85, 15, 109),
-    (136, 34, 106),
-    (186, 54, 85),
-    (227, 89, 51),
-    (249, 140, 10),
-    (249, 201, 50),
-    (252, 255, 164),
-)
 
 
 @lru_cache(maxsize=8)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from homunculus.bridge.gl.draw.canvas import Area, Chart
+from homunculus.report.footprints import lod_color
 from homunculus.viewer.areas import to_canvas
 from homunculus.viewer.state import Point
 
@@ -76,6 +78,21 @@ class Marks:
         for color, width, alpha in ((BLACK, 3.0, 0.45), (WHITE, 1.2, 0.85)):
             for line in lines:
                 self.polyline(unwrapped(np.asarray(line, float)), color, width, alpha)
+
+    def chart(self, area: Area, chart: Chart, patch_size: int) -> None:
+        """The borders of warped tokens: circles and rays, each coloured by its level of detail."""
+        place = on_picture(area, chart.fixation_px)
+        step = np.log1p(chart.radius_px / chart.a_px) / chart.rings
+        edges = chart.a_px * np.expm1(step * np.arange(chart.rings + 1))
+        for inner, outer in pairwise(edges):
+            tangential_px = (inner + outer) / 2 * 2 * np.pi / chart.wedges
+            lod = np.log2(max(1.0, max(tangential_px, outer - inner) / patch_size))
+            color = [part / 255 for part in lod_color(float(lod))]
+            circle = [place(float(outer), 2 * np.pi * k / ARC_PARTS) for k in range(ARC_PARTS + 1)]
+            self.polyline(np.asarray(circle), color, 1.5, 1)
+            for wedge in range(chart.wedges):
+                angle = 2 * np.pi * wedge / chart.wedges
+                self.polyline(np.asarray([place(float(inner), angle), place(float(outer), angle)]), color, 1.5, 1)
 
     @property
     def rows(self) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -93,57 +92,6 @@ def host_plan(request: PlanRequest) -> SamplePlan:
     with one_thread():
         plan: SamplePlan = allocator.allocate(scene, state.budget)
     return plan
-
-
-class Planner:
-    """Makes the plan asked for last on a thread of its own; those asked for meanwhile are skipped."""
-
-    def __init__(self) -> None:
-        self._wanted: PlanRequest | None = None
-        self._made: tuple[PlanRequest, SamplePlan | Exception] | None = None
-        self._change = threading.Condition()
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name="homunculus-planner", daemon=True)
-        self._thread.start()
-
-    def ask(self, request: PlanRequest) -> None:
-        with self._change:
-            self._wanted = request
-            self._change.notify_all()
-
-    @property
-    def ready(self) -> bool:
-        return self._made is not None
-
-    def poll(self, wait_s: float = 0.0) -> tuple[PlanRequest, SamplePlan | Exception] | None:
-        """What was made since the last call, if anything, waiting for it that long."""
-        with self._change:
-            if wait_s:
-                self._change.wait_for(lambda: self._made is not None, wait_s)
-            made, self._made = self._made, None
-            return made
-
-    def close(self) -> None:
-        with self._change:
-            self._closed = True
-            self._change.notify_all()
-        self._thread.join(timeout=10)
-
-    def _run(self) -> None:
-        while True:
-            with self._change:
-                self._change.wait_for(lambda: self._wanted is not None or self._closed)
-                if self._closed:
-                    return
-                request, self._wanted = self._wanted, None
-            assert request is not None
-            try:
-                result: SamplePlan | Exception = host_plan(request)
-            except Exception as error:
-                result = error
-            with self._change:
-                self._made = (request, result)
-                self._change.notify_all()
 
 
 def measurable(state: ViewState, plan: SamplePlan) -> Callable[[], SamplePlan]:

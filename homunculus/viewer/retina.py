@@ -10,6 +10,7 @@ from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Pyramid
 from homunculus.viewer import planning
+from homunculus.viewer.latest import Latest
 from homunculus.viewer.planning import PlanRequest
 from homunculus.viewer.state import ViewState
 
@@ -25,7 +26,7 @@ class Retina:
         self.tokens, self._cortex = Tokens(unit), Tokens(unit)
         self.plan: SamplePlan | None = None
         self.chart: Chart | None = None
-        self.planner = planning.Planner()
+        self.planner = Latest(planning.host_plan, "homunculus-planner")
         self._asked: Hashable = None
         self._planned: Hashable = None
         self._sampled: Hashable = None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
@@ -18,7 +19,8 @@ from homunculus.bridge.pictures.turning import Array
 from homunculus.bridge.unit import Picture
 from homunculus.viewer import planning
 from homunculus.viewer import state as states
-from homunculus.viewer.guide import Guidance, Guide, GuideRunner
+from homunculus.viewer.guide import Guidance, Guide
+from homunculus.viewer.latest import Latest
 from homunculus.viewer.outputs import Outputs
 from homunculus.viewer.painter import COLORS, Moment, Painter
 from homunculus.viewer.player import Player
@@ -27,18 +29,27 @@ from homunculus.viewer.retina import Retina
 from homunculus.viewer.scanpath import GazePath
 from homunculus.viewer.state import Point, ViewState
 from homunculus.viewer.status import Status
+from homunculus.viewer.view import registry
 
 NOTE_MS = 4000.0
 DEFAULT_LODS = (0.0, 3.0)
+SAVED = ("budget", "allocator", "quality", "e0_px", "query", "patch_size")
+
+
+def wall_ms() -> float:
+    return 1000 * perf_counter()
 
 
 class Session:
     """Everything one viewer holds. All methods run on the unit's thread.
 
     unit: whose context draws, and samples. source: opened here. size: (height, width) of the canvas. guide: answers the space
-    bar. channels: relevance maps to begin with. out: where S and P write. chrome: whether there are words on the canvas. scale:
-    canvas pixels of a point of text. strict: errors are raised rather than shown. now_ms: the clock.
+    bar. out: where S and P write. now_ms: the clock.
+    To be set: chrome, whether there are words on the canvas; scale, canvas pixels of a point of text; strict, whether errors are
+    raised rather than shown.
     """
+
+    chrome, scale, strict = True, 1.0, False
 
     def __init__(
         self,
@@ -47,17 +58,12 @@ class Session:
         size: tuple[int, int],
         *,
         guide: Guide | None = None,
-        channels: Sequence[tuple[str, Tensor]] = (),
         scanpath: GazePath | None = None,
         out: Path = Path("."),
-        chrome: bool = True,
-        scale: float = 1.0,
-        strict: bool = False,
-        now_ms: Callable[[], float] | None = None,
+        now_ms: Callable[[], float] = wall_ms,
     ) -> None:
-        self.unit, self.source, self.chrome, self.scale, self.strict = unit, source, chrome, scale, strict
-        self.now_ms = now_ms or wall_ms
-        self.channels = list(channels)
+        self.unit, self.source, self.now_ms = unit, source, now_ms
+        self.channels: Sequence[tuple[str, Tensor]] = ()
         self.help: Sequence[tuple[str, str]] = ()
         self.closing = False
         self.timings_ms: dict[str, float] = {}
@@ -65,17 +71,19 @@ class Session:
         self.picture: Array = source.open()
         self.pictures_seen = self.maps_seen = 0
         self.state = self.first = states.start(self.picture.shape[:2])
-        if scanpath is not None:
-            scanpath = scanpath.within(self.state.size)
-        self.player = Player(self.now_ms, scanpath)
-        self.guide = GuideRunner(guide) if guide is not None else None
-        self._asked_about = 0
+        self.guide: Latest[tuple[Array, str, int], Guidance] | None = None
+        if guide is not None:
+            look = guide.look
+            self.guide = Latest(lambda asked: look(*asked[:2]), "homunculus-guide")
         self.outputs = Outputs(out, self.say)
+        self.player = Player(
+            now_ms, self.outputs, self.say, None if scanpath is None else scanpath.within(self.state.size)
+        )
         self.pyramid = unit.pyramid(self.picture)
         self.canvas = Canvas(unit, size, COLORS)
         self.painter = Painter(self.canvas)
         self.retina = Retina(unit)
-        self.status = Status(self.now_ms, unit.stats)
+        self.status = Status(now_ms, unit.stats)
         self.chrome_px = 0  # the height of the status lines drawn last
 
     def change(self, state: ViewState) -> None:
@@ -103,12 +111,6 @@ class Session:
         self.player.stop()
         self.change(states.reset(self.state, self.first))
 
-    def change_e0(self, steps: int) -> None:
-        if self.state.allocator not in planning.WITH_E0:
-            self.say(f"{self.state.allocator} has no e0; {', '.join(planning.WITH_E0)} have (A changes the allocator)")
-            return
-        self.change(states.change_e0(self.state, steps, planning.fitted_e0_px(self.state)))
-
     def open_paths(self, paths: Sequence[Picture]) -> None:
         """Looks at other files from now on. Raises, and keeps the old ones, where the first cannot be read."""
         source = Playlist(paths)
@@ -127,7 +129,7 @@ class Session:
         """Another picture: what was known about the last one is forgotten."""
         self._replace_picture(picture)
         self.show_channels([])
-        self.player.forget()
+        self.player.take(None)
         self.say(note)
 
     def _replace_picture(self, picture: Array) -> None:
@@ -145,36 +147,9 @@ class Session:
 
     def show_channels(self, channels: Sequence[tuple[str, Tensor]]) -> None:
         """Other relevance maps; allocators spend by the first."""
-        self.channels = list(channels)
+        self.channels = channels
         self.maps_seen += 1
         self.painter.forget_maps()
-
-    def play(self) -> None:
-        """Plays the scanpath, or stops it; without one records, until it is asked again."""
-        if self.player.recording:
-            self.stop_recording()
-        elif self.player.playing:
-            self.player.stop()
-        elif self.player.scanpath is not None:
-            self.player.play()
-        else:
-            self.record()
-
-    def record(self) -> None:
-        """Records the gaze as a new scanpath; asked again, saves it."""
-        if self.player.recording:
-            self.stop_recording()
-        else:
-            self.player.record(float(self.state.patch_size))
-            self.say("recording where you look; P stops and saves")
-
-    def stop_recording(self) -> None:
-        if self.player.recording:
-            path = self.outputs.free_path("scanpath", ".csv")
-            scanpath = self.player.finish(path)
-            if scanpath is not None:
-                self.outputs.saved.append(path)
-                self.say(f"saved {path}: {len(scanpath.fixations)} fixations; P plays them")
 
     def save(self) -> None:
         """Writes the canvas as PNG and the plan as JSON, beside the window."""
@@ -188,57 +163,71 @@ class Session:
         elif self.guide.busy:
             self.say("still looking")
         else:
-            self.guide.ask(self.picture, self.state.query)
-            self._asked_about = self.maps_seen
+            self.guide.ask((self.picture, self.state.query, self.maps_seen))
             self.say(f"looking for {self.state.query!r}" if self.state.query else "looking, without a query")
 
     def _hear_guide(self) -> None:
-        answer = self.guide.poll() if self.guide is not None else None
+        heard = self.guide.poll() if self.guide is not None else None
+        if heard is None:
+            return
+        (_, _, maps_seen), answer = heard
         if isinstance(answer, Exception):
             self.say(f"the model could not look: {answer}")
-        elif isinstance(answer, Guidance) and self._asked_about == self.maps_seen:  # and not about another picture
+        elif maps_seen == self.maps_seen:  # and not about another picture
             self.show_channels(answer.channels)
             if answer.fixations_px:
-                self.player.scanpath = GazePath.of(answer.fixations_px).within(self.state.size)
+                self.player.take(GazePath.of(answer.fixations_px).within(self.state.size))
                 self.player.play()
             self.say(f"{len(answer.fixations_px)} fixations; 4 shows why")
 
     def _play_on(self) -> list[Point]:
         """Moves the gaze along the scanpath; the places seen so far."""
         path = self.player.move()
-        if path and not self.player.playing:
-            self.say("the end of the scanpath; a click on the gaze frees it")
         if path:
             self.state = replace(self.state, fixations=(states.inside(self.state, path[-1]),), held=True)
         self.player.see(self.state.gaze)
         return path
 
-    def frame(self, *, wait_s: float = 0.0) -> Moment:
+    def frame(self, *, wait_s: float = 0.0) -> None:
         """Draws the present moment on the canvas. wait_s: how long to wait for a plan that the host makes; a window does not."""
         self.attempt(self._next_frame)
         self.attempt(self._hear_guide)
         path = self._play_on()
-        finish, state, eye = self.unit.context.moderngl.finish, self.state, self.retina
-        laps = [perf_counter()]
-        self.attempt(lambda: eye.plan_for(self._request(), wait_s))
-        finish()
-        laps.append(perf_counter())
-        minified = any(area.step_px >= 2**0.5 for _, area in self.painter.panels(state, 0))
-        self.attempt(lambda: eye.sample(self.pyramid, state, self.pictures_seen, minified=minified))
-        cortex: list[tuple[Tokens, Chart]] = []
-        if state.view == "cortex" or state.side_by_side:
-            self.attempt(lambda: cortex.append(eye.cortical_image(self.pyramid, state, self.pictures_seen)))
-        finish()
-        laps.append(perf_counter())
+        with self._timed("plan"):
+            self.attempt(lambda: self.retina.plan_for(self._request(), wait_s))
+        with self._timed("sample"):
+            shown = self.painter.panels(self.state, 0)
+            minified = any(area.step_px >= 2**0.5 for _, area in shown)
+            self.attempt(lambda: self.retina.sample(self.pyramid, self.state, self.pictures_seen, minified=minified))
+            cortex: list[tuple[Tokens, Chart]] = []
+            if any(registry[view].cortical for view, _ in shown):
+                self.attempt(
+                    lambda: cortex.append(self.retina.cortical_image(self.pyramid, self.state, self.pictures_seen))
+                )
+        with self._timed("draw"):
+            moment = self._moment(path, cortex[0] if cortex else None)
+            self.chrome_px = self.painter.status_px(moment)
+            self.painter.draw(moment)
+
+    @contextmanager
+    def _timed(self, part: str) -> Iterator[None]:
+        """With the work that the device still had to do, and has done then."""
+        start = perf_counter()
+        yield
+        self.unit.context.moderngl.finish()
+        self.timings_ms[part] = 1000 * (perf_counter() - start)
+
+    def _moment(self, path: Sequence[Point], cortex: tuple[Tokens, Chart] | None) -> Moment:
+        state, retina = self.state, self.retina
         if self.chrome:
-            self.status.measure(state, eye.plan)
+            self.attempt(lambda: self.status.measure(state, retina.plan))
         measured = self.status.measured
-        moment = Moment(
+        return Moment(
             state=state,
             pyramid=self.pyramid,
-            tokens=eye.tokens if eye.tokens.count else None,
-            chart=eye.chart,
-            cortex=cortex[0] if cortex else None,
+            tokens=retina.tokens if retina.tokens.count else None,
+            chart=retina.chart,
+            cortex=cortex,
             channels=self.channels,
             path=path,
             lods=measured.lods if measured is not None else DEFAULT_LODS,
@@ -250,17 +239,6 @@ class Session:
             note=self._note(),
             version=(self.pictures_seen, self.maps_seen),
         )
-        self.chrome_px = self.painter.status_px(moment)
-        self.painter.draw(moment)
-        finish()
-        laps.append(perf_counter())
-        for name, start, end in zip(("plan", "sample", "draw"), laps[:-1], laps[1:], strict=True):
-            self.timings_ms[name] = 1000 * (end - start)
-        return moment
-
-    def settle(self, wait_s: float = 10.0) -> None:
-        """Waits until the next frame's words are right."""
-        self.status.settle(self.state, self.retina.plan, wait_s)
 
     def _request(self) -> planning.PlanRequest:
         relevance = self.channels[0][1] if self.channels else None
@@ -300,20 +278,17 @@ class Session:
             "image_size": list(state.size),
             "view": state.view,
             "fixations_px": [list(point) for point in state.fixations],
-            "budget": state.budget,
-            "allocator": state.allocator,
-            "quality": state.quality,
-            "e0_px": state.e0_px,
-            "query": state.query,
-            "patch_size": state.patch_size,
+            **{name: getattr(state, name) for name in SAVED},
             "backend": self.unit.backend,
             "renderer": self.unit.renderer,
             "footprints": [] if plan is None else plan.footprints.tolist(),
         }
 
     def close(self) -> None:
-        """Saves what is being recorded, waits for files being written, and frees everything."""
-        self.attempt(self.stop_recording)
+        """Saves what is being recorded, waits for files being written but for no guide, and frees everything."""
+        self.attempt(self.player.save)
+        if self.guide is not None:
+            self.guide.close(wait_s=0)
         self.outputs.join()
         self.status.close()
         self.source.close()
@@ -321,7 +296,3 @@ class Session:
         self.painter.close()
         self.canvas.close()
         self.pyramid.close()
-
-
-def wall_ms() -> float:
-    return 1000 * perf_counter()

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
 
 from homunculus import allocators
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.law import Quality
+from homunculus.viewer.view import registry as views
 
-View = Literal["footprints", "reconstruction", "cortex", "relevance", "lod", "difference"]
-VIEWS: tuple[View, ...] = get_args(View)
 QUALITY_CYCLE: tuple[Quality, ...] = ("fast", "sharp", "high")
 BUDGETS = (16, 32, 64, 91, 128, 196, 273, 400, 576, 784, 1024, 1536, 2048)
 E0_STEP = 2**0.25
@@ -31,7 +29,7 @@ class ViewState:
     size: tuple[int, int]
     fixations: tuple[Point, ...]
     held: bool = False
-    view: View = "footprints"
+    view: str = "footprints"
     side_by_side: bool = False
     channel: int = 0
     zoom: float = 1.0
@@ -47,8 +45,7 @@ class ViewState:
     typing: bool = False
 
     def __post_init__(self) -> None:
-        if self.view not in VIEWS:
-            raise PlanError(f"view {self.view!r} is unknown; choose one of {', '.join(VIEWS)}")
+        views.get(self.view)
         allocators.get(self.allocator)
         if self.budget < 1:
             raise PlanError(f"budget is {self.budget}; it must be at least 1")
@@ -70,9 +67,9 @@ def start(size: tuple[int, int]) -> ViewState:
     return ViewState(size, ((size[1] / 2, size[0] / 2),))
 
 
-def show(state: ViewState, view: View) -> ViewState:
-    """That view, alone; asked for again, relevance shows its next map."""
-    if view == state.view == "relevance" and not state.side_by_side:
+def show(state: ViewState, view: str) -> ViewState:
+    """That view, alone; asked for again, the next map where it shows one of several."""
+    if view == state.view and views[view].again and not state.side_by_side:
         return replace(state, channel=state.channel + 1)
     return replace(state, view=view, side_by_side=False)
 

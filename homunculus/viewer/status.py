@@ -1,17 +1,20 @@
-"""The status line: what the numbers are, and how often they are taken."""
+"""The status line: what the numbers are, and how often they are taken. What a plan covers is measured beside the window."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Stats
+from homunculus.layouts.metrics import Raster, affine
 from homunculus.viewer import planning
-from homunculus.viewer.measuring import Measured, Measurer
+from homunculus.viewer.latest import Latest
 from homunculus.viewer.state import ViewState
 
 WORDS_MS = 100.0
 MEASURE_MS = 250.0
+SAMPLES = 256  # on the picture's longer side, for its coverage
 
 
 # As long as the parts of the line grow in ordinary use.
@@ -26,12 +29,27 @@ LONG_STATUS = (
 )
 
 
+@dataclass(frozen=True)
+class Measured:
+    """coverage: share of the picture inside a footprint. lods: the finest and the coarsest level of detail."""
+
+    coverage: float
+    lods: tuple[float, float]
+
+
+def measure(plan: SamplePlan, size: tuple[int, int]) -> Measured:
+    """Of a plan on the host. The patches of a chart partition the picture."""
+    lods = plan.lod
+    coverage = 1.0 if plan.texels is not None else float((affine(plan, Raster(size, SAMPLES))[0] > 0).mean())
+    return Measured(coverage, (float(lods.min()), float(lods.max())))
+
+
 class Status:
     """Takes part of a frame now and then: words ten times a second, coverage four times. now_ms: the clock."""
 
     def __init__(self, now_ms: Callable[[], float], stats: Stats) -> None:
         self._now_ms, self._stats = now_ms, stats
-        self._measurer = Measurer()
+        self._measurer: Latest[Callable[[], Measured], Measured] = Latest(lambda made: made(), "homunculus-measurer")
         self.measured: Measured | None = None
         self._plan: SamplePlan | None = None
         self._measured_ms = self._worded_ms = -1e9
@@ -44,16 +62,24 @@ class Status:
 
     def measure(self, state: ViewState, plan: SamplePlan | None) -> None:
         """Has a new plan measured, unless that is being done or was done just now: it takes processor time from drawing."""
-        self.measured = self._measurer.poll() or self.measured
+        self._hear()
         due = self._now_ms() - self._measured_ms >= MEASURE_MS and not self._measurer.busy
         if due and plan is not None and plan is not self._plan:
             self._plan, self._measured_ms = plan, self._now_ms()
-            self._measurer.ask(planning.measurable(state, plan), state.size)
+            on_host = planning.measurable(state, plan)
+            self._measurer.ask(lambda: measure(on_host(), state.size))
+
+    def _hear(self, wait_s: float = 0.0) -> None:
+        heard = self._measurer.poll(wait_s)
+        if heard is not None:
+            if isinstance(heard[1], Exception):
+                raise heard[1]
+            self.measured = heard[1]
 
     def settle(self, state: ViewState, plan: SamplePlan | None, wait_s: float) -> None:
         """Waits until the plan is measured, for a picture whose words must be right."""
         self.measure(state, plan)
-        self.measured = self._measurer.poll(wait_s) or self.measured
+        self._hear(wait_s)
         self._worded_ms = -1e9
 
     def words(self, state: ViewState, tokens: int, timings_ms: Mapping[str, float], mode: str) -> list[str]:

@@ -11,9 +11,9 @@ from homunculus.bridge.errors import BackendUnavailableError
 from homunculus.bridge.gl.context import Context, adopt_context
 from homunculus.bridge.gl.thread import LoopThread
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.interrupts import interrupts_kept
 from homunculus.viewer import keys
 from homunculus.viewer.control_panel import ControlPanel, open_panel
-from homunculus.viewer.interrupts import interrupts_kept
 from homunculus.viewer.keys import Event
 from homunculus.viewer.session import Session
 from homunculus.viewer.state import Point
@@ -50,13 +50,13 @@ def import_glfw() -> Any:
 class Window:
     """Opens a window with an OpenGL 4.3 context of its own. Used on the thread that made it, which on macOS is the first.
 
-    make: the session, given the unit, the canvas' (height, width) and its pixels for a point of text.
+    make: the session, given the unit and the canvas' (height, width).
     Raises BackendUnavailableError with the reason and what works without a window.
     """
 
     def __init__(
         self,
-        make: Callable[[GLUnit, tuple[int, int], float], Session],
+        make: Callable[[GLUnit, tuple[int, int]], Session],
         size: tuple[int, int] = (800, 1280),
         *,
         panel: bool = True,
@@ -80,7 +80,7 @@ class Window:
             self._unit = GLUnit(context=self._context, reason="shares the window's context")
             self._listen()
             self.panel = open_panel(self._handle, self._scale()) if panel else None
-            self.session = make(self._unit, self._canvas_size(), self._scale())
+            self.session = make(self._unit, self._canvas_size())
             self.session.help = keys.rows()
         except BaseException:
             self.close()

@@ -22,7 +22,8 @@ from homunculus.lab.bench.timing import Timing, time_all_ms
 from homunculus.viewer import headless
 from homunculus.viewer.playlist import Playlist
 from homunculus.viewer.session import Session
-from homunculus.viewer.state import VIEWS, look_at
+from homunculus.viewer.state import look_at
+from homunculus.viewer.view import registry
 
 SIZE = (1080, 1920)
 BUDGET = 273
@@ -74,9 +75,11 @@ def run(*, quality: Quality = "fast", repeats: int = 15, out: Path | None = None
 
 def _rows(unit: GLUnit, quality: Quality, repeats: int) -> list[ViewRow]:
     picture = smooth_noise(max(SIZE))[: SIZE[0]].numpy()
-    session = Session(unit, Still(picture), SIZE, channels=[("relevance", two_peaks(MAP_CELLS))], strict=True)
+    session = Session(unit, Still(picture), SIZE)
+    session.strict = True
+    session.show_channels([("relevance", two_peaks(MAP_CELLS))])
     try:
-        names = [*VIEWS, SIDE_BY_SIDE]
+        names = [*registry, SIDE_BY_SIDE]
         place = _places()
         works = [partial(_frame, session, name, quality, place) for name in names]
         timings = time_all_ms(works, repeats=repeats)
@@ -117,6 +120,6 @@ def _places() -> Callable[[], tuple[float, float]]:
 def _frame(session: Session, name: str, quality: Quality, place: Callable[[], tuple[float, float]]) -> None:
     state = replace(session.state, quality=quality, budget=BUDGET, side_by_side=name == SIDE_BY_SIDE)
     if name != SIDE_BY_SIDE:
-        state = replace(state, view=name)  # type: ignore[arg-type]
+        state = replace(state, view=name)
     session.change(look_at(state, place()))
     session.frame()
