@@ -10,7 +10,7 @@ from maps import true_map
 from pictures import dead_leaves, pink_noise
 
 from homunculus import allocators, layouts
-from homunculus.allocators import FoveatedPyramid, GridTopK, LearnedSplit, Pyramid, TokenDag, hysteresis
+from homunculus.allocators import FoveatedPyramid, GridTopK, LearnedSplit, PyramidTopK, TokenDag, hysteresis
 from homunculus.allocators.budget import split
 from homunculus.allocators.cuts import lagrange_cut, threshold_cut
 from homunculus.allocators.detail import detail
@@ -294,7 +294,7 @@ def resolved_table(seeds: range) -> dict[str, dict[str, float]]:
     ways = {
         "foveated_pyramid": lambda scene: FoveatedPyramid().allocate(scene, 273),
         "grid_top_k": lambda scene: GridTopK().allocate(scene, 273),
-        "pyramid": lambda scene: Pyramid().allocate(scene, 273),
+        "pyramid": lambda scene: PyramidTopK().allocate(scene, 273),
         "foveation only": lambda scene: layouts.quadtree(size, scene.fixations),
         "foveation only, a = 32 px": lambda scene: layouts.quadtree(size, scene.fixations, a_px=32),
         "relevance only": lambda scene: even.allocate(scene, 273),
@@ -363,8 +363,8 @@ def test_pyramid_ranks_all_levels_and_tells_positions() -> None:
     generator = torch.Generator().manual_seed(0)
     map_ = torch.rand(64, 64, generator=generator) ** 2
     scene = Scene((1024, 1024), relevance=map_)
-    plan = Pyramid(weights=(1, 1.6, 2.6, 4)).allocate(scene, 273)
-    level, x, y = Pyramid.positions(plan).T
+    plan = PyramidTopK(weights=(1, 1.6, 2.6, 4)).allocate(scene, 273)
+    level, x, y = PyramidTopK.positions(plan).T
     torch.testing.assert_close(plan.side_px, 16.0 * 2**level)
     torch.testing.assert_close(plan.corners[:, 0], torch.stack([x, y], -1) * plan.side_px[:, None])
     scores = []
@@ -379,17 +379,17 @@ def test_pyramid_ranks_all_levels_and_tells_positions() -> None:
 
 def test_pyramid_divides_the_budget_as_told() -> None:
     scene = Scene((1024, 1024), relevance=torch.rand(64, 64, generator=torch.Generator().manual_seed(0)))
-    told = Pyramid(split=(64, 128, 64, 17))
-    counts = [Pyramid.positions(told.allocate(scene, n))[:, 0].bincount(minlength=4).tolist() for n in (273, 91)]
+    told = PyramidTopK(split=(64, 128, 64, 17))
+    counts = [PyramidTopK.positions(told.allocate(scene, n))[:, 0].bincount(minlength=4).tolist() for n in (273, 91)]
     assert counts == [[64, 128, 64, 17], [21, 43, 21, 6]]
     assert split(273, (64, 128, 64, 17), ceiling=(1024, 256, 64, 16)) == [64, 129, 64, 16]
     assert split(10, (0, 0, 1, 0), ceiling=(99, 99, 4, 1)) == [3, 2, 4, 1]
-    small = Pyramid(split=(64, 128, 64, 17)).allocate(Scene((100, 50)), 60)
+    small = PyramidTopK(split=(64, 128, 64, 17)).allocate(Scene((100, 50)), 60)
     assert len(small) == 60
     with pytest.raises(PlanError, match=r"split are \(1, 2\); expected 4 finite numbers of at least 0, one above 0"):
-        Pyramid(split=(1, 2))
+        PyramidTopK(split=(1, 2))
     with pytest.raises(PlanError, match=r"weights are \(0, 0, 0, 0\); expected 4"):
-        Pyramid(weights=(0, 0, 0, 0))
+        PyramidTopK(weights=(0, 0, 0, 0))
 
 
 def test_token_dag_and_foveated_pyramid_refuse_what_they_cannot_use() -> None:
@@ -471,4 +471,4 @@ def test_a_learned_split_moves_the_budget_to_where_it_resolves_more(tmp_path: Pa
     assert learned()[0] > 64 / 273
     learned.save(tmp_path / "split.safetensors")
     assert LearnedSplit.load(tmp_path / "split.safetensors")() == learned()
-    assert len(Pyramid(split=learned()).allocate(scene, 273)) == 273
+    assert len(PyramidTopK(split=learned()).allocate(scene, 273)) == 273

@@ -21,8 +21,8 @@ from homunculus.allocators.adaptive_stratified import (
 from homunculus.allocators.blind_spots import empty_strata, sight, step_px
 from homunculus.allocators.coverage_top_k import CoverageTopK
 from homunculus.allocators.fixation import fixations_of
+from homunculus.allocators.laid_out import Cortical, LogPolar
 from homunculus.allocators.lattice import Lattice
-from homunculus.allocators.log_polar import Cortical, LogPolar
 from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.soft_top_k import soft_top_k, straight_through
 from homunculus.allocators.stratified import Stratified

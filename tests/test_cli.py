@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from tiny_models import tiny, write_tokenizer
 from typer.testing import CliRunner
 
-from homunculus import allocators, layouts
+from homunculus import allocators
 from homunculus.bridge.errors import BackendUnavailableError
 from homunculus.bridge.pictures.files import read_image
 from homunculus.cli import app
@@ -103,7 +103,7 @@ def test_the_module_runs_as_a_program(page: Path, tmp_path: Path) -> None:
         (["--at", "0.5"], "'0.5' is not a point; give two fractions, as in --at 0.62,0.31"),
         (["--at", "a,b"], "'a,b' is not a point"),
         (["--at", "0.1,0.2,0.3"], "'0.1,0.2,0.3' is not a point"),
-        (["--layout", "spirograph"], "homunculus: layout 'spirograph' is unknown; choose one of log_polar"),
+        (["--layout", "spirograph"], "homunculus: allocator 'spirograph' is unknown; choose one of "),
         (["--quality", "best"], "homunculus: quality is 'best'; choose one of fast, sharp, high, exact"),
         (["--quality", "exact"], "homunculus: quality 'exact' needs mip-aligned footprints"),
         (["--backend", "abacus"], "'abacus'"),
@@ -222,7 +222,7 @@ def test_a_look_with_a_model_and_a_trained_head(page: Path, tmp_path: Path) -> N
         (["--fixations", "0"], "homunculus: fixations is 0"),
         (["--example", "nowhere.png"], "homunculus: nowhere.png cannot be opened"),
         (["--query", "a", "--allocator", "guess"], "homunculus: allocator 'guess' is unknown"),
-        (["--query", "a", "--layout", "grid"], "--layout knows nothing of relevance"),
+        (["--query", "a", "--relevance", "nowhere.npy", "--model", "nowhere"], "--relevance is given, and --query"),
     ],
 )
 def test_bad_searches_are_refused_and_nothing_is_written(
@@ -254,11 +254,7 @@ def test_training_from_the_shell(page: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
-        (["--allocator", "guess"], "homunculus: allocator 'guess' is unknown; choose one of grid_top_k, pyramid"),
-        (
-            ["--allocator", "stratified", "--layout", "grid"],
-            "homunculus: layout 'grid' and allocator 'stratified' both say where to look; give one of them",
-        ),
+        (["--allocator", "guess"], "homunculus: allocator 'guess' is unknown; choose one of "),
         (["--allocator", "stratified", "--budget", "0"], "homunculus: budget is 0"),
         (["--allocator", "cortical", "--at", "0,0", "--at", "1,1"], "homunculus: cortical was given 2 fixations"),
         (["--allocator", "stratified", "--relevance", "nowhere.npy"], "homunculus: nowhere.npy cannot be opened"),
@@ -336,10 +332,10 @@ def test_bad_comparisons_are_refused_and_nothing_is_written(
     assert not (tmp_path / "all").exists()
 
 
-def test_help_names_every_layout() -> None:
+def test_help_names_every_allocator() -> None:
     code, shown, _ = run("look", "--help")
     assert code == 0
-    for name in layouts.registry:
+    for name in allocators.registry:
         assert name in shown
     assert {"look", "compare", "doctor", "bench"} <= set(run("--help")[1].split())
 
@@ -413,7 +409,7 @@ def test_compare_lists_an_allocator_whose_extra_is_not_installed_with_the_remedy
     def refuse(image: object) -> None:
         raise BackendUnavailableError("segmentation needs OpenCV; run: pip install opencv-python-headless")
 
-    monkeypatch.setitem(allocators.registry, "hybrid_atlas", allocators.HybridAtlas(segment=refuse))
+    monkeypatch.setitem(allocators.registry._rows, "hybrid_atlas", allocators.HybridAtlas(segment=refuse))
     found = compare(np.full((64, 64, 3), 90, np.uint8), budget=9, backend="torch")
     reasons = {entry.name: entry.reason for entry in found.entries if entry.reason}
     assert reasons == {"hybrid_atlas": "segmentation needs OpenCV; run: pip install opencv-python-headless"}

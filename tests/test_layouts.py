@@ -226,11 +226,11 @@ def test_grid_cells_partition_the_image_in_equal_areas(budget: int, size: tuple[
 
 
 def test_pyramid_is_three_grids_of_the_page() -> None:
-    plan = layouts.pyramid(SIZE)
+    plan = layouts.multiscale(SIZE)
     assert Counter(plan.side_px.tolist()) == {64: 256, 256: 16, 1024: 1}
     metrics = measure(plan, SIZE)
     assert (metrics.coverage, metrics.overlap) == (1, 3)
-    assert Counter(layouts.pyramid(SIZE, budget=90).side_px.round().tolist()) == {128: 64, 512: 4, 218: 22}
+    assert Counter(layouts.multiscale(SIZE, budget=90).side_px.round().tolist()) == {128: 64, 512: 4, 218: 22}
 
 
 @at_three_fixations
@@ -409,5 +409,5 @@ def test_refusals_of_single_layouts() -> None:
         layouts.log_polar(SIZE, overlap=0)
     with pytest.raises(PlanError, match="across is 6; it must be a power of two"):
         layouts.clipmap(SIZE, across=6)
-    with pytest.raises(PlanError, match="layout 'spiral' is unknown; choose one of log_polar, cortical, quadtree"):
+    with pytest.raises(PlanError, match=r"layout 'spiral' is unknown; choose one of .*log_polar, multiscale, quadtree"):
         layouts.get("spiral")

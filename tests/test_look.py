@@ -101,7 +101,14 @@ def no_device(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"budget": 0}, PlanError, "budget is 0; it must be a whole number of at least 1"),
         ({"budget": -5}, PlanError, "budget is -5"),
         ({"patch_size": 0}, PlanError, "patch_size is 0"),
-        ({"layout": "spirograph"}, PlanError, "'spirograph' is unknown; choose one of log_polar, "),
+        ({"layout": "spirograph"}, PlanError, "layout 'spirograph' is unknown; choose one of .*log_polar, "),
+        ({"layout": "stratified"}, PlanError, "layout 'stratified' is unknown; choose one of .*log_polar, "),
+        ({"layout": "grid", "allocator": "stratified"}, PlanError, "layout 'grid' and allocator 'stratified' both say"),
+        (
+            {"layout": "grid", "query": "red"},
+            PlanError,
+            "layout 'grid' reads neither relevance nor query; give an allo",
+        ),
         ({"quality": "best"}, PlanError, "'best'; choose one of fast, sharp, high, exact"),
     ],
 )

@@ -10,7 +10,7 @@ from typing import get_args
 
 import pytest
 
-from homunculus import allocators, layouts
+from homunculus import allocators
 from homunculus.bridge.law import QUALITIES
 from homunculus.bridge.open import Backend
 from homunculus.cli import names
@@ -73,7 +73,7 @@ def test_the_package_itself_loads_nothing_slow() -> None:
     [
         ("homunculus lo", {"look"}),
         ("homunculus look --lay", {"--layout"}),
-        ("homunculus look page.png --layout ", set(names.LAYOUTS)),
+        ("homunculus look page.png --layout ", set(names.ALLOCATORS)),
         ("homunculus view page.png --allocator tok", {"token_dag"}),
         ("homunculus compare page.png --backend gl", {"gl-cuda", "gl"}),
         ("homunculus experiment ", {"needle"}),
@@ -89,7 +89,6 @@ def test_the_tab_key_completes_commands_options_and_names(line: str, expected: s
 
 
 def test_the_names_to_complete_are_those_that_there_are() -> None:
-    assert set(names.LAYOUTS) == set(layouts.registry)
     assert set(names.ALLOCATORS) == set(allocators.registry)
     assert set(names.QUALITIES) == set(QUALITIES)
     assert set(names.BACKENDS) == set(get_args(Backend))

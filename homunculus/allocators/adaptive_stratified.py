@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from homunculus.allocators.lattice import Lattice
-from homunculus.allocators.scene import Scene
+from homunculus.allocators.scene import Scene, registry
 from homunculus.allocators.stratified import strata_grid, stratify
 from homunculus.bridge.errors import ModelError, PlanError
 from homunculus.bridge.files import write_tensors
@@ -71,6 +71,7 @@ class StrataHead(nn.Module):
         return head
 
 
+@registry.register("adaptive_stratified")
 @dataclass(frozen=True)
 class AdaptiveStratified:
     """`Stratified` on a grid of its own choosing. head: corrects the closed form; None trusts it. overview: as there."""

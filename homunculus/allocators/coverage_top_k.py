@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from homunculus.allocators.lattice import Lattice
-from homunculus.allocators.scene import Scene
+from homunculus.allocators.scene import Scene, registry
 from homunculus.allocators.soft_top_k import hard_top_k, on_device, soft_top_k, straight_through
 from homunculus.bridge.errors import ModelError
 from homunculus.bridge.files import write_tensors
@@ -32,6 +32,7 @@ RADIUS = 3  # cells: how far a chosen patch covers its surroundings in the loss
 UNIFORM = 0.5  # share of the loss's weight that ignores relevance
 
 
+@registry.register("coverage_top_k")
 class CoverageTopK(nn.Module):
     """score = log(relevance / its mean + 0.05) + a small convolution of it, temperature exp(log_temperature).
 

@@ -17,13 +17,14 @@ from torch.nn import functional as F
 
 from homunculus.allocators.cuts import threshold_cut
 from homunculus.allocators.hierarchy import Request, relevance_mass
-from homunculus.allocators.scene import Scene
+from homunculus.allocators.scene import Scene, registry
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import check_share
 from homunculus.layouts import cortex
 from homunculus.layouts.frame import check_a_px
 
 
+@registry.register("foveated_pyramid")
 @dataclass(frozen=True)
 class FoveatedPyramid:
     """The threshold cut (Nanite) by relevance mass x acuity / side: a node is split where it, or any node in it, gains most.

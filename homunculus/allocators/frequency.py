@@ -14,7 +14,7 @@ from homunculus.allocators.budget import split
 from homunculus.allocators.frequency_energies import Energies, Scores, band_means, cell_means, measure, reach
 from homunculus.allocators.frequency_prior import prior
 from homunculus.allocators.oriented import direction
-from homunculus.allocators.scene import Scene
+from homunculus.allocators.scene import Scene, registry
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.oriented import ORIENTATIONS
 from homunculus.bridge.plan import SamplePlan
@@ -22,6 +22,7 @@ from homunculus.bridge.values import TOKENS, number, whole
 from homunculus.layouts.frame import Frame, clamp_centers
 
 
+@registry.register("frequency")
 class Frequency:
     """Every level and orientation is a band with its own budget; text is horizontal at the scale of its lines only.
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from homunculus.allocators.hierarchy import Request, relevance_mass
-from homunculus.allocators.scene import Scene
+from homunculus.allocators.scene import Scene, registry
 from homunculus.bridge.plan import SamplePlan
 
 
+@registry.register("grid_top_k")
 @dataclass(frozen=True)
 class GridTopK:
     """Patches of one texel a pixel with the largest integral of relevance, in raster order; ties go to the first.

@@ -14,7 +14,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from homunculus import layouts
-from homunculus.allocators.scene import Scene
+from homunculus.allocators.scene import Scene, registry
 from homunculus.allocators.segments import segment_colors
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
@@ -41,6 +41,7 @@ class Rectangle(NamedTuple):
     right: int
 
 
+@registry.register("hybrid_atlas")
 class HybridAtlas:
     """Every region gets its bounding box as one token; then the heaviest token is halved until the budget is spent.
 

@@ -20,7 +20,7 @@ from homunculus.allocators.budget import split
 from homunculus.allocators.coverage_top_k import normalised
 from homunculus.allocators.fixation import fixations_of
 from homunculus.allocators.lattice import Lattice
-from homunculus.allocators.scene import Scene
+from homunculus.allocators.scene import Scene, registry
 from homunculus.allocators.soft_top_k import on_device, soft_top_k
 from homunculus.bridge.errors import ModelError
 from homunculus.bridge.files import write_tensors
@@ -38,6 +38,7 @@ ONE = 2**40  # ticks of one token's share
 SUBPIXELS = 2**16
 
 
+@registry.register("pseudo_log_polar")
 class PseudoLogPolar(nn.Module):
     """bins: how many rings. Around several fixations eccentricity is the distance to the nearest.
 
@@ -61,7 +62,7 @@ class PseudoLogPolar(nn.Module):
         distance = (t - self.centers[:, None]) / self.log_temperature.exp()
         return torch.softmax(-distance * distance / 2, 0)
 
-    def shares(self, scene: Scene, lattice: Lattice, eye: Eye, t: Tensor, member: Tensor) -> Tensor:
+    def shares(self, scene: Scene, lattice: Lattice, eye: Eccentricity, t: Tensor, member: Tensor) -> Tensor:
         """Share of the budget [n] of every candidate, from its place t [n] and its membership [bins, n]."""
         relevance = normalised(lattice.mean_relevance(scene.relevance)).reshape(-1)
         scores = (self.log_density[:, None] * member).sum(0) - 2 * eye.v_max * t
@@ -70,7 +71,7 @@ class PseudoLogPolar(nn.Module):
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Raises PlanError for a budget below 1."""
         lattice = Lattice.of(scene, whole("budget", budget, TOKENS))
-        eye = Eye.of(scene, lattice)
+        eye = Eccentricity.of(scene, lattice)
         offset, distance_px, own = eye.see(lattice.centers)
         with torch.no_grad():
             place = eye.place(distance_px)
@@ -101,7 +102,7 @@ class PseudoLogPolar(nn.Module):
         ]
         return polar_cells(lattice.frame, middles, eye.see(middles)[0], cells, width_px)
 
-    def widths_px(self, eye: Eye) -> Tensor:
+    def widths_px(self, eye: Eccentricity) -> Tensor:
         """float64 [bins] of the rings, inmost first: borders midway between centres, from 0 to the farthest corner."""
         centers = self.centers.detach().double().sort().values.clamp(0, 1).to(eye.fixations.device)
         edges = torch.cat(
@@ -115,7 +116,7 @@ class PseudoLogPolar(nn.Module):
         target: the relevance [h, w] that should have been resolved, where the scene's own is only an estimate of it.
         """
         lattice = Lattice.of(scene, whole("budget", budget, TOKENS))
-        eye = Eye.of(scene, lattice)
+        eye = Eccentricity.of(scene, lattice)
         place = eye.place(eye.see(lattice.centers)[1])
         shares = self.shares(scene, lattice, eye, place, self(place))
         weight = UNIFORM + (1 - UNIFORM) * normalised(
@@ -141,7 +142,7 @@ class PseudoLogPolar(nn.Module):
 
 
 @dataclass(frozen=True)
-class Eye:
+class Eccentricity:
     """Where a scene is looked at, float64 [K, 2] in pixels, the constant of the areal law there, and ln(1 + e / a) at the
     farthest corner.
     """
@@ -151,7 +152,7 @@ class Eye:
     v_max: float
 
     @classmethod
-    def of(cls, scene: Scene, lattice: Lattice) -> Eye:
+    def of(cls, scene: Scene, lattice: Lattice) -> Eccentricity:
         points = fixations_of(scene)
         frame = Frame.of(scene.size, points, lattice.frame.budget, scene.patch_size)
         a_px = frame.constant_px()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from homunculus.allocators.budget import FOVEATED_LEVELS, split
 from homunculus.allocators.hierarchy import Request, relevance_mass
-from homunculus.allocators.scene import Scene
+from homunculus.allocators.scene import Scene, registry
 from homunculus.bridge.errors import ModelError, PlanError
 from homunculus.bridge.files import write_tensors
 from homunculus.bridge.files.reading import load_weights
@@ -25,8 +25,9 @@ from homunculus.bridge.values import entries, number
 LEVELS = 4
 
 
+@registry.register("pyramid")
 @dataclass(frozen=True)
-class Pyramid:
+class PyramidTopK:
     """The K patches of highest mean relevance x level weight, of sides patch_size * 2^l, l = 0..3.
 
     weights: one a level, fine to coarse. split: shares of the budget, one a level, fine to coarse, such as 64, 128, 64,
@@ -85,7 +86,7 @@ def best(score: Tensor, count: int) -> Tensor:
 class LearnedSplit(nn.Module):
     """Shares of the budget, one a level, as the softmax of four learned numbers; untrained 64, 128, 64, 17 of 273.
 
-    `Pyramid(split=learned())` spends by them. `loss` is differentiable in the shares, and trains them for a kind of scenes.
+    `PyramidTopK(split=learned())` spends by them. `loss` is differentiable in the shares, and trains them for a kind of scenes.
     """
 
     def __init__(self) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 from homunculus.allocators.given_map import as_map
 from homunculus.bridge.errors import ImageError, PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.registry import Registry
 from homunculus.bridge.values import FIXATIONS, LAYER, PATCH, one_text, size_of, tensor, whole
 from homunculus.layouts.frame import check_fixations
 
@@ -99,3 +100,6 @@ class Allocator(Protocol):
         """Exactly `budget` footprints, on the scene's device. Raises PlanError for a budget below 1, or for a scene that lacks what
         this allocator reads, naming it."""
         ...
+
+
+registry: Registry[Allocator] = Registry("allocator", PlanError, make=True)

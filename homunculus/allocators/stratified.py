@@ -16,7 +16,7 @@ from torch import Tensor
 
 from homunculus.allocators.budget import split
 from homunculus.allocators.lattice import Lattice
-from homunculus.allocators.scene import Scene
+from homunculus.allocators.scene import Scene, registry
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tensors import product
@@ -25,6 +25,7 @@ from homunculus.bridge.values import TOKENS, flag, pair, whole
 STRATA_SHARE = 0.25  # of the budget, spent on the one token that each stratum is sure of
 
 
+@registry.register("stratified")
 @dataclass(frozen=True)
 class Stratified:
     """Strata are the cells of a rows x columns grid over the image; tokens come stratum by stratum in row-major order.

@@ -18,7 +18,7 @@ from torch import Tensor
 from homunculus.allocators.cuts import lagrange_cut, threshold_cut
 from homunculus.allocators.detail import detail
 from homunculus.allocators.hierarchy import Request, Tree, add_quarters, flatten, relevance_mass
-from homunculus.allocators.scene import Scene
+from homunculus.allocators.scene import Scene, registry
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import choice
@@ -27,6 +27,7 @@ from homunculus.layouts.dyadic import best_first, squares
 Cut = Literal["lagrange", "greedy", "threshold"]
 
 
+@registry.register("token_dag")
 @dataclass(frozen=True)
 class TokenDag:
     """The cut of the dyadic tree of least squared error, weighted by relevance.

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homunculus.cli.names import ALLOCATORS, LAYOUTS, QUALITIES, Backend, one_of
+from homunculus.cli.names import ALLOCATORS, QUALITIES, Backend, one_of
 from homunculus.cli.pictures import Icc, MaxPixels, Page, picture_file
 from homunculus.cli.progress import stderr_console
 
@@ -39,17 +39,12 @@ def look(
         bool, typer.Option("--one-by-one", help="Spend the whole budget at each fixation, one after the other.")
     ] = False,
     budget: Annotated[int, typer.Option(help="How many tokens.")] = 273,
-    layout: Annotated[
-        str | None,
-        typer.Option(
-            help="Geometry alone: log_polar (default), cortical, quadtree, rings, clipmap, grid or pyramid.",
-            autocompletion=one_of(LAYOUTS),
-        ),
-    ] = None,
     allocator: Annotated[
         str | None,
         typer.Option(
-            help="Spend the budget by relevance; `homunculus compare` shows every way.",
+            "--allocator",
+            "--layout",
+            help=f"How they are spent: {', '.join(ALLOCATORS)}; by default foveated_pyramid where there is relevance, else quadtree.",
             autocompletion=one_of(ALLOCATORS),
         ),
     ] = None,
@@ -72,10 +67,10 @@ def look(
     points = points_of(at)
     searching = any(value is not None for value in (example, fixations, model, head)) or one_by_one
     searching = searching or (query is not None and relevance is None)
-    if searching and (layout is not None or relevance is not None):
-        told = "--layout knows nothing of relevance" if layout is not None else "--relevance is given"
+    if searching and relevance is not None:
         raise typer.BadParameter(
-            f"{told}, and --query, --example, --fixations, --model, --head and --one-by-one measure it; leave out one or the other"
+            "--relevance is given, and --query, --example, --fixations, --model, --head and --one-by-one measure it; "
+            "leave out one or the other"
         )
     console = stderr_console()
     shared: dict[str, Any] = {"budget": budget, "quality": quality, "backend": backend}
@@ -97,7 +92,6 @@ def look(
             seen = look_once(
                 picture,
                 points,
-                layout=layout,
                 allocator=allocator,
                 relevance=None if relevance is None else read_relevance(relevance),
                 query=query or "",

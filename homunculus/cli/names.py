@@ -1,4 +1,4 @@
-"""The names that options take, for the shell to complete. Written out: their registries import torch. A test holds the two equal."""
+"""The names that options take, for the shell to complete, without their registries, which import torch. A test holds the two equal."""
 
 from __future__ import annotations
 
@@ -9,31 +9,19 @@ from typing import Annotated
 
 import typer
 
-LAYOUTS = ("log_polar", "cortical", "quadtree", "rings", "clipmap", "grid", "pyramid")
-ALLOCATORS = (
-    "grid_top_k",
-    "pyramid",
-    "foveated_pyramid",
-    "hybrid_atlas",
-    "token_dag",
-    "frequency",
-    "log_polar",
-    "cortical",
-    "stratified",
-    "adaptive_stratified",
-    "coverage_top_k",
-    "pseudo_log_polar",
-)
 BACKENDS = ("auto", "gl-cuda", "cuda", "gl", "torch")
 QUALITIES = ("fast", "sharp", "high", "exact")
 VIEWS = "viewer/views"  # the folder whose files register them
-ROW = re.compile(r"registry\.register\(\"([\w-]+)\"\)")
+ROW = re.compile(r"^@?registry\.register\(\"([\w-]+)\"\)", re.MULTILINE)
 
 
 def registered(folder: str) -> list[str]:
     """The names that the files of a folder register, read off their text."""
     files = sorted((Path(__file__).parents[1] / folder).glob("*.py"))
     return [name for file in files for name in ROW.findall(file.read_text("utf-8"))]
+
+
+ALLOCATORS = tuple(sorted({*registered("layouts"), *registered("allocators")}))
 
 
 def one_registered(folder: str) -> Callable[[str], list[str]]:

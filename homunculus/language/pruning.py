@@ -8,6 +8,9 @@ from typing import Protocol
 
 from torch import Tensor
 
+from homunculus.bridge.errors import ModelError
+from homunculus.bridge.registry import Registry
+
 Attention = Callable[[Tensor], Tensor]
 
 
@@ -61,6 +64,9 @@ class Pruning(Protocol):
 
     def prune(self, stage: Stage) -> Cut | None:
         """What goes on to layer `stage.layer`; None for everything. Called before every layer but the first."""
+
+
+registry: Registry[Pruning] = Registry("pruning", ModelError, make=True)
 
 
 def best(score: Tensor, count: int) -> Tensor:

@@ -8,10 +8,11 @@ from torch import Tensor
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import PATCH, whole
-from homunculus.layouts.frame import Fixation, Frame, clamp_centers
+from homunculus.layouts.frame import Fixation, Frame, clamp_centers, registry
 from homunculus.layouts.grid import cells
 
 
+@registry.register("clipmap")
 def clipmap(
     size: tuple[int, int],
     fixation: Fixation | None = None,

@@ -8,7 +8,7 @@ from functools import partial
 import torch
 
 from homunculus.bridge.unit import PlanProgram
-from homunculus.layouts.frame import Fixation, Frame
+from homunculus.layouts.frame import Fixation, Frame, registry
 from homunculus.layouts.warped import CorticalChart, WarpedPlan
 
 # Wedges over rings at which the outer cells are square for R / a = 48, where 273 = 13 x 21 (2 pi / ln(1 + 48) = 1.61).
@@ -17,6 +17,7 @@ WEDGES_PER_RING = 2 * math.pi / math.log1p(48)
 GROUPS = 8
 
 
+@registry.register("cortical")
 def cortical(
     size: tuple[int, int],
     fixation: Fixation | None = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.registry import Registry
 from homunculus.bridge.values import FIXATIONS, LAYER, NODES, PATCH, TOKENS, flag, number, numbers, size_of, whole
 from homunculus.layouts import cortex
 
@@ -18,6 +19,9 @@ from homunculus.layouts import cortex
 A_PX_RANGE = (1e-6, 1e9)
 
 Fixation = Sequence[float] | Sequence[Sequence[float]] | Tensor
+Layout = Callable[..., SamplePlan]
+
+registry: Registry[Layout] = Registry("layout", PlanError)
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.plan import SamplePlan
-from homunculus.layouts.frame import Fixation, Frame
+from homunculus.layouts.frame import Fixation, Frame, registry
 
 
+@registry.register("grid")
 def grid(
     size: tuple[int, int],
     fixation: Fixation | None = None,

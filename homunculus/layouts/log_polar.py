@@ -15,7 +15,7 @@ from homunculus.bridge.tensors import product
 from homunculus.bridge.unit import PlanProgram
 from homunculus.bridge.values import number
 from homunculus.layouts import cortex
-from homunculus.layouts.frame import Fixation, Frame
+from homunculus.layouts.frame import Fixation, Frame, registry
 from homunculus.layouts.grid import cells, row_count
 
 # The golden angle, pi (3 - sqrt 5), in 2^-32 turns: the shader multiplies in 32 bits and is exact for any index.
@@ -28,6 +28,7 @@ DELTA_HALVINGS = 28
 DELTA_BRACKET = (1 / 16, 1024.0)
 
 
+@registry.register("log_polar")
 def log_polar(
     size: tuple[int, int],
     fixation: Fixation | None = None,

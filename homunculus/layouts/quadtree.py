@@ -10,9 +10,10 @@ import torch
 from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts import cortex
 from homunculus.layouts.dyadic import Node, best_first, extras, squares
-from homunculus.layouts.frame import Fixation, Frame
+from homunculus.layouts.frame import Fixation, Frame, registry
 
 
+@registry.register("quadtree")
 def quadtree(
     size: tuple[int, int],
     fixation: Fixation | None = None,

@@ -9,9 +9,10 @@ import math
 import torch
 
 from homunculus.bridge.plan import SamplePlan
-from homunculus.layouts.frame import Fixation, Frame
+from homunculus.layouts.frame import Fixation, Frame, registry
 
 
+@registry.register("rings")
 def rings(
     size: tuple[int, int],
     fixation: Fixation | None = None,

@@ -86,7 +86,7 @@ class Eye(Closing):
             if encoder is not None
             else whole("patch_size", 16 if patch_size is None else patch_size, PATCH)
         )
-        self.channels: dict[str, Channel] = registry if head is None else {**registry, "procedural": head}
+        self.channels: Mapping[str, Channel] = registry if head is None else {**registry, "procedural": head}
         weights = weights or (head.weights if head is not None else None) or None
         unknown = set(weights or {}) - set(self.channels)
         if unknown:

@@ -177,10 +177,10 @@ def look(
     takes it.
 
     at: a fixation (x, y) as fractions of width and height, or several that one plan serves together; by default the centre
-    or, for an allocator, what it makes of relevance. layout: by default log_polar. allocator: spends the budget instead
-    of a layout, by relevance [h, w], where given, and query, as in `Scene`. unit: an open unit
-    to use and leave open; without one, `backend` is opened for this look. A loop that chooses its next fixation from
-    what was seen calls this once a step, with the same unit.
+    or, where there is relevance, what the allocator makes of it. allocator: spends the budget by relevance [h, w], where given, and
+    query, as in `Scene`; by default foveated_pyramid where one of them is given, else quadtree. layout: an allocator of
+    `hm.layouts`, which reads neither. unit: an open unit to use and leave open; without one, `backend` is opened for this look.
+    A loop that chooses its next fixation from what was seen calls this once a step, with the same unit.
     Raises ImageError or PlanError for bad input, before any device is opened, and BackendUnavailableError.
     """
     check_quality(quality)
@@ -188,21 +188,20 @@ def look(
     one_text("query", query)
     if unit is not None:
         check_unit(unit)
-    layout = _one_way(layout, allocator, relevance is not None or bool(query))
+    told = relevance is not None or bool(query)
+    name = _way(layout, allocator, told)
     clock = Clock()
     pixels = picture(image)
     clock.lap("read")
     height, width = pixels.shape[:2]
-    at = CENTER if at is None and layout is not None else at
+    laid_out = name in layouts.registry
+    at = CENTER if at is None and laid_out and not told else at
     fractions = [] if at is None else pairs(at)
     fixations = [(x * width, y * height) for x, y in fractions]
-    if layout is not None:
-        plan = layouts.get(layout)((height, width), fixations, budget, patch_size)
-    else:
-        shown = torch.from_numpy(bytes_of(pixels))
-        map_ = None if relevance is None else as_map(relevance)
-        scene = Scene((height, width), fixations, map_, patch_size, image=shown, query=query)
-        plan = allocators.get(str(allocator)).allocate(scene, budget)
+    shown = None if laid_out else torch.from_numpy(bytes_of(pixels))
+    map_ = None if relevance is None else as_map(relevance)
+    scene = Scene((height, width), fixations, map_, patch_size, image=shown, query=query)
+    plan = allocators.get(name).allocate(scene, budget)
     clock.lap("plan")
     with ExitStack() as stack:
         unit = stack.enter_context(open_unit(backend)) if unit is None else unit
@@ -212,8 +211,8 @@ def look(
         "image": os.fspath(image) if isinstance(image, str | os.PathLike) else None,
         "at": [list(point) for point in fractions],
         "budget": budget,
-        "layout": layout,
-        "allocator": allocator,
+        "layout": name if laid_out else None,
+        "allocator": None if laid_out else name,
         "relevance": None if relevance is None else list(relevance.shape),
         "query": query,
         "patch_size": patch_size,
@@ -253,17 +252,18 @@ def used(unit: TextureUnit, pyramid: Pyramid, before: Mapping[str, int]) -> dict
     }
 
 
-def _one_way(layout: str | None, allocator: str | None, told: bool) -> str | None:
-    """The name of the layout, None where an allocator is asked for. Raises PlanError for unknown names, and both."""
-    if allocator is None:
-        if told:
-            raise PlanError("relevance and query are read by allocators, and none is named; give allocator as well")
-        layouts.get(layout := "log_polar" if layout is None else layout)
-        return layout
-    if layout is not None:
+def _way(layout: str | None, allocator: str | None, told: bool) -> str:
+    """The name of what spends the budget. Raises PlanError for an unknown one, for both, and for a layout told of relevance."""
+    if layout is not None and allocator is not None:
         raise PlanError(f"layout {layout!r} and allocator {allocator!r} both say where to look; give one of them")
-    allocators.get(allocator)
-    return None
+    if layout is not None:
+        layouts.get(layout)
+        if told:
+            raise PlanError(f"layout {layout!r} reads neither relevance nor query; give an allocator instead")
+        return layout
+    name = allocators.default(told) if allocator is None else allocator
+    allocators.get(name)
+    return name
 
 
 class Clock:

@@ -1,14 +1,12 @@
 """Where to look: four ways of knowing, after Vervaeke, as maps over a picture, and their sum.
 
 A channel is a function of the statistics and of what is looked for that gives a map [B, rows, columns], or `Silent` with a reason. A new
-one is one file, and one row in the registry below, or in the `channels` of a call.
+one is one file here, with one line above the function, `@channel("its_name")`, or a row in the `channels` of a call.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-
-from torch import Tensor
 
 from homunculus.relevance.combine import Relevance, Weights, combine, z_scores
 from homunculus.relevance.image_statistics import ImageStatistics
@@ -16,7 +14,7 @@ from homunculus.relevance.participatory import participatory
 from homunculus.relevance.perspectival import perspectival
 from homunculus.relevance.procedural import Head, procedural
 from homunculus.relevance.propositional import propositional
-from homunculus.relevance.target import NOTHING, Channel, Silent, Target
+from homunculus.relevance.target import NOTHING, Channel, Silent, Target, channel, registry
 
 __all__ = [
     "NOTHING",
@@ -26,6 +24,7 @@ __all__ = [
     "Relevance",
     "Silent",
     "Target",
+    "channel",
     "participatory",
     "perspectival",
     "procedural",
@@ -36,21 +35,7 @@ __all__ = [
 ]
 
 
-def _propositional(statistics: ImageStatistics, target: Target) -> Tensor:
-    return propositional(statistics)
-
-
-def _perspectival(statistics: ImageStatistics, target: Target) -> Tensor:
-    return perspectival(statistics)
-
-
-# Functions with names, so that what holds them can go to another process.
-registry: dict[str, Channel] = {
-    "propositional": _propositional,
-    "perspectival": _perspectival,
-    "participatory": participatory,
-    "procedural": procedural,
-}
+registry.discover(__name__)
 
 
 def relevance(

@@ -17,12 +17,13 @@ from homunculus.bridge.files.fields import finite, value
 from homunculus.bridge.files.reading import fill, parsed, read_tensors, refusing, shown
 from homunculus.bridge.tensors import applied
 from homunculus.relevance.image_statistics import SOURCE_STEPS, ImageStatistics
-from homunculus.relevance.target import Silent, Target
+from homunculus.relevance.target import Silent, Target, channel
 
 KIND: Final = "homunculus.relevance.procedural"
 INPUTS: Final = 6 + 6 * len(SOURCE_STEPS)
 
 
+@channel("procedural")
 def procedural(statistics: ImageStatistics, target: Target) -> Tensor | Silent:
     """Says nothing: a stranger's weights are no default."""
     return Silent("no head has been trained; `homunculus train relevance` makes one: Head.load(path)")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from homunculus.bridge.tensors import product
 from homunculus.relevance.image_statistics import ImageStatistics
+from homunculus.relevance.target import NOTHING, Target, channel
 
 RADIUS: Final = 2  # squares of the grid around each that its features are taken over
 GREY_LEVEL: Final = 1 / 255
@@ -50,7 +51,8 @@ def self_information(features: Tensor, weight: Tensor | None = None, least_sd: T
     return bits.reshape(features.shape[0], *features.shape[2:])
 
 
-def propositional(statistics: ImageStatistics) -> Tensor:
+@channel("propositional")
+def propositional(statistics: ImageStatistics, target: Target = NOTHING) -> Tensor:
     """[B, rows, columns], bits: the sum over intensity, colour and form, each under its own Gaussian.
 
     Dimensions are held to be independent, as in feature integration (Treisman & Gelade 1980): what is odd in one of them pops

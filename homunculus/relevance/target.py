@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.registry import Registry
 from homunculus.bridge.unit import TextureUnit
 from homunculus.relevance.image_statistics import ImageStatistics
 from homunculus.relevance.query import Query
@@ -69,3 +70,18 @@ class Silent:
 
 
 Channel = Callable[[ImageStatistics, Target], Tensor | Silent]
+Named = TypeVar("Named", bound=Channel)
+
+registry: Registry[Channel] = Registry("relevance channel", PlanError)
+# What a channel counts for where nobody gives its weight; of one that is not here, 1. At 0 it is off: asked only where weights name it.
+default_weights: dict[str, float] = {}
+
+
+def channel(name: str, *, weight: float = 1.0) -> Callable[[Named], Named]:
+    """The line at a channel: its name, and the weight by which it counts where nobody gives one, 0 for one that is off by default."""
+
+    def keep(found: Named) -> Named:
+        default_weights[name] = weight
+        return registry.register(name)(found)
+
+    return keep

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from homunculus.encoder import FoveatedViT
-from homunculus.lab.baselines.contract import Encoded, Need, View, kept, reducible, top
+from homunculus.lab.baselines.contract import Encoded, Need, View, kept, reducible, registry, top
 from homunculus.lab.baselines.full import deep_layer
 
 
+@registry.register("cls_top_k")
 @dataclass(frozen=True)
 class ClsTopK:
     """Of the full encode the tokens with the most class attention in the penultimate layer, mean over heads, in raster order.

@@ -12,6 +12,7 @@ from torch import Tensor
 from homunculus.allocators.scene import Scene
 from homunculus.bridge.errors import ModelError, PlanError, QueryError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.registry import Registry
 from homunculus.bridge.values import TOKENS, whole
 from homunculus.encoder import FoveatedViT
 from homunculus.lab.baselines.full import FullEncode
@@ -89,6 +90,9 @@ class Baseline(Protocol):
         ModelError for an encoder that lacks what it needs, QueryError for a missing query.
         """
         ...
+
+
+registry: Registry[Baseline] = Registry("baseline", PlanError, "allocated(name) for an allocator", make=True)
 
 
 def has(need: Need, encoder: FoveatedViT, view: View | None = None) -> bool:

@@ -8,11 +8,12 @@ from typing import ClassVar
 import torch
 
 from homunculus.encoder import FoveatedViT
-from homunculus.lab.baselines.contract import Encoded, Need, View, checked, kept, reducible
+from homunculus.lab.baselines.contract import Encoded, Need, View, checked, kept, reducible, registry
 from homunculus.lab.baselines.full import regular, shape_within
 from homunculus.lab.baselines.placed import encoded_plan
 
 
+@registry.register("resize_grid")
 @dataclass(frozen=True)
 class ResizeGrid:
     """The image resized so that a grid at its aspect has as many patches as the budget allows, and often a few less.
@@ -33,6 +34,7 @@ class ResizeGrid:
         return encoded_plan(encoder, view, plan, note)
 
 
+@registry.register("uniform_k")
 @dataclass(frozen=True)
 class UniformK:
     """Every (N / K)-th token of the full encode in raster order, in the middle of its stretch."""
@@ -46,6 +48,7 @@ class UniformK:
         return kept(full, (2 * index + 1) * len(full.tokens) // (2 * budget))
 
 
+@registry.register("random_k")
 @dataclass(frozen=True)
 class RandomK:
     """Tokens of the full encode drawn at random without replacement, in raster order; the same for the same seed on any device."""

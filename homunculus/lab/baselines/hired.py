@@ -14,13 +14,14 @@ from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import FoveatedViT
 from homunculus.lab.baselines.class_attention import class_row_cost
-from homunculus.lab.baselines.contract import Encoded, Need, View, checked, picked, top, within
+from homunculus.lab.baselines.contract import Encoded, Need, View, checked, picked, registry, top, within
 from homunculus.lab.baselines.full import FullEncode, counted, deep_layer, native_shape, regular, shape_within
 from homunculus.lab.baselines.two_views import moved
 
 GLOBAL_TOKENS = 576  # CLIP ViT-L/14 at 336 px, which the paper uses; for models without a native grid
 
 
+@registry.register("hired")
 @dataclass(frozen=True)
 class HiRED:
     """High-Resolution Early Dropping (Arif et al., AAAI 2025): no query, an exact budget, after a pass for each view.
@@ -102,6 +103,9 @@ class HiRED:
         frame = view.size[0] / tiles[0], view.size[1] / tiles[1]
         native = math.ceil(frame[0] / patch_size), math.ceil(frame[1] / patch_size)
         return frame, (min(native[0], shape[0]), min(native[1], shape[1]))
+
+
+registry.register("hired_official_bands")(HiRED(official_bands=True, name="hired_official_bands"))
 
 
 def in_tiles(tokens: Tensor, whole: FullEncode, tiles: tuple[int, int], size: tuple[int, int]) -> Tensor:

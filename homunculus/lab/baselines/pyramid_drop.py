@@ -14,7 +14,7 @@ from homunculus.encoder import FoveatedViT
 from homunculus.encoder.dense import value_path
 from homunculus.encoder.family import LayerContext
 from homunculus.lab.baselines.class_attention import class_row_cost
-from homunculus.lab.baselines.contract import Encoded, Need, View, checked, picked, top, within
+from homunculus.lab.baselines.contract import Encoded, Need, View, checked, picked, registry, top, within
 from homunculus.lab.baselines.cost import mlp_weights
 from homunculus.lab.baselines.full import native_shape, regular
 from homunculus.lab.baselines.merging import narrowed
@@ -22,6 +22,7 @@ from homunculus.lab.baselines.merging import narrowed
 STAGES = 4
 
 
+@registry.register("pdrop_vit_class")
 @dataclass(frozen=True)
 class PDropViT:
     """PyramidDrop-style (Xing et al., CVPR 2025), ViT adaptation: tokens are dropped before the layers at 1/4, 1/2 and 3/4 of the depth.
@@ -79,6 +80,9 @@ class PDropViT:
         width = x.shape[-1]
         cost = len(features) * (2 * width**2 + mlp_weights(encoder, index) + (width + 1) * features.shape[-1])
         return F.normalize(features, dim=-1) @ F.normalize(query.to(features), dim=0), cost
+
+
+registry.register("pdrop_vit_query")(PDropViT(by="query", name="pdrop_vit_query"))
 
 
 def depths(layers: int) -> list[int]:

@@ -14,11 +14,12 @@ from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import FoveatedViT
 from homunculus.encoder.family import LayerContext
-from homunculus.lab.baselines.contract import Encoded, Need, View, checked, picked, within
+from homunculus.lab.baselines.contract import Encoded, Need, View, checked, picked, registry, within
 from homunculus.lab.baselines.full import native_shape, regular
 from homunculus.lab.baselines.merging import gathered, narrowed, nearest, nearest_cost
 
 
+@registry.register("tome")
 @dataclass(frozen=True)
 class ToMe:
     """Token merging (Bolya et al., ICLR 2023), written from the paper, with proportional attention.

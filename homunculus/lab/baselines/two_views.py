@@ -13,13 +13,14 @@ from homunculus.allocators.fixation import fixations_of
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import FoveatedViT
-from homunculus.lab.baselines.contract import Encoded, Need, View, checked
+from homunculus.lab.baselines.contract import Encoded, Need, View, checked, registry
 from homunculus.lab.baselines.full import counted
 from homunculus.lab.baselines.placed import encoded_plan
 from homunculus.layouts.frame import clamp_centers
 from homunculus.layouts.grid import cells
 
 
+@registry.register("two_view_crop")
 @dataclass(frozen=True)
 class TwoViewCrop:
     """floor(K / 2) cells over the image, the rest over a square around the fixation, each as `layouts.grid` cuts them.
@@ -72,6 +73,9 @@ class TwoViewCrop:
         centers, each = cells(float(sides[0]), float(sides[1]), count)
         boxes = torch.cat([corner + centers - each / 2, corner + centers + each / 2], -1)
         return SamplePlan.boxes(boxes, encoder.patch_size, layer=view.scene.layer).to(dtype=torch.float32)
+
+
+registry.register("two_view_crop_apart")(TwoViewCrop(together=False, name="two_view_crop_apart"))
 
 
 def moved(plan: SamplePlan, by: Tensor) -> SamplePlan:

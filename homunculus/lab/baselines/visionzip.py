@@ -9,13 +9,14 @@ import torch
 
 from homunculus.encoder import FoveatedViT
 from homunculus.lab.baselines.class_attention import class_row_cost
-from homunculus.lab.baselines.contract import Encoded, Need, View, picked, reducible, top
+from homunculus.lab.baselines.contract import Encoded, Need, View, picked, reducible, registry, top
 from homunculus.lab.baselines.full import deep_layer
 from homunculus.lab.baselines.merging import gathered, nearest, nearest_cost
 
 DOMINANT, CONTEXTUAL = 54, 10  # the paper's example of 64
 
 
+@registry.register("visionzip")
 @dataclass(frozen=True)
 class VisionZip:
     """Dominant tokens by class attention of the penultimate layer, contextual ones that take in the rest (Yang et al., CVPR 2025).

@@ -11,11 +11,12 @@ from torch import Tensor
 from homunculus.bridge.errors import PlanError
 from homunculus.encoder import FoveatedViT
 from homunculus.lab.baselines.class_attention import class_row_cost
-from homunculus.lab.baselines.contract import Encoded, Need, View, picked, reducible, top
+from homunculus.lab.baselines.contract import Encoded, Need, View, picked, reducible, registry, top
 from homunculus.lab.baselines.full import FullEncode, deep_layer, shallow_layer
 from homunculus.lab.baselines.merging import gathered, nearest, nearest_cost
 
 
+@registry.register("vscan_stage1")
 @dataclass(frozen=True)
 class VScanStage1:
     """The first stage of VScan (Zhang et al., TMLR 2026), before any language model.

@@ -8,15 +8,15 @@ from typing import ClassVar, Literal
 
 import torch
 
-from homunculus import allocators
+from homunculus import allocators, layouts
 from homunculus.allocators.foveated_pyramid import FoveatedPyramid
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tensors import tensor_of
 from homunculus.encoder import FoveatedViT
-from homunculus.lab.baselines import Baseline, Encoded, LaidOut, TwoViewCrop, View, allocated, get
+from homunculus.lab.baselines import Allocated, Baseline, Encoded, TwoViewCrop, View, allocated, get
 from homunculus.lab.baselines.contract import Need
 from homunculus.lab.baselines.full import native_shape
-from homunculus.lab.baselines.placed import encoded_plan, point_sampled
+from homunculus.lab.baselines.placed import encoded_plan
 from homunculus.layouts.frame import A_PX_RANGE
 from homunculus.layouts.grid import native_square
 
@@ -45,20 +45,6 @@ class Condition:
     def tokens(self, size: tuple[int, int], patch_size: int) -> int:
         rows, columns = native_shape(size, patch_size)
         return rows * columns if self.budget is None else self.budget
-
-
-@dataclass(frozen=True)
-class Spent:
-    """An allocator with settings of its own, point-sampled if asked for."""
-
-    name: str
-    allocator: allocators.FoveatedPyramid
-    unfiltered: bool = False
-    needs: ClassVar[tuple[Need, ...]] = ()
-
-    def encode(self, encoder: FoveatedViT, view: View, budget: int) -> Encoded:
-        plan = self.allocator.allocate(view.scene, budget)
-        return encoded_plan(encoder, view, point_sampled(plan) if self.unfiltered else plan)
 
 
 @dataclass(frozen=True)
@@ -122,8 +108,11 @@ def _rivals() -> Iterator[Condition]:
 
 def _ours() -> Iterator[Condition]:
     for name in allocators.registry:
+        if name not in layouts.registry:
+            yield Condition(name, "ours", allocated(name), "own")
+    for name in ("log_polar", "cortical"):
         yield Condition(name, "ours", allocated(name), "own")
-    yield Condition("quadtree layout", "ours", LaidOut("quadtree", "quadtree"), "own")
+    yield Condition("quadtree layout", "ours", allocated("quadtree"), "own")
 
 
 def _ablation() -> Iterator[Condition]:
@@ -132,14 +121,14 @@ def _ablation() -> Iterator[Condition]:
         "foveation only": FoveatedPyramid(prior=1.0),
     }
     for name, allocator in spent.items():
-        yield Condition(f"{PRIMARY}, {name}", "ablation", Spent(name, allocator), "own")
+        yield Condition(f"{PRIMARY}, {name}", "ablation", Allocated(name, allocator), "own")
     for share in (0.2, 0.3, 0.4):
         method = FovealShare(share)
         yield Condition(f"{PRIMARY}, {method.name}", "ablation", method, "own")
     for count in (2, 3, 4):
         yield Condition(f"{PRIMARY}, {count} fixations", "ablation", allocated(PRIMARY), "own", fixations=count)
     yield Condition(f"{PRIMARY}, area weighting", "ablation", allocated(PRIMARY), "own", area=True)
-    yield Condition(f"{PRIMARY}, point-sampled", "ablation", Spent("point-sampled", FoveatedPyramid(), True), "own")
+    yield Condition(f"{PRIMARY}, point-sampled", "ablation", Allocated("point-sampled", FoveatedPyramid(), True), "own")
     for side_px in (256.0, 512.0):
         name = f"two-view crop of {side_px:.0f} px"
         yield Condition(name, "ablation", TwoViewCrop(side_px=side_px, name=name), "own")

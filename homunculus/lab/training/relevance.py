@@ -22,16 +22,16 @@ from homunculus.lab.training.triples import FILE, Triple, read_triples
 from homunculus.loop import SHARPNESS, Homunculus, Job, Seen, VisualSearch
 from homunculus.loop.look import Clock
 from homunculus.relevance import Head, ImageStatistics, z_scores
-from homunculus.relevance.combine import WEIGHTS
 from homunculus.relevance.fixation import fixate
 from homunculus.relevance.image_statistics import cover, overlaps
 from homunculus.relevance.procedural import planes
+from homunculus.relevance.target import default_weights
 
 LEARNED = "procedural"
 WEIGHTS_FILE, REPORT_FILE = "relevance.safetensors", "relevance.json"
 SAVE_EVERY = 50
 # What the learned channel starts with: it should be heard, and not drown what is measured.
-FIRST_WEIGHTS = {"propositional": 1.0, "perspectival": 1.0, **WEIGHTS, LEARNED: 0.1}
+FIRST_WEIGHTS = {**default_weights, LEARNED: 0.1}
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 

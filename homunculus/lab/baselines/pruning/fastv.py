@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import torch
 
 from homunculus.bridge.errors import ModelError
-from homunculus.language.pruning import Cut, Stage, best
+from homunculus.language.pruning import Cut, Stage, best, registry
 
 
+@registry.register("fastv")
 @dataclass(frozen=True)
 class FastV:
     """Once, before layer `layer` (K of the paper, counted from 0), the share `drop` (R) of the visual tokens goes.

@@ -9,9 +9,10 @@ import torch
 
 from homunculus.bridge.errors import ModelError
 from homunculus.lab.baselines.pruning.boundaries import boundaries
-from homunculus.language.pruning import Cut, Stage, best
+from homunculus.language.pruning import Cut, Stage, best, registry
 
 
+@registry.register("pyramid_drop")
 @dataclass(frozen=True)
 class PyramidDrop:
     """Before layers 8, 16 and 24 of 32 (`layers` of `depth`, scaled to the model's) all but 1/2, 1/4 and 1/8 of the visual tokens go.

@@ -11,7 +11,7 @@ from torch import Tensor
 from homunculus.bridge.errors import ModelError
 from homunculus.lab.baselines.pruning.boundaries import boundaries
 from homunculus.lab.baselines.pruning.density_peaks import density_peaks
-from homunculus.language.pruning import Cut, Stage, best
+from homunculus.language.pruning import Cut, Stage, best, registry
 
 # What is kept after each of three layers, of 576 tokens of LLaVA-1.5, by the nominal mean. The measured mean over 32 layers is
 # 202.8, 140.8, 110.3 and 79.2, and with recycling 206.5, 145.4, 114.1 and 82.3.
@@ -20,6 +20,7 @@ RECYCLED = 0.3
 PER_CLUSTER = 10
 
 
+@registry.register("sparse_vlm")
 @dataclass(frozen=True)
 class SparseVLM:
     """After layers 2, 6 and 15 of 32 (`layers` of `depth`, from 0; scaled to the model's) `keep` of 576 (`tokens`) visual tokens stay.

@@ -5,11 +5,12 @@ from __future__ import annotations
 import torch
 
 from homunculus.bridge.plan import SamplePlan
-from homunculus.layouts.frame import Fixation, Frame
+from homunculus.layouts.frame import Fixation, Frame, registry
 from homunculus.layouts.grid import cells
 
 
-def pyramid(
+@registry.register("multiscale")
+def multiscale(
     size: tuple[int, int],
     fixation: Fixation | None = None,
     budget: int = 273,
