@@ -105,7 +105,7 @@ def test_the_module_runs_as_a_program(page: Path, tmp_path: Path) -> None:
         (["--at", "0.1,0.2,0.3"], "'0.1,0.2,0.3' is not a point"),
         (["--layout", "spirograph"], "homunculus: allocator 'spirograph' is unknown; choose one of "),
         (["--quality", "best"], "homunculus: quality is 'best'; choose one of fast, sharp, high, exact"),
-        (["--quality", "exact"], "homunculus: quality 'exact' needs mip-aligned footprints"),
+        (["--quality", "exact", "--layout", "log_polar"], "homunculus: quality 'exact' needs mip-aligned footprints"),
         (["--backend", "abacus"], "'abacus'"),
         (["--patch-size", "0"], "homunculus: patch_size is 0"),
         (["--layout", "cortical", "--at", "0.1,0.1", "--at", "0.9,0.9"], "homunculus: cortical was given 2 fixations"),

@@ -92,4 +92,4 @@ def test_the_names_to_complete_are_those_that_there_are() -> None:
     assert set(names.ALLOCATORS) == set(allocators.registry)
     assert set(names.QUALITIES) == set(QUALITIES)
     assert set(names.BACKENDS) == set(get_args(Backend))
-    assert set(names.registered(names.VIEWS)) == set(views)
+    assert set(names.VIEWS) == set(views)

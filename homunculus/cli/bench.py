@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, cast
 
 import typer
 
-from homunculus.cli.names import BACKENDS, Quality, one_of
+from homunculus.cli.names import BACKENDS, one_of
+from homunculus.cli.options import Quality, expanded
 
 
 class Benchmark(StrEnum):
@@ -20,6 +22,20 @@ class Benchmark(StrEnum):
     view = "view"
 
 
+@dataclass(frozen=True)
+class Load:
+    """How much is sampled."""
+
+    size: Annotated[list[int] | None, typer.Option(help="Side of the picture in pixels; repeat it.")] = None
+    batch: Annotated[list[int] | None, typer.Option(help="Pictures sampled at once; repeat it.")] = None
+    fixations: Annotated[int, typer.Option(min=2, help="How many on one picture, besides a single one.")] = 10
+    quick: Annotated[bool, typer.Option("--quick", help="One size, few repeats: well under a minute.")] = False
+    full: Annotated[bool, typer.Option("--full", help="Up to 16384 px and 64 pictures: an hour on a small CPU.")] = (
+        False
+    )
+
+
+@expanded
 def bench(
     subject: Annotated[
         Benchmark,
@@ -27,13 +43,8 @@ def bench(
             help="Patches beside PyTorch, allocators, the loop beside the full grid, or the viewer's frames."
         ),
     ] = Benchmark.sampling,
-    size: Annotated[list[int] | None, typer.Option(help="Side of the picture in pixels; repeat it.")] = None,
-    batch: Annotated[list[int] | None, typer.Option(help="Pictures sampled at once; repeat it.")] = None,
-    fixations: Annotated[int, typer.Option(min=2, help="How many on one picture, besides a single one.")] = 10,
-    quick: Annotated[bool, typer.Option("--quick", help="One size, few repeats: well under a minute.")] = False,
-    full: Annotated[
-        bool, typer.Option("--full", help="Up to 16384 px and 64 pictures: an hour on a small CPU.")
-    ] = False,
+    *,
+    load: Load,
     backend: Annotated[
         str | None, typer.Option(help="Only this one: gl-cuda, cuda, gl or torch.", autocompletion=one_of(BACKENDS[1:]))
     ] = None,
@@ -42,32 +53,37 @@ def bench(
     out: Annotated[Path | None, typer.Option(file_okay=False, help="The folder for the JSON and the plots.")] = None,
 ) -> None:
     """Time sampling beside PyTorch and OpenCV doing the same, allocators, or view."""
-    if subject is Benchmark.allocators:
+    if subject is Benchmark.sampling:
+        _sampling(load, backend, quality, repeats, out)
+    elif subject is Benchmark.allocators:
         from homunculus.lab.bench.allocators import run as run_allocators
 
         run_allocators(repeats=repeats, out=out)
-        return
-    if subject is Benchmark.loop:
+    elif subject is Benchmark.loop:
         from homunculus.lab.bench.loop import run as run_loop
 
-        run_loop((size or [1024])[0], backend=cast("Any", backend), rounds=min(repeats, 5), out=out)
-        return
-    if subject is Benchmark.view:
+        run_loop((load.size or [1024])[0], backend=cast("Any", backend), rounds=min(repeats, 5), out=out)
+    else:
         from homunculus.lab.bench.view import run as run_view
 
         run_view(quality=cast("Any", quality), repeats=repeats, out=out)
-        return
-    if quick and full:
+
+
+def _sampling(load: Load, backend: str | None, quality: str, repeats: int, out: Path | None) -> None:
+    if load.quick and load.full:
         raise typer.BadParameter("--quick and --full exclude each other")
     from homunculus.lab.bench import sampling
     from homunculus.lab.bench.rows import Effort
 
+    usual = sampling.QUICK_SIZES_PX if load.quick else sampling.ALL_SIZES_PX if load.full else sampling.SIZES_PX
     sampling.run(
-        size or (sampling.QUICK_SIZES_PX if quick else sampling.ALL_SIZES_PX if full else sampling.SIZES_PX),
-        batches=batch or (sampling.ALL_BATCHES if full else (1,)),
-        effort=Effort(min(repeats, 5), 2, 200, fixations) if quick else Effort(repeats, fixations=fixations),
+        load.size or usual,
+        batches=load.batch or (sampling.ALL_BATCHES if load.full else (1,)),
+        effort=Effort(min(repeats, 5), 2, 200, load.fixations)
+        if load.quick
+        else Effort(repeats, fixations=load.fixations),
         backend=backend,
         quality=cast("Any", quality),
-        compiled=not quick,
+        compiled=not load.quick,
         out=out,
     )

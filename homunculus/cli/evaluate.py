@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homunculus.cli.names import ALLOCATORS, Trust, one_of
-from homunculus.cli.progress import stderr_console
+from homunculus.cli.names import ALLOCATORS, one_of
+from homunculus.cli.options import Trust, expanded
+from homunculus.cli.progress import stderr_console, tracking
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from homunculus.lab.datasets import Dataset, Question
+    from homunculus.lab.datasets import Dataset
     from homunculus.lab.datasets.asking import VQAModel
     from homunculus.lab.datasets.judge import Judgement
 
@@ -34,30 +36,58 @@ def _evaluate() -> None:
     """Judge answers to questions about pictures as the benchmarks do. Stopped anywhere and called again, a run goes on."""
 
 
+@dataclass(frozen=True)
+class Answering:
+    """Where the answers come from."""
+
+    predictions: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Judge these answers, in the official result format.")
+    ] = None
+    model: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Ask this vision-language model: a folder or hub name.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class Seeing:
+    """What a model sees of a picture; None leaves it to the model's own default."""
+
+    budget: Annotated[int | None, typer.Option(help="How many tokens the model sees of a picture.")] = None
+    allocator: Annotated[
+        str | None,
+        typer.Option(help="How they are spent; see `homunculus compare`.", autocompletion=one_of(ALLOCATORS)),
+    ] = None
+    fixations: Annotated[int | None, typer.Option(help="At most so many on a picture.")] = None
+    device: Annotated[str, typer.Option(help="Where the model runs, such as cuda.")] = "cpu"
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        """All but the device, which changes no answer."""
+        return {name: value for name, value in vars(self).items() if value is not None and name != "device"}
+
+
+@dataclass(frozen=True)
+class Judging:
+    """How answers are judged."""
+
+    px_per_character: Annotated[float, typer.Option(help="What counts as legible, in an answer's box.")] = 8.0
+    seed: Annotated[int, typer.Option(help="Of the interval's resampling.")] = 0
+
+
 def _command(name: str) -> Callable[..., None]:
+    @expanded
     def command(
         data: Annotated[Path, typer.Option(help="The folder with the data set's official files.")],
+        *,
         split: Annotated[str, typer.Option(help="train, val or test; vqav2 also has test-dev.")] = "val",
-        predictions: Annotated[
-            Path | None, typer.Option(metavar="FILE.json", help="Judge these answers, in the official result format.")
-        ] = None,
-        model: Annotated[
-            str | None, typer.Option(metavar="PATH", help="Ask this vision-language model: a folder or hub name.")
-        ] = None,
+        answering: Answering,
         limit: Annotated[int | None, typer.Option(help="Only the first so many questions.")] = None,
-        budget: Annotated[int | None, typer.Option(help="How many tokens the model sees of a picture.")] = None,
-        allocator: Annotated[
-            str | None,
-            typer.Option(help="How they are spent; see `homunculus compare`.", autocompletion=one_of(ALLOCATORS)),
-        ] = None,
-        fixations: Annotated[int | None, typer.Option(help="At most so many on a picture.")] = None,
-        device: Annotated[str, typer.Option(help="Where the model runs, such as cuda.")] = "cpu",
-        px_per_character: Annotated[float, typer.Option(help="What counts as legible, in an answer's box.")] = 8.0,
-        seed: Annotated[int, typer.Option(help="Of the interval's resampling.")] = 0,
+        seeing: Seeing,
+        judging: Judging,
         trust: Trust = None,
         out: Annotated[Path, typer.Option(file_okay=False, help="The folder for the result.")] = Path("out"),
     ) -> None:
-        if (predictions is None) == (model is None):
+        if (answering.predictions is None) == (answering.model is None):
             raise typer.BadParameter(
                 "give either --predictions FILE.json, answers in the official result format, or --model PATH, a folder with the "
                 "config.json, weights and tokenizer of a vision-language model, such as `hf download Qwen/Qwen2.5-VL-3B-Instruct "
@@ -71,12 +101,11 @@ def _command(name: str) -> Callable[..., None]:
         with console.status(f"reading {data}"):
             whole = SOURCES[name].load(data, split, trusted=trust or ())
             asked = whole.first(limit)
-        if predictions is not None:
-            paths = _judge(asked, read_results(predictions, whole), seed, out, {"predictions": str(predictions)}, {})
+        if answering.predictions is not None:
+            told = {"predictions": str(answering.predictions)}
+            paths = _judge(asked, read_results(answering.predictions, whole), judging.seed, out, told, {})
         else:
-            chosen = {"budget": budget, "allocator": allocator, "fixations": fixations}
-            options = {key: value for key, value in chosen.items() if value is not None}
-            paths = _ask(console, asked, str(model), options, device, px_per_character, seed, out)
+            paths = _ask(console, asked, str(answering.model), seeing, judging, out)
         for path in paths:
             typer.echo(path)
 
@@ -99,36 +128,35 @@ def _ask(
     console: Console,
     dataset: Dataset,
     model: str,
-    options: Mapping[str, Any],
-    device: str,
-    px_per_character: float,
-    seed: int,
+    seeing: Seeing,
+    judging: Judging,
     out: Path,
 ) -> list[Path]:
-    from rich.progress import track
-
     from homunculus.lab.datasets.asking import ask, legibilities
     from homunculus.lab.datasets.legibility import check_threshold
     from homunculus.lab.journal import Journal
 
+    px_per_character = judging.px_per_character
     check_threshold(px_per_character)
     dataset.check_pictures()
-    about = {"model": model, **options, "px_per_character": px_per_character}
+    about = {"model": model, **seeing.chosen, "px_per_character": px_per_character}
     journal = Journal(out / JOURNAL, {"dataset": dataset.source.name, "split": dataset.split, **about})
     left = sum(question.id not in journal.entries for question in dataset.questions)
     if left:
         with console.status(f"loading {model}"):
-            answerer = open_answerer(model, device=device, **options)
-
-        def progress(questions: Sequence[Question]) -> Iterable[Question]:
-            told = f"asking {left} of {len(dataset.questions)}"
-            return track(questions, told, console=console, transient=True)
-
+            answerer = open_answerer(model, device=seeing.device, **seeing.chosen)
+        told = f"asking {left} of {len(dataset.questions)}"
         with closing(answerer):
-            ask(dataset, answerer, journal, px_per_character=px_per_character, track=progress)
+            ask(
+                dataset,
+                answerer,
+                journal,
+                px_per_character=px_per_character,
+                track=lambda questions: tracking(console)(questions, told),
+            )
     entries = [journal.entries[question.id] for question in dataset.questions]
     answers = {entry["id"]: entry["answer"] for entry in entries}
-    return [out / JOURNAL, *_judge(dataset, answers, seed, out, about, legibilities(entries), submit=True)]
+    return [out / JOURNAL, *_judge(dataset, answers, judging.seed, out, about, legibilities(entries), submit=True)]
 
 
 def _judge(

@@ -8,7 +8,7 @@ from typing import Annotated, Any, cast
 
 import typer
 
-from homunculus.cli.names import Backend
+from homunculus.cli.options import Backend
 from homunculus.cli.progress import stderr_console, tracking
 
 experiment = typer.Typer(no_args_is_help=True, help="Does looking help?")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homunculus.cli.names import ALLOCATORS, Backend, Trust, one_of
-from homunculus.cli.progress import stderr_console
+from homunculus.cli.names import ALLOCATORS, one_of
+from homunculus.cli.options import Backend, Budget, HeadFile, Trust, expanded
+from homunculus.cli.progress import stderr_console, tracking
+
+if TYPE_CHECKING:
+    from homunculus.lab.gaze import GazeComparison, GazeData
+    from homunculus.loop import Homunculus
 
 
 class DatasetName(StrEnum):
@@ -21,7 +27,7 @@ class DatasetName(StrEnum):
     mit1003 = "mit1003"
 
 
-class Condition(StrEnum):
+class Presence(StrEnum):
     """Whether what is searched for is in the picture."""
 
     present = "present"
@@ -35,30 +41,69 @@ class Answers(StrEnum):
     incorrect = "incorrect"
 
 
+@dataclass(frozen=True)
+class Selection:
+    """Which of the data set's stimuli and scanpaths."""
+
+    limit: Annotated[int | None, typer.Option(help="So many stimuli at most, at even steps; all by default.")] = None
+    split: Annotated[str | None, typer.Option(help="Only this one, such as valid of cocosearch18.")] = None
+    condition: Annotated[Presence | None, typer.Option(help="Of cocosearch18: the target present, or absent.")] = None
+    answers: Annotated[
+        Answers | None, typer.Option(help="Of cocosearch18 and aird: only of people who were right, or wrong.")
+    ] = None
+
+    def of(self, read: GazeData) -> GazeData:
+        """All but the limit, which is taken at even steps of what is left."""
+        return read.only(
+            present=None if self.condition is None else self.condition is Presence.present,
+            correct=None if self.answers is None else self.answers is Answers.correct,
+            split=self.split,
+        )
+
+
+@dataclass(frozen=True)
+class Observer:
+    """The loop whose looking is compared."""
+
+    model: Annotated[
+        str | None, typer.Option(metavar="PATH", help="What reads the queries: a folder or hub name, CLIP or SigLIP.")
+    ] = None
+    head: HeadFile = None
+    fixations: Annotated[int, typer.Option(min=1, help="How many the loop's plan serves.")] = 1
+    budget: Budget = 273
+    allocator: Annotated[str, typer.Option(help="What spends them.", autocompletion=one_of(ALLOCATORS))] = (
+        "foveated_pyramid"
+    )
+
+    def open(self, backend: str | None) -> Homunculus:
+        from homunculus.loop import Homunculus
+        from homunculus.relevance import Head
+
+        head = None if self.head is None else Head.load(self.head)
+        options: dict[str, Any] = {"budget": self.budget, "allocator": self.allocator, "backend": backend, "head": head}
+        return Homunculus(**options) if self.model is None else Homunculus.from_pretrained(self.model, **options)
+
+
+@dataclass(frozen=True)
+class Estimation:
+    """How the two are compared."""
+
+    floor: Annotated[float, typer.Option(min=0, max=1, help="The share of a plan's density that is spread evenly.")] = (
+        0.05
+    )
+    seed: Annotated[int, typer.Option(help="Of random fixations, jitter and bootstrap.")] = 0
+
+
+@expanded
 def gaze(
     dataset: Annotated[
         DatasetName, typer.Argument(help="Search for objects, answering questions, or free viewing of photographs.")
     ],
+    *,
     data: Annotated[Path, typer.Option(help="The folder of the data set; where it lacks something, it is told what.")],
-    limit: Annotated[int | None, typer.Option(help="So many stimuli at most, at even steps; all by default.")] = None,
-    split: Annotated[str | None, typer.Option(help="Only this one, such as valid of cocosearch18.")] = None,
-    condition: Annotated[Condition | None, typer.Option(help="Of cocosearch18: the target present, or absent.")] = None,
-    answers: Annotated[
-        Answers | None, typer.Option(help="Of cocosearch18 and aird: only of people who were right, or wrong.")
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(metavar="PATH", help="What reads the queries: a folder or hub name, CLIP or SigLIP.")
-    ] = None,
-    head: Annotated[Path | None, typer.Option(help="Learned relevance, from `homunculus train relevance`.")] = None,
-    fixations: Annotated[int, typer.Option(min=1, help="How many the loop's plan serves.")] = 1,
-    budget: Annotated[int, typer.Option(help="How many tokens.")] = 273,
-    allocator: Annotated[
-        str, typer.Option(help="What spends them.", autocompletion=one_of(ALLOCATORS))
-    ] = "foveated_pyramid",
-    floor: Annotated[
-        float, typer.Option(min=0, max=1, help="The share of a plan's density that is spread evenly.")
-    ] = 0.05,
-    seed: Annotated[int, typer.Option(help="Of random fixations, jitter and bootstrap.")] = 0,
+    selection: Selection,
+    observer: Observer,
+    estimation: Estimation,
     backend: Backend = None,
     trust: Trust = None,
     out: Annotated[Path, typer.Option(file_okay=False, help="The folder for gaze.json and gaze.png.")] = Path("out"),
@@ -66,61 +111,52 @@ def gaze(
     """Compare where the loop looks, and spends its tokens, with where people looked."""
     console = stderr_console()
     with console.status("opening the library"):
-        from rich.console import Console
-        from rich.progress import track
-
-        from homunculus.bridge.files import check_writable, replaced_together
-        from homunculus.lab.gaze import aird, at_center, at_random, by_query, cocosearch18, compare, mit1003
-        from homunculus.lab.gaze import plot as plots
-        from homunculus.loop import Homunculus
-        from homunculus.relevance import Head
+        from homunculus.bridge.files import check_writable
+        from homunculus.lab import gaze as lab
     check_writable(out)
-    loaders = {
-        DatasetName.cocosearch18: cocosearch18.load,
-        DatasetName.aird: aird.load,
-        DatasetName.mit1003: mit1003.load,
-    }
     with console.status(f"reading {data}"):
-        read = loaders[dataset](data, trusted=trust or ()).only(
-            present=None if condition is None else condition is Condition.present,
-            correct=None if answers is None else answers is Answers.correct,
-            split=split,
-        )
-    options: dict[str, Any] = {"budget": budget, "allocator": allocator, "backend": cast("Any", backend)}
-    options["head"] = None if head is None else Head.load(head)
-
-    def progress(stimuli: Iterable[Any]) -> Iterable[Any]:
-        return track(list(stimuli), "looking", console=console, transient=True)
-
-    with console.status("opening the eye" if model is None else f"loading {model}"):
-        eye = Homunculus(**options) if model is None else Homunculus.from_pretrained(model, **options)
+        read = selection.of(getattr(lab, dataset.value).load(data, trusted=trust or ()))
+    with console.status("opening the eye" if observer.model is None else f"loading {observer.model}"):
+        eye = observer.open(backend)
     with eye:
         predictors = {
-            "loop": by_query(eye, fixations),
-            "centre fixation": at_center(eye),
-            "random fixation": at_random(eye, seed),
+            "loop": lab.by_query(eye, observer.fixations),
+            "centre fixation": lab.at_center(eye),
+            "random fixation": lab.at_random(eye, estimation.seed),
         }
-        found = compare(read, predictors, limit=limit, floor=floor, seed=seed, track=progress)
+        found = lab.compare(
+            read,
+            predictors,
+            limit=selection.limit,
+            floor=estimation.floor,
+            seed=estimation.seed,
+            track=lambda stimuli: tracking(console)(list(stimuli), "looking"),
+        )
         told = {"backend": eye.unit.backend, "renderer": eye.unit.renderer}
     chosen = {
-        "split": split,
-        "condition": condition and condition.value,
-        "answers": answers and answers.value,
-        "model": model,
-        "head": None if head is None else str(head),
-        "fixations": fixations,
-        "budget": budget,
-        "allocator": allocator,
+        "split": selection.split,
+        "condition": selection.condition and selection.condition.value,
+        "answers": selection.answers and selection.answers.value,
+        **vars(observer),
+        "head": None if observer.head is None else str(observer.head),
     }
+    _write(out, found, {"request": chosen, "unit": told})
+
+
+def _write(out: Path, found: GazeComparison, about: Mapping[str, Any]) -> None:
+    from rich.console import Console
+
+    from homunculus.bridge.files import replaced_together
+    from homunculus.lab.gaze import plot as plots
+
     names = ["gaze.json", *(["gaze.png"] if plots.HAS_MATPLOTLIB else [])]
-    record = found.as_dict() | {"request": chosen, "unit": told, "files": names}
     with replaced_together(out, names[0]) as staging:
-        staging.json(names[0], record)
+        staging.json(names[0], {**found.as_dict(), **about, "files": names})
         if plots.HAS_MATPLOTLIB:
             staging.figure(names[1], plots.draw(found), dpi=150)
     shown = Console()
     shown.print(found.table())
     for remark in found.remarks:
         shown.print(remark, highlight=False, markup=False)
-    typer.echo(out / "gaze.json")
-    typer.echo(out / "gaze.png" if plots.HAS_MATPLOTLIB else plots.WITHOUT)
+    typer.echo(out / names[0])
+    typer.echo(out / names[1] if plots.HAS_MATPLOTLIB else plots.WITHOUT)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from homunculus.cli.names import ALLOCATORS, QUALITIES, Backend, one_of
-from homunculus.cli.pictures import Icc, MaxPixels, Page, picture_file
+from homunculus.cli.names import ALLOCATORS, QUALITIES, one_of
+from homunculus.cli.options import Backend, Budget, HeadFile, PictureReading, expanded, points_of
 from homunculus.cli.progress import stderr_console
 
 if TYPE_CHECKING:
@@ -18,27 +19,33 @@ if TYPE_CHECKING:
     from homunculus.bridge.pictures.files import PictureFile
     from homunculus.loop.look import Look
 
+    Points = list[tuple[float, float]] | None
 
-def look(
-    image: Annotated[Path, typer.Argument(help="The picture: PNG, JPEG, TIFF, WebP, ...")],
-    at: Annotated[
-        list[str] | None,
-        typer.Option(metavar="X,Y", help="Where to look, as fractions of width and height; repeat it for several."),
-    ] = None,
+
+@dataclass(frozen=True)
+class Search:
+    """What to look for, and with what."""
+
     query: Annotated[
         str | None, typer.Option(help="What to look for: words, such as 'the total in the bottom right' or 'red'.")
-    ] = None,
-    example: Annotated[Path | None, typer.Option(help="Look for what is like this crop.")] = None,
-    fixations: Annotated[int | None, typer.Option(help="Choose at most so many by relevance; 3 for a query.")] = None,
+    ] = None
+    example: Annotated[Path | None, typer.Option(help="Look for what is like this crop.")] = None
+    fixations: Annotated[int | None, typer.Option(help="Choose at most so many by relevance; 3 for a query.")] = None
     model: Annotated[
         str | None,
         typer.Option(metavar="PATH", help="Encode the tokens: a folder or hub name, CLIP, SigLIP, DINO, ..."),
-    ] = None,
-    head: Annotated[Path | None, typer.Option(help="Learned relevance, from `homunculus train relevance`.")] = None,
+    ] = None
+    head: HeadFile = None
     one_by_one: Annotated[
         bool, typer.Option("--one-by-one", help="Spend the whole budget at each fixation, one after the other.")
-    ] = False,
-    budget: Annotated[int, typer.Option(help="How many tokens.")] = 273,
+    ] = False
+
+
+@dataclass(frozen=True)
+class Spending:
+    """How the tokens are spent."""
+
+    budget: Budget = 273
     allocator: Annotated[
         str | None,
         typer.Option(
@@ -47,57 +54,50 @@ def look(
             help=f"How they are spent: {', '.join(ALLOCATORS)}; by default foveated_pyramid where there is relevance, else quadtree.",
             autocompletion=one_of(ALLOCATORS),
         ),
-    ] = None,
+    ] = None
     relevance: Annotated[
         Path | None, typer.Option(help="A map of your own: .npy, .safetensors, or a picture whose grey it is.")
-    ] = None,
+    ] = None
     quality: Annotated[
         str, typer.Option(help="fast, sharp, high, or exact for mip-aligned layouts.", autocompletion=one_of(QUALITIES))
-    ] = "high",
-    backend: Backend = None,
+    ] = "high"
+    backend: Backend = None
     patch_size: Annotated[
         int | None, typer.Option(help="Texels along a side of a patch: 16, or what the model takes.")
+    ] = None
+
+
+@expanded
+def look(
+    image: Annotated[Path, typer.Argument(help="The picture: PNG, JPEG, TIFF, WebP, ...")],
+    *,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(metavar="X,Y", help="Where to look, as fractions of width and height; repeat it for several."),
     ] = None,
+    search: Search,
+    spending: Spending,
     out: Annotated[Path, typer.Option(file_okay=False, help="The folder for what was seen.")] = Path("out"),
-    page: Page = 0,
-    max_pixels: MaxPixels = None,
-    icc: Icc = True,
+    reading: PictureReading,
 ) -> None:
     """Look at a picture; write footprints.png, reconstruction.png, tokens.safetensors, look.json and, for a query, relevance.png."""
     points = points_of(at)
-    searching = any(value is not None for value in (example, fixations, model, head)) or one_by_one
-    searching = searching or (query is not None and relevance is None)
-    if searching and relevance is not None:
+    measured = (search.example, search.fixations, search.model, search.head, search.one_by_one or None)
+    searching = any(value is not None for value in measured)
+    searching = searching or (search.query is not None and spending.relevance is None)
+    if searching and spending.relevance is not None:
         raise typer.BadParameter(
             "--relevance is given, and --query, --example, --fixations, --model, --head and --one-by-one measure it; "
             "leave out one or the other"
         )
     console = stderr_console()
-    shared: dict[str, Any] = {"budget": budget, "quality": quality, "backend": backend}
     with console.status("opening the library"):
         from rich.console import Console
 
         from homunculus.bridge.files import check_writable
-        from homunculus.loop.look import look as look_once
-        from homunculus.relevance.maps import read_relevance
-    picture = picture_file(image, page, max_pixels, icc)
+    picture = reading.file(image)
     check_writable(out)
-    if searching:
-        shared |= {"allocator": allocator or "foveated_pyramid", "patch_size": patch_size, "merge": not one_by_one}
-        seen = _search(
-            console, picture, points, query, example, 3 if fixations is None else fixations, model, head, shared
-        )
-    else:
-        with console.status("looking"):
-            seen = look_once(
-                picture,
-                points,
-                allocator=allocator,
-                relevance=None if relevance is None else read_relevance(relevance),
-                query=query or "",
-                patch_size=16 if patch_size is None else patch_size,
-                **shared,
-            )
+    seen = (_search if searching else _look)(console, picture, points, search, spending)
     with console.status("writing"):
         paths = seen.save(out)
     shown = Console()
@@ -108,17 +108,18 @@ def look(
         typer.echo(path)
 
 
-def _search(
-    console: Console,
-    image: PictureFile,
-    points: list[tuple[float, float]] | None,
-    text: str | None,
-    example: Path | None,
-    fixations: int,
-    model: str | None,
-    head: Path | None,
-    options: dict[str, Any],
-) -> Look:
+def _look(console: Console, picture: PictureFile, points: Points, search: Search, spending: Spending) -> Look:
+    with console.status("opening the library"):
+        from homunculus.loop.look import look as look_once
+        from homunculus.relevance.maps import read_relevance
+    options = vars(spending) | {"patch_size": 16 if spending.patch_size is None else spending.patch_size}
+    if spending.relevance is not None:
+        options["relevance"] = read_relevance(spending.relevance)
+    with console.status("looking"):
+        return look_once(picture, points, query=search.query or "", **options)
+
+
+def _search(console: Console, picture: PictureFile, points: Points, search: Search, spending: Spending) -> Look:
     with console.status("opening the library"):
         import torch
 
@@ -127,31 +128,27 @@ def _search(
         from homunculus.loop.builtin import builtin, knows
         from homunculus.relevance import Head
         from homunculus.relevance.query import Query
-    query = None
-    if text is not None or example is not None:
-        query = Query(text or "", None if example is None else torch.from_numpy(read_image(example)))
-    options |= {"head": None if head is None else Head.load(head)}
-    with console.status("opening the eye" if model is None else f"loading {model}"):
-        if model is not None:
-            eye = Homunculus.from_pretrained(model, **options)
-        elif text is not None and knows(text) and options["patch_size"] in (None, 16):
+    text, query = search.query, None
+    if text is not None or search.example is not None:
+        query = Query(text or "", None if search.example is None else torch.from_numpy(read_image(search.example)))
+    options: dict[str, Any] = {
+        "budget": spending.budget,
+        "quality": spending.quality,
+        "backend": spending.backend,
+        "allocator": spending.allocator or "foveated_pyramid",
+        "patch_size": spending.patch_size,
+        "merge": not search.one_by_one,
+        "head": None if search.head is None else Head.load(search.head),
+    }
+    with console.status("opening the eye" if search.model is None else f"loading {search.model}"):
+        if search.model is not None:
+            eye = Homunculus.from_pretrained(search.model, **options)
+        elif text is not None and knows(text) and spending.patch_size in (None, 16):
             eye = builtin(**options)
         else:
             eye = Homunculus(**options)
     with eye, console.status("looking"):
-        return eye.look(image, query, fixations, at=points)
-
-
-def points_of(at: list[str] | None) -> list[tuple[float, float]] | None:
-    return [point_of(text) for text in at] if at else None
-
-
-def point_of(text: str) -> tuple[float, float]:
-    try:
-        x, y = (float(part) for part in text.split(","))
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a point; give two fractions, as in --at 0.62,0.31") from None
-    return x, y
+        return eye.look(picture, query, 3 if search.fixations is None else search.fixations, at=points)
 
 
 def _summary(seen: Look) -> Table:

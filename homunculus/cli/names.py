@@ -5,13 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
-
-import typer
 
 BACKENDS = ("auto", "gl-cuda", "cuda", "gl", "torch")
 QUALITIES = ("fast", "sharp", "high", "exact")
-VIEWS = "viewer/views"  # the folder whose files register them
 ROW = re.compile(r"^@?registry\.register\(\"([\w-]+)\"\)", re.MULTILINE)
 
 
@@ -22,11 +18,7 @@ def registered(folder: str) -> list[str]:
 
 
 ALLOCATORS = tuple(sorted({*registered("layouts"), *registered("allocators")}))
-
-
-def one_registered(folder: str) -> Callable[[str], list[str]]:
-    """As `one_of`; the files are read when the Tab key is pressed."""
-    return lambda incomplete: [name for name in registered(folder) if name.startswith(incomplete)]
+VIEWS = tuple(registered("viewer/views"))
 
 
 def one_of(names: tuple[str, ...]) -> Callable[[str], list[str]]:
@@ -36,16 +28,3 @@ def one_of(names: tuple[str, ...]) -> Callable[[str], list[str]]:
         return [name for name in names if name.startswith(incomplete)]
 
     return complete
-
-
-Backend = Annotated[
-    str | None,
-    typer.Option(
-        help="auto, gl-cuda, cuda, gl or torch; auto is the fastest that works.", autocompletion=one_of(BACKENDS)
-    ),
-]
-Quality = Annotated[str, typer.Option(help="fast, sharp or high.", autocompletion=one_of(QUALITIES[:3]))]
-Trust = Annotated[
-    list[Path] | None,
-    typer.Option(help="A folder outside the data's to which its paths and links may lead; repeat it."),
-]

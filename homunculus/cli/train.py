@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, Any
 
 import typer
 
-from homunculus.cli.names import Backend, Trust
+from homunculus.cli.options import Backend, Trust, expanded
 from homunculus.cli.progress import stderr_console, tracking
 
 train = typer.Typer(no_args_is_help=True, help="Fit what can be learned.")
@@ -18,16 +19,25 @@ def _train() -> None:
     """Fit what can be learned. Stopped anywhere and called again, a training goes on from its last checkpoint."""
 
 
+@dataclass(frozen=True)
+class Fit:
+    """How the head is fitted."""
+
+    steps: Annotated[int, typer.Option(help="In all, those before a stop included.")] = 1000
+    batch: Annotated[int, typer.Option(help="Triples a step.")] = 8
+    rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 3e-3
+    width: Annotated[int, typer.Option(help="Of the head's hidden layers.")] = 32
+    seed: Annotated[int, typer.Option(help="The same gives the same weights.")] = 0
+    holdout: Annotated[float, typer.Option(help="Share of the pictures that is not learned from.")] = 0.1
+
+
 @train.command()
+@expanded
 def relevance(
     data: Annotated[Path, typer.Option(help="The folder of triples.jsonl: image, query and box a line.")],
+    *,
     out: Annotated[Path, typer.Option(file_okay=False, help="Where weights, report and checkpoint go.")] = Path("out"),
-    steps: Annotated[int, typer.Option(help="In all, those before a stop included.")] = 1000,
-    batch: Annotated[int, typer.Option(help="Triples a step.")] = 8,
-    rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 3e-3,
-    width: Annotated[int, typer.Option(help="Of the head's hidden layers.")] = 32,
-    seed: Annotated[int, typer.Option(help="The same gives the same weights.")] = 0,
-    holdout: Annotated[float, typer.Option(help="Share of the pictures that is not learned from.")] = 0.1,
+    fit: Fit,
     model: Annotated[
         str | None, typer.Option(metavar="PATH", help="Whose text tower reads the queries: a folder or hub name.")
     ] = None,
@@ -38,22 +48,10 @@ def relevance(
     console = stderr_console()
     with console.status("opening the library"):
         from homunculus.lab.training.relevance import WEIGHTS_FILE
-        from homunculus.lab.training.relevance import train as fit
+        from homunculus.lab.training.relevance import train as train_head
 
-    found = fit(
-        data,
-        out,
-        steps=steps,
-        batch=batch,
-        rate=rate,
-        width=width,
-        seed=seed,
-        holdout=holdout,
-        model=model,
-        trusted=trust or (),
-        backend=cast("Any", backend),
-        track=tracking(console),
-    )
+    options: dict[str, Any] = {**vars(fit), "model": model, "trusted": trust or (), "backend": backend}
+    found = train_head(data, out, track=tracking(console), **options)
     typer.echo(f"loss {found['losses'][0]:.3f} to {found['losses'][-1]:.3f} in {found['steps']} steps")
     if found["held_out"]:
         told = f"{found['hit_rate_before']:.1%} before, {found['hit_rate']:.1%} after"
