@@ -7,13 +7,17 @@ squares less the square of the mean: one needs floats of 32 bits and values abou
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from homunculus.bridge.oriented import RADIUS_PX, derivative_kernels, steering_matrix
+
 TINY: Final = 1e-30
 LAYERS: Final = 4  # layers for each image, three channels and alpha in each
+TILE_WIDTH, TILE_HEIGHT = 32, 8  # on llvmpipe a quarter faster than 16 x 16, and rows of a whole warp elsewhere
 SURROUND_LEVELS: Final = 3  # the surround of a texel is the level this much coarser
 # Channels in the order of layers. Opponent colours: intensity is the mean of R, G and B, less 1/2; R - G; B - (R + G) / 2.
 CHANNELS: Final = (
@@ -56,3 +60,22 @@ def deviations(planes: Tensor) -> Tensor:
     """
     means, squares = planes[:, 0:3], planes[:, 3:6]
     return (squares - means.square()).clamp(min=0).sqrt()
+
+
+@cache
+def defines() -> dict[str, int | float | str]:
+    """What `statistics.comp` is compiled with: the filters as `bridge.oriented` makes them."""
+    taps = ", ".join(_constructor("vec4", tap) for tap in derivative_kernels()[:, RADIUS_PX:].T)
+    return {
+        "TILE_WIDTH": TILE_WIDTH,
+        "TILE_HEIGHT": TILE_HEIGHT,
+        "RADIUS": RADIUS_PX,
+        "TAPS": f"{{{taps}}}",
+        "STEERING": _constructor("mat4", steering_matrix().T),
+    }
+
+
+def _constructor(type: str, values: Tensor) -> str:
+    """In GLSL; a matrix is given by its columns, one a row of `values`."""
+    values = values.where(values.abs() > TINY, 0)  # what float32 cannot hold may be an error to a compiler
+    return f"{type}({', '.join(f'{value:.9e}' for value in values.flatten().tolist())})"

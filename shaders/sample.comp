@@ -1,5 +1,6 @@
 // One work group a patch: filters every texel of its footprint and writes planes [N, 3, P * P].
-// defines: QUALITY (footprint.glsl), ELEMENT (0 float32, 1 float16, 2 bfloat16), WARPED (1: a footprint per texel), GROUP (threads), PATCH_SIZE
+// defines: QUALITY (footprint.glsl), ELEMENT (0 float32, 1 float16, 2 bfloat16), WARPED (1: a footprint per texel), GROUP (threads,
+// a power of 2), PATCH_SIZE (or none, and it is a uniform)
 #version 430
 #include "footprint.glsl"
 #include "rounding.glsl"
@@ -8,18 +9,17 @@ layout(local_size_x = GROUP) in;
 
 layout(binding = 0) uniform sampler2DArray pyramid;
 layout(std430, binding = 0) readonly buffer Plan { vec4 rows[]; };
-#if ELEMENT == 0
-layout(std430, binding = 1) writeonly buffer Pixels { float pixels[]; };
-#define ELEMENTS_PER_WORD 1
-#else
-layout(std430, binding = 1) writeonly buffer Pixels { uint pixels[]; };
-#define ELEMENTS_PER_WORD 2
-#endif
+#define ELEMENTS_PER_WORD (ELEMENT == 0 ? 1 : 2)
+layout(std430, binding = 1) writeonly buffer Pixels { uint pixels[]; };  // of two elements in a word the first is the lower half
 layout(std430, binding = 2) writeonly buffer Inside { float inside[]; };
 
 uniform int first_patch;
 uniform int patch_count;
+#ifdef PATCH_SIZE
 const int patch_size = PATCH_SIZE;  // known to the compiler, so that no division is left
+#else
+uniform int patch_size;
+#endif
 uniform vec2 scale;       // 1 / padded size
 uniform float max_level;
 uniform vec3 mean;
@@ -36,7 +36,9 @@ vec3 normalised(vec4 rgba) {
     return (rgba.rgb - rgba.a * mean) * inverse_std / max(rgba.a, MIN_ALPHA);
 }
 
-#if ELEMENT == 1
+#if ELEMENT == 0
+uint pack(float low, float high) { return floatBitsToUint(low); }
+#elif ELEMENT == 1
 uint pack(float low, float high) { return packHalf2x16(vec2(nearest_half(low), nearest_half(high))); }
 #elif ELEMENT == 2
 uint pack(float low, float high) { return bfloat16_bits(low) | (bfloat16_bits(high) << 16); }
@@ -70,31 +72,29 @@ void main() {
 #endif
     float alpha = 0.0;
     for (int word = int(gl_LocalInvocationIndex); word < words; word += GROUP) {
-#if ELEMENT == 0
-        vec4 rgba = TEXEL(word);
-        vec3 colour = normalised(rgba);
-        pixels[base + word] = colour.r;
-        pixels[base + words + word] = colour.g;
-        pixels[base + 2 * words + word] = colour.b;
-        alpha += rgba.a;
-#else
-        vec4 low = TEXEL(2 * word);
-        vec4 high = 2 * word + 1 < texels ? TEXEL(2 * word + 1) : vec4(0.0);
+        vec4 low = TEXEL(ELEMENTS_PER_WORD * word);
+        vec4 high = vec4(0.0);
+#if ELEMENT != 0
+        if (2 * word + 1 < texels) {
+            high = TEXEL(2 * word + 1);
+        }
+#endif
         vec3 low_colour = normalised(low);
         vec3 high_colour = normalised(high);
         pixels[base + word] = pack(low_colour.r, high_colour.r);
         pixels[base + words + word] = pack(low_colour.g, high_colour.g);
         pixels[base + 2 * words + word] = pack(low_colour.b, high_colour.b);
         alpha += low.a + high.a;
-#endif
     }
-    alphas[gl_LocalInvocationIndex] = alpha;
-    barrier();
-    if (gl_LocalInvocationIndex == 0u) {
-        float total = 0.0;
-        for (int i = 0; i < GROUP; ++i) {
-            total += alphas[i];
+    uint thread = gl_LocalInvocationIndex;
+    alphas[thread] = alpha;
+    for (uint rest = uint(GROUP) / 2u; rest > 0u; rest /= 2u) {
+        barrier();
+        if (thread < rest) {
+            alphas[thread] += alphas[thread + rest];
         }
-        inside[patch_index - first_patch] = total / float(texels);
+    }
+    if (thread == 0u) {
+        inside[patch_index - first_patch] = alphas[0] / float(texels);
     }
 }

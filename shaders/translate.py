@@ -1,69 +1,90 @@
-"""A compute shader that works on buffers alone, as a CUDA kernel: one text for both.
+"""A compute shader as a CUDA kernel: one text for both.
 
-Only declarations are turned. Uniforms and buffers become variables in shared memory, which the kernel `run` fills from its arguments
-before it calls what was `main`; `cuda/glsl.cuh` gives the statements their meaning. Shaders that read textures have kernels of
-their own.
+Declarations are turned, swizzles and literals; the statements stay as they are. Uniforms and the addresses of buffers become
+variables in shared memory, which the kernel fills from its arguments before it calls what was `main`; `cuda/glsl.cuh` gives GLSL's
+types and functions.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from homunculus.shaders.files import Source, source
 
 _LINE = re.compile(r"^#line (\d+) (\d+)$", re.M)
 _GROUP = re.compile(r"^layout\(local_size_x = (\w+)(?:, local_size_y = (\w+))?\) in;$", re.M)
-_BUFFER = re.compile(r"^layout\(std430, binding = (\d+)\) (?:\w+ )?buffer \w+ \{ (\w+) (\w+)\[\]; \};$", re.M)
-_UNIFORM = re.compile(r"^uniform (\w+) (\w+);", re.M)
+_BUFFER = re.compile(
+    r"^layout\(std430, binding = \d+\) (?:\w+ )?buffer \w+ \{ (?P<type>\w+) (?P<name>\w+)\[\]; \};$", re.M
+)
+_UNIFORM = re.compile(
+    r"^(?:uniform (?P<plain>int|uint|float|ivec2|vec[234])|layout\(binding = \d+\) uniform (?P<sampler>sampler2DArray)"
+    r"|layout\(rgba32f, binding = \d+\) writeonly uniform (?P<image>image2DArray)) (?P<name>\w+);",
+    re.M,
+)
+_LEFT = re.compile(r"^\s*(?:(?:layout|uniform|buffer|readonly|writeonly)\b.*)$", re.M)
 _FLOAT = re.compile(r"(?<![\w.])(\d+\.\d*(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)(?![\w.])")
-_OPAQUE = re.compile(r"\b(?:sampler|image)[1-3]D")
+_SWIZZLE = re.compile(r"(?<=[\w)\]])\.([xyzw]{1,4}|[rgba]{1,4})\b")
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One argument of the kernel `run`: a uniform by value, or the address of the buffer at a binding."""
+    """One argument of the kernel: a uniform, sampler or image by value, or, of a type that ends in `*`, the address of a buffer."""
 
     name: str
     type: str
-    binding: int | None = None
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """CUDA text with a kernel `run`, its arguments in order, and the threads (x, y) of a block."""
+    """CUDA text with the kernel `name`, its arguments in order, and the threads (x, y) of a block."""
 
     source: Source
+    name: str
     arguments: tuple[Argument, ...]
     group: tuple[int, int]
 
 
 def as_cuda(shader: Source) -> Kernel:
-    """The CUDA kernel of a compute shader. Raises ValueError for one that uses textures or declares no work group."""
-    code = re.sub(r"//.*$", "", shader.text, flags=re.M)
+    """The CUDA kernel of a compute shader, named as its file is.
+
+    Raises ValueError, with file and line, for one that declares no work group or something that kernels cannot be given.
+    """
+    code = re.sub(r"[ \t]*//.*$", "", shader.text, flags=re.M)
     group = _GROUP.search(code)
-    if group is None or _OPAQUE.search(code):
+    if group is None:
         raise ValueError(
-            f"{shader.name} cannot become CUDA: a shader must declare `layout(local_size_x = N[, local_size_y = M]) in;` "
-            "and use no texture or image"
+            f"{shader.name} cannot become CUDA: it lacks `layout(local_size_x = N[, local_size_y = M]) in;` on a line"
         )
-    buffers = [Argument(found[3], f"{found[2]}*", int(found[1])) for found in _BUFFER.finditer(code)]
-    # A uniform may stand in several branches of #if; which holds only the compiler knows, so each name is an argument once.
-    uniforms = {found[2]: Argument(found[2], found[1]) for found in _UNIFORM.finditer(code)}
-    arguments = (*buffers, *uniforms.values())
-    head = source("cuda/glsl.cuh")
-    files = (*head.files, *shader.files)
+    # A declaration may stand in several branches of #if; which holds only the compiler knows, so each name is an argument once.
+    buffers = {found["name"]: found["type"] + "*" for found in _BUFFER.finditer(code)}
+    uniforms = {
+        found["name"]: found["plain"] or found["sampler"] or found["image"] for found in _UNIFORM.finditer(code)
+    }
+    arguments = tuple(Argument(name, type) for name, type in {**buffers, **uniforms}.items())
     for pattern, turned in (
-        (re.compile(r"^\s*#\s*version\b.*$", re.M), ""),
         (_GROUP, ""),
         (_BUFFER, ""),
         (_UNIFORM, ""),
+        (re.compile(r"^\s*#\s*version\b.*$", re.M), ""),
         (re.compile(r"^shared\b", re.M), "__shared__"),
+        (re.compile(r"^const\b", re.M), "__device__ constexpr"),
         (re.compile(r"^void main\(\)", re.M), "void shader_main()"),
         (_FLOAT, r"\1f"),
-        (_LINE, lambda found: f'#line {found[1]} "{shader.files[int(found[2])]}"'),
+        (_SWIZZLE, _component),
     ):
         code = pattern.sub(turned, code)
+    left = _LEFT.search(code)
+    if left is not None:
+        raise ValueError(
+            f"{_place(shader, code, left.end())} cannot become CUDA: `{left[0].strip()}`. Kernels take buffers of one array, "
+            "uniforms of int, uint, float, ivec2, vec2, vec3, vec4 and sampler2DArray, and images to write, image2DArray of rgba32f"
+        )
+    code = _LINE.sub(lambda found: f'#line {found[1]} "{shader.files[int(found[2])]}"', code)
+    head = source("cuda/glsl.cuh")
+    name = PurePath(shader.name).stem
+    threads = tuple(_number(number or "1", code) for number in group.groups())
     text = "\n".join(
         [
             head.text,
@@ -71,7 +92,9 @@ def as_cuda(shader: Source) -> Kernel:
             *(f"__shared__ {argument.type} {argument.name};" for argument in arguments),
             code,
             "}",
-            f'extern "C" __global__ void run({", ".join(f"{a.type} {a.name}" for a in arguments)}) {{',
+            f'extern "C" __global__ void __launch_bounds__({threads[0] * threads[1]}) {name}(',
+            ", ".join(f"decltype(shader::{argument.name}) {argument.name}" for argument in arguments),
+            ") {",
             "    if (threadIdx.x == 0 && threadIdx.y == 0) {",
             *(f"        shader::{argument.name} = {argument.name};" for argument in arguments),
             "    }",
@@ -80,8 +103,20 @@ def as_cuda(shader: Source) -> Kernel:
             "}\n",
         ]
     )
-    size = tuple(_number(name or "1", code) for name in group.groups())
-    return Kernel(Source(shader.name, text, files), arguments, (size[0], size[1]))
+    return Kernel(Source(shader.name, text, (*head.files, *shader.files)), name, arguments, (threads[0], threads[1]))
+
+
+def _component(swizzle: re.Match[str]) -> str:
+    places = ["xyzw".find(letter) if letter in "xyzw" else "rgba".find(letter) for letter in swizzle[1]]
+    return f"[{places[0]}]" if len(places) == 1 else f".swizzle<{', '.join(map(str, places))}>()"
+
+
+def _place(shader: Source, code: str, end: int) -> str:
+    """File and line of the author's text that ends there."""
+    before = code[:end].splitlines()
+    distance = next(k for k, line in enumerate(reversed(before)) if _LINE.match(line))
+    line, file = _LINE.findall("\n".join(before))[-1]
+    return f"{shader.files[int(file)]}:{int(line) + distance - 1}"
 
 
 def _number(name: str, code: str) -> int:

@@ -1,14 +1,18 @@
 """Every CUDA kernel compiles with NVRTC for three architectures, without a GPU, and faults are reported by the author's file and line."""
 
 import os
+from dataclasses import replace
 from importlib import resources
 
 import pytest
+import torch
 
 from homunculus import layouts, shaders
-from homunculus.bridge import CudaError, ShaderError
-from homunculus.bridge.cuda import statistics
-from homunculus.bridge.cuda.kernels import Kernels
+from homunculus.bridge import CudaError, ShaderError, statistics
+from homunculus.bridge.cuda.kernels import Defines, Kernels
+from homunculus.bridge.cuda.sampler import variant
+from homunculus.bridge.elements import ELEMENTS
+from homunculus.bridge.law import QUALITIES
 from homunculus.interop import nvrtc
 from homunculus.interop.nvrtc import compile_text
 
@@ -17,20 +21,35 @@ LAWS = ("areal", "linear", "cap", "uniform")
 SIZE = (1024, 1024)
 STORED = (8, 16, 32)
 VARIANTS: dict[str, list[dict[str, int | float | str]]] = {
-    "sample": [
-        {"QUALITY": quality, "ELEMENT": element, "WARPED": warped}
-        for quality in range(4)
-        for element in range(3)
-        for warped in range(2)
-    ],
     "ingest": [{"BYTES": 1, "STORED": stored} for stored in STORED] + [{"BYTES": 0, "STORED": s} for s in (16, 32)],
     "reduce": [{"STORED": stored} for stored in STORED],
-    "statistics": [{**statistics.defines(), "STORED": stored} for stored in STORED],
 }
 PROGRAMS = [
     *(layouts.log_polar_program(SIZE, law=law) for law in LAWS),
     *(layouts.cortical_program(SIZE, law=law) for law in LAWS),
 ]
+SHADERS: list[tuple[str, Defines]] = [
+    *(
+        ("sample.comp", variant(quality, dtype, warped=warped))
+        for quality in QUALITIES
+        for dtype in ELEMENTS
+        for warped in (False, True)
+    ),
+    ("statistics.comp", statistics.defines()),
+    *((program.shader, program.defines) for program in PROGRAMS),
+]
+
+
+def proven_by_one_architecture(shader: str, defines: Defines) -> bool:
+    """Qualities and laws of density differ in plain arithmetic."""
+    return defines.get("QUALITY", 2) != 2 or defines.get("LAW", "LAW_AREAL") != "LAW_AREAL"
+
+
+class Compiles:
+    """No device, and the real compiler."""
+
+    def compile(self, name: str, text: str) -> bytes:
+        return compile_text(name, text, "sm_90")
 
 
 @pytest.fixture(scope="session")
@@ -54,19 +73,17 @@ def test_every_kernel_file_has_its_variants_here() -> None:
 @pytest.mark.parametrize("name", sorted(VARIANTS))
 def test_kernels_compile(name: str, architecture: str) -> None:
     for defines in VARIANTS[name]:
-        if architecture != "sm_90" and defines.get("QUALITY", 2) != 2:
-            continue  # qualities differ in plain arithmetic, which one architecture proves for all
         text = shaders.source(f"cuda/{name}.cu", **defines).text
         assert compile_text(name, text, architecture)[:4] == b"\x7fELF"
 
 
 @pytest.mark.usefixtures("nvrtc_works")
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
-def test_buffer_shaders_compile_as_cuda(architecture: str) -> None:
-    programs = PROGRAMS if architecture == "sm_90" else PROGRAMS[:: len(LAWS)]  # the laws too
-    translated = [shaders.as_cuda(shaders.source(program.shader, **program.defines)) for program in programs]
-    for kernel in translated:
-        assert compile_text(kernel.source.name, kernel.source.text, architecture)[:4] == b"\x7fELF"
+def test_shaders_compile_as_cuda(architecture: str) -> None:
+    for shader, defines in SHADERS:
+        if architecture == "sm_90" or not proven_by_one_architecture(shader, defines):
+            kernel = shaders.as_cuda(shaders.source(shader, **defines))
+            assert compile_text(kernel.name, kernel.source.text, architecture)[:4] == b"\x7fELF"
 
 
 @pytest.mark.usefixtures("nvrtc_works")
@@ -77,24 +94,18 @@ def test_an_architecture_newer_than_the_compiler_gets_text_for_the_driver() -> N
 
 @pytest.mark.usefixtures("nvrtc_works")
 def test_a_fault_is_reported_by_file_and_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    text = shaders.source("cuda/sample.cu", QUALITY=0, ELEMENT=0, WARPED=0).text
-    broken = text.replace(
-        "return fminf(fmaxf(ceilf(ratio - RATIO_SLACK)", "return fminf(fmaxf(ceilf(oops - RATIO_SLACK)"
-    )
-    with pytest.raises(CudaError, match=r'(?s)cuda/footprint\.cuh\(\d+\): error: identifier "oops" is undefined'):
-        compile_text("sample", broken, "sm_90")
+    def broken(name: str, **defines: int | float | str) -> shaders.Source:
+        given = shaders.source(name, **defines)
+        return replace(given, text=given.text.replace("ceil(ratio - RATIO_SLACK)", "ceil(oops - RATIO_SLACK)"))
 
-    class Compiles:
-        """No device, and the real compiler."""
-
-        def compile(self, name: str, text: str) -> bytes:
-            return compile_text(name, text, "sm_90")
-
-    monkeypatch.setattr(
-        "homunculus.bridge.cuda.kernels.source", lambda name, **defines: shaders.Source(name, broken, ())
-    )
-    with pytest.raises(ShaderError, match=r"(?s)cuda/sample\.cu does not compile: .*footprint\.cuh"):
-        Kernels(Compiles()).get("sample", "sample", {})  # type: ignore[arg-type]
+    monkeypatch.setattr("homunculus.bridge.cuda.kernels.source", broken)
+    lines = resources.files("homunculus.shaders").joinpath("footprint.glsl").read_text().splitlines()
+    line = next(number for number, text in enumerate(lines, 1) if "ceil(ratio" in text)
+    with pytest.raises(
+        ShaderError,
+        match=rf'(?s)sample\.comp does not compile: .*footprint\.glsl\({line}\): error: identifier "oops" is undefined',
+    ):
+        Kernels(Compiles()).shader("sample.comp", variant("high", torch.float32, warped=False))  # type: ignore[arg-type]
 
 
 def test_without_nvrtc_the_error_names_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,16 +124,38 @@ def test_without_nvrtc_the_error_names_the_wheel(monkeypatch: pytest.MonkeyPatch
     assert "nvidia-cuda-nvrtc" in caught.value.remedy
 
 
-def test_a_shader_with_textures_is_not_translated() -> None:
-    with pytest.raises(ValueError, match="use no texture or image"):
-        shaders.as_cuda(shaders.source("reduce.comp", FORMAT="rgba8", STORED=8, LEVELS=6))
+def test_what_kernels_cannot_be_given_is_refused_by_file_and_line() -> None:
+    kernels = Kernels(Compiles())  # type: ignore[arg-type]
+    with pytest.raises(
+        ShaderError,
+        match=r"reduce\.comp:11 cannot become CUDA: `layout\(FORMAT, binding = 0\) writeonly uniform image2DArray level_1;`\. "
+        r"Kernels take buffers of one array, .* image2DArray of rgba32f",
+    ):
+        kernels.shader("reduce.comp", {"FORMAT": "rgba8", "STORED": 8, "LEVELS": 6})
+    layout = "layout(local_size_x = 8) in;"
+    for line, place in (
+        ("uniform sampler2D map;", "mine.comp:3"),
+        ("layout(std430, binding = 0) buffer Two { float first[2]; float rest[]; };", "mine.comp:3"),
+        ("#line 1 1\n\nlayout(binding = 0) uniform sampler3D fog;\n#line 4 0", "its.glsl:2"),
+    ):
+        text = f"#version 430\n#line 2 0\n{layout}\n{line}\nvoid main() {{}}\n"
+        with pytest.raises(ValueError, match=f"^{place} cannot become CUDA: `"):
+            shaders.as_cuda(shaders.Source("mine.comp", text, ("mine.comp", "its.glsl")))
+    with pytest.raises(ValueError, match=r"mine\.comp cannot become CUDA: it lacks `layout\(local_size_x = N"):
+        shaders.as_cuda(shaders.Source("mine.comp", "#version 430\nvoid main() {}\n", ("mine.comp",)))
 
 
 def test_what_is_translated() -> None:
     kernel = shaders.as_cuda(shaders.source("plan_log_polar.comp", LAW="LAW_AREAL"))
-    assert kernel.group == (256, 1)
+    assert (kernel.name, kernel.group) == ("plan_log_polar", (256, 1))
     names = [argument.name for argument in kernel.arguments]
     assert names[:2] == ["fixations", "rows"]
     assert {"image_px", "budget", "fixation_count", "given_a_px", "grid_rows"} <= set(names)
     assert '#line 1 "cortex.glsl"' in kernel.source.text
     assert "1.5" not in kernel.source.text.replace("1.5f", "")
+    kernel = shaders.as_cuda(shaders.source("statistics.comp", **statistics.defines()))
+    types = {argument.name: argument.type for argument in kernel.arguments}
+    assert (types["pyramid"], types["statistics"], types["inside"]) == ("sampler2DArray", "image2DArray", "ivec2")
+    assert kernel.group == (32, 8)
+    assert "taps[k].swizzle<3, 2, 1, 0>()" in kernel.source.text
+    assert "float alpha = texel[3];" in kernel.source.text

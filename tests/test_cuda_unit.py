@@ -141,15 +141,34 @@ def test_rows_that_start_anywhere(cuda_unit: CudaUnit) -> None:
         assert torch.equal(cuda_unit.sample(pyramid, SamplePlan(inside_another, 8)).pixels, expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("patch_size", [1, 5, 14, 16, 24])
-def test_patch_sizes(cuda_unit: CudaUnit, twin: TwinUnit, patch_size: int) -> None:
+def test_patch_sizes(cuda_unit: CudaUnit, twin: TwinUnit, patch_size: int, dtype: torch.dtype) -> None:
+    """In words of two elements a plane of an odd number of texels ends in half a word."""
     plan = SamplePlan(random_footprints(20, (100, 130)).footprints, patch_size)
     image = white_noise(100, 130)
     with cuda_unit.pyramid(image, format="rgba32f") as ours, twin.pyramid(image, format="rgba32f") as oracle:
-        measured, expected = cuda_unit.sample(ours, plan), twin.sample(oracle, plan)
+        measured, expected = cuda_unit.sample(ours, plan, dtype=dtype), twin.sample(oracle, plan)
+    assert measured.pixels.dtype == dtype
+    assert measured.pixels.is_contiguous()
     assert float((measured.inside - expected.inside).abs().max()) < 3e-5  # of a single texel nothing averages out
     weight = expected.inside[:, None, None, None].clamp(min=1 / 16)
-    assert float(((measured.pixels - expected.pixels) * weight).abs().max()) < 2e-3
+    rounding = 0.0 if dtype == torch.float32 else torch.finfo(dtype).eps / 2
+    assert float(((measured.pixels.float() - expected.pixels) * weight).abs().max()) < 2e-3 + rounding
+
+
+def test_a_plan_beyond_what_the_shader_counts_takes_several_launches(
+    cuda_unit: CudaUnit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = random_footprints(20, (100, 130))
+    with cuda_unit.pyramid(white_noise(100, 130)) as pyramid:
+        whole = cuda_unit.sample(pyramid, plan)
+        monkeypatch.setattr("homunculus.bridge.cuda.sampler.MOST", 7 * 3 * 8 * 8 + 5)
+        before = cuda_unit.stats.dispatches
+        parts = cuda_unit.sample(pyramid, plan)
+    assert cuda_unit.stats.dispatches == before + 3
+    assert torch.equal(parts.pixels, whole.pixels)
+    assert torch.equal(parts.inside, whole.inside)
 
 
 @pytest.mark.gl

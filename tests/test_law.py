@@ -1,6 +1,8 @@
 """What the law promises of every footprint: sheared, absurd, aligned or half outside."""
 
 import math
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,6 +20,42 @@ from homunculus.bridge.unit import Format
 
 GREATEST = torch.finfo(torch.float32).max
 LEAST = 1e-45  # the smallest subnormal
+
+
+NAMES = (
+    "MAX_TAPS",
+    "RATIO_SLACK",
+    "SHEAR_SLACK",
+    "MIN_ALPHA",
+    "singular_axes",
+    "step_count",
+    "quality_lod",
+    "pair_offset",
+)
+
+
+def test_the_law_stands_in_two_texts() -> None:
+    """One for machines, OpenGL's and CUDA's, and one for readers. Other shaders read a level that they were told."""
+    root = Path(law.__file__).resolve().parents[1]
+    suffixes = {".py", ".glsl", ".comp", ".vert", ".frag", ".cu", ".cuh"}
+    files = [file for folder in ("homunculus", "bridge", "interop", "shaders") for file in (root / folder).rglob("*")]
+    texts = {
+        str(file.relative_to(root)): file.read_text(encoding="utf-8")
+        for file in files
+        if file.suffix in suffixes and file == file.resolve()
+    }
+
+    def where(pattern: str) -> set[str]:
+        return {name for name, text in texts.items() if re.search(pattern, text, re.M)}
+
+    for name in NAMES:
+        defined = rf"^(?:#define |const \w+ |def |(?:__\w+__ |inline )*\w+ )?{name}(?: =| [\d(]|\(.*[{{:]$)"
+        assert where(defined) == {"bridge/law.py", "shaders/footprint.glsl"}, name
+    taps = r"\b(textureLod\(pyramid|textureGrad\(|texture\(pyramid|tex2DLayered(Lod|Grad)?\b)"
+    ways = {"shaders/footprint.glsl", "shaders/cuda/glsl.cuh"}
+    assert where(taps) == ways | {"shaders/statistics.comp", "shaders/view/picture.frag"}
+    of_the_atlas = {"shaders/view/patch.vert", "shaders/view/warped.frag"}  # of patches that are drawn
+    assert {name for name in where(r"\blog2f?\(") if name.startswith("shaders/")} == ways | of_the_atlas
 
 
 def directions(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

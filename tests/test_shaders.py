@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from homunculus import shaders
-from homunculus.bridge import ShaderError
-from homunculus.bridge.gl import statistics
+from homunculus.bridge import ShaderError, statistics
 from homunculus.bridge.gl.unit import GLUnit
 
 

@@ -1,24 +1,16 @@
-"""Compute shaders that work on buffers alone, run as CUDA kernels from the same text: plan programs."""
+"""Plan programs, run as CUDA kernels."""
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from homunculus.bridge.cuda.kernels import Defines, Kernels, address
+from homunculus.bridge.cuda.kernels import Kernels
 from homunculus.bridge.plan import SamplePlan, itself
 from homunculus.bridge.unit import PlanProgram
-from homunculus.shaders import Kernel, as_cuda, source
-
-FIXATIONS, ROWS = 0, 1  # bindings of a plan program
-Values = Mapping[str, Any]
-SCALARS: dict[str, Any] = {"int": ctypes.c_int, "uint": ctypes.c_uint, "float": ctypes.c_float}
-VECTORS: dict[str, Any] = {"vec2": ctypes.c_float, "vec4": ctypes.c_float, "ivec2": ctypes.c_int}
 
 
 class WrittenPlan(SamplePlan):
@@ -62,41 +54,10 @@ class WrittenPlan(SamplePlan):
         return SamplePlan(self.footprints, self.patch_size, self.texels, self.note).to(device, dtype)
 
 
-class Programs:
-    """Shaders by name, translated and compiled once."""
-
-    def __init__(self, kernels: Kernels) -> None:
-        self._kernels = kernels
-        self._compiled: dict[tuple[str, tuple[tuple[str, object], ...]], tuple[Kernel, Any]] = {}
-
-    def run(
-        self, shader: str, defines: Defines, buffers: Mapping[int, Tensor], uniforms: Values, grid: tuple[int, ...]
-    ) -> None:
-        """One launch. Uniforms that are not given are 0, as in OpenGL."""
-        key = (shader, tuple(sorted(defines.items())))
-        if key not in self._compiled:
-            kernel = as_cuda(source(shader, **defines))
-            self._compiled[key] = kernel, self._kernels.compiled(kernel.source, "run")
-        kernel, function = self._compiled[key]
-        arguments = [
-            address(buffers[argument.binding])
-            if argument.binding is not None
-            else _uniform(argument.type, uniforms.get(argument.name, 0))
-            for argument in kernel.arguments
-        ]
-        self._kernels.launch(function, grid, kernel.group, arguments)
-
-    def write_plan(self, program: PlanProgram, fixations: Tensor) -> SamplePlan:
-        """The plan for fixations float32 [K, 2] on the device; its rows stay there."""
-        per_patch = program.patch_size**2 if program.warped else 1
-        rows = torch.empty((program.count * per_patch, 8), device=fixations.device, dtype=torch.float32)
-        uniforms = {**program.uniforms, "fixation_count": len(fixations)}
-        self.run(program.shader, program.defines, {FIXATIONS: fixations, ROWS: rows}, uniforms, (program.groups,))
-        return WrittenPlan(rows, program, fixations)
-
-
-def _uniform(type: str, value: Any) -> Any:
-    if type in SCALARS:
-        return SCALARS[type](value)
-    values = tuple(value) if isinstance(value, tuple | list) else (value,) * int(type[-1])
-    return (VECTORS[type] * len(values))(*values)
+def write_plan(kernels: Kernels, program: PlanProgram, fixations: Tensor) -> SamplePlan:
+    """The plan for fixations float32 [K, 2] on the device; its rows stay there."""
+    per_patch = program.patch_size**2 if program.warped else 1
+    rows = torch.empty((program.count * per_patch, 8), device=fixations.device, dtype=torch.float32)
+    values = {**program.uniforms, "fixation_count": len(fixations), "fixations": fixations, "rows": rows}
+    kernels.run(program.shader, program.defines, values, (program.groups,))
+    return WrittenPlan(rows, program, fixations)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import weakref
 from collections import deque
 from typing import Any, NoReturn
@@ -23,6 +24,25 @@ BITS: dict[Format, int] = {"rgba8": 8, "rgba16f": 16, "rgba32f": 32}
 MAX_SIDE_PX, MAX_LAYERS = 32768, 2048
 LEVELS_PER_LAUNCH = 6
 Key = tuple[int, int, int, int, Format]  # height, width, layers, levels, format
+
+
+class Sampler(ctypes.Structure):
+    """`sampler2DArray` in shaders/cuda/glsl.cuh."""
+
+    _fields_ = [
+        ("texture", handle),
+        ("levels", handle * 16),
+        ("width", ctypes.c_int),
+        ("height", ctypes.c_int),
+        ("layers", ctypes.c_int),
+        ("bits", ctypes.c_int),
+    ]
+
+
+class Image(ctypes.Structure):
+    """`image2DArray` in shaders/cuda/glsl.cuh, format rgba32f."""
+
+    _fields_ = [("surface", handle), ("width", ctypes.c_int), ("height", ctypes.c_int), ("layers", ctypes.c_int)]
 
 
 class Levels:
@@ -49,6 +69,15 @@ class Levels:
         """Surface objects of level `base` and up to six above it, as the kernels take them."""
         chosen = self.surfaces[base : base + LEVELS_PER_LAUNCH + 1]
         return (handle * (LEVELS_PER_LAUNCH + 1))(*chosen)
+
+    def sampler(self) -> Sampler:
+        height, width, layers, _, format = self.key
+        return Sampler(self.texture, (handle * 16)(*self.surfaces), width, height, layers, BITS[format])
+
+    def image(self) -> Image:
+        """Level 0, to write."""
+        height, width, layers, _, _ = self.key
+        return Image(self.surfaces[0], width, height, layers)
 
     def release(self) -> None:
         """Waits for the device: work that was issued may still read the texture."""

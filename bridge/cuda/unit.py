@@ -20,23 +20,20 @@ from homunculus.bridge.checks import (
     check_quality,
 )
 from homunculus.bridge.cuda import builders
-from homunculus.bridge.cuda.kernels import Kernels, address, float_, floats, handle, int_
-from homunculus.bridge.cuda.programs import Programs
+from homunculus.bridge.cuda.kernels import Kernels
+from homunculus.bridge.cuda.programs import write_plan
 from homunculus.bridge.cuda.pyramid import CudaPyramid, LevelsPool, key_of
+from homunculus.bridge.cuda.sampler import sample, variant
 from homunculus.bridge.cuda.shared import mapped
 from homunculus.bridge.cuda.statistics import statistics
 from homunculus.bridge.errors import BackendUnavailableError, CudaError, ImageError
 from homunculus.bridge.gl.pyramid import GLPyramid
 from homunculus.bridge.images import as_batch
-from homunculus.bridge.law import QUALITIES, Quality
+from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tensors import tensor_of
 from homunculus.bridge.unit import Builder, Format, Patches, Pictures, PlanProgram, Pyramid, Stats, TextureUnit
 from homunculus.interop import Cuda, CudaMemory, open_cuda
-
-ELEMENTS = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
-MAX_THREADS = 256
-ROW_ALIGNMENT = 16  # of the kernel's float4
 
 
 class CudaUnit(TextureUnit):
@@ -61,13 +58,12 @@ class CudaUnit(TextureUnit):
         try:
             self.cuda = open_cuda(device) if cuda is None else cuda
             self.kernels = Kernels(self.cuda)
-            self.kernels.get("sample", "sample", {"QUALITY": QUALITIES.index("high"), "ELEMENT": 0, "WARPED": 0})
+            self.kernels.shader("sample.comp", variant("high", torch.float32, warped=False))
         except CudaError as error:
             raise BackendUnavailableError(error.text, error.remedy) from None
         self.renderer = self.cuda.name
         self.reason = reason
         self.stats = Stats()
-        self._programs = Programs(self.kernels)
         self._pool = LevelsPool(self.cuda)
         self._closed = False
         # A unit that nobody closed: the pyramids that are still held keep their arrays until they are dropped.
@@ -111,44 +107,27 @@ class CudaUnit(TextureUnit):
     ) -> Patches:
         check_open(self, self._closed)
         own = self._own(pyramid)
-        levels = own.levels
         check_quality(quality)
         check_dtype(mean, std, dtype)
         check_layers(plan, own.layers)
         check_no_gradient(self.backend, "the plan", plan.footprints if plan.texels is None else plan.texels)
         if quality == "exact":
             check_exact(plan, own.max_level)
-        texels = plan.texels
-        defines = {
-            "QUALITY": QUALITIES.index(quality),
-            "ELEMENT": ELEMENTS[dtype],
-            "WARPED": int(texels is not None),
-        }
-        kernel = self.kernels.get("sample", "sample", defines)
-        count, side = len(plan), plan.patch_size
-        height, width = own.padded_size
+        rows = plan.footprints if plan.texels is None else plan.texels
         with self.cuda.active():
-            rows = self._on_device((plan.footprints if texels is None else texels).detach(), torch.float32).contiguous()
-            if rows.data_ptr() % ROW_ALIGNMENT:  # a view into something else
-                rows = rows.clone()
-            pixels = self.empty((count, 3, side, side), dtype)
-            inside = self.empty((count,), torch.float32)
-            arguments = (
-                handle(levels.texture),
-                address(rows),
-                address(pixels),
-                address(inside),
-                int_(side),
-                floats(1 / width, 1 / height),
-                float_(own.max_level),
-                int_(own.layers),
-                floats(*mean),
-                floats(*(1 / value for value in std)),
+            patches, launches = sample(
+                self.kernels,
+                own,
+                self._on_device(rows.detach(), torch.float32),
+                plan.patch_size,
+                quality,
+                dtype,
+                mean,
+                std,
+                self.empty,
             )
-            threads = min(MAX_THREADS, -(-side * side // 32) * 32)
-            self.kernels.launch(kernel, (count,), (threads,), arguments)
-        self.stats.dispatches += 1
-        return Patches(pixels, inside)
+        self.stats.dispatches += launches
+        return patches
 
     def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Where patches are written. Every element is."""
@@ -192,7 +171,7 @@ class CudaUnit(TextureUnit):
         check_fixations(points)
         check_no_gradient(self.backend, "the fixations", points)
         with self.cuda.active():
-            plan = self._programs.write_plan(program, self._on_device(points).contiguous())
+            plan = write_plan(self.kernels, program, self._on_device(points).contiguous())
         self.stats.dispatches += 1
         return plan
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from homunculus.bridge.elements import ELEMENTS, patches_of, plane_length
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.gl.context import Context
 from homunculus.bridge.gl.pyramid import GLPyramid
@@ -21,7 +22,6 @@ from homunculus.bridge.unit import Patches, PlanProgram, Stats
 from homunculus.interop import Part, SharedBuffer, revoke
 
 ROW_BYTES = 32
-ELEMENTS: Mapping[torch.dtype, int] = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 # std430 bindings of sample.comp, and of a plan program
 BINDINGS = {"plan": 0, "pixels": 1, "inside": 2, "fixations": 0}
 ROWS = 1
@@ -147,7 +147,7 @@ class Sampler:
         size = plan.patch_size
         row_bytes = ROW_BYTES * (size * size if _is_warped(plan) else 1)
         limit = self._context.limits.storage_bytes
-        most = limit // max(3 * _words(size, dtype) * 4, row_bytes)
+        most = limit // max(_patch_bytes(size, dtype), row_bytes)
         if most < 1:
             raise PlanError(
                 f"one patch of {size} x {size} texels needs more than the {limit} bytes this device allows; use a smaller patch_size"
@@ -180,7 +180,7 @@ class Sampler:
         program["inverse_std"] = tuple(1 / value for value in std)
         program["first_patch"] = self._bind_plan(plan, first, count, _is_warped(plan))
         program["patch_count"] = count
-        self.buffer("pixels", count * 3 * _words(plan.patch_size, dtype) * 4)
+        self.buffer("pixels", count * _patch_bytes(plan.patch_size, dtype))
         self.buffer("inside", count * 4)
         pyramid.texture.use()
         columns = min(count, self._context.limits.work_groups)
@@ -208,7 +208,7 @@ class Sampler:
         lent = {name: self._buffers.pop(name) for name in ("pixels", "inside")}
         try:
             with self._context.memory.lend(_parts(lent, plan.patch_size, len(plan), dtype)) as (planes, inside):
-                patches = _patches(planes, inside, plan.patch_size)
+                patches = patches_of(planes, inside, plan.patch_size)
                 try:
                     yield patches
                 finally:
@@ -222,7 +222,7 @@ class Sampler:
 
     def _read(self, size: int, count: int, dtype: torch.dtype) -> Patches:
         pixels, inside = self._context.memory.read(_parts(self._buffers, size, count, dtype))
-        return _patches(pixels, inside, size, contiguous=True)
+        return patches_of(pixels, inside, size, contiguous=True)
 
     def _bind_plan(self, plan: SamplePlan, first: int, count: int, warped: bool) -> int:
         """Binds the rows and returns the index of the first patch in the bound buffer."""
@@ -283,16 +283,9 @@ def _is_warped(plan: SamplePlan) -> bool:
 
 
 def _parts(buffers: Mapping[str, SharedBuffer], size: int, count: int, dtype: torch.dtype) -> list[Part]:
-    words = _words(size, dtype) * (1 if dtype == torch.float32 else 2)
-    return [Part(buffers["pixels"], (count, 3, words), dtype), Part(buffers["inside"], (count,), torch.float32)]
+    planes = (count, 3, plane_length(size, dtype))
+    return [Part(buffers["pixels"], planes, dtype), Part(buffers["inside"], (count,), torch.float32)]
 
 
-def _patches(planes: Tensor, inside: Tensor, size: int, *, contiguous: bool = False) -> Patches:
-    """Planes [N, 3, words] may end in an element that only fills the last word."""
-    pixels = planes[..., : size * size].view(len(planes), 3, size, size)
-    return Patches(pixels.contiguous() if contiguous else pixels, inside)
-
-
-def _words(patch_size: int, dtype: torch.dtype) -> int:
-    """32-bit words of one plane of a patch."""
-    return -(-patch_size * patch_size // (1 if dtype == torch.float32 else 2))
+def _patch_bytes(patch_size: int, dtype: torch.dtype) -> int:
+    return 3 * plane_length(patch_size, dtype) * dtype.itemsize

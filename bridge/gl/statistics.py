@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
-
-from torch import Tensor
-
 from homunculus.bridge.checks import check_level
 from homunculus.bridge.errors import ImageTooLargeError
 from homunculus.bridge.gl import functions as gl
 from homunculus.bridge.gl.builders import reduce
 from homunculus.bridge.gl.context import Context
 from homunculus.bridge.gl.pyramid import INTERNAL_FORMATS, GLPyramid, TexturePool
-from homunculus.bridge.oriented import RADIUS_PX, derivative_kernels, steering_matrix
-from homunculus.bridge.statistics import LAYERS, SURROUND_LEVELS, TINY
+from homunculus.bridge.statistics import LAYERS, SURROUND_LEVELS, TILE_HEIGHT, TILE_WIDTH, defines
 from homunculus.bridge.unit import Stats
-
-TILE_WIDTH, TILE_HEIGHT = 32, 8  # on llvmpipe a quarter faster than 16 x 16, and rows of a whole warp elsewhere
 
 
 def statistics(context: Context, pool: TexturePool, stats: Stats, pyramid: GLPyramid, level: int) -> GLPyramid:
@@ -47,22 +40,3 @@ def statistics(context: Context, pool: TexturePool, stats: Stats, pyramid: GLPyr
         result.close()
         raise
     return result
-
-
-@cache
-def defines() -> dict[str, int | float | str]:
-    """What statistics.comp is compiled with: the filters as `bridge.oriented` makes them."""
-    taps = ", ".join(_vector("vec4", tap) for tap in derivative_kernels()[:, RADIUS_PX:].T)
-    return {
-        "TILE_WIDTH": TILE_WIDTH,
-        "TILE_HEIGHT": TILE_HEIGHT,
-        "RADIUS": RADIUS_PX,
-        "TAPS": f"vec4[]({taps})",
-        "STEERING": _vector("mat4", steering_matrix().T),
-    }
-
-
-def _vector(type: str, values: Tensor) -> str:
-    """A GLSL constructor; a matrix is given by its columns, one a row of `values`."""
-    values = values.where(values.abs() > TINY, 0)  # what float32 cannot hold may be an error to a compiler
-    return f"{type}({', '.join(f'{value:.9e}' for value in values.flatten().tolist())})"

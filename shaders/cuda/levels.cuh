@@ -2,7 +2,7 @@
 // every level the exact mean of its square. The same scheme as shaders/reduce.comp: thread ids run in Morton order, so that four
 // neighbours in id are a 2 x 2 quad on every level. defines: STORED (8, 16 or 32 bits a channel)
 #include "cuda/vectors.cuh"
-#include "cuda/rounding.cuh"
+#include "cuda/texels.cuh"
 
 #define GROUP 256
 #define MAX_SURFACES 7
@@ -21,7 +21,7 @@ __device__ inline int2 morton(unsigned int id) {
     return make_int2((int)x, (int)y);
 }
 
-// A texel as stored. Bytes count 0..255, so that sums of them are whole numbers, which float32 holds exactly.
+// A texel as stored, from what `load` gives.
 __device__ inline void store(cudaSurfaceObject_t surface, int x, int y, int layer, float4 value) {
 #if STORED == 8
     unsigned int packed = (unsigned int)rintf(value.x) | (unsigned int)rintf(value.y) << 8
@@ -33,20 +33,6 @@ __device__ inline void store(cudaSurfaceObject_t surface, int x, int y, int laye
     );
 #else
     surf2DLayeredwrite(value, surface, x * 16, y, layer);
-#endif
-}
-
-__device__ inline float4 load(cudaSurfaceObject_t surface, int x, int y, int layer) {
-#if STORED == 8
-    unsigned int packed = surf2DLayeredread<unsigned int>(surface, x * 4, y, layer);
-    return make_float4(
-        (float)(packed & 255u), (float)(packed >> 8 & 255u), (float)(packed >> 16 & 255u), (float)(packed >> 24)
-    );
-#elif STORED == 16
-    ushort4 packed = surf2DLayeredread<ushort4>(surface, x * 8, y, layer);
-    return make_float4(half_value(packed.x), half_value(packed.y), half_value(packed.z), half_value(packed.w));
-#else
-    return surf2DLayeredread<float4>(surface, x * 16, y, layer);
 #endif
 }
 

@@ -13,7 +13,7 @@ extern "C" __global__ void __launch_bounds__(GROUP) reduce(
     for (int i = 0; i < 16; ++i) {
         int x = first.x + i % 4;
         int y = first.y + i / 4;
-        square[i] = x < limit.x && y < limit.y ? load(levels.level[0], x, y, layer) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        square[i] = x < limit.x && y < limit.y ? load(levels.level[0], STORED, x, y, layer) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     }
     write_levels(square, limit, layer, 1.0f, count, levels.level + 1);
 }
@@ -24,7 +24,6 @@ extern "C" __global__ void __launch_bounds__(GROUP) read_level(cudaSurfaceObject
     int y = (int)blockIdx.y;
     int layer = (int)blockIdx.z;
     if (x < size.x) {
-        float unit = STORED == 8 ? 255.0f : 1.0f;
-        texels[((size_t)layer * size.y + y) * size.x + x] = load(level, x, y, layer) / unit;
+        texels[((size_t)layer * size.y + y) * size.x + x] = load(level, STORED, x, y, layer) / one(STORED);
     }
 }

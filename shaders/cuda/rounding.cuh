@@ -19,8 +19,3 @@ __device__ inline float half_value(unsigned short bits) {
     return value;
 #endif
 }
-
-__device__ inline unsigned short bfloat16_bits(float value) {
-    unsigned int bits = __float_as_uint(value);
-    return (unsigned short)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-}

@@ -1,0 +1,68 @@
+"""Patches by `sample.comp`, written where torch has allocated them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+
+from homunculus.bridge.cuda.kernels import Defines, Kernels
+from homunculus.bridge.cuda.pyramid import CudaPyramid
+from homunculus.bridge.elements import ELEMENTS, patches_of, plane_length
+from homunculus.bridge.law import QUALITIES, Quality
+from homunculus.bridge.unit import Patches
+
+THREADS = 256  # a texel each of the usual 16 x 16
+ROW_ALIGNMENT = 16  # of the shader's vec4
+MOST = 2**31 - 1  # elements and rows that the shader counts
+
+
+def variant(quality: Quality, dtype: torch.dtype, *, warped: bool) -> Defines:
+    """What sample.comp is compiled with."""
+    threads = THREADS * dtype.itemsize // 4  # one writes a word
+    return {
+        "QUALITY": QUALITIES.index(quality),
+        "ELEMENT": ELEMENTS[dtype],
+        "WARPED": int(warped),
+        "GROUP": threads,
+    }
+
+
+def sample(
+    kernels: Kernels,
+    pyramid: CudaPyramid,
+    rows: Tensor,
+    patch_size: int,
+    quality: Quality,
+    dtype: torch.dtype,
+    mean: Sequence[float],
+    std: Sequence[float],
+    empty: Callable[[tuple[int, ...], torch.dtype], Tensor],
+) -> tuple[Patches, int]:
+    """Patches of footprints float32 [N, 8], or one for every texel, [N, P, P, 8], on the device; and the number of launches.
+    empty: allocates what is written, of which every element is.
+    """
+    rows = rows.contiguous()
+    if rows.data_ptr() % ROW_ALIGNMENT:  # a view into something else
+        rows = rows.clone()
+    defines = variant(quality, dtype, warped=rows.ndim == 4)
+    length = plane_length(patch_size, dtype)
+    planes = empty((len(rows), 3, length), dtype)
+    inside = empty((len(rows),), torch.float32)
+    height, width = pyramid.padded_size
+    values = {
+        "pyramid": pyramid.levels.sampler(),
+        "patch_size": patch_size,
+        "scale": (1 / width, 1 / height),
+        "max_level": pyramid.max_level,
+        "mean": tuple(mean),
+        "inverse_std": tuple(1 / value for value in std),
+    }
+    most = MOST // (3 * length)
+    for first in range(0, len(rows), most):
+        part = slice(first, first + most)
+        count = len(rows[part])
+        values |= {"rows": rows[part], "pixels": planes[part], "inside": inside[part], "patch_count": count}
+        kernels.run("sample.comp", defines, values, (count,))
+    return patches_of(planes, inside, patch_size, contiguous=True), -(-len(rows) // most)

@@ -1,0 +1,24 @@
+"""How patches lie in the memory that `sample.comp` writes: planes of whole 32-bit words, an element in a word or two."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from homunculus.bridge.unit import Patches
+
+ELEMENTS: Mapping[torch.dtype, int] = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
+
+
+def plane_length(patch_size: int, dtype: torch.dtype) -> int:
+    """Elements of one plane: a patch's texels, and one more where those would end in the middle of a word."""
+    in_a_word = 4 // dtype.itemsize
+    return -(-(patch_size**2) // in_a_word) * in_a_word
+
+
+def patches_of(planes: Tensor, inside: Tensor, patch_size: int, *, contiguous: bool = False) -> Patches:
+    """Patches from planes [N, 3, plane_length] and shares [N], without what only fills the last word."""
+    pixels = planes[..., : patch_size**2].view(len(planes), 3, patch_size, patch_size)
+    return Patches(pixels.contiguous() if contiguous else pixels, inside)
