@@ -26,7 +26,8 @@ from .encoder import FoveatedViT
 from .layouts.metrics import measure
 from .loop import Homunculus
 from .loop.compare import compare
-from .loop.look import Look, look
+from .loop.look import look
+from .loop.record import Look
 from .relevance.maps import read_relevance
 from .relevance.query import Query
 from .report import draw_footprints, reconstruct

@@ -78,8 +78,7 @@ def no_device(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise AssertionError("a device was opened")
 
-    # By name, since the package's `look` is the function.
-    monkeypatch.setattr(import_module("homunculus.loop.look"), "open_unit", refuse)
+    monkeypatch.setattr(import_module("homunculus.loop.eye"), "open_unit", refuse)
 
 
 @pytest.mark.usefixtures("no_device")

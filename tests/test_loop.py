@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -304,7 +305,7 @@ def torch_part(eye: Homunculus, statistics: Any, pixels: Tensor, plan: hm.Sample
     total = eye.related(statistics, query, Target(color=query.color, tokens=said, embedding=text)).total[0]
     gaze = fixate(total, size, 3, sharpness=SHARPNESS)
     scene = Scene(size, gaze.points, total, eye.patch_size)
-    plan = eye.allocator.allocate(scene, len(pixels))
+    plan = replace(eye.options, budget=len(pixels)).plan(scene)
     return eye.encoded(pixels[None], [plan], size)[0].tokens
 
 

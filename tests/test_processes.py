@@ -57,7 +57,7 @@ def test_an_eye_sent_is_the_same_eye(any_unit: TextureUnit, encoder: hm.Foveated
     eye = hm.Homunculus(any_unit, encoder, head=relevance.Head(), **options)
     for other in (sent(eye), deepcopy(eye)):
         with other.unit:
-            assert (other.budget, other.policy, other.merge) == (30, "elm", False)
+            assert (other.options.budget, other.options.policy, other.options.merge) == (30, "elm", False)
             assert other.unit.backend == any_unit.backend
             own, found = (one.look(IMAGE, query="red square", fixations=1) for one in (eye, other))
             assert torch.equal(own.plan.footprints, found.plan.footprints)

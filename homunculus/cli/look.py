@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from homunculus.bridge.pictures.files import PictureFile
-    from homunculus.loop.look import Look
+    from homunculus.loop.record import Look
 
     Points = list[tuple[float, float]] | None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +17,7 @@ from homunculus.bridge.pictures.entrance import picture
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Closing, Picture, TextureUnit
 from homunculus.bridge.values import FIXATIONS, TOKENS, whole
-from homunculus.encoder import Encoding, TextEncoder
+from homunculus.encoder import TextEncoder
 from homunculus.encoder import load as encoder_load
 from homunculus.language import load
 from homunculus.language.connector import Connector, ImageTokens
@@ -26,7 +26,7 @@ from homunculus.language.prompt import Prompter
 from homunculus.language.pruning import Pruning
 from homunculus.language.texts import lend_texts
 from homunculus.loop import Homunculus
-from homunculus.loop.look import bytes_of
+from homunculus.loop.record import bytes_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,19 +43,6 @@ class Answer:
     tokens: int
     mean_tokens: float
     notes: list[str] = field(default_factory=list)
-
-
-class TowerEye(Homunculus):
-    """An eye that also keeps the intermediates of its encoder which a language model reads."""
-
-    def __init__(self, *arguments: Any, hidden: Sequence[str] = (), **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        self.hidden = tuple(hidden)
-
-    def encoded(
-        self, pixels: Tensor, plans: Sequence[SamplePlan], size: tuple[int, int], hidden: Sequence[str] = ()
-    ) -> list[Encoding]:
-        return super().encoded(pixels, plans, size, (*hidden, *self.hidden))
 
 
 class Answerer(Closing):
@@ -89,7 +76,7 @@ class Answerer(Closing):
         self.pruning = pruning
         if self.pruning is not None:
             connector.decoder.check(self.pruning, connector.axes)
-        self.eye = TowerEye(
+        self.eye = Homunculus(
             unit,
             connector.encoder,
             budget=budget - connector.special,

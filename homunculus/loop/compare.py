@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -19,21 +18,21 @@ from homunculus import allocators
 from homunculus.allocators.blind_spots import Point, Sight, default_landmarks, sight
 from homunculus.allocators.given_map import as_map
 from homunculus.allocators.scene import Scene
-from homunculus.bridge.checks import check_quality
 from homunculus.bridge.errors import HomunculusError, PlanError
 from homunculus.bridge.files import replaced_together
 from homunculus.bridge.law import Quality
 from homunculus.bridge.notebook import Pictured
-from homunculus.bridge.open import Backend, open_unit
+from homunculus.bridge.open import Backend
 from homunculus.bridge.pictures.entrance import picture
 from homunculus.bridge.pictures.turning import Array
-from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Picture, TextureUnit
-from homunculus.bridge.values import TOKENS, one_text, whole
+from homunculus.bridge.unit import Picture, Pyramid, TextureUnit
+from homunculus.bridge.values import one_text
 from homunculus.bridge.versions import version_of
 from homunculus.layouts.metrics import PlanMetrics, measure
 from homunculus.loop.homunculus import Homunculus
-from homunculus.loop.look import Points, bytes_of, pairs
+from homunculus.loop.options import Options
+from homunculus.loop.record import Points, bytes_of, pairs
+from homunculus.relevance.fixation import given
 from homunculus.report.contact_sheet import Panel, contact_sheet
 
 FILES = ("compare.png", "compare.json")
@@ -124,34 +123,24 @@ def compare(
     An allocator that cannot make a plan of this scene is listed with its reason. Raises ImageError or PlanError for bad input,
     before any device is opened, and BackendUnavailableError.
     """
-    check_quality(quality)
-    whole("budget", budget, TOKENS)
+    options = Options(budget=budget, quality=quality, patch_size=patch_size)
     one_text("query", query)
     pixels = picture(image)
-    shown = bytes_of(pixels)
-    height, width = size = (shown.shape[0], shown.shape[1])
-    given = {name: pairs(point, name)[0] for name, point in (landmarks or {}).items()}
+    size = height, width = (pixels.shape[0], pixels.shape[1])
+    given_landmarks = {name: pairs(point, name)[0] for name, point in (landmarks or {}).items()}
     fixations = [] if at is None else [(x * width, y * height) for x, y in pairs(at)]
     map_ = None if relevance is None else as_map(relevance)
-    scene = Scene(size, fixations, map_, patch_size, image=torch.from_numpy(shown), query=query)
-    points = default_landmarks(size, fixations)
-    if unknown := given.keys() - points.keys():
-        raise PlanError(f"landmark {min(unknown)!r} is unknown; choose among {', '.join(points)}")
-
-    entries = []
-    with ExitStack() as stack:
-        unit = stack.enter_context(open_unit(backend)) if unit is None else unit
-        scene, remark = _judged(scene, pixels, eye or Homunculus(unit, patch_size=patch_size))
+    scene = Scene(size, fixations, map_, patch_size, image=torch.from_numpy(bytes_of(pixels)), query=query)
+    if unknown := given_landmarks.keys() - (known := default_landmarks(size, fixations)).keys():
+        raise PlanError(f"landmark {min(unknown)!r} is unknown; choose among {', '.join(known)}")
+    with Homunculus(unit, backend=backend, **vars(options)) as plain, plain.unit.pyramid(pixels) as pyramid:
+        scene, remark = _judged(scene, pixels, eye or plain)
         points = default_landmarks(size, fixations, scene.relevance)
-        points |= {name: (x * width, y * height) for name, (x, y) in given.items()}
-        pyramid = stack.enter_context(unit.pyramid(pixels))
-
-        def patches(plan: SamplePlan) -> Tensor:
-            return unit.sample(pyramid, plan, quality=quality).pixels
-
-        for name in progress(list(allocators.registry)):
-            entries.append(_entry(name, scene, budget, shown, points, patches))
-    panels = [entry.panel for entry in entries if entry.panel is not None]
+        points |= {name: (x * width, y * height) for name, (x, y) in given_landmarks.items()}
+        entries = [
+            _entry(replace(options, allocator=name), scene, points, plain, pyramid)
+            for name in progress(list(allocators.registry))
+        ]
     request = {
         "image": os.fspath(image) if isinstance(image, str | os.PathLike) else None,
         "image_size": list(size),
@@ -162,9 +151,9 @@ def compare(
         "patch_size": patch_size,
         "quality": quality,
     }
-    return Comparison(
-        entries, points, request, contact_sheet(panels, [(e.name, e.reason) for e in entries if e.reason]), [remark]
-    )
+    panels = [entry.panel for entry in entries if entry.panel is not None]
+    sheet = contact_sheet(panels, [(entry.name, entry.reason) for entry in entries if entry.reason])
+    return Comparison(entries, points, request, sheet, [remark])
 
 
 def _judged(scene: Scene, pixels: Tensor, eye: Homunculus) -> tuple[Scene, str]:
@@ -178,21 +167,17 @@ def _judged(scene: Scene, pixels: Tensor, eye: Homunculus) -> tuple[Scene, str]:
     return replace(scene, relevance=seen.relevance.total[0].cpu()), f"judged by the query's relevance; {seen.reading}"
 
 
-def _entry(
-    name: str,
-    scene: Scene,
-    budget: int,
-    picture: Array,
-    points: Mapping[str, Point],
-    patches: Callable[[SamplePlan], Tensor],
-) -> Entry:
-    start = perf_counter()
+def _entry(options: Options, scene: Scene, points: Mapping[str, Point], eye: Homunculus, pyramid: Pyramid) -> Entry:
+    name, start = options.allocator_name, perf_counter()
     try:
-        plan = allocators.get(name).allocate(scene, budget)
+        plan = options.plan(scene)
     except HomunculusError as error:  # a scene without what it reads, or an extra that is not installed
         return Entry(name, str(error))
     ms = round(1000 * (perf_counter() - start), 3)
+    (glimpse,), _ = eye.see(pyramid, [plan], [given(scene.fixations, scene.size)], [0])
     seen = sight(plan, scene.size, scene.relevance, points)
     metrics = measure(plan, scene.size, scene.fixations or None)
     title = f"{name}: relevance coverage {seen.relevance_coverage:.1%}, {seen.empty_strata} of 64 strata empty"
-    return Entry(name, "", ms, metrics, seen, Panel.of(title, picture, plan, patches(plan), list(points.values())))
+    assert scene.image is not None
+    panel = Panel.of(title, scene.image.numpy(), plan, glimpse.patches.pixels, list(points.values()))
+    return Entry(name, "", ms, metrics, seen, panel)

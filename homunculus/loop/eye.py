@@ -1,32 +1,32 @@
-"""What a look is made with: unit, encoder, texts, channels, allocator, and what each is asked."""
+"""What a look is made with: unit, encoder, texts, channels; and the one way to make patches and tokens of plans."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Literal, get_args
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from homunculus import allocators
-from homunculus.allocators.scene import Allocator
-from homunculus.bridge.checks import check_quality, check_unit
+from homunculus.bridge.checks import check_unit
+from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import ModelError, PlanError, QueryError
-from homunculus.bridge.law import Quality
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Closing, Patches, Pyramid, TextureUnit
-from homunculus.bridge.values import PATCH, TOKENS, choice, flag, number, shown, whole
+from homunculus.bridge.values import shown
 from homunculus.encoder import Encoding, FoveatedViT, Texts
+from homunculus.loop.options import Options
+from homunculus.loop.record import Glimpse
 from homunculus.relevance import Channel, Head, ImageStatistics, Relevance, Target, registry, relevance
-from homunculus.relevance.fixation import Policy, check_policy
+from homunculus.relevance.fixation import Fixations
 from homunculus.relevance.query import Query
 
-Confidence = Literal["margin", "attention"]
 GENERIC = "object"  # what relevance to a text is relative to
 MOST_COARSE_TOKENS = 256
 BATCH = 16  # plans that are encoded at once
+UNTIMED = Clock(lambda: None)
 
 
 class Eye(Closing):
@@ -35,14 +35,7 @@ class Eye(Closing):
     unit: an open unit to use and leave open; by default the fastest that works here, closed with the eye. encoder: what turns
     patches into tokens; without one `look` gives patches alone. text: what turns words into what is looked for; without
     one words are read for places and colours. head: a trained procedural channel; the weights learned with it are used
-    where none are given. budget: tokens a look. allocator: a name of the registry, or one of your own. policy: how fixations
-    are chosen (`homunculus.relevance.fixation`). weights: of the relevance channels, by name. merge: whether several fixations share
-    one plan, sampled once, by the distance to the nearest; otherwise each has a plan of the whole budget, one after the
-    other, and what was read at one guides the next. enough: where the coarse tokens alone are at least this confident
-    (0..1), they are the answer and nothing more is sampled; None looks always. confidence: `margin` of the best place over
-    the second best, or `attention`, 1 less the entropy of the coarse attention over its greatest; to compare it with
-    `enough` costs a visit to the host, as does going on from one fixation to the next where they do not share a plan.
-    patch_size: texels along a side of a patch, 16 by default; with an encoder it is the encoder's.
+    where none are given. options: as of `Options`.
     Nothing else between pyramid and tokens reads a value back. Raises PlanError and ModelError for what does not fit.
     """
 
@@ -53,74 +46,26 @@ class Eye(Closing):
         *,
         text: Texts | None = None,
         head: Head | None = None,
-        budget: int = 273,
-        allocator: str | Allocator = "foveated_pyramid",
-        policy: Policy = "greedy",
-        quality: Quality = "high",
-        weights: Mapping[str, float] | None = None,
-        merge: bool = True,
-        enough: float | None = None,
-        confidence: Confidence = "margin",
-        patch_size: int | None = None,
         backend: Backend | None = None,
+        **options: Any,
     ) -> None:
-        check_quality(quality)
-        check_policy(policy)
-        choice("confidence", confidence, get_args(Confidence))
-        self._check_parts(unit, encoder, text, head, allocator, weights)
-        enough = None if enough is None else number("enough", enough)
-        self.allocator = allocators.get(allocator) if isinstance(allocator, str) else allocator
-        if enough is not None and encoder is None:
+        self.options = Options(**options)
+        _check_parts(unit, encoder, text, head)
+        if encoder is None and self.options.enough is not None:
             raise ModelError("enough is given and there is no encoder whose coarse tokens could do; give one")
-        if confidence == "attention" and enough is not None and encoder is not None and not encoder.family.special:
-            raise ModelError(
-                f"confidence 'attention' reads what a class token attends to, and a {encoder.family.model_types[0]} model "
-                "has none; use confidence='margin'"
-            )
-        if encoder is not None and patch_size not in (None, encoder.patch_size):
-            raise ModelError(
-                f"patch_size is {patch_size} and this {encoder.family.model_types[0]} takes {encoder.patch_size}; leave it out"
-            )
-        self.patch_size = (
-            encoder.patch_size
-            if encoder is not None
-            else whole("patch_size", 16 if patch_size is None else patch_size, PATCH)
-        )
+        self.patch_size = self.options.patch_size or 16
+        if encoder is not None:
+            _check_encoder(encoder, self.options)
+            self.patch_size = encoder.patch_size
         self.channels: Mapping[str, Channel] = registry if head is None else {**registry, "procedural": head}
-        weights = weights or (head.weights if head is not None else None) or None
-        unknown = set(weights or {}) - set(self.channels)
+        self.weights = self.options.weights or (head.weights if head is not None else None) or None
+        unknown = set(self.weights or {}) - set(self.channels)
         if unknown:
             raise PlanError(f"weights name {sorted(unknown)}; the channels are {', '.join(self.channels)}")
-        self.budget, merge = whole("budget", budget, TOKENS), flag("merge", merge)
         self._owns_unit = unit is None
         self.unit = open_unit(backend) if unit is None else unit
         self.encoder, self.text = encoder, text
-        self.policy, self.quality, self.weights = policy, quality, weights
-        self.merge, self.enough, self.confidence = merge, enough, confidence
         self._generic: Tensor | None = None
-
-    @staticmethod
-    def _check_parts(
-        unit: object, encoder: object, text: object, head: object, allocator: object, weights: object
-    ) -> None:
-        if unit is not None:
-            check_unit(unit)
-        if encoder is not None and not isinstance(encoder, FoveatedViT):
-            raise ModelError(f"encoder is {shown(encoder)}; give a FoveatedViT, or None")
-        if (text is not None and not hasattr(text, "encode")) or isinstance(text, str | bytes):
-            raise ModelError(f"text is {shown(text)}; give a text encoder, or None")
-        if head is not None and not isinstance(head, Head):
-            raise ModelError(f"head is {shown(head)}; give a Head, as Head.load reads it, or None")
-        if not isinstance(allocator, str) and not hasattr(allocator, "allocate"):
-            raise PlanError(
-                f"allocator is {shown(allocator)}; give a name of the registry, or an object with `allocate`"
-            )
-        if weights is None:
-            return
-        if not isinstance(weights, Mapping):
-            raise PlanError(f"weights are {shown(weights)}; give a number for each channel's name")
-        for name, weight in weights.items():
-            number(f"the weight of {name}", weight)
 
     @property
     def coarse_tokens(self) -> int:
@@ -175,7 +120,7 @@ class Eye(Closing):
         found = []
         for first in range(0, len(plans), BATCH):
             part = slice(first, first + BATCH)
-            whole = self.encoder(pixels[part], plans[part], size, hidden=hidden)
+            whole = self.encoder(pixels[part], plans[part], size, hidden=(*hidden, *self.options.hidden))
             found += [
                 Encoding(
                     whole.last_hidden_state[row : row + 1],
@@ -187,6 +132,26 @@ class Eye(Closing):
             ]
         return found
 
+    def see(
+        self,
+        pyramid: Pyramid,
+        plans: Sequence[SamplePlan],
+        gazes: Sequence[Fixations],
+        layers: Sequence[int],
+        clock: Clock = UNTIMED,
+    ) -> tuple[list[Glimpse], Tensor | None]:
+        """A glimpse for each plan, of the picture on its layer: all sampled in one dispatch and encoded in one batch.
+
+        Beside them, with an encoder, all patches as it took them, [J, N, 3, P, P].
+        """
+        with clock.part("sample"):
+            patches, pixels = self.sampled(pyramid, plans, layers)
+        encodings: Sequence[Encoding | None] = [None] * len(plans)
+        if pixels is not None:
+            with clock.part("encode"):
+                encodings = self.encoded(pixels, plans, pyramid.size)
+        return [Glimpse(*parts) for parts in zip(gazes, plans, patches, encodings, strict=True)], pixels
+
     def sampled(
         self, pyramid: Pyramid, plans: Sequence[SamplePlan], layers: Sequence[int]
     ) -> tuple[list[Patches], Tensor | None]:
@@ -196,10 +161,10 @@ class Eye(Closing):
         """
         together = SamplePlan.concatenate([plan.on_layer(layer) for plan, layer in zip(plans, layers, strict=True)])
         if self.encoder is None:
-            found = self.unit.sample(pyramid, together, quality=self.quality)
+            found = self.unit.sample(pyramid, together, quality=self.options.quality)
             return _split(found, plans), None
         mean, std = self.encoder.mean, self.encoder.std
-        found = self.unit.sample(pyramid, together, quality=self.quality, mean=mean, std=std)
+        found = self.unit.sample(pyramid, together, quality=self.options.quality, mean=mean, std=std)
         raw = found.pixels * found.pixels.new_tensor(std)[:, None, None] + found.pixels.new_tensor(mean)[:, None, None]
         pixels = found.pixels.to(self.device).reshape(len(plans), -1, *found.pixels.shape[1:])
         return _split(Patches(raw, found.inside), plans), pixels
@@ -213,3 +178,24 @@ def _split(patches: Patches, plans: Sequence[SamplePlan]) -> list[Patches]:
     counts = [len(plan) for plan in plans]
     parts = zip(torch.split(patches.pixels, counts), torch.split(patches.inside, counts), strict=True)
     return [Patches(pixels, inside) for pixels, inside in parts]
+
+
+def _check_parts(unit: object, encoder: object, text: object, head: object) -> None:
+    if unit is not None:
+        check_unit(unit)
+    if encoder is not None and not isinstance(encoder, FoveatedViT):
+        raise ModelError(f"encoder is {shown(encoder)}; give a FoveatedViT, or None")
+    if (text is not None and not hasattr(text, "encode")) or isinstance(text, str | bytes):
+        raise ModelError(f"text is {shown(text)}; give a text encoder, or None")
+    if head is not None and not isinstance(head, Head):
+        raise ModelError(f"head is {shown(head)}; give a Head, as Head.load reads it, or None")
+
+
+def _check_encoder(encoder: FoveatedViT, options: Options) -> None:
+    kind = encoder.family.model_types[0]
+    if options.confidence == "attention" and options.enough is not None and not encoder.family.special:
+        raise ModelError(
+            f"confidence 'attention' reads what a class token attends to, and a {kind} model has none; use confidence='margin'"
+        )
+    if options.patch_size not in (None, encoder.patch_size):
+        raise ModelError(f"patch_size is {options.patch_size} and this {kind} takes {encoder.patch_size}; leave it out")

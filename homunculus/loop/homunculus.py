@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import PlanError, QueryError
 from homunculus.bridge.open import Backend
 from homunculus.bridge.pictures.entrance import picture, pictures
@@ -19,7 +21,7 @@ from homunculus.bridge.unit import Picture, Pictures
 from homunculus.bridge.values import FIXATIONS, shown, whole
 from homunculus.encoder import FoveatedViT, TextEncoder
 from homunculus.loop.eye import Eye
-from homunculus.loop.look import Clock, Look, Points, pairs, used
+from homunculus.loop.record import Look, Points, pairs, used
 from homunculus.loop.visual_search import Job, VisualSearch
 from homunculus.relevance.query import Query
 
@@ -83,9 +85,7 @@ class Homunculus(Eye):
         batch; others are looked at one after the other.
         """
         given = pictures(images)
-        if isinstance(queries, str) or not isinstance(queries, Iterable):
-            raise QueryError(f"queries are {shown(queries)}; give a list of them, or look at one picture with `look`")
-        wanted = [None if query is None else Query.of(query) for query in queries]
+        wanted = _read(queries)
         whole("fixations", fixations, FIXATIONS)
         count = max(len(given), len(wanted))
         if not wanted or len(given) not in (1, count) or len(wanted) not in (1, count):
@@ -102,31 +102,21 @@ class Homunculus(Eye):
         layers = range(count) if len(given) == count else [0] * count
         jobs = [Job(layer, wanted[index % len(wanted)]) for index, layer in enumerate(layers)]
         points = None if at is None else pairs(at)
-        before, clock = vars(self.unit.stats).copy(), Clock()
-        with self.unit.pyramid(stack) as pyramid:
-            clock.lap("pyramid")
+        before, clock = vars(self.unit.stats).copy(), Clock(lambda: None)
+        with ExitStack() as closing:
+            laps_ms = closing.enter_context(clock.listen())
+            with clock.part("pyramid"):
+                pyramid = closing.enter_context(self.unit.pyramid(stack))
             found = VisualSearch(self, pyramid, stack, jobs, clock).run(fixations, points)
             record = used(self.unit, pyramid, before)
-        request = {
-            "image": path,
-            "at": points,
-            "fixations": fixations,
-            "budget": self.budget,
-            "layout": None,
-            "allocator": self.allocator.name,
-            "policy": self.policy,
-            "merge": self.merge,
-            "enough": self.enough,
-            "patch_size": self.patch_size,
-            "quality": self.quality,
-        }
+        request = {"image": path, "at": points, "fixations": fixations, **self._request()}
         return [
             Look(
                 stack[job.layer],
                 seen.glimpses,
                 request,
                 record,
-                clock.laps_ms,
+                laps_ms,
                 job.query,
                 seen.relevance,
                 seen.remarks,
@@ -134,3 +124,22 @@ class Homunculus(Eye):
             )
             for job, seen in zip(jobs, found, strict=True)
         ]
+
+    def _request(self) -> dict[str, Any]:
+        options = self.options
+        return {
+            "budget": options.budget,
+            "layout": None,
+            "allocator": options.allocator_name,
+            "policy": options.policy,
+            "merge": options.merge,
+            "enough": options.enough,
+            "patch_size": self.patch_size,
+            "quality": options.quality,
+        }
+
+
+def _read(queries: Sequence[AnyQuery]) -> list[Query | None]:
+    if isinstance(queries, str) or not isinstance(queries, Iterable):
+        raise QueryError(f"queries are {shown(queries)}; give a list of them, or look at one picture with `look`")
+    return [None if query is None else Query.of(query) for query in queries]

@@ -11,12 +11,13 @@ from torch import Tensor
 
 from homunculus import layouts
 from homunculus.allocators.scene import Scene
+from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import QueryError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Patches, Pyramid
 from homunculus.encoder import Encoding, dense_features, in_cells, similarity
-from homunculus.loop.eye import Eye
-from homunculus.loop.look import Clock, Glimpse
+from homunculus.loop.eye import UNTIMED, Eye
+from homunculus.loop.record import Glimpse
 from homunculus.relevance import ImageStatistics, Relevance, Target
 from homunculus.relevance.fixation import Fixations, attention_entropy, fixate, given, margin
 from homunculus.relevance.query import Query
@@ -59,12 +60,13 @@ class Seen:
 class VisualSearch:
     """One passage of the loop over a pyramid. Its steps are methods, in the order in which they run."""
 
-    def __init__(self, eye: Eye, pyramid: Pyramid, images: Tensor, jobs: Sequence[Job], clock: Clock) -> None:
+    def __init__(self, eye: Eye, pyramid: Pyramid, images: Tensor, jobs: Sequence[Job], clock: Clock = UNTIMED) -> None:
         self.eye, self.pyramid, self.images, self.jobs, self.clock = eye, pyramid, images, jobs, clock
         self.size = pyramid.size
-        self.statistics = ImageStatistics.of(eye.unit, pyramid).split()
-        clock.lap("statistics")
-        self.texts = [eye.embedded(job.query) for job in jobs]
+        with clock.part("statistics"):
+            self.statistics = ImageStatistics.of(eye.unit, pyramid).split()
+        with clock.part("coarse"):
+            self.texts = [eye.embedded(job.query) for job in jobs]
 
     @property
     def _cells(self) -> int:
@@ -81,23 +83,23 @@ class VisualSearch:
 
     def search(self) -> tuple[list[Seen], Coarse | None]:
         """The coarse pass, and what matters where for every job before anything is fixated."""
-        coarse = self._coarse()
-        self.clock.lap("coarse")
-        seen = [self._related(job, text, coarse) for job, text in zip(self.jobs, self.texts, strict=True)]
-        self.clock.lap("relevance")
+        with self.clock.part("coarse"):
+            coarse = self._coarse()
+        with self.clock.part("relevance"):
+            seen = [self._related(job, text, coarse) for job, text in zip(self.jobs, self.texts, strict=True)]
         return seen, coarse
 
-    def run(self, fixations: int, points: list[tuple[float, float]] | None) -> list[Seen]:
+    def run(self, fixations: int, points: list[tuple[float, float]] | None = None) -> list[Seen]:
         """What is seen for every job."""
         seen, coarse = self.search()
         going = [one for one in seen if not self._enough(one, coarse)]
-        counts = [fixations] if self.eye.merge or points is not None else [1] * fixations
+        counts = [fixations] if self.eye.options.merge or points is not None else [1] * fixations
         for turn, count in enumerate(counts):
-            gazes = [(one, self._gaze(one, count, points)) for one in going]
-            if turn:  # another look is spared where it would add too little
-                gazes = [(one, gaze) for one, gaze in gazes if bool(gaze.kept[0])]
+            with self.clock.part("fixation"):
+                gazes = [(one, self._gaze(one, count, points)) for one in going]
+                if turn:  # another look is spared where it would add too little
+                    gazes = [(one, gaze) for one, gaze in gazes if bool(gaze.kept[0])]
             going = [one for one, _ in gazes]
-            self.clock.lap("fixation")
             if gazes:
                 self._look(gazes, last=turn == len(counts) - 1)
         return seen
@@ -125,7 +127,7 @@ class VisualSearch:
         """The coarse pass, where anything reads it: a text, or the question whether it is enough."""
         eye = self.eye
         asked = any(text is not None for text, _ in self.texts)
-        if eye.encoder is None or (eye.enough is None and not asked):
+        if eye.encoder is None or (eye.options.enough is None and not asked):
             return None
         layers = range(self.pyramid.layers)
         plans = [layouts.grid(self.size, None, eye.coarse_tokens, eye.patch_size)] * len(layers)
@@ -133,29 +135,31 @@ class VisualSearch:
         assert pixels is not None
         features = dense_features(eye.encoder, pixels, plans, self.size) if asked else None
         encodings = None
-        if eye.enough is not None:
-            hidden = (f"attention.{len(eye.encoder.family.layers) - 1}",) if eye.confidence == "attention" else ()
+        if eye.options.enough is not None:
+            hidden = (
+                (f"attention.{len(eye.encoder.family.layers) - 1}",) if eye.options.confidence == "attention" else ()
+            )
             encodings = eye.encoded(pixels, plans, self.size, hidden)
         return Coarse(plans, patches, encodings, features)
 
     def _enough(self, seen: Seen, coarse: Coarse | None) -> bool:
         """Whether the coarse tokens are the answer, which is then the one glimpse."""
         eye, layer = self.eye, seen.job.layer
-        if eye.enough is None or coarse is None or coarse.encodings is None:
+        if eye.options.enough is None or coarse is None or coarse.encodings is None:
             return False
         encoding = coarse.encodings[layer]
-        if eye.confidence == "margin":
+        if eye.options.confidence == "margin":
             reached = float(margin(seen.relevance.total[0], self.size))
         else:
             special = encoding.last_hidden_state.shape[1] - len(encoding.tokens)
             attention = next(iter(encoding.hidden.values())).float().mean(1)[0, special:]
             attention = attention / attention.sum()
             reached = 1 - float(attention_entropy(attention)) / math.log2(len(attention))
-        if reached < eye.enough:
+        if reached < eye.options.enough:
             return False
         seen.glimpses.append(Glimpse(given([], self.size), coarse.plans[layer], coarse.patches[layer], encoding))
         seen.remarks.append(
-            f"the coarse tokens were enough: {eye.confidence} {reached:.2f}, at least {eye.enough:g} asked for"
+            f"the coarse tokens were enough: {eye.options.confidence} {reached:.2f}, at least {eye.options.enough:g} asked for"
         )
         return True
 
@@ -166,26 +170,24 @@ class VisualSearch:
         found = seen.relevance.total[0]
         before = torch.cat(old) if old else None
         sharpness = 1.0 if seen.job.query is None else SHARPNESS
-        return fixate(found, self.size, count, policy=self.eye.policy, sharpness=sharpness, seen=before)
+        return fixate(found, self.size, count, policy=self.eye.options.policy, sharpness=sharpness, seen=before)
 
     def _look(self, gazes: Sequence[tuple[Seen, Fixations]], *, last: bool) -> None:
         """One plan a job, all sampled in one dispatch and encoded in one batch."""
         eye = self.eye
-        plans = [self._plan(seen, gaze) for seen, gaze in gazes]
-        self.clock.lap("plan")
-        patches, pixels = eye.sampled(self.pyramid, plans, [seen.job.layer for seen, _ in gazes])
-        self.clock.lap("sample")
-        encodings = [None] * len(plans) if pixels is None else eye.encoded(pixels, plans, self.size)
-        self.clock.lap("encode")
-        for (seen, gaze), plan, shown, encoding in zip(gazes, plans, patches, encodings, strict=True):
-            seen.glimpses.append(Glimpse(gaze, plan, shown, encoding))
+        with self.clock.part("plan"):
+            plans = [self._plan(seen, gaze) for seen, gaze in gazes]
+        layers = [seen.job.layer for seen, _ in gazes]
+        glimpses, pixels = eye.see(self.pyramid, plans, [gaze for _, gaze in gazes], layers, self.clock)
+        for (seen, _), glimpse in zip(gazes, glimpses, strict=True):
+            seen.glimpses.append(glimpse)
         told = [place for place, (seen, _) in enumerate(gazes) if seen.text is not None]
         if last or not told or pixels is None or eye.encoder is None:
             return
-        features = dense_features(eye.encoder, pixels[told], [plans[place] for place in told], self.size)
-        for row, place in enumerate(told):
-            self._read(gazes[place][0], plans[place], features[row])
-        self.clock.lap("relevance")
+        with self.clock.part("relevance"):
+            features = dense_features(eye.encoder, pixels[told], [plans[place] for place in told], self.size)
+            for row, place in enumerate(told):
+                self._read(gazes[place][0], plans[place], features[row])
 
     def _read(self, seen: Seen, plan: SamplePlan, features: Tensor) -> None:
         """What the tokens of a glimpse say of the text joins what was read before; the finer speak louder."""
@@ -208,4 +210,4 @@ class VisualSearch:
             image=self.images[job.layer],
             query="" if job.query is None else job.query.text,
         )
-        return self.eye.allocator.allocate(scene, self.eye.budget)
+        return self.eye.options.plan(scene)

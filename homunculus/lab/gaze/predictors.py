@@ -15,7 +15,7 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.lab.gaze.density import FLOOR, log_density
 from homunculus.lab.gaze.records import Array
 from homunculus.loop import Homunculus
-from homunculus.loop.look import Look
+from homunculus.loop.record import Look
 
 Point = tuple[float, float]
 CENTER = (0.5, 0.5)

@@ -20,7 +20,6 @@ from homunculus.bridge.pictures.files import read_image, upright_boxes
 from homunculus.lab.training import checkpoint
 from homunculus.lab.training.triples import FILE, Triple, read_triples
 from homunculus.loop import SHARPNESS, Homunculus, Job, Seen, VisualSearch
-from homunculus.loop.look import Clock
 from homunculus.relevance import Head, ImageStatistics, z_scores
 from homunculus.relevance.fixation import fixate
 from homunculus.relevance.image_statistics import cover, overlaps
@@ -162,7 +161,7 @@ def measured(eye: Homunculus, triples: Sequence[Triple], track: Track) -> list[S
             boxes = upright_boxes(path, [triples[place].box for place in places])
             with eye.unit.pyramid(image) as pyramid:
                 jobs = [Job(0, triples[place].query) for place in places]
-                searching = VisualSearch(eye, pyramid, image, jobs, Clock())
+                searching = VisualSearch(eye, pyramid, image, jobs)
                 read = planes(searching.statistics[0])
                 for place, seen, box in zip(places, searching.search()[0], boxes, strict=True):
                     found[place] = _sample(searching.statistics[0], read, seen, replace(triples[place], box=box))
