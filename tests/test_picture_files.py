@@ -30,7 +30,7 @@ from homunculus.bridge.pictures.files import PictureFile, read_image, upright_bo
 from homunculus.bridge.pictures.turning import turned, turned_back, turned_box
 from homunculus.lab.datasets.legibility import legibility
 from homunculus.lab.gaze import aird
-from homunculus.viewer.playlist import Playlist, decoded
+from homunculus.viewer.playlist import Playlist, opened, upright
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 
@@ -134,7 +134,10 @@ def test_a_video_is_shown_as_players_show_it(
         first = source.open()
     finally:
         source.close()
-    for frame in (first, *decoded(str(path))):
+    with opened(str(path)) as container:
+        others = [upright(frame) for frame in container.decode(video=0)]
+    assert others
+    for frame in (first, *others):
         assert frame.shape == expected.shape
         assert np.abs(frame - expected).mean() < 15
 

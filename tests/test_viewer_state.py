@@ -18,7 +18,7 @@ from homunculus.cli import app
 from homunculus.loop import Homunculus
 from homunculus.viewer import Guidance, MapGuide, areas, keys
 from homunculus.viewer import state as states
-from homunculus.viewer.eye_guide import EyeGuide
+from homunculus.viewer.guide import EyeGuide
 from homunculus.viewer.playlist import listed
 from homunculus.viewer.scanpath import Fixation, GazePath, Recorder, read_scanpath, write_scanpath
 from homunculus.viewer.state import start

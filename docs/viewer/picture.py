@@ -11,8 +11,8 @@ import torch
 from PIL import ImageGrab
 
 from homunculus.bridge.pictures.files import read_image
-from homunculus.lab.bench.view import Still
 from homunculus.viewer import MapGuide
+from homunculus.viewer.playlist import Playlist
 from homunculus.viewer.session import Session
 from homunculus.viewer.window import Window
 
@@ -24,12 +24,8 @@ grey = torch.from_numpy(read_image(PHOTOGRAPH)).float().mean(-1) / 255
 contrast = grey.reshape(32, 16, 32, 16).transpose(1, 2).flatten(2).std(-1)  # what a cell of 16 px varies by
 
 
-class Photograph(Still):
-    name = PHOTOGRAPH.name
-
-
 def make(unit, size):
-    session = Session(unit, Photograph(read_image(PHOTOGRAPH)), size, guide=MapGuide(contrast))
+    session = Session(unit, Playlist([PHOTOGRAPH]), size, guide=MapGuide(contrast))
     session.show_channels([("local contrast", contrast)])
     return session
 

@@ -20,8 +20,7 @@ from homunculus.loop import Homunculus
 from homunculus.relevance import Head
 from homunculus.relevance.maps import read_relevance
 from homunculus.viewer import headless
-from homunculus.viewer.eye_guide import EyeGuide
-from homunculus.viewer.guide import Guide, MapGuide
+from homunculus.viewer.guide import EyeGuide, Guide, MapGuide
 from homunculus.viewer.headless import Settings
 from homunculus.viewer.playlist import Playlist
 from homunculus.viewer.scanpath import GazePath, read_scanpath

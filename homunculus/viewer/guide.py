@@ -1,8 +1,9 @@
-"""The one seam through which the viewer is told where to look, and why: by a model, or by a map from a file."""
+"""The one seam through which the viewer is told where to look, and why: by the loop with its model, or by a map from a file."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -10,11 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from homunculus.allocators.fixation import maximum
+from homunculus.loop import Homunculus
+from homunculus.relevance.fixation import fixate
 
 Array = np.ndarray[Any, Any]
 SUM = "sum"
-INHIBITION = 0.1  # radius within which a place once looked at is not looked at again, of the map's diagonal
+FIXATIONS = 5
 
 
 @dataclass(frozen=True)
@@ -54,27 +56,40 @@ class Guide(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class MapGuide:
-    """A fixed relevance map [h, w]: looks at its maxima, each place once."""
+    """A fixed relevance map [h, w]: looks at its maxima, each place once, while that adds enough."""
 
     map: Tensor
-    fixations: int = 5
+    fixations: int = FIXATIONS
 
     def look(self, picture: Array, query: str) -> Guidance:
         height, width = picture.shape[:2]
-        rest = self.map.clone().double()
-        rows, columns = rest.shape
-        y = ((torch.arange(rows, dtype=torch.float32, device="cpu") + 0.5) / rows * height)[:, None]
-        x = (torch.arange(columns, dtype=torch.float32, device="cpu") + 0.5) / columns * width
-        radius_px = INHIBITION * float(np.hypot(height, width))
-        points = []
-        for _ in range(self.fixations):
-            if float(rest.max()) <= 0:
-                break
-            share_x, share_y = maximum(rest)
-            point = (share_x * width, share_y * height)
-            points.append(point)
-            rest *= ((x - point[0]) ** 2 + (y - point[1]) ** 2).sqrt() > radius_px
-        return Guidance({"relevance": self.map}, points)
+        found = fixate(self.map.detach().float(), (height, width), self.fixations, policy="inhibition")
+        return Guidance({"relevance": self.map}, found.as_list())
+
+
+class EyeGuide:
+    """Opens the eye when it is first asked: a model may take long to load, and the window does not wait. Close it after use."""
+
+    def __init__(self, opened: Callable[[], Homunculus] = Homunculus, fixations: int = FIXATIONS) -> None:
+        self._opened, self._fixations = opened, fixations
+        self._eye: Homunculus | None = None
+        self._lock = threading.Lock()
+
+    def look(self, picture: Array, query: str) -> Guidance:
+        """The maps of the channels that have something to say, what they make together, and the fixations."""
+        with self._lock:
+            self._eye = self._eye or self._opened()
+            seen = self._eye.look(picture, query.strip() or None, self._fixations)
+        assert seen.relevance is not None
+        silent = seen.relevance.inactive
+        maps = {name: map_[0] for name, map_ in seen.relevance.maps.items() if name not in silent}
+        return Guidance(maps, seen.fixations, seen.relevance.total[0])
+
+    def close(self) -> None:
+        """Waits for a look under way."""
+        with self._lock:
+            if self._eye is not None:
+                self._eye.close()
 
 
 def _resampled(map_: Tensor, shape: Sequence[int]) -> Tensor:

@@ -7,7 +7,7 @@ import queue
 import re
 import struct
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -209,13 +209,6 @@ class Playlist:
         if self._frames is not None:
             self._frames.close()
             self._frames = None
-
-
-def decoded(path: str) -> Iterator[Array]:
-    """Every frame of a video, once, as fast as they come."""
-    with opened(path) as container:
-        for frame in container.decode(video=0):
-            yield upright(frame)
 
 
 def upright(frame: Any) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from homunculus.bridge.errors import BackendUnavailableError
@@ -112,46 +113,49 @@ class Window:
 
     def _listen(self) -> None:
         glfw, handle = self._glfw, self._handle
-        glfw.set_key_callback(handle, self._on_key)
-        glfw.set_char_callback(handle, self._on_char)
-        glfw.set_cursor_pos_callback(handle, self._on_move)
-        glfw.set_mouse_button_callback(handle, self._on_button)
-        glfw.set_scroll_callback(handle, self._on_scroll)
-        glfw.set_drop_callback(handle, self._on_drop)
-        glfw.set_framebuffer_size_callback(handle, lambda *_: self._touch())
-        glfw.set_window_refresh_callback(handle, lambda *_: self._touch())
+        for kind, handler in (
+            ("key", self._on_key),
+            ("char", self._on_char),
+            ("cursor_pos", self._on_move),
+            ("mouse_button", self._on_button),
+            ("scroll", self._on_scroll),
+            ("drop", self._on_drop),
+            ("framebuffer_size", lambda *_: None),
+            ("window_refresh", lambda *_: None),
+        ):
+            getattr(glfw, f"set_{kind}_callback")(handle, partial(self._heard_of, handler))
 
-    def _touch(self) -> None:
+    def _heard_of(self, handler: Callable[..., None], *event: Any) -> None:
         self._extra_frames = EXTRA_FRAMES
+        handler(*event)
+
+    @property
+    def _typed_in_panel(self) -> bool:
+        return self.panel is not None and self.panel.wants_keys
+
+    @property
+    def _over_panel(self) -> bool:
+        return self.panel is not None and self.panel.wants_mouse
 
     def _send(self, event: Event) -> None:
-        self._touch()
         if self.session is not None:
             keys.dispatch(self.session, event)
 
     def _on_key(self, _: Any, key: int, scancode: int, action: int, mods: int) -> None:
-        self._touch()
-        if action == self._glfw.RELEASE or (self.panel is not None and self.panel.wants_keys):
+        if action == self._glfw.RELEASE or self._typed_in_panel:
             return
         for name, event in NAMED.items():
             if key == getattr(self._glfw, f"KEY_{name}"):
                 self._send(Event(event, self._pointer))
 
     def _on_char(self, _: Any, code: int) -> None:
-        self._touch()
-        if self.session is None or (self.panel is not None and self.panel.wants_keys):
+        if self.session is None or self._typed_in_panel:
             return
         letter = chr(code)
-        if letter == " ":
-            name = "Space"
-        elif self.session.state.typing:
-            name = letter
-        else:
-            name = "Shift+P" if letter == "P" else letter.upper()
-        self._send(Event(name, self._pointer))
+        name = letter if self.session.state.typing else "Shift+P" if letter == "P" else letter.upper()
+        self._send(Event("Space" if letter == " " else name, self._pointer))
 
     def _on_move(self, _: Any, x: float, y: float) -> None:
-        self._touch()
         self._heard = True
         before, self._pointer = self._pointer, self._on_canvas((x, y))
         moved = (self._pointer[0] - before[0], self._pointer[1] - before[1])
@@ -159,16 +163,15 @@ class Window:
             name = "Left drag"
         elif self._held.get(self._glfw.MOUSE_BUTTON_RIGHT):
             name = "Right drag"
-        elif self.panel is not None and self.panel.wants_mouse:
+        elif self._over_panel:
             return
         else:
             name = "Mouse"
         self._send(Event(name, self._pointer, moved))
 
     def _on_button(self, _: Any, button: int, action: int, mods: int) -> None:
-        self._touch()
         self._look_up()
-        self._held[button] = action == self._glfw.PRESS and not (self.panel is not None and self.panel.wants_mouse)
+        self._held[button] = action == self._glfw.PRESS and not self._over_panel
         if button == self._glfw.MOUSE_BUTTON_LEFT and self._held[button]:
             name = "Shift+click" if mods & self._glfw.MOD_SHIFT else "Left click"
             self._send(Event(name, self._pointer))
@@ -179,13 +182,11 @@ class Window:
             self._pointer = self._on_canvas(self._glfw.get_cursor_pos(self._handle))
 
     def _on_scroll(self, _: Any, across: float, up: float) -> None:
-        self._touch()
         self._look_up()
-        if not (self.panel is not None and self.panel.wants_mouse):
+        if not self._over_panel:
             self._send(Event("Wheel", self._pointer, turns=up))
 
     def _on_drop(self, _: Any, paths: list[str]) -> None:
-        self._touch()
         if self.session is not None:
             session = self.session
             session.attempt(lambda: session.open_paths(paths))

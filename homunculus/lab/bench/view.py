@@ -14,7 +14,6 @@ from rich.table import Table
 from homunculus.bridge.files import check_writable, write_json
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.law import Quality
-from homunculus.bridge.pictures.turning import Array
 from homunculus.lab.bench import machine
 from homunculus.lab.bench.allocators import MAP_CELLS, two_peaks
 from homunculus.lab.bench.pictures import smooth_noise
@@ -75,7 +74,7 @@ def run(*, quality: Quality = "fast", repeats: int = 15, out: Path | None = None
 
 def _rows(unit: GLUnit, quality: Quality, repeats: int) -> list[ViewRow]:
     picture = smooth_noise(max(SIZE))[: SIZE[0]].numpy()
-    session = Session(unit, Still(picture), SIZE)
+    session = Session(unit, Playlist([picture]), SIZE)
     session.strict = True
     session.show_channels([("relevance", two_peaks(MAP_CELLS))])
     try:
@@ -92,17 +91,6 @@ def _rows(unit: GLUnit, quality: Quality, repeats: int) -> list[ViewRow]:
         return rows
     finally:
         session.close()
-
-
-class Still(Playlist):
-    """A picture that lies in memory."""
-
-    def __init__(self, picture: Array) -> None:
-        self.paths, self.index, self._frames = ["noise"], 0, None
-        self._picture = picture
-
-    def open(self) -> Array:
-        return self._picture
 
 
 def _places() -> Callable[[], tuple[float, float]]:
