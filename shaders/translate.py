@@ -2,12 +2,13 @@
 
 Declarations are turned, swizzles and literals; the statements stay as they are. Uniforms and the addresses of buffers become
 variables in shared memory, which the kernel fills from its arguments before it calls what was `main`; `cuda/glsl.cuh` gives GLSL's
-types and functions.
+types and functions. No member of a struct may be named like a swizzle.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -16,16 +17,33 @@ from homunculus.shaders.files import Source, source
 _LINE = re.compile(r"^#line (\d+) (\d+)$", re.M)
 _GROUP = re.compile(r"^layout\(local_size_x = (\w+)(?:, local_size_y = (\w+))?\) in;$", re.M)
 _BUFFER = re.compile(
-    r"^layout\(std430, binding = \d+\) (?:\w+ )?buffer \w+ \{ (?P<type>\w+) (?P<name>\w+)\[\]; \};$", re.M
+    r"^layout\(std430, binding = \d+\) (?:\w+ )?buffer \w+ \{ (?P<type>int|uint|float|ivec2|vec[24]) (?P<name>\w+)\[\]; \};$",
+    re.M,
 )
 _UNIFORM = re.compile(
     r"^(?:uniform (?P<plain>int|uint|float|ivec2|vec[234])|layout\(binding = \d+\) uniform (?P<sampler>sampler2DArray)"
     r"|layout\(rgba32f, binding = \d+\) writeonly uniform (?P<image>image2DArray)) (?P<name>\w+);",
     re.M,
 )
-_LEFT = re.compile(r"^\s*(?:(?:layout|uniform|buffer|readonly|writeonly)\b.*)$", re.M)
-_FLOAT = re.compile(r"(?<![\w.])(\d+\.\d*(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)(?![\w.])")
-_SWIZZLE = re.compile(r"(?<=[\w)\]])\.([xyzw]{1,4}|[rgba]{1,4})\b")
+_LEFT = re.compile(r"^\s*(?:layout|uniform|buffer|readonly|writeonly)\b.*$", re.M)
+
+
+def _component(swizzle: re.Match[str]) -> str:
+    places = ["xyzw".find(letter) if letter in "xyzw" else "rgba".find(letter) for letter in swizzle[1]]
+    return f"[{places[0]}]" if len(places) == 1 else f".swizzle<{', '.join(map(str, places))}>()"
+
+
+_TURNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...] = (
+    (_GROUP, ""),
+    (_BUFFER, ""),
+    (_UNIFORM, ""),
+    (re.compile(r"^\s*#\s*version\b.*$", re.M), ""),
+    (re.compile(r"^shared\b", re.M), "__shared__"),
+    (re.compile(r"^const\b", re.M), "__device__ constexpr"),
+    (re.compile(r"^void main\(\)", re.M), "void shader_main()"),
+    (re.compile(r"(?<![\w.])(\d+\.\d*(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)(?![\w.])"), r"\1f"),
+    (re.compile(r"(?<=[\w)\]])\.([xyzw]{1,4}|[rgba]{1,4})\b"), _component),
+)
 
 
 @dataclass(frozen=True)
@@ -57,42 +75,19 @@ def as_cuda(shader: Source) -> Kernel:
         raise ValueError(
             f"{shader.name} cannot become CUDA: it lacks `layout(local_size_x = N[, local_size_y = M]) in;` on a line"
         )
-    # A declaration may stand in several branches of #if; which holds only the compiler knows, so each name is an argument once.
-    buffers = {found["name"]: found["type"] + "*" for found in _BUFFER.finditer(code)}
-    uniforms = {
-        found["name"]: found["plain"] or found["sampler"] or found["image"] for found in _UNIFORM.finditer(code)
-    }
-    arguments = tuple(Argument(name, type) for name, type in {**buffers, **uniforms}.items())
-    for pattern, turned in (
-        (_GROUP, ""),
-        (_BUFFER, ""),
-        (_UNIFORM, ""),
-        (re.compile(r"^\s*#\s*version\b.*$", re.M), ""),
-        (re.compile(r"^shared\b", re.M), "__shared__"),
-        (re.compile(r"^const\b", re.M), "__device__ constexpr"),
-        (re.compile(r"^void main\(\)", re.M), "void shader_main()"),
-        (_FLOAT, r"\1f"),
-        (_SWIZZLE, _component),
-    ):
-        code = pattern.sub(turned, code)
-    left = _LEFT.search(code)
-    if left is not None:
-        raise ValueError(
-            f"{_place(shader, code, left.end())} cannot become CUDA: `{left[0].strip()}`. Kernels take buffers of one array, "
-            "uniforms of int, uint, float, ivec2, vec2, vec3, vec4 and sampler2DArray, and images to write, image2DArray of rgba32f"
-        )
-    code = _LINE.sub(lambda found: f'#line {found[1]} "{shader.files[int(found[2])]}"', code)
-    head = source("cuda/glsl.cuh")
+    arguments = _arguments(shader, code)
+    turned = _turned(shader, code)
     name = PurePath(shader.name).stem
-    threads = tuple(_number(number or "1", code) for number in group.groups())
+    x, y = (_number(number or "1", code) for number in group.groups())
+    head = source("cuda/glsl.cuh")
     text = "\n".join(
         [
             head.text,
             "namespace shader {",
             *(f"__shared__ {argument.type} {argument.name};" for argument in arguments),
-            code,
+            turned,
             "}",
-            f'extern "C" __global__ void __launch_bounds__({threads[0] * threads[1]}) {name}(',
+            f'extern "C" __global__ void __launch_bounds__({x * y}) {name}(',
             ", ".join(f"decltype(shader::{argument.name}) {argument.name}" for argument in arguments),
             ") {",
             "    if (threadIdx.x == 0 && threadIdx.y == 0) {",
@@ -103,20 +98,41 @@ def as_cuda(shader: Source) -> Kernel:
             "}\n",
         ]
     )
-    return Kernel(Source(shader.name, text, (*head.files, *shader.files)), name, arguments, (threads[0], threads[1]))
+    return Kernel(Source(shader.name, text, (*head.files, *shader.files)), name, arguments, (x, y))
 
 
-def _component(swizzle: re.Match[str]) -> str:
-    places = ["xyzw".find(letter) if letter in "xyzw" else "rgba".find(letter) for letter in swizzle[1]]
-    return f"[{places[0]}]" if len(places) == 1 else f".swizzle<{', '.join(map(str, places))}>()"
+def _arguments(shader: Source, code: str) -> tuple[Argument, ...]:
+    """Buffers and uniforms. One may be declared in several branches of #if, and which holds only the compiler knows: it is one all the
+    same."""
+    types: dict[str, str] = {}
+    for found in (*_BUFFER.finditer(code), *_UNIFORM.finditer(code)):
+        kind = found["type"] + "*" if found.re is _BUFFER else found["plain"] or found["sampler"] or found["image"]
+        if types.setdefault(found["name"], kind) != kind:
+            raise _refusal(shader, code, found, f"`{found['name']}` has another type in another branch")
+    return tuple(Argument(name, type) for name, type in types.items())
 
 
-def _place(shader: Source, code: str, end: int) -> str:
-    """File and line of the author's text that ends there."""
-    before = code[:end].splitlines()
+def _turned(shader: Source, code: str) -> str:
+    for pattern, turned in _TURNS:
+        code = pattern.sub(turned, code)
+    left = _LEFT.search(code)
+    if left is not None:
+        raise _refusal(
+            shader,
+            code,
+            left,
+            "kernels take buffers of one array of int, uint, float, ivec2, vec2 or vec4; uniforms of those, vec3 and sampler2DArray; "
+            "and images to write, image2DArray of rgba32f",
+        )
+    return _LINE.sub(lambda found: f'#line {found[1]} "{shader.files[int(found[2])]}"', code)
+
+
+def _refusal(shader: Source, code: str, found: re.Match[str], why: str) -> ValueError:
+    before = code[: found.end()].splitlines()
     distance = next(k for k, line in enumerate(reversed(before)) if _LINE.match(line))
     line, file = _LINE.findall("\n".join(before))[-1]
-    return f"{shader.files[int(file)]}:{int(line) + distance - 1}"
+    place = f"{shader.files[int(file)]}:{int(line) + distance - 1}"
+    return ValueError(f"{place} cannot become CUDA: `{found[0].strip()}`: {why}")
 
 
 def _number(name: str, code: str) -> int:

@@ -128,13 +128,19 @@ def test_what_kernels_cannot_be_given_is_refused_by_file_and_line() -> None:
     kernels = Kernels(Compiles())  # type: ignore[arg-type]
     with pytest.raises(
         ShaderError,
-        match=r"reduce\.comp:11 cannot become CUDA: `layout\(FORMAT, binding = 0\) writeonly uniform image2DArray level_1;`\. "
-        r"Kernels take buffers of one array, .* image2DArray of rgba32f",
+        match=r"reduce\.comp:11 cannot become CUDA: `layout\(FORMAT, binding = 0\) writeonly uniform image2DArray level_1;`: "
+        r"kernels take buffers of one array of int, .* image2DArray of rgba32f",
     ):
         kernels.shader("reduce.comp", {"FORMAT": "rgba8", "STORED": 8, "LEVELS": 6})
     layout = "layout(local_size_x = 8) in;"
+    two_types = "layout(std430, binding = 0) buffer A { {} same[]; };"
     for line, place in (
         ("uniform sampler2D map;", "mine.comp:3"),
+        (two_types.replace("{}", "vec3"), "mine.comp:3"),
+        (
+            "#if ONE\n" + two_types.replace("{}", "int") + "\n#else\n" + two_types.replace("{}", "uint") + "\n#endif",
+            "mine.comp:6",
+        ),
         ("layout(std430, binding = 0) buffer Two { float first[2]; float rest[]; };", "mine.comp:3"),
         ("#line 1 1\n\nlayout(binding = 0) uniform sampler3D fog;\n#line 4 0", "its.glsl:2"),
     ):

@@ -26,7 +26,7 @@ LEVELS_PER_LAUNCH = 6
 Key = tuple[int, int, int, int, Format]  # height, width, layers, levels, format
 
 
-class Sampler(ctypes.Structure):
+class SamplerArgument(ctypes.Structure):
     """`sampler2DArray` in shaders/cuda/glsl.cuh."""
 
     _fields_ = [
@@ -39,7 +39,7 @@ class Sampler(ctypes.Structure):
     ]
 
 
-class Image(ctypes.Structure):
+class ImageArgument(ctypes.Structure):
     """`image2DArray` in shaders/cuda/glsl.cuh, format rgba32f."""
 
     _fields_ = [("surface", handle), ("width", ctypes.c_int), ("height", ctypes.c_int), ("layers", ctypes.c_int)]
@@ -70,14 +70,14 @@ class Levels:
         chosen = self.surfaces[base : base + LEVELS_PER_LAUNCH + 1]
         return (handle * (LEVELS_PER_LAUNCH + 1))(*chosen)
 
-    def sampler(self) -> Sampler:
+    def sampler(self) -> SamplerArgument:
         height, width, layers, _, format = self.key
-        return Sampler(self.texture, (handle * 16)(*self.surfaces), width, height, layers, BITS[format])
+        return SamplerArgument(self.texture, (handle * 16)(*self.surfaces), width, height, layers, BITS[format])
 
-    def image(self) -> Image:
+    def image(self) -> ImageArgument:
         """Level 0, to write."""
         height, width, layers, _, _ = self.key
-        return Image(self.surfaces[0], width, height, layers)
+        return ImageArgument(self.surfaces[0], width, height, layers)
 
     def release(self) -> None:
         """Waits for the device: work that was issued may still read the texture."""
