@@ -19,10 +19,11 @@ from homunculus.bridge import SamplePlan, open_unit
 from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.cli import app
-from homunculus.lab.bench import atlas, gather, libraries, peers, pictures, plots, sampling
+from homunculus.lab.bench import libraries, peers, report, sampling
+from homunculus.lab.bench import subject as subjects
 from homunculus.lab.bench.methods import Method
+from homunculus.lab.bench.report import speedups
 from homunculus.lab.bench.rows import NEW_FIXATION, PARTS, WHOLE, Effort, Measurement, measure, several, too_large
-from homunculus.lab.bench.speedups import speedups
 from homunculus.lab.bench.subject import Setting, Subject
 from homunculus.lab.bench.timing import Timing, laps_ms, summary, time_all_ms
 
@@ -34,22 +35,22 @@ QUICK = Effort(repeats=2, rounds=1, limit_ms=100, fixations=3)
 
 @pytest.fixture(scope="module")
 def batch() -> Tensor:
-    return pictures.batch_of(pictures.smooth_noise(SIZE), 2)
+    return subjects.batch_of(subjects.smooth_noise(SIZE), 2)
 
 
 @pytest.fixture(scope="module")
 def exact(batch: Tensor) -> Tensor:
-    return torch.stack([pictures.box_means(image, PLAN) for image in batch])
+    return torch.stack([subjects.box_means(image, PLAN) for image in batch])
 
 
 def by_gather(batch: Tensor, plan: SamplePlan) -> Tensor:
-    return gather.gathered_patches(gather.flat_texels(batch), plan.footprints, plan.patch_size, (SIZE, SIZE))
+    return peers.gathered_patches(peers.flat_texels(batch), plan.footprints, plan.patch_size, (SIZE, SIZE))
 
 
 TRILINEAR: dict[str, Callable[[Tensor, SamplePlan], Tensor]] = {
     "every level": lambda batch, plan: peers.every_level_patches(peers.average_pool_pyramid(batch), plan),
     "grouped": lambda batch, plan: peers.grouped_patches(peers.average_pool_pyramid(batch), plan),
-    "atlas": lambda batch, plan: atlas.atlas_patches(atlas.packed_atlas(batch), plan),
+    "atlas": lambda batch, plan: peers.atlas_patches(peers.packed_atlas(batch), plan),
     "gather": by_gather,
 }
 
@@ -98,14 +99,14 @@ def test_what_cannot_be_imported_says_so() -> None:
 def test_box_means_of_a_constant_and_of_whole_pixels(batch: Tensor) -> None:
     constant = torch.full((128, 128, 3), 51, dtype=torch.uint8)
     plan = layouts.log_polar((128, 128), (60, 60), 64)
-    torch.testing.assert_close(pictures.box_means(constant, plan), torch.full((64, 3, 16, 16), 0.2), atol=1e-6, rtol=0)
+    torch.testing.assert_close(subjects.box_means(constant, plan), torch.full((64, 3, 16, 16), 0.2), atol=1e-6, rtol=0)
     plan = SamplePlan.squares(torch.tensor([[64.0, 96.0]]), torch.tensor([64.0]))  # texels of 4 x 4 whole pixels
     expected = batch[0, 64:128, 32:96].double().reshape(16, 4, 16, 4, 3).mean((1, 3)).permute(2, 0, 1) / 255
-    torch.testing.assert_close(pictures.box_means(batch[0], plan)[0], expected.float(), atol=1e-6, rtol=0)
+    torch.testing.assert_close(subjects.box_means(batch[0], plan)[0], expected.float(), atol=1e-6, rtol=0)
 
 
 def test_a_batch_holds_pictures_that_differ(batch: Tensor) -> None:
-    down, right = pictures.OFFSET_PX
+    down, right = subjects.OFFSET_PX
     assert torch.equal(batch[1], batch[0].roll((down, right), (0, 1)))
     assert not torch.equal(batch[0], batch[1])
 
@@ -174,7 +175,7 @@ def test_a_row_that_fails_keeps_what_it_has_and_leaves_the_others_alone() -> Non
     rows = measure(
         Setting(128),
         [method("fails", fails_later), method("works", lambda batch: batch), method("refused", abs, refusal="no")],
-        pictures.smooth_noise(128),
+        subjects.smooth_noise(128),
         replace(QUICK, rounds=2),
         lambda: ticks.append(1),
     )
@@ -233,12 +234,12 @@ def test_plots_show_every_row_in_px_and_ms(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     rows = [row("gl", "ours", 2, 6.6, default=True), row("torch", "torch", 9, 6.7), row("OpenCV", "library", 3, 6.7)]
     rows += [replace(own, size_px=2048) for own in rows]
-    figures = plots.draw(rows, {"host": 12.0})
+    figures = report.figures(rows, {"host": 12.0})
     assert list(figures) == ["time_by_size.png", "time_by_error.png"]
     for name, figure in figures.items():
         figure.savefig(tmp_path / name)
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
-    assert plots.least_ms(1024**2, 10) == pytest.approx(1024**2 * 25 / 3 / 10e9 * 1e3)
+    assert report.least_ms(1024**2, 10) == pytest.approx(1024**2 * 25 / 3 / 10e9 * 1e3)
 
 
 def test_sizes_and_batches_that_cannot_be_are_refused() -> None:
@@ -282,4 +283,4 @@ def test_slow_work_is_repeated_less_often() -> None:
 def test_the_packed_atlas_reads_nothing_that_was_never_written(batch: Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
     real = torch.empty
     monkeypatch.setattr(torch, "empty", lambda *shape, **options: real(*shape, **options).fill_(torch.nan))
-    assert atlas.atlas_patches(atlas.packed_atlas(batch), PLAN).isfinite().all()
+    assert peers.atlas_patches(peers.packed_atlas(batch), PLAN).isfinite().all()

@@ -18,12 +18,11 @@ from homunculus.bridge.errors import DataError
 from homunculus.cli import app
 from homunculus.encoder.reader import Reader
 from homunculus.encoder.small import SmallConfig
+from homunculus.lab.bench.machine import peak_mib
 from homunculus.lab.experiment import report, run, work
-from homunculus.lab.experiment.memory import peak_mib
 from homunculus.lab.experiment.page import PARTS, PageUnderTest, answered, bump, shown
+from homunculus.lab.experiment.results import better, entries, verdicts
 from homunculus.lab.experiment.rows import BUDGET, PRIMARY, Condition, rows
-from homunculus.lab.experiment.table import entries
-from homunculus.lab.experiment.verdicts import better, verdicts
 from homunculus.lab.experiment.work import PRESETS, QUESTIONS, PageCounts, works
 from homunculus.lab.journal import Journal
 from homunculus.lab.needle.needle import Item, make_page

@@ -31,7 +31,6 @@ ELSEWHERE = {
     "homunculus/lab/bench/machine.py": "/proc and the repository, as facts about the machine",
     "homunculus/encoder/weights.py": "the headers alone of a model folder's weights",
     "homunculus/lab/needle/glyphs.py": "a sheet of letters that ships with the package",
-    "homunculus/lab/experiment/memory.py": "/proc",
     "bridge/pictures/files.py": "a picture, by Pillow",
     "homunculus/report/png.py": "a PNG, into a staged file",
     "homunculus/lab/training/checkpoint.py": "a task, brought into the form in which it is written",

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from homunculus.bridge.threads import one_thread
 from homunculus.cli import app
-from homunculus.lab.gaze import plot
+from homunculus.lab import plots
 
 SETS: dict[str, Callable[[Path], Path]] = {
     "cocosearch18": gaze_files.cocosearch18,
@@ -88,7 +88,7 @@ def test_conditions_splits_answers_and_a_model(tmp_path: Path) -> None:
 
 
 def test_without_matplotlib_there_is_no_plot_and_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plot, "HAS_MATPLOTLIB", False)
+    monkeypatch.setattr(plots, "HAS_MATPLOTLIB", False)
     data, out = gaze_files.mit1003(tmp_path / "data"), tmp_path / "out"
     code, shown, _ = run("gaze", "mit1003", "--data", data, "--limit", 1, "--backend", "torch", "--out", out)
     assert code == 0

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from homunculus.lab.gaze import GazeComparison, GazeData
     from homunculus.loop import Homunculus
 
+WITHOUT = "no plot: it needs matplotlib; run: pip install matplotlib"
+
 
 class DatasetName(StrEnum):
     """Whose gaze."""
@@ -147,16 +149,16 @@ def _write(out: Path, found: GazeComparison, about: Mapping[str, Any]) -> None:
     from rich.console import Console
 
     from homunculus.bridge.files import replaced_together
-    from homunculus.lab.gaze import plot as plots
+    from homunculus.lab import plots
 
     names = ["gaze.json", *(["gaze.png"] if plots.HAS_MATPLOTLIB else [])]
     with replaced_together(out, names[0]) as staging:
         staging.json(names[0], {**found.as_dict(), **about, "files": names})
         if plots.HAS_MATPLOTLIB:
-            staging.figure(names[1], plots.draw(found), dpi=150)
+            staging.figure(names[1], found.figure(), dpi=150)
     shown = Console()
     shown.print(found.table())
     for remark in found.remarks:
         shown.print(remark, highlight=False, markup=False)
     typer.echo(out / names[0])
-    typer.echo(out / names[1] if plots.HAS_MATPLOTLIB else plots.WITHOUT)
+    typer.echo(out / names[1] if plots.HAS_MATPLOTLIB else WITHOUT)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,25 @@ Array = NDArray[Any]
 Bound = float | Array
 CHUNK = 1 << 22  # draws held at once, 32 MiB
 DEAR = 8  # times as long as one draw takes what a multinomial takes for one kind
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A mean, and the ends of its interval."""
+
+    mean: float
+    low: float
+    high: float
+
+    @classmethod
+    def of(cls, values: ArrayLike, groups: Sequence[Hashable] | Array | None = None, **options: Any) -> Self:
+        """Of values [n]; groups and options as `interval` takes them. Raises DataError likewise."""
+        low, high = interval(values, groups, **options)
+        return cls(float(_numbers(values).mean()), float(low), float(high))
+
+    def percent(self) -> str:
+        """A share from 0 to 1, such as '12.3 (10.1–15.0)'."""
+        return f"{100 * self.mean:.1f} ({100 * self.low:.1f}–{100 * self.high:.1f})"
 
 
 def interval(

@@ -8,19 +8,18 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from rich import box
 from rich.console import Console
-from rich.table import Table
 
 from homunculus import allocators
 from homunculus.allocators.scene import Scene
 from homunculus.bridge.errors import HomunculusError
-from homunculus.bridge.files import check_writable, write_json
+from homunculus.bridge.files import check_writable
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.threads import one_thread
 from homunculus.lab.bench import machine
-from homunculus.lab.bench.pictures import smooth_noise
+from homunculus.lab.bench.subject import smooth_noise
 from homunculus.lab.bench.timing import Timing, time_all_ms
+from homunculus.lab.tables import in_terminal, publish
 
 SIZE_PX = 1024
 MAP_CELLS = 64
@@ -61,26 +60,10 @@ def run(*, repeats: int = 15, out: Path | None = None) -> list[AllocatorRow]:
         firsts = dict(zip(able, time_all_ms(works, repeats=max(2, repeats // 5)), strict=True))
         rows = [AllocatorRow(name, timings.get(name), firsts.get(name), refusal) for name, refusal in refusals.items()]
         facts = machine.describe()
-    table = Table(
-        title=f"{BUDGET} tokens, {MAP_CELLS} x {MAP_CELLS} map, CPU", box=box.SIMPLE_HEAD, title_justify="left"
-    )
-    table.add_column("allocator", no_wrap=True)
-    table.add_column("ms", justify="right")
-    table.add_column("quartiles", justify="right")
-    table.add_column("new scene, ms", justify="right")
-    for row in rows:
-        if row.timing is None or row.first is None:
-            table.add_row(row.name, "", row.reason)
-        else:
-            quartiles = f"{row.timing.lower_quartile_ms:.2f}-{row.timing.upper_quartile_ms:.2f}"
-            table.add_row(row.name, f"{row.timing.median_ms:.2f}", quartiles, f"{row.first.median_ms:.1f}")
-    console = Console()
-    console.print(table)
-    console.print(f"{facts['processor']}, one thread; torch {torch.__version__}; commit {facts['commit']}", style="dim")
-    if out is not None:
-        path = out / "allocators.json"
-        write_json(path, {"machine": facts, "rows": [asdict(row) for row in rows]})
-        console.print(str(path))
+    title = f"{BUDGET} tokens, {MAP_CELLS} x {MAP_CELLS} map, CPU"
+    table = in_terminal(title, ("allocator", "ms", "quartiles", "new scene, ms"), map(_cells, rows))
+    told = f"{facts['processor']}, one thread; torch {torch.__version__}; commit {facts['commit']}"
+    publish(table, told, out, "allocators.json", {"machine": facts, "rows": [asdict(row) for row in rows]})
     return rows
 
 
@@ -92,6 +75,12 @@ def two_peaks(cells: int) -> torch.Tensor:
         for x, y, height, width in ((0.6, 0.3, 1.0, 0.07), (0.2, 0.8, 0.5, 0.05))
     ]
     return peaks[0] + peaks[1] + 0.02
+
+
+def _cells(row: AllocatorRow) -> list[str]:
+    if row.timing is None or row.first is None:
+        return [row.name, "", row.reason]
+    return [row.name, f"{row.timing.median_ms:.2f}", row.timing.quartiles(2), f"{row.first.median_ms:.1f}"]
 
 
 def _first(name: str, new_scene: Callable[[], Scene]) -> SamplePlan:

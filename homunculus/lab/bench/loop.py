@@ -21,7 +21,7 @@ from homunculus.bridge.files import check_writable, write_json
 from homunculus.bridge.open import Backend
 from homunculus.encoder import FoveatedViT
 from homunculus.lab.bench import machine
-from homunculus.lab.bench.pictures import smooth_noise
+from homunculus.lab.bench.subject import smooth_noise
 from homunculus.lab.bench.timing import synchronise
 from homunculus.loop import Homunculus
 from homunculus.relevance.query import Query

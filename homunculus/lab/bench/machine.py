@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from homunculus.lab.bench.timing import laps_ms, summary
 
 PACKAGES = ("torch", "numpy", "moderngl", "opencv-python-headless", "kornia", "torchvision")
 COPIED_BYTES = 256 << 20
+STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 
 def describe() -> dict[str, Any]:
@@ -50,6 +53,20 @@ def free_bytes(device: str = "cpu") -> int | None:
     except OSError:
         pass
     return None
+
+
+def peak_mib(*, reset: bool = False) -> float:
+    """The process's greatest resident memory since the last reset; on Linux alone, elsewhere 0.
+
+    reset: gives freed memory back to the system, begins anew, and returns what is resident now.
+    """
+    if not STATUS.is_file():
+        return 0.0
+    if reset:
+        ctypes.CDLL(None).malloc_trim(0)
+        CLEAR.write_text("5")
+    kib = re.search(r"VmHWM:\s+(\d+)", STATUS.read_text())
+    return int(kib[1]) / 1024 if kib else 0.0
 
 
 def _processor() -> str:

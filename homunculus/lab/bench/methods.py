@@ -20,8 +20,6 @@ from homunculus.bridge.open import BACKENDS
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Builder, Pyramid
 from homunculus.lab.bench import libraries, peers
-from homunculus.lab.bench.atlas import CapturedAtlas, atlas_patches, packed_atlas
-from homunculus.lab.bench.gather import FusedGather
 
 Family = Literal["ours", "torch", "library"]
 BUILDERS: tuple[Builder, ...] = ("exact", "driver", "simd")
@@ -94,13 +92,13 @@ def in_torch(device: str, *, compiled: bool = True) -> Iterator[Method]:
     mark = "torch" if device == "cpu" else f"torch {device}"
     yield Method(f"{mark}, tokens grouped", "torch", peers.average_pool_pyramid, peers.grouped_patches, 20, device)
     yield Method(f"{mark}, every level", "torch", peers.average_pool_pyramid, peers.every_level_patches, 20, device)
-    yield Method(f"{mark}, packed atlas", "torch", packed_atlas, atlas_patches, 36, device)
-    graph = CapturedAtlas()
+    yield Method(f"{mark}, packed atlas", "torch", peers.packed_atlas, peers.atlas_patches, 36, device)
+    graph = peers.CapturedAtlas()
     yield Method(
         f"{mark}, packed atlas, CUDA graph", "torch", graph.build, graph.sample, 40, device,
         "" if device == "cuda" else "CUDA graphs need a CUDA device",
     )  # fmt: skip
-    fused = FusedGather() if compiled else None
+    fused = peers.FusedGather() if compiled else None
     yield Method(
         f"{mark}, fused gather, compiled", "torch",
         fused.build if fused else _nothing, fused.sample if fused else _nothing, 44, device,

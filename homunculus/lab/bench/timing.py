@@ -21,6 +21,9 @@ class Timing:
     upper_quartile_ms: float
     repeats: int
 
+    def quartiles(self, digits: int) -> str:
+        return f"{self.lower_quartile_ms:.{digits}f}-{self.upper_quartile_ms:.{digits}f}"
+
 
 def time_all_ms(works: Sequence[Callable[[], object]], *, repeats: int = 15, rounds: int = 3) -> list[Timing]:
     """Times each of `works`, whose results must be complete when they return; CUDA work is waited for inside the timed region.

@@ -7,17 +7,14 @@ from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from rich import box
-from rich.console import Console
-from rich.table import Table
-
-from homunculus.bridge.files import check_writable, write_json
+from homunculus.bridge.files import check_writable
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.law import Quality
 from homunculus.lab.bench import machine
 from homunculus.lab.bench.allocators import MAP_CELLS, two_peaks
-from homunculus.lab.bench.pictures import smooth_noise
+from homunculus.lab.bench.subject import smooth_noise
 from homunculus.lab.bench.timing import Timing, time_all_ms
+from homunculus.lab.tables import in_terminal, publish
 from homunculus.viewer import headless
 from homunculus.viewer.playlist import Playlist
 from homunculus.viewer.session import Session
@@ -50,26 +47,18 @@ def run(*, quality: Quality = "fast", repeats: int = 15, out: Path | None = None
         renderer = unit.renderer
         rows = unit.context.thread.call(_rows, unit, quality, repeats)
     facts = {"renderer": renderer, "quality": quality, "size": SIZE, "tokens": BUDGET, **machine.describe()}
-    table = Table(
-        title=f"A frame of {SIZE[1]} x {SIZE[0]} px, {BUDGET} tokens, {quality}, a new fixation each",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-    )
-    for heading in ("view", "ms", "quartiles", "plan", "sample", "draw", f"{TARGET_MS:.0f} ms"):
-        table.add_column(heading, justify="left" if heading == "view" else "right", no_wrap=True)
-    for row in rows:
-        quartiles = f"{row.timing.lower_quartile_ms:.1f}-{row.timing.upper_quartile_ms:.1f}"
-        parts = [f"{part:.1f}" for part in (row.plan_ms, row.sample_ms, row.draw_ms)]
-        kept = "kept" if row.timing.median_ms <= TARGET_MS else "missed"
-        table.add_row(row.view, f"{row.timing.median_ms:.1f}", quartiles, *parts, kept)
-    console = Console()
-    console.print(table)
-    console.print(f"{renderer}; {facts['processor']}, {facts['cores']} cores; commit {facts['commit']}", style="dim")
-    if out is not None:
-        path = out / "view.json"
-        write_json(path, {"machine": facts, "rows": [asdict(row) for row in rows]})
-        console.print(str(path))
+    title = f"A frame of {SIZE[1]} x {SIZE[0]} px, {BUDGET} tokens, {quality}, a new fixation each"
+    headings = ("view", "ms", "quartiles", "plan", "sample", "draw", f"{TARGET_MS:.0f} ms")
+    told = f"{renderer}; {facts['processor']}, {facts['cores']} cores; commit {facts['commit']}"
+    table = in_terminal(title, headings, map(_cells, rows))
+    publish(table, told, out, "view.json", {"machine": facts, "rows": [asdict(row) for row in rows]})
     return rows
+
+
+def _cells(row: ViewRow) -> list[str]:
+    parts = [f"{part:.1f}" for part in (row.plan_ms, row.sample_ms, row.draw_ms)]
+    kept = "kept" if row.timing.median_ms <= TARGET_MS else "missed"
+    return [row.view, f"{row.timing.median_ms:.1f}", row.timing.quartiles(1), *parts, kept]
 
 
 def _rows(unit: GLUnit, quality: Quality, repeats: int) -> list[ViewRow]:

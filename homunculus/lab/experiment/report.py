@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from homunculus.bridge.files import replaced_together
-from homunculus.lab.bench.plots import HAS_MATPLOTLIB
-from homunculus.lab.experiment import plots
+from homunculus.lab import plots
 from homunculus.lab.experiment.page import PARTS
-from homunculus.lab.experiment.rows import BUDGET, PRIMARY, rows
-from homunculus.lab.experiment.table import Lines, RowResult, entries
-from homunculus.lab.experiment.verdicts import Claim, better, verdicts
+from homunculus.lab.experiment.results import Claim, Lines, RowResult, better, entries, verdicts
+from homunculus.lab.experiment.rows import BUDGET, BUDGETS, PRIMARY, rows
+from homunculus.lab.tables import in_markdown
 
 GROUPS = {
     "reference": "References",
@@ -20,6 +20,16 @@ GROUPS = {
     "ours": "This library's allocators, by the reader's own fixation",
     "ablation": f"Ablation of {PRIMARY}",
     "curve": "Budgets",
+}
+INK = {"target": plots.BLUE, "secondary": plots.ORANGE, "periphery": plots.GRAY}
+CURVES = {
+    PRIMARY: plots.BLUE,
+    f"{PRIMARY}, oracle fixation": plots.SKY,
+    "two-view crop": plots.VERMILION,
+    "log-polar, filtered": plots.GREEN,
+    "CLS top-K": plots.PURPLE,
+    "uniform K": plots.GRAY,
+    "resize-grid": "#000000",
 }
 HEADINGS = (
     "",
@@ -44,11 +54,11 @@ def write(out: Path, lines: Lines, costs: dict[str, Any]) -> list[Path]:
     found = entries(lines, rows())
     claims = verdicts(lines, found, size_px)
     results = {
-        "rows": [entry.as_dict() for entry in found],
+        "rows": [asdict(entry) for entry in found],
         "verdicts": [{"claim": one.claim, "yes": one.yes, "of": one.of, **vars(one.share)} for one in claims],
         "reasons": {line["row"]: line["reason"] for line in lines if "reason" in line},
     }
-    drawn = plots.draw(found, costs["rows"], size_px) if HAS_MATPLOTLIB else {}
+    drawn = figures(found, costs["rows"], size_px) if plots.HAS_MATPLOTLIB else {}
     names = ["results.json", "README.md", *drawn]
     with replaced_together(out, names[0]) as staging:
         staging.json(names[0], {**results, "files": names}, indent=1)
@@ -82,7 +92,7 @@ def page(
         "",
         "## What was found",
         "",
-        *[f"- **{'Yes' if one.yes else 'No'}**: {one.claim}; {one.of} {one.share} %." for one in claims],
+        *[f"- **{'Yes' if one.yes else 'No'}**: {one.claim}; {one.of} {one.share.percent()} %." for one in claims],
         *_losses(lines, found, by_name, size_px),
     ]
     if pictures:
@@ -111,31 +121,102 @@ def _losses(lines: Lines, found: Sequence[RowResult], by_name: dict[str, RowResu
     said = []
     if own := by_name.get(PRIMARY):
         said.append(
-            f"- By its own fixation {PRIMARY} reads {own.right['target']} % at the target. Of all questions it looked in the wrong place "
-            f"and failed in {100 * own.elsewhere:.1f} %, and looked there and misread in {100 * own.misread:.1f} %."
+            f"- By its own fixation {PRIMARY} reads {own.right['target'].percent()} % at the target. Of all questions it looked in "
+            f"the wrong place and failed in {100 * own.elsewhere:.1f} %, and looked there and misread in {100 * own.misread:.1f} %."
         )
     for part in PARTS:
         ahead = better(lines, found, size_px, part)
-        names = "; ".join(f"{entry.name} by {share}" for entry, share in ahead)
+        names = "; ".join(f"{entry.name} by {share.percent()}" for entry, share in ahead)
         said.append(f"- At the {part} it loses beyond doubt to: {names or 'none'}.")
     return said
 
 
 def _table(some: Sequence[RowResult], costs: dict[str, Any]) -> list[str]:
-    rows_ = ["| " + " | ".join(HEADINGS) + " |", "|" + "---|" * len(HEADINGS)]
-    for entry in some:
-        cost = costs.get(entry.name, {})
-        covered = cost.get("coverage")
-        cells = [
-            f"**{entry.name}**" if entry.name == PRIMARY else entry.name,
-            *(str(entry.right[part]) for part in PARTS),
-            f"{100 * entry.looked.mean:.1f}",
-            f"{entry.tokens:.0f}",
-            f"{cost['ms']:.0f}" if cost else "",
-            f"{entry.multiply_adds / 1e6:.0f}",
-            f"{cost['peak_mib']:.0f}" if cost else "",
-            "" if covered is None else f"{100 * covered:.0f}",
-            f"{100 * entry.right['target'].mean / entry.tokens:.3f}",
-        ]
-        rows_.append("| " + " | ".join(cells) + " |")
-    return rows_
+    return in_markdown(HEADINGS, (_cells(entry, costs.get(entry.name, {})) for entry in some), "---")
+
+
+def _cells(entry: RowResult, cost: dict[str, Any]) -> list[str]:
+    covered = cost.get("coverage")
+    return [
+        f"**{entry.name}**" if entry.name == PRIMARY else entry.name,
+        *(entry.right[part].percent() for part in PARTS),
+        f"{100 * entry.looked.mean:.1f}",
+        f"{entry.tokens:.0f}",
+        f"{cost['ms']:.0f}" if cost else "",
+        f"{entry.multiply_adds / 1e6:.0f}",
+        f"{cost['peak_mib']:.0f}" if cost else "",
+        "" if covered is None else f"{100 * covered:.0f}",
+        f"{100 * entry.right['target'].mean / entry.tokens:.3f}",
+    ]
+
+
+def figures(entries: Sequence[RowResult], costs: dict[str, Any], size_px: int) -> dict[str, Any]:
+    """Figures, by the name of their file: rows.png, budgets.png and cost.png."""
+    some = [entry for entry in entries if entry.size_px == size_px]
+    main = [entry for entry in some if entry.group in ("reference", "rival", "ours")]
+    found: dict[str, Any] = {}
+    drawn: tuple[tuple[str, tuple[float, float], Callable[[Any], None]], ...] = (
+        ("rows", (9.6, 0.27 * len(main) + 1.2), lambda axes: _rows(axes, main)),
+        ("budgets", (8.4, 5.0), lambda axes: _budgets(axes, some)),
+        ("cost", (8.4, 5.4), lambda axes: _cost(axes, main, costs)),
+    )
+    for name, size, fill in drawn:
+        found[f"{name}.png"], (axes,) = plots.figure(size, dpi=140)
+        fill(axes)
+    return found
+
+
+def _rows(axes: Any, entries: Sequence[RowResult]) -> None:
+    ordered = sorted(entries, key=lambda entry: entry.right["target"].mean)
+    for place, entry in enumerate(ordered):
+        for part, shift in zip(PARTS, (0.22, 0.0, -0.22), strict=True):
+            label = part if not place else None
+            plots.estimate(axes, entry.right[part], place + shift, INK[part], scale=100, label=label)
+    axes.set_yticks(range(len(ordered)), [entry.name for entry in ordered], fontsize=8)
+    for label, entry in zip(axes.get_yticklabels(), ordered, strict=True):
+        label.set_fontweight("bold" if entry.name == PRIMARY else "normal")
+    axes.set_xlabel(f"values read [%], with 95 % intervals over pages; {BUDGET} tokens except the full grid")
+    axes.set_xlim(-1, 101)
+    plots.grid(axes, "x")
+    axes.legend(loc="lower right", frameon=False, fontsize=9)
+
+
+def _budgets(axes: Any, entries: Sequence[RowResult]) -> None:
+    by_name = {entry.name: entry for entry in entries}
+    for name, color in CURVES.items():
+        of_budgets = (by_name.get(name if budget == BUDGET else f"{name} @ {budget}") for budget in BUDGETS)
+        points = [(entry.tokens, entry.right["target"]) for entry in of_budgets if entry is not None]
+        if points:
+            tokens = [tokens for tokens, _ in points]
+            axes.plot(tokens, [100 * share.mean for _, share in points], "o-", ms=4, color=color, label=name)
+            low, high = ([100 * getattr(share, end) for _, share in points] for end in ("low", "high"))
+            axes.fill_between(tokens, low, high, color=color, alpha=0.12, lw=0)
+    if full := by_name.get("full grid"):
+        height = 100 * full.right["target"].mean
+        axes.axhline(height, color=plots.DARK, lw=1, ls="--")
+        axes.annotate(f"full grid, {full.tokens:.0f} tokens", (BUDGETS[0], height), fontsize=8, va="bottom")
+    axes.set_xlabel("tokens")
+    axes.set_ylabel("values read at the target [%]")
+    axes.set_ylim(-2, 103)
+    plots.grid(axes)
+    axes.legend(frameon=False, fontsize=8, loc="center right")
+
+
+def _cost(axes: Any, entries: Sequence[RowResult], costs: dict[str, Any]) -> None:
+    inks = {"ours": plots.BLUE, "rival": plots.VERMILION, "reference": plots.DARK}
+    points = [
+        (entry.name, costs[entry.name]["ms"], 100 * entry.right["target"].mean, inks[entry.group])
+        for entry in entries
+        if entry.name in costs
+    ]
+    for _, ms, value, ink in points:
+        axes.plot(ms, value, "o", color=ink, ms=5)
+    for label, ink in zip(("this library", "rivals", "references"), inks.values(), strict=True):
+        axes.plot([], [], "o", color=ink, ms=5, label=label)
+    axes.legend(frameon=False, fontsize=8, loc="center right")
+    axes.set_xscale("log")
+    axes.set_ylim(-4, 104)
+    axes.set_xlabel("milliseconds a question, scoring pass and sampling included")
+    axes.set_ylabel("values read at the target [%]")
+    plots.grid(axes)
+    plots.name_points(axes, sorted(points, key=lambda point: point[2]))

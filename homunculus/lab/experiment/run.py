@@ -19,9 +19,8 @@ from homunculus.bridge.files.reading import read_json, refusing, shown
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.unit import TextureUnit
 from homunculus.encoder.reader import Reader
-from homunculus.lab.bench.machine import describe
+from homunculus.lab.bench.machine import describe, peak_mib
 from homunculus.lab.experiment.asking import Sized, asking
-from homunculus.lab.experiment.memory import peak_mib
 from homunculus.lab.experiment.page import PageUnderTest
 from homunculus.lab.experiment.rows import rows
 from homunculus.lab.experiment.work import PRESETS, PageCounts, works

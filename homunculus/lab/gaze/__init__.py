@@ -6,7 +6,7 @@ from homunculus.lab.gaze.density import CentreBias, centred_gaussian, log_densit
 from homunculus.lab.gaze.detect import detect
 from homunculus.lab.gaze.predictors import Prediction, Predictor, at_center, at_random, by_query
 from homunculus.lab.gaze.records import GazeData, Scanpath, Stimulus
-from homunculus.lab.gaze.table import METRICS, Estimate, GazeComparison
+from homunculus.lab.gaze.table import METRICS, GazeComparison
 
 __all__ = [
     "BIAS",
@@ -14,7 +14,6 @@ __all__ = [
     "METRICS",
     "UNIFORM",
     "CentreBias",
-    "Estimate",
     "GazeComparison",
     "GazeData",
     "Prediction",

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from homunculus.bridge.errors import DataError
 from homunculus.bridge.threads import one_thread
-from homunculus.lab.bootstrap import interval
+from homunculus.lab.bootstrap import Estimate
 from homunculus.lab.gaze import metrics
 from homunculus.lab.gaze.density import FLOOR, CentreBias, uniform
 from homunculus.lab.gaze.predictors import Point, Prediction, Predictor
 from homunculus.lab.gaze.records import Array, GazeData, Stimulus, scaled
-from homunculus.lab.gaze.table import METRICS, Estimate, GazeComparison
+from homunculus.lab.gaze.table import METRICS, GazeComparison
 from homunculus.layouts.metrics import Raster
 
 LONGEST = 512  # cells on the longer side of the raster that densities are judged on
@@ -30,7 +30,6 @@ def compare(
     *,
     limit: int | None = None,
     floor: float = FLOOR,
-    bandwidth: float | None = None,
     longest: int = LONGEST,
     seed: int = 0,
     resamples: int = 10_000,
@@ -40,8 +39,8 @@ def compare(
 
     Added to the predictors are a centred Gaussian and the centre bias, both fitted to all other pictures, and the uniform
     density. Information gain is over the centre bias. limit: so many stimuli at most, at even steps; what is fitted, and the
-    negatives of shuffled AUC, still come from all. floor: what a plan's density spreads evenly. bandwidth: of the centre bias, None to
-    fit it. longest: cells on the longer side of the raster. seed: of jitter and bootstrap. track: wraps what is long.
+    negatives of shuffled AUC, still come from all. floor: what a plan's density spreads evenly. longest: cells on the longer side of
+    the raster. seed: of jitter and bootstrap. track: wraps what is long.
     Distances and hits are those of the predicted first fixation; in degrees where the display is known, in the box where
     there is one. Raises DataError for a limit below 1, a predictor of a reserved name, or fewer than two pictures.
     """
@@ -54,14 +53,11 @@ def compare(
     count = len(stimuli) if limit is None else min(limit, len(stimuli))
     asked = [stimuli[turn * len(stimuli) // count] for turn in range(count)]
     relative = _by_picture(stimuli)
-    bias = CentreBias.fit(relative, bandwidth)
-    every = np.concatenate(list(relative.values()))
-    owner = np.repeat(np.arange(len(relative)), [len(values) for values in relative.values()])
-    place = {image: number for number, image in enumerate(relative)}
+    bias = CentreBias.fit(relative)
     values: dict[str, dict[str, list[float]]] = {}
     pictures: dict[str, dict[str, list[Path]]] = {}
     for stimulus in asked if track is None else track(asked):
-        others = every[owner != place[stimulus.image]]
+        others = np.concatenate([points for image, points in relative.items() if image != stimulus.image])
         image = stimulus.picture()
         found = {name: predict(image, stimulus.query) for name, predict in predictors.items()}
         with one_thread():
@@ -71,22 +67,15 @@ def compare(
                 for metric, value in (judged | _first(prediction.first, stimulus, data.px_per_degree)).items():
                     values.setdefault(name, {}).setdefault(metric, []).append(value)
                     pictures.setdefault(name, {}).setdefault(metric, []).append(stimulus.image)
-
-    def estimate(name: str, metric: str) -> Estimate:
-        told = values[name][metric]
-        shared = pictures[name][metric]
-        few = len(set(shared)) < 2  # nothing tells how sure a single picture is
-        low, high = (np.nan, np.nan) if few else interval(told, shared, resamples=resamples, seed=seed)
-        return Estimate(float(np.mean(told)), float(low), float(high), len(told))
-
     rows = {
-        name: {metric: estimate(name, metric) for metric in METRICS if metric in row} for name, row in values.items()
+        name: {m: _estimate(row[m], pictures[name][m], resamples, seed) for m in METRICS if m in row}
+        for name, row in values.items()
     }
     settings = {
         "stimuli": len(asked),
         "stimuli_in_all": len(stimuli),
         "pictures_in_all": len(relative),
-        "fixations_in_all": len(every),
+        "fixations_in_all": sum(map(len, relative.values())),
         "floor": floor,
         "centre_bias_bandwidth": bias.bandwidth,
         "centre_bias_floor": bias.floor,
@@ -96,6 +85,13 @@ def compare(
         "resamples": resamples,
     }
     return GazeComparison(data.name, rows, values, settings, data.remarks)
+
+
+def _estimate(values: Sequence[float], pictures: Sequence[Path], resamples: int, seed: int) -> Estimate:
+    """Without an interval from a single picture, which does not tell how sure it is."""
+    if len(set(pictures)) < 2:
+        return Estimate(float(np.mean(values)), np.nan, np.nan)
+    return Estimate.of(values, pictures, resamples=resamples, seed=seed)
 
 
 def _by_picture(stimuli: Sequence[Stimulus]) -> dict[Path, Array]:

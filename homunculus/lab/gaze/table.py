@@ -1,4 +1,4 @@
-"""What a comparison found: as numbers, as JSON, as a table for a terminal."""
+"""What a comparison found: as numbers, as JSON, as a table for a terminal, as one picture."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rich import box
 from rich.table import Table
+
+from homunculus.lab import plots
+from homunculus.lab.bootstrap import Estimate
+from homunculus.lab.tables import in_terminal
 
 # Heading, and how a value is written, in the order of the table.
 METRICS = {
@@ -20,20 +23,6 @@ METRICS = {
     "first_distance_deg": ("first, deg", ".1f"),
     "in_box": ("first in box", ".1%"),
 }
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """mean over stimuli, its 95 % bootstrap interval over pictures, and over how many stimuli it was taken."""
-
-    mean: float
-    low: float
-    high: float
-    stimuli: int
-
-    def as_dict(self) -> dict[str, float | None]:
-        """What is not finite, a gain of minus infinity, becomes None."""
-        return {name: value if math.isfinite(value) else None for name, value in asdict(self).items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,32 +41,48 @@ class GazeComparison:
 
     def as_dict(self) -> dict[str, Any]:
         """JSON types only, without the values."""
+        rows = {name: {metric: self._told(name, metric) for metric in row} for name, row in self.rows.items()}
         return {
             "dataset": self.dataset,
-            "rows": {
-                name: {metric: estimate.as_dict() for metric, estimate in row.items()}
-                for name, row in self.rows.items()
-            },
+            "rows": rows,
             "settings": dict(self.settings),
             "remarks": list(self.remarks),
         }
 
+    def _told(self, name: str, metric: str) -> dict[str, float | None]:
+        """What is not finite, a gain of minus infinity, becomes None."""
+        found = asdict(self.rows[name][metric]).items()
+        told = {end: value if math.isfinite(value) else None for end, value in found}
+        return {**told, "stimuli": len(self.values[name][metric])}
+
+    def metrics(self) -> list[str]:
+        """Those that any row has."""
+        return [metric for metric in METRICS if any(metric in row for row in self.rows.values())]
+
     def table(self) -> Table:
         """A row a predictor, means with their intervals; metrics that no row has are left out."""
-        counts = self.settings["stimuli"], self.settings["stimuli_in_all"]
-        table = Table(
-            title=f"{self.dataset}: {counts[0]} of {counts[1]} stimuli; 95 % intervals over pictures",
-            box=box.SIMPLE_HEAD,
-            title_justify="left",
+        counts, metrics = (self.settings["stimuli"], self.settings["stimuli_in_all"]), self.metrics()
+        return in_terminal(
+            f"{self.dataset}: {counts[0]} of {counts[1]} stimuli; 95 % intervals over pictures",
+            ("predictor", *(METRICS[metric][0] for metric in metrics)),
+            ([name, *(_written(metric, row.get(metric)) for metric in metrics)] for name, row in self.rows.items()),
             padding=(0, 1, 0, 0),
         )
-        table.add_column("predictor", no_wrap=True)
-        metrics = [metric for metric in METRICS if any(metric in row for row in self.rows.values())]
-        for metric in metrics:
-            table.add_column(METRICS[metric][0], justify="right")
-        for name, row in self.rows.items():
-            table.add_row(name, *(_written(metric, row.get(metric)) for metric in metrics))
-        return table
+
+    def figure(self) -> Any:
+        """A panel a metric, a dot with its interval a predictor. Raises ImportError without matplotlib."""
+        metrics, names = self.metrics(), list(self.rows)
+        figure, panels = plots.figure((2.0 + 1.7 * len(metrics), 1.2 + 0.36 * len(names)), len(metrics))
+        for axes, metric in zip(panels, metrics, strict=True):
+            for height, name in enumerate(names):
+                if metric in self.rows[name]:
+                    plots.estimate(axes, self.rows[name][metric], height, plots.BLUE, 5)
+            axes.set_xlabel(METRICS[metric][0])
+            plots.grid(axes, "x")
+        panels[0].set_yticks(range(len(names)), names)
+        panels[0].invert_yaxis()
+        figure.suptitle(f"{self.dataset}, {self.settings['stimuli']} stimuli", fontsize=10)
+        return figure
 
 
 def _written(metric: str, estimate: Estimate | None) -> str:
