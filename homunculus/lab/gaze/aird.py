@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from homunculus.bridge.files.fields import value
 from homunculus.bridge.files.reading import read_json, read_mat
 from homunculus.bridge.pictures.files import read_image
 from homunculus.lab.gaze.files import left_out, need, numbers, picture_size
-from homunculus.lab.gaze.records import Array, GazeData, Scanpath, within
+from homunculus.lab.gaze.records import Array, GazeData, looked
 
 ANSWERS = "consolidated_answers.json"
 FIXATIONS, STIMULI, QUESTIONS = "fix", "stimuli", "val_balanced_questions.json"
@@ -58,15 +59,11 @@ def load(folder: Path, *, trusted: Sequence[Path] = ()) -> GazeData:
     fence = Fence(folder, trusted)
     answers = read_json(fence.check(need(need(folder, REMEDY) / ANSWERS, REMEDY)))
     questions = read_json(fence.check(need(folder / QUESTIONS, REMEDY)))
-    for name in ("question", "answer"):
-        if not isinstance(answers, dict) or not isinstance(answers.get(name), dict) or not answers[name]:
-            raise DataError(f"{folder / ANSWERS} has no {name} by question; fetch it again")
-    if not isinstance(questions, dict):
-        raise DataError(f"{folder / QUESTIONS} is a {type(questions).__name__}, not questions by name; fetch it again")
+    _check(folder, answers, questions)
     files = sorted(need(folder / FIXATIONS, REMEDY).glob("*/*.mat"))
     if not files:
         raise DataError(f"{folder / FIXATIONS} holds no QUESTION/PERSON.mat. {REMEDY}")
-    kept, empty, unseen = [], 0, 0
+    kept, unseen = [], 0
     sizes: dict[Path, tuple[int, int]] = {}
     for path in files:
         question, person = path.parent.name, path.stem
@@ -79,24 +76,27 @@ def load(folder: Path, *, trusted: Sequence[Path] = ()) -> GazeData:
             unseen += 1
             continue
         size = sizes.setdefault(image, picture_size(image))
-        xy, duration = _fixations(fence.check(path))
-        inside = within(xy[:, 0], xy[:, 1], size)
-        if not inside.any():
-            empty += 1
-            continue
         given = answers.get(person)
         said = given.get(question) if isinstance(given, dict) else None
         right = _said(said) == _said(answers["answer"].get(question))
         asked = value(answers["question"], question, str, f"{folder / ANSWERS}, question")
-        x, y = xy[inside].T
-        kept.append(Scanpath(image, size, person, asked, x, y, duration[inside], correct=right))
-    if not kept:
+        kept.append(looked(image, size, person, asked, _fixations(fence.check(path)), correct=right))
+    scanpaths = [path for path in kept if path is not None]
+    if not scanpaths:
         raise DataError(f"{folder}: of {len(files)} recordings none has both a picture and a fixation on it. {REMEDY}")
     remarks = [
         *left_out(unseen, len(files), f"recordings are of pictures that are not in {folder / STIMULI}"),
-        *left_out(empty, len(files), "recordings have no fixation on the picture"),
+        *left_out(len(kept) - len(scanpaths), len(files), "recordings have no fixation on the picture"),
     ]
-    return GazeData("AiR-D", kept, None, remarks)
+    return GazeData("AiR-D", scanpaths, None, remarks)
+
+
+def _check(folder: Path, answers: Any, questions: Any) -> None:
+    for name in ("question", "answer"):
+        if not isinstance(answers, dict) or not isinstance(answers.get(name), dict) or not answers[name]:
+            raise DataError(f"{folder / ANSWERS} has no {name} by question; fetch it again")
+    if not isinstance(questions, dict):
+        raise DataError(f"{folder / QUESTIONS} is a {type(questions).__name__}, not questions by name; fetch it again")
 
 
 def read_maps(folder: Path, question: str) -> FixationMaps:
@@ -123,8 +123,8 @@ def read_maps(folder: Path, question: str) -> FixationMaps:
     return FixationMaps(question, everyone, found["correct"], found["incorrect"])
 
 
-def _fixations(path: Path) -> tuple[Array, Array]:
-    """xy [n, 2] and durations [n] in milliseconds."""
+def _fixations(path: Path) -> tuple[Array, Array, Array]:
+    """x, y and durations in milliseconds, [n] each."""
     content = read_mat(path)
     for name in ("xy", "t"):
         if name not in content:
@@ -135,7 +135,7 @@ def _fixations(path: Path) -> tuple[Array, Array]:
     duration = np.diff(t, axis=1)[:, 0]
     if not (duration >= 0).all():
         raise DataError(f"{path}: t ends before it starts, or is no number; expected start and end of each fixation")
-    return xy, duration
+    return xy[:, 0], xy[:, 1], duration
 
 
 def _said(answer: object) -> str | None:

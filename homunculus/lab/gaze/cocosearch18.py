@@ -16,7 +16,7 @@ from homunculus.bridge.files.fields import box as box_of
 from homunculus.bridge.files.fields import numbers, value
 from homunculus.bridge.files.reading import read_json, shown
 from homunculus.lab.gaze.files import left_out, need, picture_size
-from homunculus.lab.gaze.records import GazeData, Scanpath, within
+from homunculus.lab.gaze.records import GazeData, Scanpath, looked
 
 SIZE = (1050, 1680)  # of the display, and of the padded pictures shown on it
 PX_PER_DEGREE = 1680 / 54  # the article gives the display as 54 x 35 degrees
@@ -102,23 +102,10 @@ def _trial(entry: Any, pictures: dict[str, Path], where: str) -> tuple[tuple[str
         raise DataError(f"{where}: X, Y and T hold {lengths} numbers and length is {length}; they must agree")
     box = box_of(entry, "bbox", where) if condition == "present" else None
     key = (name, task, str(subject), condition)
-    x, y, duration = x[1:], y[1:], duration[1:]
-    inside = within(x, y, SIZE)
-    if name not in pictures or not inside.any():
+    if name not in pictures:
         return key, None
+    known = {"box": box, "present": condition == "present", "correct": bool(correct), "split": split}
     try:
-        return key, Scanpath(
-            pictures[name],
-            SIZE,
-            str(subject),
-            task,
-            x[inside],
-            y[inside],
-            duration[inside],
-            box,
-            condition == "present",
-            bool(correct),
-            split,
-        )
+        return key, looked(pictures[name], SIZE, str(subject), task, (x, y, duration), skip=1, **known)
     except DataError as error:
         raise DataError(f"{where}: {error}") from error

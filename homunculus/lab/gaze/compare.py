@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import Tensor
@@ -22,6 +23,7 @@ LONGEST = 512  # cells on the longer side of the raster that densities are judge
 # What is always among the rows: a prediction that does not beat them has learned nothing of the picture.
 GAUSSIAN, BIAS, UNIFORM = "centred Gaussian", "centre bias", "uniform"
 Track = Callable[[Sequence[Stimulus]], Iterable[Stimulus]]
+Scores = dict[str, dict[str, list[tuple[Path, float]]]]  # by predictor and metric: picture and value of each stimulus
 
 
 def compare(
@@ -44,19 +46,13 @@ def compare(
     Distances and hits are those of the predicted first fixation; in degrees where the display is known, in the box where
     there is one. Raises DataError for a limit below 1, a predictor of a reserved name, or fewer than two pictures.
     """
-    taken = sorted({GAUSSIAN, BIAS, UNIFORM} & set(predictors))
-    if taken:
+    if taken := sorted({GAUSSIAN, BIAS, UNIFORM} & set(predictors)):
         raise DataError(f"a predictor is named {taken[0]!r}, as a row that is always there; give it another name")
-    if limit is not None and limit < 1:
-        raise DataError(f"limit is {limit}; it must be at least 1, or None for all stimuli")
     stimuli = data.stimuli
-    count = len(stimuli) if limit is None else min(limit, len(stimuli))
-    asked = [stimuli[turn * len(stimuli) // count] for turn in range(count)]
-    relative = _by_picture(stimuli)
+    asked, relative = _some(stimuli, limit), _by_picture(stimuli)
     bias = CentreBias.fit(relative)
-    values: dict[str, dict[str, list[float]]] = {}
-    pictures: dict[str, dict[str, list[Path]]] = {}
-    for stimulus in asked if track is None else track(asked):
+    scores: Scores = {}
+    for stimulus in (track or iter)(asked):
         others = np.concatenate([points for image, points in relative.items() if image != stimulus.image])
         image = stimulus.picture()
         found = {name: predict(image, stimulus.query) for name, predict in predictors.items()}
@@ -65,12 +61,7 @@ def compare(
                 density = prediction.log_density(stimulus.size, floor, longest)
                 judged = _judged(density, stimulus, others, bias, seed)
                 for metric, value in (judged | _first(prediction.first, stimulus, data.px_per_degree)).items():
-                    values.setdefault(name, {}).setdefault(metric, []).append(value)
-                    pictures.setdefault(name, {}).setdefault(metric, []).append(stimulus.image)
-    rows = {
-        name: {m: _estimate(row[m], pictures[name][m], resamples, seed) for m in METRICS if m in row}
-        for name, row in values.items()
-    }
+                    scores.setdefault(name, {}).setdefault(metric, []).append((stimulus.image, value))
     settings = {
         "stimuli": len(asked),
         "stimuli_in_all": len(stimuli),
@@ -84,11 +75,32 @@ def compare(
         "seed": seed,
         "resamples": resamples,
     }
+    return _averaged(data, scores, settings)
+
+
+def _averaged(data: GazeData, scores: Scores, settings: Mapping[str, Any]) -> GazeComparison:
+    resamples, seed = settings["resamples"], settings["seed"]
+    rows = {
+        name: {metric: _estimate(row[metric], resamples, seed) for metric in METRICS if metric in row}
+        for name, row in scores.items()
+    }
+    values = {
+        name: {metric: [value for _, value in told] for metric, told in row.items()} for name, row in scores.items()
+    }
     return GazeComparison(data.name, rows, values, settings, data.remarks)
 
 
-def _estimate(values: Sequence[float], pictures: Sequence[Path], resamples: int, seed: int) -> Estimate:
+def _some(stimuli: Sequence[Stimulus], limit: int | None) -> list[Stimulus]:
+    """So many at most, at even steps. Raises DataError for a limit below 1."""
+    if limit is not None and limit < 1:
+        raise DataError(f"limit is {limit}; it must be at least 1, or None for all stimuli")
+    count = len(stimuli) if limit is None else min(limit, len(stimuli))
+    return [stimuli[turn * len(stimuli) // count] for turn in range(count)]
+
+
+def _estimate(scores: Sequence[tuple[Path, float]], resamples: int, seed: int) -> Estimate:
     """Without an interval from a single picture, which does not tell how sure it is."""
+    pictures, values = zip(*scores, strict=True)
     if len(set(pictures)) < 2:
         return Estimate(float(np.mean(values)), np.nan, np.nan)
     return Estimate.of(values, pictures, resamples=resamples, seed=seed)

@@ -17,7 +17,7 @@ from homunculus.bridge.files.fence import Fence
 from homunculus.bridge.files.reading import read_mat
 from homunculus.lab.gaze.detect import detect
 from homunculus.lab.gaze.files import left_out, need, numbers, picture_size
-from homunculus.lab.gaze.records import Array, GazeData, Scanpath, within
+from homunculus.lab.gaze.records import Array, GazeData, looked
 
 RATE_HZ = 240.0
 PX_PER_DEGREE = 35.0  # as the authors give it in their benchmark (Judd, Durand & Torralba 2012, MIT-CSAIL-TR-2012-001)
@@ -45,18 +45,13 @@ def load(folder: Path, *, trusted: Sequence[Path] = ()) -> GazeData:
         what = f"{STIMULI}/NAME.jpeg" if not pictures else f"{DATA}/PERSON/NAME.mat"
         raise DataError(f"{folder} holds no {what}. {REMEDY}")
     sizes = {name: picture_size(fence.check(path)) for name, path in pictures.items()}
-    kept = []
+    found = []
     for path in files:
         if path.stem not in pictures:
             raise DataError(f"{path}: {STIMULI}/{path.stem}.jpeg is not there. {REMEDY}")
-        x, y, duration = detect(_samples(fence.check(path)), RATE_HZ, PX_PER_DEGREE)
-        size = sizes[path.stem]
-        inside = within(x, y, size)
-        inside[:1] = False
-        if inside.any():
-            kept.append(
-                Scanpath(pictures[path.stem], size, path.parent.name, "", x[inside], y[inside], duration[inside])
-            )
+        seen = detect(_samples(fence.check(path)), RATE_HZ, PX_PER_DEGREE)
+        found.append(looked(pictures[path.stem], sizes[path.stem], path.parent.name, "", seen, skip=1))
+    kept = [path for path in found if path is not None]
     if not kept:
         raise DataError(f"{folder}: none of {len(files)} recordings has a second fixation on its picture. {REMEDY}")
     remarks = left_out(len(files) - len(kept), len(files), "recordings have no fixation on the picture after the first")

@@ -155,6 +155,24 @@ class GazeData:
         return [Stimulus(tuple(found[key])) for key in sorted(found)]
 
 
+def looked(
+    image: Path,
+    size: tuple[int, int],
+    subject: str,
+    query: str,
+    fixations: Sequence[Array],
+    skip: int = 0,
+    **known: Any,
+) -> Scanpath | None:
+    """The scanpath of fixations (x, y, duration), without the first `skip` and those off the raster; None where nothing is left."""
+    inside = within(fixations[0], fixations[1], size)
+    inside[:skip] = False
+    if not inside.any():
+        return None
+    x, y, duration = (values[inside] for values in fixations)
+    return Scanpath(image, size, subject, query, x, y, duration, **known)
+
+
 def scaled(relative: Array, shape: tuple[int, int]) -> Array:
     """Points [n, 2] given as fractions from 0 to below 1, in cells of a raster [rows, columns]; none is rounded out of it."""
     columns_rows = np.asarray(shape[::-1], float)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from homunculus.bridge.errors import DataError
@@ -29,7 +29,6 @@ ABOUT = (
     "colours, and the three digits beside them"
 )
 CLIP, WARM_UP = 1.0, 200
-Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
 @dataclass(frozen=True)
@@ -63,7 +62,7 @@ def train(
     seed: int = 0,
     start: Path | None = None,
     device: str | None = None,
-    track: Track | None = None,
+    track: checkpoint.Track | None = None,
     log: Callable[[dict[str, float]], None] | None = None,
 ) -> Reader:
     """Trains a reader, and leaves a checkpoint and its weights in `out`. Stopped anywhere and called again it goes on.
@@ -72,58 +71,61 @@ def train(
     weights to begin with, as a training left them; give another seed then, or it sees the same lessons again. Raises DataError for what
     does not fit and ModelError for weights that cannot be read, before anything is written.
     """
+    chosen = _checked(preset, steps, start, device)
+    steps = chosen.steps
+    task = {"preset": preset, **asdict(chosen), "seed": seed}
+    for name in ("workers", "device", "goes_on"):
+        task.pop(name)
+    torch.manual_seed(seed)
+    reader = (Reader(chosen.config) if start is None else Reader.load(start).train()).to(chosen.device)
+    check_writable(out)
+    task["start"] = {name: value for name, value in reader.notes.items() if name != "about"}
+    training = checkpoint.Training(out, reader, optimizers_of(reader, chosen.rate), task, SAVE_EVERY)
+    began = time.monotonic()
+    for batch in training.over(_batches(chosen, training.progress.step, seed), steps, track):
+        for group in (group for optimizer in training.optimizers for group in optimizer.param_groups):
+            group["lr"] = chosen.rate * schedule(training.progress.step, steps)
+        total, parts = loss(reader, moved(batch, chosen.device))
+        training.learn(total, CLIP)
+        if log is not None:
+            told = {"step": training.progress.step + 1, "s": time.monotonic() - began}
+            log(told | {name: float(part.detach()) for name, part in parts.items()})
+    reader.notes = {"about": ABOUT, "preset": preset, "steps": steps, "seed": seed, "start": task["start"]}
+    reader.save(out / WEIGHTS_FILE)
+    return reader.eval()
+
+
+def _checked(preset: str, steps: int | None, start: Path | None, device: str | None) -> Preset:
+    """The preset with what was asked for otherwise. Raises DataError for what does not fit."""
     if preset not in PRESETS:
         raise DataError(f"preset is {preset!r}; expected one of {', '.join(PRESETS)}")
     chosen = PRESETS[preset]
-    steps = chosen.steps if steps is None else steps
-    device = chosen.device if device is None else device
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise DataError(f"device is {device!r} and torch sees no GPU; use the preset cpu, or --device cpu")
-    if steps < 1:
+    chosen = replace(
+        chosen,
+        steps=chosen.steps if steps is None else steps,
+        device=chosen.device if device is None else device,
+    )
+    if chosen.device.startswith("cuda") and not torch.cuda.is_available():
+        raise DataError(f"device is {chosen.device!r} and torch sees no GPU; use the preset cpu, or --device cpu")
+    if chosen.steps < 1:
         raise DataError(f"steps is {steps}; expected at least 1")
     if chosen.goes_on and start is None:
         raise DataError(
             f"preset is {preset!r} and there are no weights to go on from; give --start WEIGHTS, or use the preset cpu"
         )
-    task = {"preset": preset, **asdict(chosen), "steps": steps, "seed": seed}
-    for name in ("workers", "device", "goes_on"):
-        task.pop(name)
-    torch.manual_seed(seed)
-    reader = (Reader(chosen.config) if start is None else Reader.load(start).train()).to(device)
-    check_writable(out)
-    task["start"] = {name: value for name, value in reader.notes.items() if name != "about"}
-    optimizers = optimizers_of(reader, chosen.rate)
-    progress = checkpoint.load(out, reader, optimizers, task)
-    lessons = Lessons(steps, round(chosen.reading * steps), seed, chosen.scale)
-    loader = DataLoader(
+    return chosen
+
+
+def _batches(chosen: Preset, first: int, seed: int) -> DataLoader[Batch]:
+    lessons = Lessons(chosen.steps, round(chosen.reading * chosen.steps), seed, chosen.scale)
+    return DataLoader(
         lessons,
         batch_size=None,
-        sampler=range(progress.step, steps),
+        sampler=range(first, chosen.steps),
         num_workers=chosen.workers,
         multiprocessing_context="spawn" if chosen.workers else None,  # a forked child cannot open a texture unit
         prefetch_factor=4 if chosen.workers else None,
     )
-    began = time.monotonic()
-    for batch in (track or (lambda items, _: items))(loader, "training"):
-        reader.zero_grad()
-        total, parts = loss(reader, moved(batch, device))
-        total.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(reader.parameters(), CLIP)
-        for optimizer in optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = chosen.rate * schedule(progress.step, steps)
-            optimizer.step()
-        progress.step += 1
-        if log is not None:
-            log(
-                {"step": progress.step, "s": time.monotonic() - began}
-                | {k: float(v.detach()) for k, v in parts.items()}
-            )
-        if progress.step % SAVE_EVERY == 0 or progress.step == steps:
-            checkpoint.save(out, reader, optimizers, progress, task)
-    reader.notes = {"about": ABOUT, "preset": preset, "steps": steps, "seed": seed, "start": task["start"]}
-    reader.save(out / WEIGHTS_FILE)
-    return reader.eval()
 
 
 def optimizers_of(reader: Reader, rate: float) -> list[torch.optim.Optimizer]:

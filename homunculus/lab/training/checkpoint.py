@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from homunculus.bridge.tensors import tensor_of
 
 FILE = "checkpoint.safetensors"
 DIGITS = 18
+Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
 @dataclass
@@ -28,6 +29,38 @@ class Progress:
 
     step: int = 0
     losses: list[float] = field(default_factory=list)
+
+
+class Training:
+    """Steps of one module, from the last checkpoint in a folder. Arguments as `load` takes them; every: steps between checkpoints."""
+
+    def __init__(
+        self,
+        folder: Path,
+        module: nn.Module,
+        optimizers: Sequence[torch.optim.Optimizer],
+        task: Mapping[str, Any],
+        every: int,
+    ) -> None:
+        self.folder, self.module, self.optimizers, self.task, self.every = folder, module, optimizers, task, every
+        self.progress = load(folder, module, optimizers, task)
+
+    def over(self, batches: Iterable[Any], steps: int, track: Track | None) -> Iterator[Any]:
+        """The batches of the steps that are left, of `steps` in all. What is done with one is a step; then it is counted and saved."""
+        for batch in batches if track is None else track(batches, "training"):
+            yield batch
+            self.progress.step += 1
+            if self.progress.step % self.every == 0 or self.progress.step == steps:
+                save(self.folder, self.module, self.optimizers, self.progress, self.task)
+
+    def learn(self, loss: Tensor, clip: float | None = None) -> None:
+        """One step down the gradient, whose norm is cut to `clip`."""
+        self.module.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        if clip is not None:
+            nn.utils.clip_grad_norm_(self.module.parameters(), clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
 
 
 def save(

@@ -115,22 +115,18 @@ def train(
         samples = measured(eye, triples, track)
     embedding = next((len(s.embedding) for s in samples if s.embedding is not None), 0)
     learner = Model(Head(width, embedding))
-    optimizer = torch.optim.Adam(learner.parameters(), rate)
-    progress = checkpoint.load(out, learner, [optimizer], task)
+    training = checkpoint.Training(out, learner, [torch.optim.Adam(learner.parameters(), rate)], task, SAVE_EVERY)
+    progress = training.progress
     learned, held = split(triples, samples, holdout, seed)
     before = hit_rate(Model(Head(width, embedding)), held)
-    for step in track(range(progress.step, steps), "training"):
+    for step in training.over(range(progress.step, steps), steps, track):
         loss = torch.stack([_loss(learner, learned[place]) for place in _batch(len(learned), batch, step, seed)]).mean()
-        optimizer.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        optimizer.step()
+        training.learn(loss)
         if not math.isfinite(loss.item()):
             raise DataError(
                 f"the loss is {loss.item()} at step {step + 1}; give a rate below {rate:g}, in another folder"
             )
-        progress.step, progress.losses = step + 1, [*progress.losses, round(loss.item(), 6)]
-        if progress.step % SAVE_EVERY == 0 or progress.step == steps:
-            checkpoint.save(out, learner, [optimizer], progress, task)
+        progress.losses.append(round(loss.item(), 6))
     report = {
         **task,
         "steps": progress.step,
