@@ -36,17 +36,6 @@ def random_pixels(count: int) -> torch.Tensor:
 
 
 @torch.no_grad()
-def test_parts_of_a_layer_make_the_layer(reader: Reader, plan: SamplePlan) -> None:
-    vit = reader.encoder()
-    x, context = vit.begin(random_pixels(len(plan)), plan, SIZE)
-    for index in range(TINY.layers):
-        whole = vit.family.layer(index, x, context)
-        parts = vit.family.feed(index, vit.family.mix(index, x, context))
-        assert torch.allclose(whole, parts, atol=1e-5)
-        x = whole
-
-
-@torch.no_grad()
 def test_class_attention_is_that_of_the_layer(reader: Reader, plan: SamplePlan) -> None:
     """The class token's values, weighted by what it attends to, are what the layer adds to it before its MLP."""
     vit = reader.encoder()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -50,19 +51,23 @@ def model(name: str | Path, *, dtype: torch.dtype, attention: str, local_files_o
         loader = Qwen2_5_VisionTransformerPretrainedModel
         config = getattr(config, "vision_config", config)
         options["key_mapping"] = {r"^(model\.)?visual\.": ""}
-    loaded, missing = built(folder, loader, config, dtype=dtype, attention=attention, **options)
-    for part in family.optional:
-        if any(key.split(".")[0] == part for key in missing):
-            setattr(loaded, part, None)
-            missing = [key for key in missing if key.split(".")[0] != part]
-    check_whole(folder, missing)
-    return loaded.eval()
+    return built(folder, loader, config, family.optional, dtype=dtype, attention=attention, **options)
 
 
 def built(
-    folder: Folder, loader: Any, config: Any, *, dtype: torch.dtype, attention: str, **options: Any
-) -> tuple[Any, list[str]]:
-    """A model by a class of transformers, with the names of the tensors that its weights lack. Raises ModelError."""
+    folder: Folder,
+    loader: Any,
+    config: Any,
+    optional: Sequence[str] = (),
+    *,
+    dtype: torch.dtype,
+    attention: str,
+    **options: Any,
+) -> Any:
+    """A whole model by a class of transformers, in eval mode; without those of its optional modules that its weights lack.
+
+    Raises ModelError where they lack anything else.
+    """
     weights = held(folder)
     check_layers(folder, folder.config(), weights)
     with refusing(folder.path), quiet():
@@ -78,7 +83,11 @@ def built(
             output_loading_info=True,
             **options,
         )
-    return loaded, sorted(report["missing_keys"])
+    missing = sorted(report["missing_keys"])
+    for part in {key.split(".")[0] for key in missing} & set(optional):
+        setattr(loaded, part, None)
+    check_whole(folder, [key for key in missing if key.split(".")[0] not in optional])
+    return loaded.eval()
 
 
 def values(name: str | Path, *, local_files_only: bool) -> Values | tuple[None, None]:

@@ -20,7 +20,7 @@ from homunculus.bridge.files.fields import finite
 from homunculus.bridge.files.reading import fill, parsed, read_tensors, refusing, shown
 from homunculus.encoder import FoveatedViT
 from homunculus.encoder.marks import COLORS, DIGITS, MARKS, SHAPES
-from homunculus.encoder.small import SmallConfig, SmallViT, focus
+from homunculus.encoder.small import SmallConfig, SmallViT, focus, linear, norm
 
 CELLS = SmallConfig.cells
 KIND = "homunculus.needle"
@@ -51,24 +51,16 @@ class Reader(nn.Module):
         self.vit = SmallViT(config)
         width = self.vit.config.hidden_size
         self.words = nn.Embedding(len(COLORS) + len(SHAPES), width, dtype=torch.float32, device="cpu")
-        self.ask_find = nn.Linear(width, self.vit.config.text_dim, dtype=torch.float32, device="cpu")
+        self.ask_find = linear(width, self.vit.config.text_dim)
         self.slots = nn.Parameter(torch.randn(DIGITS, width, dtype=torch.float32, device="cpu") * 0.02)
-        self.ask_read = nn.Linear(width, width, dtype=torch.float32, device="cpu")
-        self.read_key, self.read_value = (
-            nn.Linear(width, width, dtype=torch.float32, device="cpu"),
-            nn.Linear(width, width, dtype=torch.float32, device="cpu"),
-        )
-        self.read_digit = nn.Sequential(
-            nn.LayerNorm(width, dtype=torch.float32, device="cpu"),
-            nn.Linear(width, 2 * width, dtype=torch.float32, device="cpu"),
-            nn.GELU(),
-            nn.Linear(2 * width, 10, dtype=torch.float32, device="cpu"),
-        )
-        self.cell_digits = nn.Linear(width, CELLS**2 * 10, dtype=torch.float32, device="cpu")
-        self.token_digits = nn.Linear(width, DIGITS * 10, dtype=torch.float32, device="cpu")
-        self.token_owner = nn.Linear(width, len(COLORS) + len(SHAPES), dtype=torch.float32, device="cpu")
-        self.token_marks = nn.Linear(width, len(MARKS), dtype=torch.float32, device="cpu")
-        self.page_marks = nn.Linear(width, len(MARKS), dtype=torch.float32, device="cpu")
+        self.ask_read = linear(width, width)
+        self.read_key, self.read_value = linear(width, width), linear(width, width)
+        self.read_digit = nn.Sequential(norm(width), linear(width, 2 * width), nn.GELU(), linear(2 * width, 10))
+        self.cell_digits = linear(width, CELLS**2 * 10)
+        self.token_digits = linear(width, DIGITS * 10)
+        self.token_owner = linear(width, len(COLORS) + len(SHAPES))
+        self.token_marks = linear(width, len(MARKS))
+        self.page_marks = linear(width, len(MARKS))
 
     def encoder(self, *, area_attention: bool = False) -> FoveatedViT:
         """The encoder as everything else takes it; it shares its weights with the reader."""
@@ -81,9 +73,8 @@ class Reader(nn.Module):
 
     def find(self, tokens: Tensor, queries: Tensor) -> Tensor:
         """[B, Q, N, cells ** 2] logits: does the value stand in this cell of a token? From tokens [B, N, D], queries [B, Q, D]."""
-        return torch.einsum(
-            "bqd,bncd->bqnc", self.in_text_space(queries), self.vit.joint(tokens).unflatten(-1, (CELLS**2, -1))
-        )
+        cells = self.vit.joint(tokens).unflatten(-1, (CELLS**2, -1))
+        return torch.einsum("bqd,bncd->bqnc", self.in_text_space(queries), cells)
 
     def in_text_space(self, queries: Tensor) -> Tensor:
         """[..., D'] queries [..., D] in the space of texts of the encoder."""

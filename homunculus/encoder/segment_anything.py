@@ -12,11 +12,9 @@ from torch import Tensor
 
 from homunculus.bridge.errors import BackendUnavailableError, ImageError, ModelError
 from homunculus.encoder import load
+from homunculus.encoder.family import IMAGENET
 from homunculus.encoder.guard import library
 from homunculus.encoder.preprocessing import normalisation
-from homunculus.encoder.weights import check_whole
-
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class SegmentAnything:
@@ -49,9 +47,8 @@ class SegmentAnything:
         height, width = (max(1, round(length * scale)) for length in image.shape[:2])
         pixels = image.detach().float().permute(2, 0, 1)[None] / (255 if image.dtype == torch.uint8 else 1)
         pixels = F.interpolate(pixels, (height, width), mode="bilinear", antialias=True)
-        pixels = (pixels - torch.tensor(self.mean, dtype=torch.float32, device="cpu")[:, None, None]) / torch.tensor(
-            self.std, dtype=torch.float32, device="cpu"
-        )[:, None, None]
+        mean, std = (torch.tensor(part, dtype=torch.float32, device="cpu") for part in (self.mean, self.std))
+        pixels = (pixels - mean[:, None, None]) / std[:, None, None]
         with torch.inference_mode():
             masks, scores = self._masks(F.pad(pixels, (0, side - width, 0, side - height)), (height, width))
         rows, columns = (max(1, -(-length * masks.shape[-1] // side)) for length in (height, width))
@@ -93,11 +90,9 @@ def load_model(folder: str | Path) -> tuple[Any, tuple[Sequence[float], Sequence
     try:
         found = load.opened(Path(folder), local_files_only=True)
         config = load.configuration(found)
-        model, missing = load.built(
-            found, transformers.AutoModelForMaskGeneration, config, dtype=torch.float32, attention="sdpa"
-        )
-        check_whole(found, missing)
-        return model.eval(), normalisation(found, config) or (MEAN, STD)
+        kind = transformers.AutoModelForMaskGeneration
+        model = load.built(found, kind, config, dtype=torch.float32, attention="sdpa")
+        return model, normalisation(found, config) or IMAGENET
     except ModelError as error:
         raise BackendUnavailableError(
             f"{folder} holds no Segment-Anything model ({error}); give the folder of one, such as a copy of "

@@ -7,10 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
-
-from homunculus.encoder.positions import rotate
 
 
 @dataclass(frozen=True)
@@ -40,35 +37,27 @@ class SmallConfig:
         return asdict(self)
 
 
+def linear(inputs: int, outputs: int, *, bias: bool = True) -> nn.Linear:
+    """In single precision on the CPU, whatever the program's defaults are."""
+    return nn.Linear(inputs, outputs, bias, dtype=torch.float32, device="cpu")
+
+
+def norm(width: int) -> nn.LayerNorm:
+    return nn.LayerNorm(width, dtype=torch.float32, device="cpu")
+
+
 class Block(nn.Module):
-    """Attention and a two-layer network, each behind a norm and beside an identity."""
+    """Attention and a two-layer network, each behind a norm and beside an identity: the parts that `Family.mix` and `feed` run."""
 
     def __init__(self, config: SmallConfig) -> None:
         super().__init__()
         width = config.hidden_size
-        self.heads = config.num_attention_heads
-        self.norm1 = nn.LayerNorm(width, dtype=torch.float32, device="cpu")
-        self.q_proj, self.k_proj, self.v_proj = (
-            nn.Linear(width, width, dtype=torch.float32, device="cpu") for _ in range(3)
-        )
-        self.out_proj = nn.Linear(width, width, dtype=torch.float32, device="cpu")
-        self.norm2 = nn.LayerNorm(width, dtype=torch.float32, device="cpu")
-        self.mlp = nn.Sequential(
-            nn.Linear(width, config.mlp_ratio * width, dtype=torch.float32, device="cpu"),
-            nn.GELU(),
-            nn.Linear(config.mlp_ratio * width, width, dtype=torch.float32, device="cpu"),
-        )
-
-    def forward(self, x: Tensor, bias: Tensor | None, rotation: tuple[Tensor, Tensor]) -> Tensor:
-        """[B, 1 + N, D]. bias: added to the keys' logits. rotation: cos and sin [B, 1, N, head] of the patch tokens."""
-        y = self.norm1(x)
-        q, k, v = (self.split(part(y)) for part in (self.q_proj, self.k_proj, self.v_proj))
-        mixed = F.scaled_dot_product_attention(turned(q, rotation), turned(k, rotation), v, bias)
-        x = x + self.out_proj(mixed.transpose(1, 2).flatten(2))
-        return x + self.mlp(self.norm2(x))  # type: ignore[no-any-return]
-
-    def split(self, x: Tensor) -> Tensor:
-        return x.view(*x.shape[:2], self.heads, -1).transpose(1, 2)
+        self.norm1 = norm(width)
+        self.q_proj, self.k_proj, self.v_proj = (linear(width, width) for _ in range(3))
+        self.out_proj = linear(width, width)
+        self.norm2 = norm(width)
+        wide = config.mlp_ratio * width
+        self.mlp = nn.Sequential(linear(width, wide), nn.GELU(), linear(wide, width))
 
 
 class SmallViT(nn.Module):
@@ -91,13 +80,13 @@ class SmallViT(nn.Module):
             nn.Conv2d(first, second, 3, stride=2, padding=1, dtype=torch.float32, device="cpu"),
             nn.GELU(),
             nn.Flatten(),
-            nn.Linear(second * (config.patch_size // 4) ** 2, width, dtype=torch.float32, device="cpu"),
+            linear(second * (config.patch_size // 4) ** 2, width),
         )
-        self.scale = nn.Linear(self.SCALES, width, bias=False, dtype=torch.float32, device="cpu")
+        self.scale = linear(self.SCALES, width, bias=False)
         self.class_token = nn.Parameter(torch.randn(width, dtype=torch.float32, device="cpu") * 0.02)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.norm = nn.LayerNorm(width, dtype=torch.float32, device="cpu")
-        self.joint = nn.Linear(width, config.cells**2 * config.text_dim, dtype=torch.float32, device="cpu")
+        self.norm = norm(width)
+        self.joint = linear(width, config.cells**2 * config.text_dim)
         axis = config.head // 4
         steps = torch.linspace(0, 1, axis, dtype=torch.float32, device="cpu")
         wavelengths = config.shortest_px * (config.longest_px / config.shortest_px) ** steps
@@ -110,11 +99,6 @@ class SmallViT(nn.Module):
         ).clamp(min=0)
         tokens = self.patch(pixels.flatten(0, 1)).unflatten(0, pixels.shape[:2]) + self.scale(near.to(pixels.dtype))
         return torch.cat([self.class_token.expand(len(tokens), 1, -1), tokens], 1)
-
-
-def turned(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Queries or keys [B, heads, 1 + N, head] with rotary positions; the class token has none."""
-    return torch.cat([x[:, :, :1], rotate(x[:, :, 1:], *rotation)], 2)
 
 
 def focus(tokens: int) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 import torch
 from torch import Tensor
@@ -43,6 +43,17 @@ class Answer:
     tokens: int
     mean_tokens: float
     notes: list[str] = field(default_factory=list)
+
+
+class LookingOptions(TypedDict, total=False):
+    """How an `Answerer` looks; as its own arguments."""
+
+    budget: int
+    allocator: str | Allocator
+    fixations: int
+    unit: TextureUnit | None
+    backend: Backend | None
+    pruning: Pruning | None
 
 
 class Answerer(Closing):
@@ -91,17 +102,13 @@ class Answerer(Closing):
         cls,
         path: str | Path,
         *,
-        budget: int = 273,
-        allocator: str | Allocator = "foveated_pyramid",
-        fixations: int = 1,
-        backend: Backend | None = None,
         device: torch.device | str = "cpu",
-        pruning: Pruning | None = None,
         template: str | None = None,
         texts: str | Path | None = None,
         dtype: torch.dtype = torch.float32,
         attention: str = "sdpa",
         local_files_only: bool = False,
+        **options: Unpack[LookingOptions],
     ) -> Self:
         """From a folder or a hub name of a LLaVA or Qwen2.5-VL model with its tokenizer. Options as for the class.
 
@@ -118,13 +125,9 @@ class Answerer(Closing):
         return cls(
             connector,
             Prompter(tokenizer, int(connector.model.config.image_token_id), template),
-            budget=budget,
-            allocator=allocator,
-            fixations=fixations,
-            backend=backend,
-            pruning=pruning,
             text=None if texts is None else lend_texts(connector, texts, local_files_only=local_files_only),
             processor=lambda: encoder_load.processor(path, local_files_only=local_files_only),
+            **options,
         )
 
     def answer(self, image: Picture, question: str, *, limit: int = 32) -> Answer:

@@ -10,7 +10,6 @@ import torch
 from homunculus.bridge.errors import ModelError
 from homunculus.encoder import load
 from homunculus.encoder.guard import check_options, library, refusing
-from homunculus.encoder.weights import check_whole
 from homunculus.language.connector import Connector
 from homunculus.language.llava import LlavaConnector
 from homunculus.language.qwen2_5_vl import Qwen25VLConnector
@@ -32,8 +31,7 @@ def connector(
         )
     kind, config = registry[folder.kind], load.configuration(folder)
     loader = getattr(transformers, kind.loader)
-    loaded, missing = load.built(folder, loader, config, dtype=dtype, attention=attention)
-    check_whole(folder, missing)
+    loaded = load.built(folder, loader, config, dtype=dtype, attention=attention)
     mean, std = load.values(name, local_files_only=local_files_only)
     with refusing(name):
-        return kind(loaded.eval().to(device), mean, std)
+        return kind(loaded.to(device), mean, std)

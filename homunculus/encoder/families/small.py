@@ -47,7 +47,7 @@ class Small(Family):
         return (sharper * cos)[:, None].to(self.dtype), (sharper * sin)[:, None].to(self.dtype)
 
     def layer(self, index: int, x: Tensor, context: LayerContext) -> Tensor:
-        return self.layers[index](x, context.bias, context.rotation)  # type: ignore[no-any-return]
+        return self.feed(index, self.mix(index, x, context))
 
     def local(self, x: Tensor) -> Tensor:
         return self.tower.joint(self.tower.norm(x)).unflatten(-1, (self.cells**2, -1))  # type: ignore[no-any-return]
