@@ -23,7 +23,7 @@ from homunculus.allocators.scene import Scene
 from homunculus.bridge.errors import ClosedError, ImageError, ModelError, PlanError, QueryError
 from homunculus.encoder import dense_features, similarity
 from homunculus.loop import SHARPNESS, Homunculus
-from homunculus.relevance import ImageStatistics, Target
+from homunculus.relevance import ImageStatistics, SearchTarget
 from homunculus.relevance.fixation import fixate
 from homunculus.relevance.query import Query
 
@@ -302,7 +302,7 @@ def torch_part(eye: Homunculus, statistics: Any, pixels: Tensor, plan: hm.Sample
     assert text is not None
     features = dense_features(eye.encoder, pixels[:64], plan, size)
     said = (similarity(features, text), plan)
-    total = eye.related(statistics, query, Target(color=query.color, tokens=said, embedding=text)).total[0]
+    total = eye.related(statistics, query, SearchTarget(color=query.color, tokens=said, embedding=text)).total[0]
     gaze = fixate(total, size, 3, sharpness=SHARPNESS)
     scene = Scene(size, gaze.points, total, eye.patch_size)
     plan = replace(eye.options, budget=len(pixels)).plan(scene)

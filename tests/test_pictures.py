@@ -136,11 +136,11 @@ def test_an_answer_needs_no_array(tmp_path: Path) -> None:
     from test_language import answerer
     from tiny_language import tiny_llava
 
-    from homunculus.language.llava import Llava
+    from homunculus.language.llava import LlavaConnector
 
     pixels = RGB[..., :3]
     path = stored(tmp_path, of(pixels))
-    with answerer(Llava(tiny_llava()), budget=9) as eye:
+    with answerer(LlavaConnector(tiny_llava()), budget=9) as eye:
         given = (path, Image.open(path), pixels[::-1].copy()[::-1])
         told = [eye.answer(image, "what is it?", limit=2) for image in given]
     assert len({(answer.text, tuple(answer.fixations)) for answer in told}) == 1

@@ -21,8 +21,8 @@ from homunculus.relevance import (
     NOTHING,
     Head,
     ImageStatistics,
+    SearchTarget,
     Silent,
-    Target,
     participatory,
     perspectival,
     propositional,
@@ -57,7 +57,7 @@ def statistics_of(unit: TextureUnit, images: np.ndarray) -> ImageStatistics:
 
 def everything(unit: TextureUnit, statistics: ImageStatistics, crop: np.ndarray) -> dict[str, torch.Tensor]:
     """Every map there is, query and all."""
-    target = Target.of(unit, statistics, crop)
+    target = SearchTarget.of(unit, statistics, crop)
     assert target.example is not None
     return {
         "propositional": propositional(statistics),
@@ -164,7 +164,7 @@ def test_a_crop_of_the_picture_is_found_where_it_was_cut(unit: TwinUnit) -> None
     image = leaves(512, 3)
     statistics = statistics_of(unit, image)
     for x, y in ((60, 100), (203, 333), (401, 47)):
-        target = Target.of(unit, statistics, image[y : y + 72, x : x + 56])
+        target = SearchTarget.of(unit, statistics, image[y : y + 72, x : x + 56])
         assert target.example is not None
         map = exemplar(statistics, target.example)[0]
         row, column = divmod(int(map.argmax()), map.shape[1])
@@ -235,12 +235,12 @@ def test_weights_are_learned_and_a_stranger_adds_a_channel(unit: TwinUnit) -> No
 def test_a_head_is_zero_until_trained_and_comes_back_as_saved(unit: TwinUnit, tmp_path: Path) -> None:
     statistics = statistics_of(unit, np.stack([leaves(256), leaves(256, 1)]))
     head = Head(width=8, embedding=5)
-    target = Target(embedding=torch.randn(5))
+    target = SearchTarget(embedding=torch.randn(5))
     assert float(head(statistics, target).detach().abs().max()) == 0
     torch.nn.init.normal_(head.last.weight)
     said = head(statistics, target)
     assert said.shape == (2, 64, 64)
-    assert not torch.allclose(said, head(statistics, Target(embedding=torch.randn(5))))
+    assert not torch.allclose(said, head(statistics, SearchTarget(embedding=torch.randn(5))))
     head.save(tmp_path / "head.safetensors")
     again = Head.load(tmp_path / "head.safetensors")
     assert torch.equal(again(statistics, target), said)
@@ -249,7 +249,7 @@ def test_a_head_is_zero_until_trained_and_comes_back_as_saved(unit: TwinUnit, tm
     }
     assert isinstance(again(statistics, NOTHING), Silent)
     for wrong, message in (
-        (lambda: again(statistics, Target(embedding=torch.ones(3))), "embedding is .3,.; this head was made for"),
+        (lambda: again(statistics, SearchTarget(embedding=torch.ones(3))), "embedding is .3,.; this head was made for"),
         (lambda: Head(0), "width is 0"),
         (lambda: Head.load(tmp_path / "none.safetensors"), "cannot be opened"),
         (lambda: Head.load(__file__), "cannot be read: .*a file that Head.save wrote"),
@@ -302,7 +302,9 @@ def test_no_value_is_read_back() -> None:
         statistics = fake_statistics(size, 2, level, (1, 2))
         example = fake_statistics((50, 70), 1, level, (1, 2))
         plan = SamplePlan(torch.empty(9, 8, device=FAKE))
-        target = Target(example, (1.0, 0.0, 0.0), (torch.empty(9, device=FAKE), plan), torch.empty(7, device=FAKE))
+        target = SearchTarget(
+            example, (1.0, 0.0, 0.0), (torch.empty(9, device=FAKE), plan), torch.empty(7, device=FAKE)
+        )
         with torch.device(FAKE):
             head = Head(embedding=7)
         seen = relevance(statistics, target, channels={**registry, "procedural": head})
@@ -320,12 +322,12 @@ def test_speed_is_told(unit: TwinUnit) -> None:
         start = perf_counter()
         statistics = ImageStatistics.of(unit, pyramid)
         print(f"\n1024 px on {unit.renderer}: statistics {1e3 * (perf_counter() - start):.0f} ms", end="")
-    crop = Target.of(unit, statistics, image[100:180, 200:280])
+    crop = SearchTarget.of(unit, statistics, image[100:180, 200:280])
     ways = {
         **{name: (channel, NOTHING) for name, channel in registry.items() if name in CHANNELS},
         "example": (participatory, crop),
         "another example": (participatory, crop),
-        "colour": (participatory, Target(color=(1, 0, 0))),
+        "colour": (participatory, SearchTarget(color=(1, 0, 0))),
         "head": (Head(), NOTHING),
     }
     for name, (channel, target) in ways.items():

@@ -13,7 +13,7 @@ from bars import BARS, Bar
 
 from homunculus.bridge.unit import TextureUnit
 from homunculus.loop import SHARPNESS
-from homunculus.relevance import ImageStatistics, Target, participatory, perspectival, propositional, relevance
+from homunculus.relevance import ImageStatistics, SearchTarget, participatory, perspectival, propositional, relevance
 from homunculus.relevance.fixation import fixate
 from homunculus.relevance.query import Query
 
@@ -45,7 +45,7 @@ def test_what_is_odd_in_one_way_pops_out_and_a_conjunction_does_not(any_unit: Te
         assert stands_out >= 0.90
 
 
-def said(statistics: ImageStatistics, target: Target) -> torch.Tensor:
+def said(statistics: ImageStatistics, target: SearchTarget) -> torch.Tensor:
     maps = participatory(statistics, target)
     assert isinstance(maps, torch.Tensor)
     return maps
@@ -71,7 +71,7 @@ def test_a_conjunction_is_found_by_an_example(any_unit: TextureUnit) -> None:
         field = bars.field("conjunction", seed)
         with any_unit.pyramid(field.image) as pyramid:
             statistics = ImageStatistics.of(any_unit, pyramid)
-        target = Target.of(any_unit, statistics, bar_example(field.target, seed))
+        target = SearchTarget.of(any_unit, statistics, bar_example(field.target, seed))
         hits.append(odd_bar(said(statistics, target)[0]) == field.odd)
     print(f"conjunction by example {np.mean(hits):.1%}")
     assert np.mean(hits) >= 0.90
@@ -103,9 +103,9 @@ def test_the_first_fixation_falls_on_what_is_asked_for(fastest_unit: TextureUnit
             statistics = ImageStatistics.of(fastest_unit, pyramid, levels=(2, 3))
         side = scenes.SIDE_PX
         points = {"centre": (side / 2, side / 2), "random": tuple(rng.uniform(0, side, 2))}
-        asked = {"example": Target.of(fastest_unit, statistics, scenes.example(scene, seed))}
+        asked = {"example": SearchTarget.of(fastest_unit, statistics, scenes.example(scene, seed))}
         if scene.color_is_unique:
-            asked["colour"] = Target.of(fastest_unit, statistics, Query(scene.target.color))
+            asked["colour"] = SearchTarget.of(fastest_unit, statistics, Query(scene.target.color))
         for name, target in asked.items():
             points[name] = fixation(said(statistics, target)[0], statistics)
             total = relevance(statistics, target).total[0]

@@ -31,7 +31,7 @@ from homunculus.bridge.versions import version_of
 from homunculus.layouts.metrics import PlanMetrics, measure
 from homunculus.loop.homunculus import Homunculus
 from homunculus.loop.options import Options
-from homunculus.loop.record import Points, bytes_of, pairs
+from homunculus.loop.record import Points, bytes_of, pairs, path_of
 from homunculus.relevance.fixation import given
 from homunculus.report.contact_sheet import Panel, contact_sheet
 
@@ -141,16 +141,13 @@ def compare(
             _entry(replace(options, allocator=name), scene, points, plain, pyramid)
             for name in progress(list(allocators.registry))
         ]
-    request = {
-        "image": os.fspath(image) if isinstance(image, str | os.PathLike) else None,
+    request: dict[str, Any] = {
+        "image": path_of(image),
         "image_size": list(size),
         "fixations_px": [list(point) for point in fixations],
-        "relevance": None if relevance is None else list(relevance.shape),
-        "query": query,
-        "budget": budget,
-        "patch_size": patch_size,
-        "quality": quality,
     }
+    request |= {"relevance": None if relevance is None else list(relevance.shape), "query": query}
+    request |= {"budget": budget, "patch_size": patch_size, "quality": quality}
     panels = [entry.panel for entry in entries if entry.panel is not None]
     sheet = contact_sheet(panels, [(entry.name, entry.reason) for entry in entries if entry.reason])
     return Comparison(entries, points, request, sheet, [remark])

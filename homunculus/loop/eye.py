@@ -19,7 +19,7 @@ from homunculus.bridge.values import shown
 from homunculus.encoder import Encoding, FoveatedViT, Texts
 from homunculus.loop.options import Options
 from homunculus.loop.record import Glimpse
-from homunculus.relevance import Channel, Head, ImageStatistics, Relevance, Target, registry, relevance
+from homunculus.relevance import Channel, Head, ImageStatistics, Relevance, SearchTarget, registry, relevance
 from homunculus.relevance.fixation import Fixations
 from homunculus.relevance.query import Query
 
@@ -106,7 +106,7 @@ class Eye(Closing):
         read = "" if self.encoder is None or self.text is None else self.text.read(query.subject)
         return query.reading(read)
 
-    def related(self, statistics: ImageStatistics, query: Query | None, target: Target) -> Relevance:
+    def related(self, statistics: ImageStatistics, query: Query | None, target: SearchTarget) -> Relevance:
         """The relevance channels for one query on the statistics of one image, and the query's prior. Visits no host."""
         found = relevance(statistics, target, weights=self.weights, channels=self.channels)
         prior = None if query is None else query.prior(statistics.size, statistics.grid, statistics.device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -21,7 +20,7 @@ from homunculus.bridge.unit import Picture, Pictures
 from homunculus.bridge.values import FIXATIONS, shown, whole
 from homunculus.encoder import FoveatedViT, TextEncoder
 from homunculus.loop.eye import Eye
-from homunculus.loop.record import Look, Points, pairs, used
+from homunculus.loop.record import Look, Points, pairs, path_of, used
 from homunculus.loop.visual_search import Job, VisualSearch
 from homunculus.relevance.query import Query
 
@@ -65,8 +64,7 @@ class Homunculus(Eye):
         for what stands out by itself. fixations: at most so many. at: fixations that the caller names instead, (x, y) as
         fractions. Raises ImageError, PlanError, QueryError or ModelError.
         """
-        path = os.fspath(image) if isinstance(image, str | os.PathLike) else None
-        return self.looks([picture(image)], [query], fixations, at=at, path=path)[0]
+        return self.looks([picture(image)], [query], fixations, at=at, path=path_of(image))[0]
 
     @torch.no_grad()
     def looks(
@@ -87,17 +85,10 @@ class Homunculus(Eye):
         given = pictures(images)
         wanted = _read(queries)
         whole("fixations", fixations, FIXATIONS)
-        count = max(len(given), len(wanted))
-        if not wanted or len(given) not in (1, count) or len(wanted) not in (1, count):
-            raise PlanError(
-                f"{len(given)} images and {len(wanted)} queries; give as many of each, or one of either for all of the other"
-            )
+        count = _count(given, wanted)
         if len({(one.shape, one.dtype, one.device) for one in given}) > 1:
-            asked = wanted if len(wanted) == count else wanted * count
-            return [
-                self.looks([one], [query], fixations, at=at, path=path)[0]
-                for one, query in zip(given, asked, strict=True)
-            ]
+            asked = zip(given, wanted if len(wanted) == count else wanted * count, strict=True)
+            return [self.looks([one], [query], fixations, at=at, path=path)[0] for one, query in asked]
         stack = torch.stack(given) if len(given) > 1 else given[0][None]
         layers = range(count) if len(given) == count else [0] * count
         jobs = [Job(layer, wanted[index % len(wanted)]) for index, layer in enumerate(layers)]
@@ -143,3 +134,13 @@ def _read(queries: Sequence[AnyQuery]) -> list[Query | None]:
     if isinstance(queries, str) or not isinstance(queries, Iterable):
         raise QueryError(f"queries are {shown(queries)}; give a list of them, or look at one picture with `look`")
     return [None if query is None else Query.of(query) for query in queries]
+
+
+def _count(images: Sequence[Tensor], queries: Sequence[Query | None]) -> int:
+    """How many looks. Raises PlanError where it is not clear which query is for which image."""
+    count = max(len(images), len(queries))
+    if not queries or len(images) not in (1, count) or len(queries) not in (1, count):
+        raise PlanError(
+            f"{len(images)} images and {len(queries)} queries; give as many of each, or one of either for all of the other"
+        )
+    return count

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,18 +12,18 @@ from torch import Tensor
 from homunculus import allocators, layouts
 from homunculus.allocators.given_map import as_map
 from homunculus.allocators.scene import Scene
-from homunculus.bridge.checks import check_unit
 from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.law import Quality
 from homunculus.bridge.open import Backend
 from homunculus.bridge.pictures.entrance import picture
 from homunculus.bridge.pictures.turning import Array
+from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import Picture, TextureUnit
 from homunculus.bridge.values import one_text
 from homunculus.loop.homunculus import Homunculus
 from homunculus.loop.options import Options
-from homunculus.loop.record import Look, Points, bytes_of, pairs, used
+from homunculus.loop.record import Glimpse, Look, Points, bytes_of, pairs, path_of, used
 from homunculus.relevance.fixation import given
 
 CENTER = (0.5, 0.5)
@@ -54,48 +55,55 @@ def look(
     Raises ImageError or PlanError for bad input, before any device is opened, and BackendUnavailableError.
     """
     one_text("query", query)
-    if unit is not None:
-        check_unit(unit)
     told = relevance is not None or bool(query)
     name = _way(layout, allocator, told)
     laid_out = name in layouts.registry
     options = Options(budget=budget, allocator=name, quality=quality, patch_size=patch_size)
     clock = Clock(_wait)
-    with ExitStack() as stack:
-        laps_ms = stack.enter_context(clock.listen())
+    with clock.listen() as laps_ms:
         with clock.part("read"):
             pixels = picture(image)
-        size = (pixels.shape[0], pixels.shape[1])
-        at = CENTER if at is None and laid_out and not told else at
-        points = [] if at is None else pairs(at)
+        points = pairs(CENTER) if at is None and laid_out and not told else [] if at is None else pairs(at)
         with clock.part("plan"):
-            fixations = [(x * size[1], y * size[0]) for x, y in points]
-            image_ = None if laid_out else torch.from_numpy(bytes_of(pixels))
-            map_ = None if relevance is None else as_map(relevance)
-            scene = Scene(size, fixations, map_, patch_size, image=image_, query=query)
+            shown = None if laid_out else torch.from_numpy(bytes_of(pixels))
+            scene = _scene(pixels, points, relevance, patch_size, image=shown, query=query)
             plan = options.plan(scene)
-        with clock.part("open"):
-            eye = stack.enter_context(Homunculus(unit, backend=backend, **vars(options)))
-        before = vars(eye.unit.stats).copy()
-        with clock.part("pyramid"):
-            pyramid = stack.enter_context(eye.unit.pyramid(pixels))
-        glimpses, _ = eye.see(pyramid, [plan], [given(fixations, size)], [0], clock)
-        request = {
-            "image": os.fspath(image) if isinstance(image, str | os.PathLike) else None,
-            "at": [list(point) for point in points],
-            "budget": budget,
-            "layout": name if laid_out else None,
-            "allocator": None if laid_out else name,
-            "relevance": None if relevance is None else list(relevance.shape),
-            "query": query,
-            "patch_size": patch_size,
-            "quality": quality,
-            "backend": backend,
-        }
-        seen = Look(pixels, glimpses, request, used(eye.unit, pyramid, before), laps_ms)
+        glimpse, record = _seen(pixels, scene, plan, clock, unit=unit, backend=backend, **vars(options))
+        request: dict[str, Any] = {"image": path_of(image), "at": [list(point) for point in points], "budget": budget}
+        request |= {"layout": name if laid_out else None, "allocator": None if laid_out else name}
+        request |= {"relevance": None if relevance is None else list(relevance.shape), "query": query}
+        request |= {"patch_size": patch_size, "quality": quality, "backend": backend}
+        seen = Look(pixels, [glimpse], request, record, laps_ms)
         with clock.part("metrics"):
             seen.metrics  # noqa: B018  measured here, so that its time is told apart
         return seen
+
+
+def _scene(
+    pixels: Tensor,
+    points: Sequence[tuple[float, float]],
+    relevance: Tensor | Array | None,
+    patch_size: int,
+    **told: Any,
+) -> Scene:
+    height, width = pixels.shape[:2]
+    fixations = [(x * width, y * height) for x, y in points]
+    map_ = None if relevance is None else as_map(relevance)
+    return Scene((height, width), fixations, map_, patch_size, **told)
+
+
+def _seen(
+    pixels: Tensor, scene: Scene, plan: SamplePlan, clock: Clock, **eye_options: Any
+) -> tuple[Glimpse, dict[str, Any]]:
+    """What the plan shows, and how the device went about it."""
+    with ExitStack() as stack:
+        with clock.part("open"):
+            eye = stack.enter_context(Homunculus(**eye_options))
+        before = vars(eye.unit.stats).copy()
+        with clock.part("pyramid"):
+            pyramid = stack.enter_context(eye.unit.pyramid(pixels))
+        (glimpse,), _ = eye.see(pyramid, [plan], [given(scene.fixations, scene.size)], [0], clock)
+        return glimpse, used(eye.unit, pyramid, before)
 
 
 def _way(layout: str | None, allocator: str | None, told: bool) -> str:

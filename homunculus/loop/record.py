@@ -19,7 +19,7 @@ from homunculus.bridge.notebook import LONGER_PX, Pictured
 from homunculus.bridge.pictures.arrays import as_bytes
 from homunculus.bridge.pictures.turning import Array
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Patches, Pyramid, TextureUnit
+from homunculus.bridge.unit import Patches, Picture, Pyramid, TextureUnit
 from homunculus.bridge.values import FIXATIONS, numbers, whole
 from homunculus.bridge.versions import version_of
 from homunculus.encoder import Encoding
@@ -158,6 +158,11 @@ def used(unit: TextureUnit, pyramid: Pyramid, before: Mapping[str, int]) -> dict
         "max_level": pyramid.max_level,
         **{name: count - before[name] for name, count in vars(unit.stats).items()},
     }
+
+
+def path_of(image: Picture) -> str | None:
+    """The path of a picture that was given as one."""
+    return os.fspath(image) if isinstance(image, str | os.PathLike) else None
 
 
 def bytes_of(pixels: Tensor) -> Array:

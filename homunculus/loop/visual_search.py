@@ -18,7 +18,7 @@ from homunculus.bridge.unit import Patches, Pyramid
 from homunculus.encoder import Encoding, dense_features, in_cells, similarity
 from homunculus.loop.eye import UNTIMED, Eye
 from homunculus.loop.record import Glimpse
-from homunculus.relevance import ImageStatistics, Relevance, Target
+from homunculus.relevance import ImageStatistics, Relevance, SearchTarget
 from homunculus.relevance.fixation import Fixations, attention_entropy, fixate, given, margin
 from homunculus.relevance.query import Query
 
@@ -51,7 +51,7 @@ class Seen:
 
     job: Job
     text: Tensor | None
-    target: Target
+    target: SearchTarget
     relevance: Relevance
     remarks: list[str]
     glimpses: list[Glimpse] = field(default_factory=list)
@@ -96,7 +96,7 @@ class VisualSearch:
         counts = [fixations] if self.eye.options.merge or points is not None else [1] * fixations
         for turn, count in enumerate(counts):
             with self.clock.part("fixation"):
-                gazes = [(one, self._gaze(one, count, points)) for one in going]
+                gazes = [(one, self.gaze(one, count, points)) for one in going]
                 if turn:  # another look is spared where it would add too little
                     gazes = [(one, gaze) for one, gaze in gazes if bool(gaze.kept[0])]
             going = [one for one, _ in gazes]
@@ -117,7 +117,7 @@ class VisualSearch:
                 )
             where = in_cells(coarse.plans[job.layer], self._cells)
             tokens = (self._alike(coarse.features[job.layer], embedding).to(statistics.device), where)
-        target = Target.of(eye.unit, statistics, job.query, tokens, embedding)
+        target = SearchTarget.of(eye.unit, statistics, job.query, tokens, embedding)
         if tokens is not None and self._points:
             target = replace(target, color=None)
         found = eye.related(statistics, job.query, target)
@@ -163,7 +163,8 @@ class VisualSearch:
         )
         return True
 
-    def _gaze(self, seen: Seen, count: int, points: list[tuple[float, float]] | None) -> Fixations:
+    def gaze(self, seen: Seen, count: int, points: list[tuple[float, float]] | None = None) -> Fixations:
+        """Where to look next: at so many of the most relevant points, or at those given as fractions."""
         if points is not None:
             return given([(x * self.size[1], y * self.size[0]) for x, y in points], self.size)
         old = [glimpse.fixations.points for glimpse in seen.glimpses]

@@ -14,7 +14,7 @@ from homunculus.relevance.participatory import participatory
 from homunculus.relevance.perspectival import perspectival
 from homunculus.relevance.procedural import Head, procedural
 from homunculus.relevance.propositional import propositional
-from homunculus.relevance.target import NOTHING, Channel, Silent, Target, channel, registry
+from homunculus.relevance.target import NOTHING, Channel, SearchTarget, Silent, channel, registry
 
 __all__ = [
     "NOTHING",
@@ -22,8 +22,8 @@ __all__ = [
     "Head",
     "ImageStatistics",
     "Relevance",
+    "SearchTarget",
     "Silent",
-    "Target",
     "channel",
     "participatory",
     "perspectival",
@@ -40,7 +40,7 @@ registry.discover(__name__)
 
 def relevance(
     statistics: ImageStatistics,
-    target: Target = NOTHING,
+    target: SearchTarget = NOTHING,
     *,
     weights: Weights | None = None,
     channels: Mapping[str, Channel] | None = None,

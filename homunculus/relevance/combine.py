@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.notebook import LONGER_PX, Pictured
 from homunculus.relevance.image_statistics import ImageStatistics
-from homunculus.relevance.target import Channel, Silent, Target, default_weights
+from homunculus.relevance.target import Channel, SearchTarget, Silent, default_weights
 
 LEAST_SD: Final = 1e-3  # of a map; what varies less is not blown up to a deviation of 1
 Weights = Mapping[str, float | Tensor] | nn.ParameterDict
@@ -53,7 +53,7 @@ def z_scores(maps: Tensor, least_sd: float = LEAST_SD) -> Tensor:
 
 
 def combine(
-    statistics: ImageStatistics, target: Target, channels: Mapping[str, Channel], weights: Weights | None = None
+    statistics: ImageStatistics, target: SearchTarget, channels: Mapping[str, Channel], weights: Weights | None = None
 ) -> Relevance:
     """Asks every channel, and adds what they say: R = softplus(sum over channels of w z), z the channel's z-scores.
 

@@ -50,7 +50,7 @@ def _check(statistics: ImageStatistics, example: ImageStatistics) -> None:
     if example.level != statistics.level or list(example.sources) != list(statistics.sources):
         raise PlanError(
             f"the example was measured at levels {list(example.sources)} for a grid of level {example.level}, the picture at "
-            f"{list(statistics.sources)} for {statistics.level}; describe the crop with Target.of"
+            f"{list(statistics.sources)} for {statistics.level}; describe the crop with SearchTarget.of"
         )
 
 

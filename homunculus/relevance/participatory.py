@@ -9,14 +9,14 @@ from homunculus.relevance.color import color
 from homunculus.relevance.combine import z_scores
 from homunculus.relevance.exemplar import exemplar
 from homunculus.relevance.image_statistics import ImageStatistics
-from homunculus.relevance.target import Silent, Target, channel
+from homunculus.relevance.target import SearchTarget, Silent, channel
 from homunculus.relevance.tokens import tokens
 
 
 # Where something is asked for, it counts for more than what stands out by itself: of 64 scenes of shapes on clutter, asked for
 # by example, the first fixation fell on the target in 94 % at a weight of 4, 95 % at 8 and 97 % at 12.
 @channel("participatory", weight=8.0)
-def participatory(statistics: ImageStatistics, target: Target) -> Tensor | Silent:
+def participatory(statistics: ImageStatistics, target: SearchTarget) -> Tensor | Silent:
     """[B, rows, columns]: likeness to an example, an asked colour, what tokens say; of several the sum of their z-scores.
 
     Each is relative to what the picture has everywhere, or to a generic query: nothing is relevant for being there.

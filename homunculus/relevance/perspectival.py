@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from homunculus.relevance.image_statistics import ImageStatistics
-from homunculus.relevance.target import NOTHING, Target, channel
+from homunculus.relevance.target import NOTHING, SearchTarget, channel
 
 CENTERS: Final = (0, 1, 2)  # radius of a centre, in squares of the grid: 1, 3 and 5 of them across
 SURROUND: Final = 8  # radius of the surround, about a quarter of the picture across
@@ -46,7 +46,7 @@ def contrasts(statistics: ImageStatistics) -> Tensor:
 
 
 @channel("perspectival")
-def perspectival(statistics: ImageStatistics, target: Target = NOTHING) -> Tensor:
+def perspectival(statistics: ImageStatistics, target: SearchTarget = NOTHING) -> Tensor:
     """[B, rows, columns]: N(.) of every map of contrast, summed over intensity, colour and form, and N(.) of the three, summed.
 
     ON and OFF are maps of their own: their sum, |centre - surround|, has a peak at every bar of a field, and the odd one is

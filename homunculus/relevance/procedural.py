@@ -17,14 +17,14 @@ from homunculus.bridge.files.fields import finite, value
 from homunculus.bridge.files.reading import fill, parsed, read_tensors, refusing, shown
 from homunculus.bridge.tensors import applied
 from homunculus.relevance.image_statistics import SOURCE_STEPS, ImageStatistics
-from homunculus.relevance.target import Silent, Target, channel
+from homunculus.relevance.target import SearchTarget, Silent, channel
 
 KIND: Final = "homunculus.relevance.procedural"
 INPUTS: Final = 6 + 6 * len(SOURCE_STEPS)
 
 
 @channel("procedural")
-def procedural(statistics: ImageStatistics, target: Target) -> Tensor | Silent:
+def procedural(statistics: ImageStatistics, target: SearchTarget) -> Tensor | Silent:
     """Says nothing: a stranger's weights are no default."""
     return Silent("no head has been trained; `homunculus train relevance` makes one: Head.load(path)")
 
@@ -54,7 +54,7 @@ class Head(nn.Module):
         for parameter in self.last.parameters():
             nn.init.zeros_(parameter)
 
-    def forward(self, statistics: ImageStatistics, target: Target) -> Tensor | Silent:
+    def forward(self, statistics: ImageStatistics, target: SearchTarget) -> Tensor | Silent:
         """[B, rows, columns]; silent where the query it was made for is missing. Raises ModelError for an embedding of another length."""
         if self.embedding and target.embedding is None:
             return Silent("the trained head reads the query's embedding, and there is none; ask for something in words")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from homunculus.bridge.tensors import product
 from homunculus.relevance.image_statistics import ImageStatistics
-from homunculus.relevance.target import NOTHING, Target, channel
+from homunculus.relevance.target import NOTHING, SearchTarget, channel
 
 RADIUS: Final = 2  # squares of the grid around each that its features are taken over
 GREY_LEVEL: Final = 1 / 255
@@ -52,7 +52,7 @@ def self_information(features: Tensor, weight: Tensor | None = None, least_sd: T
 
 
 @channel("propositional")
-def propositional(statistics: ImageStatistics, target: Target = NOTHING) -> Tensor:
+def propositional(statistics: ImageStatistics, target: SearchTarget = NOTHING) -> Tensor:
     """[B, rows, columns], bits: the sum over intensity, colour and form, each under its own Gaussian.
 
     Dimensions are held to be independent, as in feature integration (Treisman & Gelade 1980): what is odd in one of them pops

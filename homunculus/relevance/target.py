@@ -18,7 +18,7 @@ from homunculus.relevance.query import Query
 
 
 @dataclass(frozen=True, eq=False)
-class Target:
+class SearchTarget:
     """A query as the channels read it. Every part may be missing.
 
     example: the statistics of a crop, measured as the picture was. color: red, green and blue in 0..1. tokens: how much the
@@ -39,7 +39,7 @@ class Target:
         query: Query | str | Tensor | np.ndarray[Any, Any] | None = None,
         tokens: tuple[Tensor, SamplePlan] | None = None,
         embedding: Tensor | None = None,
-    ) -> Target:
+    ) -> SearchTarget:
         """Describes a query for one picture: its example through the same unit, its colour word.
 
         A place or a point in the query is no relevance but a prior: `Query.prior`. Raises QueryError for a query that cannot be
@@ -55,7 +55,7 @@ class Target:
         return cls(example, query.color, tokens, embedding)
 
 
-NOTHING = Target()
+NOTHING = SearchTarget()
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class Silent:
             raise PlanError("a silent channel gives no reason; say what it lacks and who can provide it")
 
 
-Channel = Callable[[ImageStatistics, Target], Tensor | Silent]
+Channel = Callable[[ImageStatistics, SearchTarget], Tensor | Silent]
 Named = TypeVar("Named", bound=Channel)
 
 registry: Registry[Channel] = Registry("relevance channel", PlanError)

@@ -9,17 +9,21 @@ import torch
 from torch import Tensor
 
 from homunculus import allocators
-from homunculus.allocators.scene import Allocator
+from homunculus.allocators.scene import Allocator, Scene
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
-from homunculus.encoder import FoveatedViT
+from homunculus.encoder import Encoding, FoveatedViT
 from homunculus.lab.baselines.contract import Encoded, Need, View, checked, registry
 from homunculus.lab.baselines.full import counted
 
 
 def encoded_plan(encoder: FoveatedViT, view: View, plan: SamplePlan, note: str = "") -> Encoded:
     """One pass over a plan, all of whose tokens are kept."""
-    seen = encoder(view.sample(plan), plan, view.size)
+    return one_pass(encoder, encoder(view.sample(plan), plan, view.size), plan, note)
+
+
+def one_pass(encoder: FoveatedViT, seen: Encoding, plan: SamplePlan, note: str = "") -> Encoded:
+    """What an encoder made of a plan, all of whose tokens are kept."""
     plan = plan.to(seen.tokens.device)
     passes = (counted(encoder, seen.last_hidden_state.shape[1]),)
     return Encoded(seen.tokens, plan, plan.area_px, passes, note=note or plan.note)
@@ -41,12 +45,25 @@ def point_sampled(plan: SamplePlan) -> SamplePlan:
 
 
 @dataclass(frozen=True)
+class PointSampled:
+    """An allocator's plan, each texel of it read at its centre alone."""
+
+    allocator: Allocator
+
+    @property
+    def name(self) -> str:
+        return f"{self.allocator.name}, point-sampled"
+
+    def allocate(self, scene: Scene, budget: int) -> SamplePlan:
+        return point_sampled(self.allocator.allocate(scene, budget))
+
+
+@dataclass(frozen=True)
 class Allocated:
-    """An allocator of this library, told what the view's scene tells. unfiltered: each texel is read at its centre alone."""
+    """An allocator of this library, told what the view's scene tells."""
 
     name: str
     allocator: Allocator
-    unfiltered: bool = False
     needs: ClassVar[tuple[Need, ...]] = ()
 
     def encode(self, encoder: FoveatedViT, view: View, budget: int) -> Encoded:
@@ -56,8 +73,7 @@ class Allocated:
                 f"the scene has patches of {view.scene.patch_size} texels and the encoder takes {encoder.patch_size}; "
                 f"make it Scene(..., patch_size={encoder.patch_size})"
             )
-        plan = self.allocator.allocate(view.scene, budget)
-        return encoded_plan(encoder, view, point_sampled(plan) if self.unfiltered else plan)
+        return encoded_plan(encoder, view, self.allocator.allocate(view.scene, budget))
 
 
 def allocated(name: str) -> Allocated:
@@ -67,6 +83,4 @@ def allocated(name: str) -> Allocated:
 
 for name in ("rings", "clipmap", "log_polar"):
     registry.register(name)(allocated(name))
-registry.register("log_polar_unfiltered")(
-    Allocated("log_polar_unfiltered", allocators.get("log_polar"), unfiltered=True)
-)
+registry.register("log_polar_unfiltered")(Allocated("log_polar_unfiltered", PointSampled(allocators.get("log_polar"))))

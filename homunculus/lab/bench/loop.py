@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import perf_counter
@@ -64,44 +65,9 @@ def run(
     if out is not None:
         check_writable(out)
     encoder = random_vit_b16() if model is None else FoveatedViT.from_pretrained(model)
-    image = smooth_noise(size)
-    query = Query(
-        WORDS,
-        embedding=torch.nn.functional.normalize(
-            torch.ones(joint_width(encoder), dtype=torch.float32, device="cpu"), dim=0
-        ),
-    )
-    side = encoder.patch_size
-    rows, columns = size // side, size // side
-    native = layouts.grid((rows * side, columns * side), None, rows * columns, side)
-    pixels = native_patches(image, encoder)
-    loops: list[float] = []
-    fulls: list[float] = []
-    parts: list[dict[str, float]] = []
     with Homunculus(None, encoder, budget=budget, backend=backend) as eye, torch.no_grad():
-
-        def look() -> None:
-            start = perf_counter()
-            seen = eye.look(image, query)
-            synchronise()
-            loops.append(1000 * (perf_counter() - start))
-            parts.append(dict(seen.timings_ms))
-
-        def encode_all() -> None:
-            start = perf_counter()
-            encoder(pixels, native, (rows * side, columns * side))
-            synchronise()
-            fulls.append(1000 * (perf_counter() - start))
-
-        for turn in track(range(rounds + 1), "timing", console=Console(stderr=True), transient=True):
-            look()
-            encode_all()
-            if not turn:  # the first warms up
-                for laps in (loops, fulls, parts):
-                    laps.clear()
+        times = _timed(eye, encoder, size, rounds)
         backend_name, renderer = eye.unit.backend, eye.unit.renderer
-    shares = {name: round(statistics.median(lap.get(name, 0.0) for lap in parts), 3) for name in parts[0]}
-    times = LoopTimes(size, budget, rows * columns, _median(loops), _median(fulls), shares, rounds)
     facts = machine.describe()
     show(times, encoder, backend_name, renderer, facts)
     if out is not None:
@@ -114,6 +80,35 @@ def run(
         write_json(path, {"machine": facts, "backend": backend_name, "renderer": renderer, **record})
         Console().print(str(path))
     return times
+
+
+def _timed(eye: Homunculus, encoder: FoveatedViT, size: int, rounds: int) -> LoopTimes:
+    """A look and an encode of all patches in turns, after one of each that warms up."""
+    image, side = smooth_noise(size), encoder.patch_size
+    ones = torch.ones(joint_width(encoder), dtype=torch.float32, device="cpu")
+    query = Query(WORDS, embedding=torch.nn.functional.normalize(ones, dim=0))
+    rows, columns = size // side, size // side
+    native = layouts.grid((rows * side, columns * side), None, rows * columns, side)
+    pixels = native_patches(image, encoder)
+    loops: list[float] = []
+    fulls: list[float] = []
+    parts: list[Mapping[str, float]] = []
+
+    def lap(call: Callable[[], Any], laps: list[float]) -> Any:
+        start = perf_counter()
+        found = call()
+        synchronise()
+        laps.append(1000 * (perf_counter() - start))
+        return found
+
+    for turn in track(range(rounds + 1), "timing", console=Console(stderr=True), transient=True):
+        parts.append(lap(lambda: eye.look(image, query), loops).timings_ms)
+        lap(lambda: encoder(pixels, native, (rows * side, columns * side)), fulls)
+        if not turn:
+            for laps in (loops, fulls, parts):
+                laps.clear()
+    shares = {name: round(statistics.median(times.get(name, 0.0) for times in parts), 3) for name in parts[0]}
+    return LoopTimes(size, eye.options.budget, rows * columns, _median(loops), _median(fulls), shares, rounds)
 
 
 def show(times: LoopTimes, encoder: FoveatedViT, backend: str, renderer: str, facts: dict[str, Any]) -> None:

@@ -12,21 +12,22 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from homunculus import layouts
 from homunculus.allocators.scene import Scene
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import TextureUnit
-from homunculus.encoder import Encoding, FoveatedViT
-from homunculus.encoder.reader import CELLS, Reader
-from homunculus.lab.baselines import Encoded, View, multiply_adds
+from homunculus.encoder import FoveatedViT
+from homunculus.encoder.reader import Reader
+from homunculus.lab.baselines import Allocated, Encoded, View, multiply_adds
 from homunculus.lab.baselines.cost import pass_cost
 from homunculus.lab.baselines.full import counted
+from homunculus.lab.baselines.placed import one_pass
 from homunculus.lab.experiment.rows import Condition
 from homunculus.lab.needle.needle import FINE_PX, Item, Page
-from homunculus.loop import SHARPNESS
-from homunculus.relevance.fixation import fixate
+from homunculus.loop import Homunculus, Job, Seen, VisualSearch
+from homunculus.loop.builtin import MarkWords
+from homunculus.loop.record import Glimpse
+from homunculus.relevance.query import Query
 
-COARSE = 256  # tokens of the pass that says where to look
 BUMP = 0.012  # standard deviation of the relevance around a given fixation, over the page's side
 PARTS = "target", "secondary", "periphery"
 MAP_SIDE = 64
@@ -44,18 +45,19 @@ class Trial:
 
 
 class PageUnderTest:
-    """A page in a texture unit, with its coarse pass made once for all questions and rows."""
+    """A page in a texture unit, looked at once by the library for all trials; what it finds relevant its rivals are told too."""
 
     def __init__(self, unit: TextureUnit, reader: Reader, page: Page, questions: int) -> None:
         self.unit, self.reader, self.page = unit, reader, page
         self.vits = {area: reader.encoder(area_attention=area) for area in (False, True)}
+        self.image = torch.from_numpy(page.image)
         self.pyramid = unit.pyramid(page.image)
         self.size = self.pyramid.size
         rng = np.random.default_rng([page.seed, 101])
         chosen = rng.choice(len(page.items), min(questions, len(page.items)), replace=False)
-        self.questions = [Trial((int(item), *page.around(int(item)))) for item in chosen]
+        self.trials = [Trial((int(item), *page.around(int(item)))) for item in chosen]
         self._view = self.view(())
-        self._random = rng.uniform(0.05, 0.95, (len(self.questions), 2))
+        self._random = rng.uniform(0.05, 0.95, (len(self.trials), 2))
 
     def __enter__(self) -> Self:
         return self
@@ -73,20 +75,6 @@ class PageUnderTest:
         vit: FoveatedViT = self.vits[False]
         return self.unit.sample(self.pyramid, plan, quality="high", mean=vit.mean, std=vit.std).pixels
 
-    @cached_property
-    def coarse(self) -> Tensor:
-        """[N, D] tokens of the whole page in a grid of 16 x 16."""
-        plan = layouts.grid(self.size, None, COARSE, self.patch_size)
-        found: Encoding = self.vits[False](self.sample(plan), plan, self.size)
-        return found.tokens
-
-    def relevance(self, item: int) -> Tensor:
-        """[64, 64]: where the reader expects the value of an item, from the coarse pass; sums to 1."""
-        cells = self.reader.find(self.coarse[None], self.asked([item]))[0, 0].flatten().softmax(-1)
-        side = round(COARSE**0.5)
-        map_: Tensor = cells.reshape(side, side, CELLS, CELLS).transpose(1, 2)
-        return map_.reshape(side * CELLS, side * CELLS)
-
     def asked(self, items: Sequence[int]) -> Tensor:
         """[1, Q, D] the queries for items."""
         marks = torch.tensor([self.page.items[item].mark for item in items], dtype=torch.int64, device="cpu")
@@ -95,32 +83,59 @@ class PageUnderTest:
     def view(
         self, fixations: Sequence[tuple[float, float]], relevance: Tensor | None = None, item: int | None = None
     ) -> View:
-        scene = Scene(self.size, fixations, relevance, self.patch_size, image=torch.from_numpy(self.page.image))
+        """What a rival is told."""
+        scene = Scene(self.size, fixations, relevance, self.patch_size, image=self.image)
         return View(scene, self.sample, None if item is None else self.reader.in_text_space(self.asked([item])[0, 0]))
 
-    def looking(self, row: Condition, question: int) -> tuple[View, list[tuple[float, float]]]:
-        """What a row is given for a question, and where it looks."""
-        height, width = self.size
-        item = self.questions[question].target
-        if row.gaze == "own":
-            relevance = self.relevance(item)
-            points = fixate(relevance, self.size, row.fixations, sharpness=SHARPNESS).as_list()
-        else:
-            x, y = self._random[question]
-            points = [
-                {
-                    "oracle": self.page.items[item].center,
-                    "center": (width / 2, height / 2),
-                    "random": (float(x * width), float(y * height)),
-                }[row.gaze]
-            ]
-            relevance = bump(points[0], self.size)
-        return self.view(points, relevance, item), points
+    def search(self, *, area: bool = False, **options: Any) -> VisualSearch:
+        """The library's own loop over this page, asked for the mark of every trial in words."""
+        eye = Homunculus(self.unit, self.vits[area], text=MarkWords(self.reader), **options)
+        jobs = [Job(0, Query(self.page.items[trial.target].name)) for trial in self.trials]
+        return VisualSearch(eye, self.pyramid, self.image[None], jobs)
 
-    def encoded(self, row: Condition, question: int) -> tuple[Encoded, list[tuple[float, float]]]:
-        """What a row makes of the page for a question, and where it looked."""
-        view, points = (self._view, []) if row.gaze == "none" else self.looking(row, question)
-        return row.method.encode(self.vits[row.area], view, row.tokens(self.size, self.patch_size)), points
+    @cached_property
+    def found(self) -> tuple[VisualSearch, list[Seen]]:
+        """What the library finds relevant for every trial."""
+        search = self.search()
+        return search, search.search()[0]
+
+    @property
+    def scoring(self) -> int:
+        """Multiply-adds of the coarse pass that says where to look."""
+        eye, vit = self.found[0].eye, self.vits[False]
+        return pass_cost(vit, counted(vit, eye.coarse_tokens + vit.family.special))
+
+    def encodings(self, row: Condition) -> list[tuple[Encoded, list[tuple[float, float]]]]:
+        """What a row makes of the page for every trial, and where it looked."""
+        vit, budget, trials = self.vits[row.area], row.tokens(self.size, self.patch_size), range(len(self.trials))
+        if row.gaze == "none":
+            return [(row.method.encode(vit, self._view, budget), [])] * len(trials)
+        if row.gaze != "own" or not isinstance(row.method, Allocated):
+            views = [self._looking(row, trial) for trial in trials]
+            return [(row.method.encode(vit, view, budget), points) for view, points in views]
+        search = self.search(area=row.area, allocator=row.method.allocator, budget=budget)
+        return [_handed_on(vit, seen.glimpses[-1]) for seen in search.run(row.fixations)]
+
+    def _looking(self, row: Condition, trial: int) -> tuple[View, list[tuple[float, float]]]:
+        """What a row is told for a trial, and where it looks."""
+        height, width = self.size
+        item = self.trials[trial].target
+        if row.gaze == "own":
+            search, found = self.found
+            points = search.gaze(found[trial], row.fixations).as_list()
+            return self.view(points, found[trial].relevance.total[0], item), points
+        x, y = self._random[trial]
+        point = {
+            "oracle": self.page.items[item].center,
+            "center": (width / 2, height / 2),
+            "random": (float(x * width), float(y * height)),
+        }[row.gaze]
+        return self.view([point], bump(point, self.size), item), [point]
+
+
+def _handed_on(vit: FoveatedViT, glimpse: Glimpse) -> tuple[Encoded, list[tuple[float, float]]]:
+    assert glimpse.encoding is not None
+    return one_pass(vit, glimpse.encoding, glimpse.plan), glimpse.fixations.as_list()
 
 
 def bump(point: tuple[float, float], size: tuple[int, int]) -> Tensor:
@@ -131,29 +146,31 @@ def bump(point: tuple[float, float], size: tuple[int, int]) -> Tensor:
 
 
 @torch.no_grad()
-def answered(seen: PageUnderTest, row: Condition) -> dict[str, Any]:
-    """One line of the journal: how a row did on every question of a page."""
-    vit = seen.vits[row.area]
-    line: dict[str, Any] = {"page": seen.page.seed, "row": row.name, "questions": []}
-    encoded: Encoded | None = None
-    for index, question in enumerate(seen.questions):
-        if encoded is None or row.gaze != "none":
-            encoded, points = seen.encoded(row, index)
-        line["questions"].append(_judged(seen, encoded, question, points))
-    assert encoded is not None
-    line["tokens"] = len(encoded)
-    line["multiply_adds"] = multiply_adds(vit, encoded) + (_scoring(vit) if row.gaze == "own" else 0)
-    return line
+def answered(page: PageUnderTest, row: Condition) -> dict[str, Any]:
+    """One line of the journal: how a row did in every trial on a page."""
+    answers = page.encodings(row)
+    questions = [
+        _judged(page, encoded, trial, points) for (encoded, points), trial in zip(answers, page.trials, strict=True)
+    ]
+    encoded = answers[-1][0]
+    scoring = page.scoring if row.gaze == "own" else 0
+    return {
+        "page": page.page.seed,
+        "row": row.name,
+        "questions": questions,
+        "tokens": len(encoded),
+        "multiply_adds": multiply_adds(page.vits[row.area], encoded) + scoring,
+    }
 
 
 def _judged(
-    seen: PageUnderTest, encoded: Encoded, question: Trial, points: Sequence[tuple[float, float]]
+    page: PageUnderTest, encoded: Encoded, trial: Trial, points: Sequence[tuple[float, float]]
 ) -> dict[str, Any]:
-    digits = seen.reader.read(encoded.tokens[None], seen.asked(question.items)).digits[0].argmax(-1)
-    items = [seen.page.items[item] for item in question.items]
+    digits = page.reader.read(encoded.tokens[None], page.asked(trial.items)).digits[0].argmax(-1)
+    items = [page.page.items[item] for item in trial.items]
     said = ["".join(str(digit) for digit in row) for row in digits.tolist()]
     return {
-        "items": list(question.items),
+        "items": list(trial.items),
         "said": said,
         "right": [word == item.value for word, item in zip(said, items, strict=True)],
         "shown": [round(shown(encoded.plan, item), 3) for item in items],
@@ -175,8 +192,3 @@ def shown(plan: SamplePlan, item: Item) -> float:
     )
     offset = (torch.stack([x, y], -1)[..., None, :] - rows[fine, :2]).abs()
     return float((offset <= reach[fine]).all(-1).any(-1).float().mean()) if bool(fine.any()) else 0.0
-
-
-def _scoring(vit: FoveatedViT) -> int:
-    """Multiply-adds of the coarse pass."""
-    return pass_cost(vit, counted(vit, COARSE + vit.family.special))

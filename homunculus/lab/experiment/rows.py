@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 
 from homunculus import allocators, layouts
 from homunculus.allocators.foveated_pyramid import FoveatedPyramid
+from homunculus.allocators.scene import Allocator, Scene
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tensors import tensor_of
-from homunculus.encoder import FoveatedViT
-from homunculus.lab.baselines import Allocated, Baseline, Encoded, TwoViewCrop, View, allocated, get
-from homunculus.lab.baselines.contract import Need
+from homunculus.lab.baselines import Allocated, Baseline, TwoViewCrop, allocated, get
 from homunculus.lab.baselines.full import native_shape
-from homunculus.lab.baselines.placed import encoded_plan
+from homunculus.lab.baselines.placed import PointSampled
 from homunculus.layouts.frame import A_PX_RANGE
 from homunculus.layouts.grid import native_square
 
@@ -49,22 +48,19 @@ class Condition:
 
 @dataclass(frozen=True)
 class FovealShare:
-    """A share of the tokens in a square of native patches at the fixation, the rest by relevance alone over the whole page."""
+    """An allocator: a share of the tokens in a square of native patches at the fixation, the rest by relevance alone."""
 
     share: float
-    needs: ClassVar[tuple[Need, ...]] = ()
 
     @property
     def name(self) -> str:
         return f"foveal share {self.share:.0%}"
 
-    def encode(self, encoder: FoveatedViT, view: View, budget: int) -> Encoded:
+    def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         side = max(int((self.share * budget) ** 0.5), 1)
-        rest = FoveatedPyramid(a_px=A_PX_RANGE[1]).allocate(view.scene, budget - side * side)
-        fovea = native_square(
-            view.size, tensor_of(view.scene.fixations, torch.float32)[0].tolist(), side, encoder.patch_size
-        )
-        return encoded_plan(encoder, view, SamplePlan.concatenate([rest, fovea]))
+        rest = FoveatedPyramid(a_px=A_PX_RANGE[1]).allocate(scene, budget - side * side)
+        fixation = tensor_of(scene.fixations, torch.float32)[0].tolist()
+        return SamplePlan.concatenate([rest, native_square(scene.size, fixation, side, scene.patch_size)])
 
 
 def rows() -> list[Condition]:
@@ -116,19 +112,19 @@ def _ours() -> Iterator[Condition]:
 
 
 def _ablation() -> Iterator[Condition]:
-    spent = {
+    spent: dict[str, Allocator] = {
         "relevance only": FoveatedPyramid(a_px=A_PX_RANGE[1]),
         "foveation only": FoveatedPyramid(prior=1.0),
     }
+    spent |= {(share := FovealShare(part)).name: share for part in (0.2, 0.3, 0.4)}
     for name, allocator in spent.items():
         yield Condition(f"{PRIMARY}, {name}", "ablation", Allocated(name, allocator), "own")
-    for share in (0.2, 0.3, 0.4):
-        method = FovealShare(share)
-        yield Condition(f"{PRIMARY}, {method.name}", "ablation", method, "own")
     for count in (2, 3, 4):
         yield Condition(f"{PRIMARY}, {count} fixations", "ablation", allocated(PRIMARY), "own", fixations=count)
     yield Condition(f"{PRIMARY}, area weighting", "ablation", allocated(PRIMARY), "own", area=True)
-    yield Condition(f"{PRIMARY}, point-sampled", "ablation", Allocated("point-sampled", FoveatedPyramid(), True), "own")
+    yield Condition(
+        f"{PRIMARY}, point-sampled", "ablation", Allocated("point-sampled", PointSampled(FoveatedPyramid())), "own"
+    )
     for side_px in (256.0, 512.0):
         name = f"two-view crop of {side_px:.0f} px"
         yield Condition(name, "ablation", TwoViewCrop(side_px=side_px, name=name), "own")

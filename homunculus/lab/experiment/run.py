@@ -85,7 +85,7 @@ def _costs(out: Path, unit: TextureUnit, reader: Reader, preset: PageCounts, tra
                 with PageUnderTest(unit, reader, page, 1) as seen:
                     start, before = perf_counter(), peak_mib(reset=True)
                     with torch.no_grad():
-                        encoded, _ = seen.encoded(row, 0)
+                        ((encoded, _),) = seen.encodings(row)
                     times.append((perf_counter() - start) * 1e3)
                     peaks.append(peak_mib() - before)
                     if not turn:
