@@ -118,20 +118,12 @@ for _name, _help in DATASETS.items():
 
 def open_answerer(model: str, **options: Any) -> VQAModel:
     """The model behind the eye. Raises ModelError for one that cannot be loaded."""
-
     from homunculus.language import Answerer
 
     return Answerer.from_pretrained(model, **options)
 
 
-def _ask(
-    console: Console,
-    dataset: Dataset,
-    model: str,
-    seeing: Seeing,
-    judging: Judging,
-    out: Path,
-) -> list[Path]:
+def _ask(console: Console, dataset: Dataset, model: str, seeing: Seeing, judging: Judging, out: Path) -> list[Path]:
     from homunculus.lab.datasets.asking import ask, legibilities
     from homunculus.lab.datasets.legibility import check_threshold
     from homunculus.lab.journal import Journal

@@ -16,7 +16,7 @@ from homunculus.allocators.scene import Scene
 from homunculus.bridge.gl.draw.canvas import Chart
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.threads import one_thread
-from homunculus.bridge.unit import PlanProgram, TextureUnit
+from homunculus.bridge.unit import TextureUnit
 from homunculus.layouts.cortical import factors
 from homunculus.layouts.frame import Frame
 from homunculus.viewer.state import ViewState
@@ -37,16 +37,15 @@ class PlanRequest:
     @property
     def key(self) -> Hashable:
         state = self.state
-        wanted = (
+        law = state.budget, state.patch_size, state.e0_px
+        return (
             state.size,
             state.fixations,
             state.allocator,
-            state.budget,
-            state.patch_size,
-            state.e0_px,
+            law,
             state.query,
+            None if state.allocator in ON_DEVICE else self.version,
         )
-        return wanted, None if state.allocator in ON_DEVICE else self.version
 
 
 def fitted_e0_px(state: ViewState) -> float:
@@ -73,12 +72,9 @@ def device_plan(unit: TextureUnit, state: ViewState) -> SamplePlan | None:
     if state.allocator == "cortical":
         return cortical_plan(unit, state, chart_of(state))
     if state.allocator == "log_polar":
-        return unit.write_plan(spiral_program(state), state.fixations)
+        program = layouts.log_polar_program(state.size, state.budget, state.patch_size, a_px=state.e0_px)
+        return unit.write_plan(program, state.fixations)
     return None
-
-
-def spiral_program(state: ViewState) -> PlanProgram:
-    return layouts.log_polar_program(state.size, state.budget, state.patch_size, a_px=state.e0_px)
 
 
 def host_plan(request: PlanRequest) -> SamplePlan:
