@@ -56,10 +56,10 @@ def two_peaks() -> Tensor:
 
 CHANNELS = [("sum", two_peaks()), ("participatory", two_peaks().flip(1))]
 CASES: dict[str, Settings] = {
-    **{view: Settings(AT, view, budget=91) for view in registry},
+    **{view: Settings(AT, view, budget=91, allocator="log_polar") for view in registry},
     "footprints-of-the-chart": Settings(AT, "footprints", budget=91, allocator="cortical", grid=True),
     "reconstruction-by-relevance": Settings(AT, "reconstruction", budget=91, allocator="stratified"),
-    "side-by-side": Settings(AT, side_by_side=True, budget=91, grid=True),
+    "side-by-side": Settings(AT, side_by_side=True, budget=91, allocator="log_polar", grid=True),
 }
 
 
@@ -185,7 +185,7 @@ def test_a_moving_gaze_costs_no_visit_to_the_host(gl_unit: GLUnit, image: Path) 
         assert gl_unit.stats.bytes_to_host == before.bytes_to_host
         assert gl_unit.stats.bytes_to_device - before.bytes_to_device == 10 * 8
 
-    headless.in_session(job, [image], Settings(), unit=gl_unit)
+    headless.in_session(job, [image], Settings(allocator="log_polar"), unit=gl_unit)
 
 
 def test_words_are_drawn_where_they_are_asked_for(gl_unit: GLUnit, image: Path) -> None:

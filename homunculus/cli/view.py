@@ -41,9 +41,13 @@ class EyeOptions:
     """How it is looked."""
 
     budget: Budget = 273
-    allocator: Annotated[str, typer.Option(help="A changes it in the window.", autocompletion=one_of(ALLOCATORS))] = (
-        "log_polar"
-    )
+    allocator: Annotated[
+        str | None,
+        typer.Option(
+            help="A changes it in the window; by default foveated_pyramid where there is relevance, else quadtree.",
+            autocompletion=one_of(ALLOCATORS),
+        ),
+    ] = None
     quality: Quality = "high"
     e0: Annotated[float | None, typer.Option(help="The eye's constant in pixels; by default fitted.")] = None
     patch_size: PatchSize = 16
@@ -85,7 +89,8 @@ def view(
 ) -> None:
     """Open a window in which the mouse is the gaze; H shows its keys. Or write one picture or a video, without a display."""
     told = vars(guiding) | vars(eye) | vars(display)
-    told |= {"at": points_of(at) or [], "view": view, "e0_px": eye.e0}
+    usual = "foveated_pyramid" if guiding.relevance is not None or guiding.query else "quadtree"
+    told |= {"at": points_of(at) or [], "view": view, "e0_px": eye.e0, "allocator": eye.allocator or usual}
     if display.size is not None:
         width, height = pair(display.size.lower(), "x", "size; give pixels, as in --size 1280x800")
         told["size"] = int(height), int(width)

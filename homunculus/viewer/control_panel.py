@@ -8,7 +8,7 @@ from typing import Any
 
 from homunculus import allocators
 from homunculus.viewer import state as states
-from homunculus.viewer.planning import WITH_E0, fitted_e0_px
+from homunculus.viewer.planning import fitted_e0_px, has_e0
 from homunculus.viewer.session import Session
 from homunculus.viewer.state import BUDGETS, QUALITY_CYCLE, ViewState
 from homunculus.viewer.view import registry
@@ -109,7 +109,7 @@ class ControlPanel:
         changed, chosen = imgui.combo("quality", qualities.index(state.quality), qualities)
         if changed:
             state = replace(state, quality=QUALITY_CYCLE[chosen])
-        if state.allocator in WITH_E0:
+        if has_e0(state.allocator):
             fitted = fitted_e0_px(state)
             changed, e0_px = imgui.slider_float("e0, px", fitted, 2, 4000, "%.0f", imgui.SliderFlags_.logarithmic)
             if changed:

@@ -39,7 +39,7 @@ class Settings:
     side_by_side: bool = False
     budget: int = 273
     patch_size: int = 16
-    allocator: str = "log_polar"
+    allocator: str = "quadtree"
     quality: Any = "high"
     e0_px: float | None = None
     grid: bool = False

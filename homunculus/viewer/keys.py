@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 
+from homunculus import allocators
 from homunculus.bridge.gl.draw.canvas import Area
 from homunculus.viewer import areas
 from homunculus.viewer import state as states
-from homunculus.viewer.planning import WITH_E0, fitted_e0_px
+from homunculus.viewer.planning import fitted_e0_px, has_e0
 from homunculus.viewer.session import Session
 from homunculus.viewer.state import Point, ViewState
 from homunculus.viewer.view import registry
@@ -148,10 +149,11 @@ def zoom(session: Session, event: Event) -> None:
 
 def change_e0(session: Session, steps: int) -> None:
     state = session.state
-    if state.allocator in WITH_E0:
+    if has_e0(state.allocator):
         session.change(states.change_e0(state, steps, fitted_e0_px(state)))
     else:
-        session.say(f"{state.allocator} has no e0; {', '.join(WITH_E0)} have (A changes the allocator)")
+        others = ", ".join(filter(has_e0, allocators.registry))
+        session.say(f"{state.allocator} has no e0; {others} have (A changes the allocator)")
 
 
 def begin_typing(session: Session, event: Event) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from homunculus import allocators, layouts
-from homunculus.allocators.foveated_pyramid import FoveatedPyramid
+from homunculus.allocators.laid_out import LaidOut
 from homunculus.allocators.scene import Scene
 from homunculus.bridge.gl.draw.canvas import Chart
 from homunculus.bridge.plan import SamplePlan
@@ -21,8 +21,10 @@ from homunculus.layouts.cortical import factors
 from homunculus.layouts.frame import Frame
 from homunculus.viewer.state import ViewState
 
-ON_DEVICE = ("log_polar", "cortical")
-WITH_E0 = (*ON_DEVICE, "foveated_pyramid")
+
+def has_e0(allocator: str) -> bool:
+    """Whether it follows a cortical law, whose constant can be chosen."""
+    return hasattr(allocators.get(allocator), "a_px")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,7 @@ class PlanRequest:
             state.allocator,
             law,
             state.query,
-            None if state.allocator in ON_DEVICE else self.version,
+            None if isinstance(allocators.get(state.allocator), LaidOut) else self.version,
         )
 
 
@@ -81,7 +83,7 @@ def host_plan(request: PlanRequest) -> SamplePlan:
     """The plan by the allocator itself. Raises PlanError where it lacks something, naming it."""
     state = request.state
     allocator: Any = allocators.get(state.allocator)
-    if state.e0_px is not None and isinstance(allocator, FoveatedPyramid):
+    if state.e0_px is not None and has_e0(state.allocator):
         allocator = replace(allocator, a_px=state.e0_px)
     picture = torch.from_numpy(request.picture if request.picture.flags.writeable else request.picture.copy())
     scene = Scene(state.size, state.fixations, request.relevance, state.patch_size, image=picture, query=state.query)

@@ -37,7 +37,7 @@ class ViewState:
     budget: int = 273
     patch_size: int = 16
     e0_px: float | None = None
-    allocator: str = "log_polar"
+    allocator: str = "quadtree"
     quality: Quality = "high"
     grid: bool = False
     help: bool = False

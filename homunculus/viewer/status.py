@@ -97,7 +97,7 @@ class Status:
         if self.measured is not None:
             low, high = self.measured.lods
             self._words += [f"coverage {100 * self.measured.coverage:.1f} %", f"LOD {low:.1f} to {high:.1f}"]
-        if state.allocator in planning.WITH_E0:
+        if planning.has_e0(state.allocator):
             fitted = "" if state.e0_px else " fitted"
             self._words.append(f"e0 {planning.fitted_e0_px(state):.0f} px{fitted}")
         self._words.append(f"over the host {inwards} in, {outwards} out")

@@ -23,6 +23,7 @@ from homunculus.viewer.view import registry
 
 SIZE = (1080, 1920)
 BUDGET = 273
+ALLOCATOR = "log_polar"  # whose plan is made on the device
 TARGET_MS = 40.0
 SIDE_BY_SIDE = "all side by side"
 
@@ -95,7 +96,9 @@ def _places() -> Callable[[], tuple[float, float]]:
 
 
 def _frame(session: Session, name: str, quality: Quality, place: Callable[[], tuple[float, float]]) -> None:
-    state = replace(session.state, quality=quality, budget=BUDGET, side_by_side=name == SIDE_BY_SIDE)
+    state = replace(
+        session.state, quality=quality, allocator=ALLOCATOR, budget=BUDGET, side_by_side=name == SIDE_BY_SIDE
+    )
     if name != SIDE_BY_SIDE:
         state = replace(state, view=name)
     session.change(look_at(state, place()))
