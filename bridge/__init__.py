@@ -20,8 +20,10 @@ from homunculus.bridge.errors import (
 
 if TYPE_CHECKING:
     from homunculus.bridge.open import open_unit
-    from homunculus.bridge.plan import SamplePlan
-    from homunculus.bridge.unit import Patches, PlanProgram, Pyramid, Stats, TextureUnit
+    from homunculus.bridge.patches import Patches, Stats
+    from homunculus.bridge.plan import PlanProgram, SamplePlan
+    from homunculus.bridge.pyramid import Pyramid
+    from homunculus.bridge.unit import TextureUnit
 
 __all__ = [
     "BackendUnavailableError",
@@ -47,8 +49,10 @@ __all__ = [
 
 _HOMES = {
     "open": ["open_unit"],
-    "plan": ["SamplePlan"],
-    "unit": ["Patches", "PlanProgram", "Pyramid", "Stats", "TextureUnit"],
+    "patches": ["Patches", "Stats"],
+    "plan": ["PlanProgram", "SamplePlan"],
+    "pyramid": ["Pyramid"],
+    "unit": ["TextureUnit"],
 }
 
 

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge import law
+from homunculus.bridge.backends import INSTEAD
 from homunculus.bridge.errors import ClosedError, GradientError, ImageError, PlanError
 from homunculus.bridge.law import QUALITIES, Quality
 from homunculus.bridge.plan import SamplePlan, check_plan
-from homunculus.bridge.unit import TextureUnit
-from homunculus.bridge.values import FIXATIONS, choice, numbers, shown, whole
+from homunculus.bridge.values import FIXATIONS, choice, numbers, whole
 
 PATCH_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -28,8 +28,13 @@ def check_no_gradient(backend: str, what: str, value: object) -> None:
     if isinstance(value, Tensor) and value.requires_grad and torch.is_grad_enabled():
         raise GradientError(
             f"{what} of shape {list(value.shape)} requires a gradient, and none passes through the texture units of backend "
-            f"{backend!r}. Use backend='torch', or pass it detached, or under torch.no_grad(), where no gradient is wanted"
+            f"{backend!r}. {INSTEAD[0].upper()}{INSTEAD[1:]}, or pass it detached, or under torch.no_grad(), where no gradient is wanted"
         )
+
+
+def gone(pyramid: object) -> ClosedError:
+    """What says that a pyramid was closed, by itself or with its unit."""
+    return ClosedError(f"{pyramid!r} is closed, or its unit is; build it again from the image")
 
 
 def stays_here(pyramid: object) -> ImageError:
@@ -37,11 +42,6 @@ def stays_here(pyramid: object) -> ImageError:
     return ImageError(
         f"{pyramid!r} lives on its device and cannot be sent or copied; send the image and build it there"
     )
-
-
-def check_unit(unit: object) -> None:
-    if not isinstance(unit, TextureUnit):
-        raise PlanError(f"unit is {shown(unit)}; give an open one, as open_unit() gives it, or None")
 
 
 def check_level(level: int, max_level: int) -> None:
@@ -53,7 +53,10 @@ def check_quality(quality: Quality) -> None:
     choice("quality", quality, QUALITIES)
 
 
-def check_normalisation(mean: Sequence[float], std: Sequence[float], dtype: torch.dtype) -> None:
+def check_normalisation(
+    mean: Sequence[float], std: Sequence[float]
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Both as three numbers."""
     means, stds = (
         numbers(name, value, "3 numbers, one for each of red, green, blue", refusal=ImageError).reshape(-1).tolist()
         for name, value in (("mean", mean), ("std", std))
@@ -66,17 +69,15 @@ def check_normalisation(mean: Sequence[float], std: Sequence[float], dtype: torc
         raise ImageError(f"mean is {tuple(means)}; every value must be finite")
     if not all(0 < value < math.inf for value in stds):
         raise ImageError(f"std is {tuple(stds)}; every value must be above 0 and finite")
+    return (means[0], means[1], means[2]), (stds[0], stds[1], stds[2])
+
+
+def check_dtype(dtype: torch.dtype, widest: torch.dtype) -> None:
+    """The type of patches. widest: what the backend computes in."""
     if dtype not in (*PATCH_DTYPES, torch.float64):
         raise ImageError(f"dtype is {dtype}; patches come as torch.float32, torch.float16 or torch.bfloat16")
-
-
-def check_dtype(mean: Sequence[float], std: Sequence[float], dtype: torch.dtype) -> None:
-    """The same for texture units, which filter in float32."""
-    check_normalisation(mean, std, dtype)
-    if dtype == torch.float64:
-        raise ImageError(
-            "dtype is torch.float64; texture units filter in float32. Use torch.float32, or backend='torch'"
-        )
+    if dtype == torch.float64 != widest:
+        raise ImageError(f"dtype is torch.float64; texture units filter in float32. Use torch.float32, or {INSTEAD}")
 
 
 def check_fixations(points: Tensor) -> None:

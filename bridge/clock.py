@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from time import perf_counter
 
+import torch
+
 _SILENT = nullcontext()
 
 
@@ -37,3 +39,9 @@ class Clock:
         yield
         self._wait()
         laps[name] = laps.get(name, 0.0) + 1000 * (perf_counter() - start)
+
+
+def wait_for(device: torch.device) -> None:
+    """Returns when a GPU has done all that it was told; what is not on one is done already."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

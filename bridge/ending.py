@@ -32,6 +32,7 @@ class _Calls:
 
 
 _calls = _Calls()
+_inside = threading.local()  # whether this thread is in one
 
 
 def _after_fork() -> None:
@@ -41,8 +42,10 @@ def _after_fork() -> None:
 
 @contextmanager
 def call() -> Iterator[None]:
-    """Around a call. In a daemon thread, once the interpreter ends, it never begins: the thread waits to be ended."""
-    if not threading.current_thread().daemon:
+    """Around a call. In a daemon thread, once the interpreter ends, it never begins: the thread waits to be ended.
+
+    A call inside a call is part of it."""
+    if not threading.current_thread().daemon or getattr(_inside, "call", False):
         yield
         return
     calls = _calls
@@ -54,9 +57,11 @@ def call() -> Iterator[None]:
         calls.changed.notify_all()
     if ended:
         threading.Event().wait()
+    _inside.call = True
     try:
         yield
     finally:
+        _inside.call = False
         with calls.changed:
             calls.running -= 1
             calls.changed.notify_all()

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 import torch
 from torch import Tensor
 
+from homunculus.bridge.backends import INSTEAD
 from homunculus.bridge.errors import ImageError, ImageTooLargeError
 from homunculus.bridge.pictures.arrays import as_bytes, check_finite, check_light
+from homunculus.bridge.pictures.entrance import Pictures
 from homunculus.bridge.pictures.entrance import batch as batch_of
-from homunculus.bridge.unit import Format, Pictures
-
-__all__ = ["FORMATS", "as_batch", "as_bytes", "padded_size"]
 from homunculus.bridge.values import Limit, choice, whole
+
+__all__ = ["FORMATS", "Format", "as_batch", "as_bytes", "padded_size"]
+
+Format = Literal["rgba8", "rgba16f", "rgba32f", "rgba64f"]
 
 USUAL_LEVEL: Final = 6
 MOST_PADDING: Final = 16
@@ -72,6 +75,6 @@ def padded_size(size: tuple[int, int], max_level: int, *, limit_px: int | None =
     if limit_px is not None and max(height, width) > limit_px:
         raise ImageTooLargeError(
             f"image is {size[1]} x {size[0]} px, padded to {width} x {height}; this device allows {limit_px} px a side. "
-            "Resize it, cut it into tiles, or use backend='torch'"
+            f"Resize it, cut it into tiles, or {INSTEAD}"
         )
     return height, width

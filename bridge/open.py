@@ -3,35 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Mapping
+from itertools import groupby
+from typing import Any
 
 import torch
 
-from homunculus.bridge.cuda.unit import CudaUnit
+from homunculus.bridge.backends import BACKENDS, REFERENCE, choices
 from homunculus.bridge.errors import BackendUnavailableError, CudaError, ForkedContextError, GLError, ShaderError
-from homunculus.bridge.gl.cuda import GLCudaUnit
-from homunculus.bridge.gl.unit import GLUnit
-from homunculus.bridge.race import Racer, image_to_patches_us
-from homunculus.bridge.twin.unit import TwinUnit
+from homunculus.bridge.fastest import image_to_patches_us
 from homunculus.bridge.unit import TextureUnit
 from homunculus.bridge.values import shown
 from homunculus.interop.cuda import cuda_ordinal
 
-Backend = Literal["auto", "gl-cuda", "cuda", "gl", "torch"]
-BACKENDS: dict[str, Callable[..., TextureUnit]] = {
-    "gl-cuda": GLCudaUnit,
-    "cuda": CudaUnit,
-    "gl": GLUnit,
-    "torch": TwinUnit,
-}
-# What each backend's unit takes; `auto` hands on what applies and lets the rest be.
-OPTIONS = {
-    "gl-cuda": {"device", "device_index"},
-    "cuda": {"device"},
-    "gl": {"device_index"},
-    "torch": {"device", "dtype"},
-}
+Backend = str  # a name in the registry of backends, or auto
 REFUSALS = (BackendUnavailableError, ForkedContextError, CudaError, GLError, ShaderError)
 _faster: dict[int, tuple[str, str]] = {}  # by CUDA device: the backend that won, and the reason
 
@@ -46,78 +31,81 @@ def open_unit(backend: Backend | None = None, **options: Any) -> TextureUnit:
     """
     asked = "argument" if backend is not None else "HOMUNCULUS_BACKEND"
     if backend is not None and not isinstance(backend, str):
-        raise BackendUnavailableError(f"backend is {shown(backend)}; choose one of auto, {', '.join(BACKENDS)}")
+        raise BackendUnavailableError(f"backend is {shown(backend)}; choose one of {choices()}")
     name = backend or os.environ.get("HOMUNCULUS_BACKEND") or "auto"
     if name == "auto":
         return _first_that_works(options)
     if name not in BACKENDS:
-        raise BackendUnavailableError(f"backend is {name!r} (by {asked}); choose one of auto, {', '.join(BACKENDS)}")
-    return BACKENDS[name](reason=f"asked for by {asked}", **options)
+        raise BackendUnavailableError(f"backend is {name!r} (by {asked}); choose one of {choices()}")
+    return BACKENDS[name].load()(reason=f"asked for by {asked}", **options)
 
 
-def _first_that_works(options: dict[str, Any]) -> TextureUnit:
+def _first_that_works(options: Mapping[str, Any]) -> TextureUnit:
     if options.get("dtype") == torch.float64:
-        return _opened("torch", "texture units filter in float32, float64 was asked for", options)
-    refusals: dict[str, str] = {}
-    unit = _on_cuda(options, refusals)
-    if unit is not None:
-        return unit
-    try:
-        return _opened("gl", "; ".join(["OpenGL 4.3 through EGL works here", *_told(refusals)]), options)
-    except REFUSALS as error:
-        refusals = {"gl": str(error), **refusals}
-    return _opened("torch", "; ".join(_told(refusals)), options)
+        return BACKENDS[REFERENCE].open("texture units filter in float32, float64 was asked for", options)
+    refusals: list[str] = []  # the latest first
+    for cuda, group in groupby(BACKENDS, key=lambda name: BACKENDS[name].cuda):
+        unit, refused = (_fastest if cuda else _first)(list(group), options, refusals)
+        if unit is not None:
+            return unit
+        refusals = refused + refusals
+    raise BackendUnavailableError("; ".join(refusals))
 
 
-def _on_cuda(options: dict[str, Any], refusals: dict[str, str]) -> TextureUnit | None:
-    """The faster of `gl-cuda` and `cuda`, or the one that works."""
+def _first(names: list[str], options: Mapping[str, Any], earlier: list[str]) -> tuple[TextureUnit | None, list[str]]:
+    """The first that works, and why those before it do not, the latest first. earlier: the same of backends before these."""
+    refusals: list[str] = []
+    for name in names:
+        reason = "; ".join(filter(None, [BACKENDS[name].works, *refusals, *earlier]))
+        try:
+            return BACKENDS[name].open(reason, options), refusals
+        except REFUSALS as error:
+            refusals = [f"{name}: {error}", *refusals]
+    return None, refusals
+
+
+def _fastest(names: list[str], options: Mapping[str, Any], earlier: list[str]) -> tuple[TextureUnit | None, list[str]]:
+    """The fastest of the backends of an NVIDIA GPU, or the one that works, and why the others do not."""
+    together = ", ".join(names)
     device = options.get("device")
     if device is not None and not isinstance(device, int) and torch.device(device).type != "cuda":
-        refusals["gl-cuda, cuda"] = f"device is {device}"
-        return None
+        return None, [f"{together}: device is {device}"]
     if not torch.cuda.is_available():
-        refusals["gl-cuda, cuda"] = f"torch {torch.__version__} sees no CUDA device"
-        return None
+        return None, [f"{together}: torch {torch.__version__} sees no CUDA device"]
     try:
         ordinal = cuda_ordinal(device)
     except CudaError as error:
-        refusals["gl-cuda, cuda"] = str(error)
-        return None
+        return None, [f"{together}: {error}"]
     if ordinal in _faster:
         name, reason = _faster[ordinal]
-        return _opened(name, reason, options)
-    units: list[Racer] = []
-    for name in ("gl-cuda", "cuda"):
+        return BACKENDS[name].open(reason, options), []
+    units: list[TextureUnit] = []
+    refusals: list[str] = []
+    for name in names:
         try:
-            units.append(_opened(name, "", options))  # type: ignore[arg-type]
+            units.append(BACKENDS[name].open("", options))
         except REFUSALS as error:
-            refusals[name] = str(error)
+            refusals.append(f"{name}: {error}")
     try:
-        return _winner(ordinal, units, refusals) if units else None
+        return _winner(ordinal, units, refusals + earlier) if units else None, refusals
     except REFUSALS as error:  # one opened and then failed at its work
-        refusals["gl-cuda, cuda"] = str(error)
         for unit in units:
             unit.close()
-        return None
+        return None, [*refusals, f"{together}: {error}"]
 
 
-def _winner(ordinal: int, units: list[Racer], refusals: dict[str, str]) -> TextureUnit:
+def _winner(ordinal: int, units: list[TextureUnit], refusals: list[str]) -> TextureUnit:
     if len(units) == 1:
-        winner, reason = units[0], "; ".join(["works here", *_told(refusals)])
+        winner = units[0]
+        reason = "; ".join([BACKENDS[winner.backend].works, *refusals])
     else:
         times = image_to_patches_us(units)
-        winner, loser = units if times[0] <= times[1] else reversed(units)
-        best, other = sorted(times)
-        reason = f"the faster here: 1024 x 1024 px to 273 patches in {best:.0f} us, {loser.backend} in {other:.0f} us"
-        loser.close()
+        ranked = sorted(zip(times, units, strict=True), key=lambda timed: timed[0])
+        winner = ranked[0][1]
+        others = ", ".join(f"{unit.backend} in {time:.0f} us" for time, unit in ranked[1:])
+        reason = f"the faster here: 1024 x 1024 px to 273 patches in {ranked[0][0]:.0f} us, {others}"
+        for _, loser in ranked[1:]:
+            loser.close()
     winner.reason = reason
     _faster[ordinal] = winner.backend, reason
     return winner
-
-
-def _opened(name: str, reason: str, options: dict[str, Any]) -> TextureUnit:
-    return BACKENDS[name](reason=reason, **{key: value for key, value in options.items() if key in OPTIONS[name]})
-
-
-def _told(refusals: dict[str, str]) -> list[str]:
-    return [f"{name}: {reason}" for name, reason in refusals.items()]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import torch
 from PIL import Image
@@ -151,6 +151,11 @@ class SamplePlan(Pictured):
         return f"SamplePlan({len(self)} {kind} footprints of {self.patch_size} x {self.patch_size} texels on {self.footprints.device})"
 
     @property
+    def warped(self) -> bool:
+        """Whether each texel has a footprint of its own."""
+        return self.texels is not None
+
+    @property
     def centers(self) -> Tensor:
         """[N, 2] (x, y) in level-0 pixels."""
         return self.footprints[:, 0:2]
@@ -206,6 +211,24 @@ class SamplePlan(Pictured):
         points = points.to(self.centers).reshape(-1, 2)
         distance: Tensor = torch.linalg.vector_norm(self.centers[:, None] - points, dim=-1)
         return distance.amin(1)
+
+
+@dataclass(frozen=True)
+class PlanProgram:
+    """A plan computed where it is used: a compute shader that turns fixations into footprints, and its torch twin.
+
+    The shader reads fixations from a std430 buffer at binding 0 (vec2 each), is told their number by the uniform `fixation_count`,
+    and writes `count` rows of two vec4 to binding 1. It runs as `groups` work groups.
+    """
+
+    shader: str
+    count: int
+    patch_size: int
+    twin: Callable[[Tensor], SamplePlan]
+    defines: Mapping[str, int | float | str] = field(default_factory=dict)
+    uniforms: Mapping[str, int | float | tuple[float, ...]] = field(default_factory=dict)
+    groups: int = 1
+    warped: bool = False
 
 
 def check_plan(plan: object) -> SamplePlan:

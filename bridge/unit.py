@@ -1,144 +1,80 @@
-"""What every backend offers: an image becomes a pyramid, a plan becomes patches."""
+"""What every backend offers: an image becomes a pyramid, a plan becomes patches. Checked here, once, for all of them."""
 
 from __future__ import annotations
 
-import os
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from homunculus.bridge.clock import Clock
-from homunculus.bridge.errors import PlanError
+from homunculus.bridge import checks, ending
+from homunculus.bridge.backends import INSTEAD
+from homunculus.bridge.clock import Clock, wait_for
+from homunculus.bridge.errors import ImageError, ImageTooLargeError, PlanError
+from homunculus.bridge.images import Format, as_batch, padded_size
 from homunculus.bridge.law import Quality
-from homunculus.bridge.notebook import Pictured, tiled
-from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.values import number
-from homunculus.interop import Transfers, revoke
+from homunculus.bridge.patches import Filtering, Patches, Stats
+from homunculus.bridge.pictures.entrance import Pictures
+from homunculus.bridge.plan import PlanProgram, SamplePlan
+from homunculus.bridge.pyramid import Builder, Closing, Extent, Pyramid
+from homunculus.bridge.room import patches_told, pyramid_told, room
+from homunculus.bridge.statistics import LAYERS
+from homunculus.bridge.tensors import tensor_of
+from homunculus.bridge.values import choice, shown
+from homunculus.bridge.written import WrittenPlan
+from homunculus.interop import revoke
 
 if TYPE_CHECKING:
-    from PIL.Image import Image as PILImage
+    from homunculus.bridge.findings import Report
 
-Format = Literal["rgba8", "rgba16f", "rgba32f", "rgba64f"]
-Builder = Literal["exact", "driver", "simd", "auto"]
-# What one picture, and what several, may come as; `bridge.pictures.entrance` says yes or no.
-Picture: TypeAlias = "str | os.PathLike[str] | PILImage | np.ndarray[Any, Any] | Tensor"
-Pictures: TypeAlias = "Picture | Sequence[Picture]"
-
-
-@dataclass(frozen=True)
-class Patches(Pictured):
-    """What was seen.
-
-    pixels: [N, 3, P, P] in 0..1, or normalised if mean and std were given.
-    inside: float32 [N], how much of each footprint lies inside the image, as filtered: the mean of its texels' alpha. 1 where every tap
-        is inside, 0 where none is; across the border it follows the share of the area to 0.1 (0.2 for a patch of one texel).
-    """
-
-    pixels: Tensor
-    inside: Tensor
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-    def __repr__(self) -> str:
-        side, kind = self.pixels.shape[-1], str(self.pixels.dtype).removeprefix("torch.")
-        return f"Patches({len(self)} of {side} x {side} px, {kind}, on {self.pixels.device})"
-
-    def _picture(self) -> Image.Image:
-        return tiled(self.pixels)
-
-
-@dataclass
-class Stats(Transfers):
-    """Counts since the unit was opened: bytes over the host, and compute dispatches."""
-
-    dispatches: int = 0
-
-
-@dataclass(frozen=True)
-class PlanProgram:
-    """A plan computed where it is used: a compute shader that turns fixations into footprints, and its torch twin.
-
-    The shader reads fixations from a std430 buffer at binding 0 (vec2 each), is told their number by the uniform `fixation_count`,
-    and writes `count` rows of two vec4 to binding 1. It runs as `groups` work groups.
-    """
-
-    shader: str
-    count: int
-    patch_size: int
-    twin: Callable[[Tensor], SamplePlan]
-    defines: Mapping[str, int | float | str] = field(default_factory=dict)
-    uniforms: Mapping[str, int | float | tuple[float, ...]] = field(default_factory=dict)
-    groups: int = 1
-    warped: bool = False
-
-
-class Closing(ABC):
-    """Something that a `with` block closes."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Frees what it holds. Idempotent; later use raises ClosedError."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class Pyramid(Closing):
-    """One image or a batch as a stack of levels, each half the size of the one before. Made by `TextureUnit.pyramid`.
-
-    Level l's texel (i, j) is the mean of the 2^l x 2^l block of level-0 pixels at (i * 2^l, j * 2^l); values are averaged as stored.
-    Levels are premultiplied RGBA, alpha 1 inside the image and 0 in the padding, so a tap's alpha is the weight of it that lies inside.
-    """
-
-    size: tuple[int, int]  # (height, width) of the image
-    padded_size: tuple[int, int]  # (height, width) of level 0
-    layers: int
-    max_level: int
-    format: Format
-    builder: Builder
-
-    def at(self, x: float, y: float) -> tuple[float, float]:
-        """The point (x, y) in level-0 pixels at fractions 0..1 of the width and height. Raises PlanError outside."""
-        x, y = number("x", x), number("y", y)
-        if not (0 <= x <= 1 and 0 <= y <= 1):
-            raise PlanError(
-                f"point ({x}, {y}) lies outside the image; fractions run from 0 to 1, left to right and top to bottom"
-            )
-        return x * self.size[1], y * self.size[0]
-
-    @abstractmethod
-    def level(self, level: int) -> Tensor:
-        """[layers, height, width, 4] of one level as stored, premultiplied, 0..1, float32 or wider."""
-
-    def __repr__(self) -> str:
-        height, width = self.size
-        return f"Pyramid({self.layers} x {height} x {width} px, levels 0..{self.max_level}, {self.format}, built by {self.builder})"
+HOST = torch.device("cpu")
 
 
 class TextureUnit(Closing):
-    """One open device that builds pyramids and samples plans. Made by `open_unit`; close it, or use it in a `with` block."""
+    """One open device that builds pyramids and samples plans. Made by `open_unit`; close it, or use it in a `with` block.
 
-    backend: str
-    renderer: str
-    reason: str  # why this backend was chosen
-    stats: Stats
-    clock: Clock
+    A backend is a subclass and a row in `bridge.backends`. It states what it can in the attributes below, calls `__init__`, and
+    writes `_pyramid`, `_sample`, `_write_plan`, `_statistics` and `_close`: they get only what the public verbs have checked.
+    """
 
-    @abstractmethod
+    backend: ClassVar[str]
+    formats: ClassVar[tuple[Format, ...]] = ("rgba8", "rgba16f", "rgba32f")  # the widest last
+    builders: ClassVar[tuple[Builder, ...]] = ("exact",)
+    precision: ClassVar[torch.dtype] = torch.float32  # the widest type that it computes in
+    gradients: ClassVar[bool] = False  # whether they reach the image and the plan
+    emulated: ClassVar[bool] = False  # whether plain code stands in the place of texture units
+
+    def __init__(
+        self,
+        renderer: str,
+        reason: str,
+        *,
+        configuration: tuple[Any, ...],
+        home: object = None,
+        device: torch.device = HOST,
+        software: bool = False,
+        clock: Clock | None = None,
+        most_px: int | None = None,
+        most_layers: int | None = None,
+    ) -> None:
+        """configuration: what opens another like it, where it was pickled. home: where its pyramids lie; those of an equal home can
+        be sampled, by default its own alone. device: where patches come. software: whether it filters with whole floats, not with
+        the 8 bits of a GPU's texture unit. most_px, most_layers: along a side and in a batch."""
+        self.renderer = renderer
+        self.reason = reason  # why this backend was chosen
+        self.device = device
+        self.software = software
+        self.home = object() if home is None else home
+        self.stats = Stats()
+        self.clock = Clock(partial(wait_for, device)) if clock is None else clock
+        self._configuration = configuration
+        self._most_px, self._most_layers = most_px, most_layers
+        self._closed = False
+
     def pyramid(
         self, images: Pictures, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
     ) -> Pyramid:
@@ -153,8 +89,26 @@ class TextureUnit(Closing):
         max_level: coarsest level; each side is padded with zeros to a multiple of 2**max_level.
         Raises ImageError, ImageTooLargeError or GLError; nothing is kept then.
         """
+        with ending.call():
+            self._check_open()
+            if not self.gradients:
+                checks.check_no_gradient(self.backend, "the image", images)
+            batch, stored = as_batch(images, format)
+            if stored not in self.formats:
+                if format is not None:
+                    raise ImageError(
+                        f"format is {format!r}; backend {self.backend!r} offers {', '.join(self.formats)}. "
+                        f"Pass one of them, or {INSTEAD}"
+                    )
+                stored = self.formats[-1]
+            if builder is not None:
+                choice("builder", builder, [*self.builders, "auto"], refusal=ImageError)
+            extent = self._extent((batch.shape[1], batch.shape[2]), len(batch), max_level, stored)
+            with room(ImageTooLargeError, lambda: pyramid_told(tuple(batch.shape))):
+                return self._pyramid(
+                    batch if self.gradients else batch.detach(), extent, self._built_by(builder, stored)
+                )
 
-    @abstractmethod
     def sample(
         self,
         pyramid: Pyramid,
@@ -167,6 +121,10 @@ class TextureUnit(Closing):
     ) -> Patches:
         """Filters every footprint of the plan. A texel partly outside the image is the mean of the part inside; one wholly outside is 0
         after normalisation. Raises PlanError for a layer the pyramid lacks, or a footprint that quality `exact` cannot honour."""
+        with ending.call():
+            filtering = self.checked(pyramid, plan, quality, dtype, mean, std)
+            with room(PlanError, lambda: patches_told(plan)):
+                return self._sample(pyramid, plan, filtering)
 
     @contextmanager
     def sampled(
@@ -185,17 +143,19 @@ class TextureUnit(Closing):
         views raises RuntimeError, with another build they are empty. Inside it they may be written to; use them on the stream that
         was current at the start, or is at the end. Raises what `sample` raises, and PlanError for more tokens than one buffer holds.
         """
-        patches = self.sample(pyramid, plan, quality=quality, dtype=dtype, mean=mean, std=std)
-        try:
+        with self._sampled(pyramid, plan, self.checked(pyramid, plan, quality, dtype, mean, std)) as patches:
             yield patches
-        finally:
-            revoke([patches.pixels, patches.inside])
 
-    @abstractmethod
     def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
         """Runs a plan program for fixations [K, 2] (x, y) in level-0 pixels, on the device where it has a shader for it."""
+        with ending.call():
+            self._check_open()
+            points = tensor_of(fixations, self.precision).reshape(-1, 2)
+            checks.check_fixations(points)
+            if not self.gradients:
+                checks.check_no_gradient(self.backend, "the fixations", points)
+            return self._write_plan(program, points)
 
-    @abstractmethod
     def statistics(self, pyramid: Pyramid, level: int = 1) -> Pyramid:
         """Local statistics of an image, measured on the texels of one of its levels: a pyramid of four layers an image, whose
         level 0 is as large as that level and whose coarsest is as coarse as the image's.
@@ -204,6 +164,14 @@ class TextureUnit(Closing):
         Its levels are premultiplied like any pyramid's, in 32-bit floats, so `sample` reads a channel of any square with
         one fetch, and `bridge.statistics.planes` turns a level into planes. Raises ImageError for a level that is missing.
         """
+        with ending.call():
+            self._check_open()
+            self._check_own(pyramid)
+            checks.check_level(level, pyramid.max_level)
+            size = pyramid.size_at(level)
+            extent = self._extent(size, pyramid.layers, pyramid.max_level - level, "rgba32f", LAYERS)
+            with room(ImageTooLargeError, lambda: pyramid_told((extent.layers, *size))):
+                return self._statistics(pyramid, level, extent)
 
     def timed(self) -> AbstractContextManager[dict[str, float]]:
         """`with unit.timed() as parts_ms:` fills the dictionary with the milliseconds of the calls made inside, by part: `upload`,
@@ -212,5 +180,108 @@ class TextureUnit(Closing):
         """
         return self.clock.listen()
 
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._close()
+
+    def checked(
+        self,
+        pyramid: Pyramid,
+        plan: SamplePlan,
+        quality: Quality = "high",
+        dtype: torch.dtype = torch.float32,
+        mean: Sequence[float] = (0.0, 0.0, 0.0),
+        std: Sequence[float] = (1.0, 1.0, 1.0),
+    ) -> Filtering:
+        """Raises what `sample` raises before it looks at the device."""
+        self._check_open()
+        self._check_own(pyramid)
+        checks.check_quality(quality)
+        checks.check_dtype(dtype, self.precision)
+        means, stds = checks.check_normalisation(mean, std)
+        if not isinstance(plan, WrittenPlan):  # whose rows lie on a device
+            checks.check_layers(plan, pyramid.layers)
+            if not self.gradients:
+                rows = plan.footprints if plan.texels is None else plan.texels
+                checks.check_no_gradient(self.backend, "the plan", rows)
+        if quality == "exact":
+            checks.check_exact(plan, pyramid.max_level)
+        return Filtering(quality, dtype, means, stds)
+
+    # what a backend writes
+
+    @abstractmethod
+    def _pyramid(self, batch: Tensor, extent: Extent, builder: Builder) -> Pyramid:
+        """The pyramid of images [B, H, W, 3], contiguous, uint8 or floating, on any device. Keeps nothing where it raises."""
+
+    @abstractmethod
+    def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
+        """The patches, by the law of sampling. Layers out of range, in rows that nobody looked at, are clamped."""
+
+    @abstractmethod
+    def _write_plan(self, program: PlanProgram, fixations: Tensor) -> SamplePlan:
+        """The plan for fixations [K, 2], in the unit's precision, on any device."""
+
+    @abstractmethod
+    def _statistics(self, pyramid: Pyramid, level: int, extent: Extent) -> Pyramid:
+        """The statistics of the texels of one level."""
+
+    def _close(self) -> None:
+        """Frees what the unit holds. Called once."""
+
+    def _built_by(self, asked: Builder | None, format: Format) -> Builder:
+        """The builder for one of `builders`, `auto`, or nothing asked for."""
+        return "exact" if asked in (None, "auto") else asked
+
+    @contextmanager
+    def _sampled(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Iterator[Patches]:
+        """Patches that end with the block; a backend that can lends its own memory."""
+        with ending.call(), room(PlanError, lambda: patches_told(plan)):
+            patches = self._sample(pyramid, plan, filtering)
+        try:
+            yield patches
+        finally:
+            revoke([patches.pixels, patches.inside])
+
+    # what `homunculus doctor` asks of it
+
+    @classmethod
+    def candidates(cls, report: Report) -> Iterator[dict[str, Any]]:
+        """Tells what stands between this machine and the backend, and gives the options of each unit that is worth opening."""
+        yield {}
+
+    def findings(self, report: Report) -> bool:
+        """Tells more of the open unit. Returns whether it is right as far as that went."""
+        return True
+
+    # what the verbs share
+
+    def _check_open(self) -> None:
+        checks.check_open(self, self._closed)
+
+    def _check_own(self, pyramid: Pyramid) -> None:
+        if not isinstance(pyramid, Pyramid) or pyramid.home != self.home:
+            raise ImageError(f"{shown(pyramid)} belongs to another backend; build it with this unit's pyramid()")
+
+    def _extent(
+        self, size: tuple[int, int], images: int, max_level: int, format: Format, layers_each: int = 1
+    ) -> Extent:
+        height, width = padded_size(size, max_level, limit_px=self._most_px)
+        layers = layers_each * images
+        if self._most_layers is not None and layers > self._most_layers:
+            raise ImageTooLargeError(
+                f"{images} images need {layers} layers; this device allows {self._most_layers} layers a texture. Split the batch"
+            )
+        return Extent(height, width, layers, max_level + 1, format)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._configuration
+
     def __repr__(self) -> str:
         return f"TextureUnit({self.backend} on {self.renderer})"
+
+
+def check_unit(unit: object) -> None:
+    if not isinstance(unit, TextureUnit):
+        raise PlanError(f"unit is {shown(unit)}; give an open one, as open_unit() gives it, or None")

@@ -19,9 +19,11 @@ from .bridge.errors import (
     WriteError,
 )
 from .bridge.open import open_unit
+from .bridge.patches import Patches
 from .bridge.pictures.files import PictureFile, read_image
 from .bridge.plan import SamplePlan
-from .bridge.unit import Patches, Pyramid, TextureUnit
+from .bridge.pyramid import Pyramid
+from .bridge.unit import TextureUnit
 from .encoder import FoveatedViT
 from .layouts.metrics import measure
 from .loop import Homunculus

@@ -14,11 +14,11 @@ from stand_in_cuda import StandInCuda
 from torch_states import STATES
 
 from homunculus.bridge import BackendUnavailableError, TextureUnit, open_unit
+from homunculus.bridge.backends import BACKENDS, REFERENCE
 from homunculus.bridge.cuda.unit import CudaUnit
 from homunculus.bridge.gl.context import open_context
 from homunculus.bridge.gl.cuda import GLCudaUnit
 from homunculus.bridge.gl.unit import GLUnit
-from homunculus.bridge.twin.unit import TwinUnit
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -81,12 +81,12 @@ def stand_in_gl(gl_works: str) -> GLCudaUnit:
     return GLCudaUnit(cuda=StandInCuda())
 
 
-BACKENDS = ("gl", "gl-cuda", "cuda", "gl-cuda with a stand-in", "cuda with a stand-in")
+UNITS = [name for name, row in BACKENDS.items() if not row.reference]
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=[*UNITS, "gl-cuda with a stand-in", "cuda with a stand-in"])
 def unit(request: pytest.FixtureRequest) -> Iterator[TextureUnit]:
-    """Every unit that filters by a texture unit: those of this machine, and those that a stand-in for CUDA makes possible."""
+    """Every unit but the reference: those of this machine, and those that a stand-in for CUDA makes possible."""
     if request.param == "gl":
         yield request.getfixturevalue("gl_unit")
     elif request.param == "gl-cuda with a stand-in":
@@ -109,7 +109,7 @@ def host_unit() -> CudaUnit:
 def opened(backend: str) -> TextureUnit:
     """That backend; skips with its reason where it does not work, or fails where EXPECT_CUDA=1."""
     try:
-        return open_unit(backend)  # type: ignore[arg-type]
+        return open_unit(backend)
     except BackendUnavailableError as error:
         if os.environ.get("EXPECT_CUDA") == "1":
             pytest.fail(f"EXPECT_CUDA=1, but: {error}")
@@ -117,9 +117,9 @@ def opened(backend: str) -> TextureUnit:
 
 
 @pytest.fixture
-def twin() -> Iterator[TwinUnit]:
-    """The float64 torch unit: the oracle."""
-    with TwinUnit(dtype=torch.float64) as unit:
+def twin() -> Iterator[TextureUnit]:
+    """The reference in float64: the oracle."""
+    with open_unit(REFERENCE, dtype=torch.float64) as unit:
         yield unit
 
 
@@ -130,13 +130,13 @@ def fastest_unit() -> Iterator[TextureUnit]:
         yield unit
 
 
-@pytest.fixture(params=["torch", pytest.param("gl", marks=pytest.mark.gl)])
+@pytest.fixture(params=[REFERENCE, pytest.param("gl", marks=pytest.mark.gl)])
 def any_unit(request: pytest.FixtureRequest) -> Iterator[TextureUnit]:
     """Each unit in turn; gl as `gl_unit` gives it."""
     if request.param == "gl":
         yield request.getfixturevalue("gl_unit")
     else:
-        with TwinUnit() as unit:
+        with open_unit(request.param) as unit:
             yield unit
 
 

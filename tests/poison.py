@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from homunculus.bridge.gl.pyramid import Texture, TexturePool
+from homunculus.bridge.gl.pyramid import Texture
+from homunculus.bridge.pool import Pool
 
 POISON = {"f1": np.uint8(255), "f2": np.float16("nan"), "f4": np.float32("nan")}
 
@@ -21,7 +22,7 @@ def poisoned() -> Iterator[None]:
     """Meanwhile every buffer, texture and depth buffer is made full of it, and a pyramid's texture at each new use as well."""
     with pytest.MonkeyPatch.context() as patch:
         make_buffer, make_texture = moderngl.Context.buffer, moderngl.Context.texture
-        make_framebuffer, take = moderngl.Context.framebuffer, TexturePool.take
+        make_framebuffer, take = moderngl.Context.framebuffer, Pool.take
 
         def buffer(context: Any, data: Any = None, reserve: int = 0, dynamic: bool = False) -> Any:
             made = make_buffer(context, data, reserve, dynamic)
@@ -41,20 +42,21 @@ def poisoned() -> Iterator[None]:
                 made.clear(1.0, 0.0, 1.0, 1.0, depth=0.0)  # nearer than anything drawn
             return made
 
-        def take_poisoned(pool: TexturePool, key: Any) -> Texture:
-            taken = take(pool, key)
-            fill(taken)
+        def take_poisoned(pool: Any, extent: Any) -> Any:
+            taken = take(pool, extent)
+            if isinstance(taken, Texture):
+                fill(taken)
             return taken
 
         patch.setattr(moderngl.Context, "buffer", buffer)
         patch.setattr(moderngl.Context, "texture", texture)
         patch.setattr(moderngl.Context, "framebuffer", framebuffer)
-        patch.setattr(TexturePool, "take", take_poisoned)
+        patch.setattr(Pool, "take", take_poisoned)
         yield
 
 
 def fill(texture: Texture) -> None:
-    height, width, layers, levels, format = texture.key
+    height, width, layers, levels, format = texture.extent
     texture.use()
     for level in range(levels):
         shape = (height >> level, width >> level, 4)

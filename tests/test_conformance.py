@@ -1,6 +1,7 @@
 """Every unit that filters by a texture unit against the float64 twin: layouts, formats, qualities, odd sizes and random footprints."""
 
 import numpy as np
+import outputs
 import pytest
 import torch
 from pictures import dead_leaves, white_noise
@@ -8,11 +9,10 @@ from tolerances import INSIDE, INSIDE_HARDWARE, is_software, tolerance
 
 from homunculus import layouts
 from homunculus.bridge import Patches, SamplePlan, TextureUnit, law
-from homunculus.bridge.cuda.unit import CudaUnit
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.images import Format
 from homunculus.bridge.law import MIN_ALPHA, QUALITIES, Quality
 from homunculus.bridge.twin.unit import TwinUnit
-from homunculus.bridge.unit import Format
 
 pytestmark = pytest.mark.gl
 
@@ -58,7 +58,7 @@ def assert_conforms(
     unit: TextureUnit, twin: TwinUnit, image: np.ndarray, plan: SamplePlan, format: Format, quality: Quality
 ) -> None:
     with unit.pyramid(image, format=format, builder="exact") as ours:
-        poison(unit, plan)
+        outputs.poison(unit, plan)
         measured = unit.sample(ours, plan, quality=quality)
     expected, alpha = oracle(twin, image, plan, format, quality)
     assert measured.pixels.dtype == torch.float32
@@ -88,26 +88,6 @@ def oracle(
             _oracles.clear()
         _oracles[key] = expected, alpha
     return _oracles[key]
-
-
-def poison(unit: TextureUnit, plan: SamplePlan) -> None:
-    """Fills the output with NaN, so that an element that is never written shows."""
-    if isinstance(unit, CudaUnit):
-
-        def empty(shape: tuple[int, ...], dtype: torch.dtype) -> torch.Tensor:
-            return torch.full(shape, float("nan"), dtype=dtype, device=unit.cuda.device)
-
-        unit.empty = empty  # type: ignore[method-assign]
-        return
-    assert isinstance(unit, GLUnit)
-
-    def fill() -> None:
-        for name, size in (("pixels", len(plan) * 3 * plan.patch_size**2), ("inside", len(plan))):
-            unit.sampler.buffer(name, size * 4).write(
-                torch.full((size,), float("nan"), dtype=torch.float32, device="cpu")
-            )
-
-    unit.context.call(fill)
 
 
 @pytest.mark.parametrize("quality", ["fast", "sharp", "high"])

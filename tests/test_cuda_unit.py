@@ -26,8 +26,8 @@ from homunculus.bridge.cuda.pyramid import CudaPyramid
 from homunculus.bridge.cuda.unit import CudaUnit
 from homunculus.bridge.gl.pyramid import GLPyramid
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.images import Format
 from homunculus.bridge.twin.unit import TwinUnit
-from homunculus.bridge.unit import Format
 
 SIZES = [(1, 1), (1, 700), (15, 17), (63, 65), (64, 64), (100, 129), (333, 517)]
 
@@ -212,13 +212,13 @@ def test_several_fixations(cuda_unit: CudaUnit) -> None:
 
 
 def test_refusals(cuda_unit: CudaUnit, twin: TwinUnit) -> None:
-    with pytest.raises(ImageError, match="the cuda backend has only 'exact'"):
+    with pytest.raises(ImageError, match="builder is 'driver'; choose one of exact, auto"):
         cuda_unit.pyramid(white_noise(10, 10), builder="driver")
-    with pytest.raises(ImageError, match="CUDA textures offer rgba8, rgba16f, rgba32f"):
+    with pytest.raises(ImageError, match="backend 'cuda' offers rgba8, rgba16f, rgba32f"):
         cuda_unit.pyramid(white_noise(10, 10), format="rgba64f")
     with pytest.raises(ImageTooLargeError, match="this device allows 32768 px a side"):
         cuda_unit.pyramid(torch.empty((1, 32769, 3), dtype=torch.uint8))
-    with pytest.raises(ImageTooLargeError, match="2049 images; CUDA allows 2048 layers"):
+    with pytest.raises(ImageTooLargeError, match="2049 images need 2049 layers; this device allows 2048"):
         cuda_unit.pyramid(torch.empty((2049, 1, 1, 3), dtype=torch.uint8))
     plan = random_footprints(4, (10, 10))
     with twin.pyramid(white_noise(10, 10)) as foreign, pytest.raises(ImageError, match="belongs to another backend"):

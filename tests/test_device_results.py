@@ -8,8 +8,8 @@ from tolerances import BETWEEN_PLANS_PX, LEVELS
 
 from homunculus import layouts
 from homunculus.bridge import TextureUnit
+from homunculus.bridge.images import Format
 from homunculus.bridge.twin.unit import TwinUnit
-from homunculus.bridge.unit import Format
 
 pytestmark = pytest.mark.gl
 

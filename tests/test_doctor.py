@@ -11,9 +11,12 @@ import pytest
 import torch
 from stand_in_cuda import StandInCuda
 
-from homunculus.bridge import doctor
+from homunculus.bridge import doctor, findings
+from homunculus.bridge.backends import BACKENDS, BackendRow
 from homunculus.bridge.cuda.unit import CudaUnit
-from homunculus.bridge.gl.cuda import GLCudaUnit
+from homunculus.bridge.errors import CudaError
+from homunculus.bridge.findings import Report
+from homunculus.bridge.gl import machine
 from homunculus.bridge.gl.unit import GLUnit
 
 
@@ -33,7 +36,7 @@ def run_doctor(**environment: str) -> tuple[int, dict]:
 def test_where_opengl_works(gl_works: str) -> None:
     status, report = run_doctor()
     topics = {finding["topic"]: finding for finding in report["findings"]}
-    assert status == report["exit_code"] == (doctor.SOFTWARE if "llvmpipe" in gl_works else doctor.HARDWARE)
+    assert status == report["exit_code"] == (findings.SOFTWARE if "llvmpipe" in gl_works else findings.HARDWARE)
     for topic in ("libEGL.so.1", "vendor file", "EGL device 0", "  buffer", "  backend gl", "backend torch"):
         assert topics[topic]["ok"], topics[topic]
     assert gl_works in topics["EGL device 0"]["text"]
@@ -43,7 +46,7 @@ def test_where_opengl_works(gl_works: str) -> None:
 def test_without_a_driver_it_names_the_remedy_and_torch_still_works() -> None:
     status, report = run_doctor(__EGL_VENDOR_LIBRARY_FILENAMES="/nonexistent.json")
     topics = {finding["topic"]: finding for finding in report["findings"]}
-    assert status == report["exit_code"] == doctor.TORCH_ONLY
+    assert status == report["exit_code"] == findings.TORCH_ONLY
     assert "does not exist" in topics["vendor file"]["text"]
     assert "unset __EGL_VENDOR_LIBRARY_FILENAMES" in topics["vendor file"]["remedy"]
     assert topics["EGL devices"]["ok"] is False
@@ -55,25 +58,25 @@ def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str) -> None:
         raise OSError(f"{name}: cannot open shared object file")
 
-    monkeypatch.setattr(doctor.ctypes, "CDLL", refuse)
+    monkeypatch.setattr(machine.ctypes, "CDLL", refuse)
     report = doctor.examine()
-    assert report.exit_code == doctor.TORCH_ONLY
+    assert report.exit_code == findings.TORCH_ONLY
     assert any("libgl1-mesa-dri" in finding.remedy for finding in report.findings if finding.topic == "libEGL.so.1")
 
 
 def test_a_container_without_graphics_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    report = doctor.Report()
-    monkeypatch.setattr(doctor, "egl_devices", list)
-    doctor._devices(report, cuda=True)
+    report = Report(cuda=True)
+    monkeypatch.setattr(machine, "egl_devices", list)
+    assert list(machine.candidates(report)) == []
     (finding,) = [finding for finding in report.findings if finding.topic == "EGL and CUDA"]
     assert "NVIDIA_DRIVER_CAPABILITIES=compute,utility,graphics" in finding.remedy
 
 
 @pytest.mark.gl
 def test_wrong_patches_are_called_broken(gl_unit: GLUnit, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_difference_from_twin", lambda unit: 0.1)
+    monkeypatch.setattr(doctor, "difference_from_reference", lambda unit: 0.1)
     report = doctor.examine()
-    assert report.exit_code == doctor.BROKEN
+    assert report.exit_code == findings.BROKEN
     assert "do not trust it" in report.lines[-1]
     assert any("25.500/255" in line for line in report.lines)
 
@@ -83,10 +86,11 @@ def test_why_the_cuda_backends_are_off_and_what_helps(monkeypatch: pytest.Monkey
         pytest.skip("this machine has CUDA; the reasons are for machines without")
     monkeypatch.setattr(torch.version, "cuda", None)
     for driver, mark in ((False, None), (True, False)):
-        report = doctor.Report()
-        for kind in (GLCudaUnit, CudaUnit):
-            doctor._shared(report, kind, driver)
-        assert [finding.topic for finding in report.findings] == ["backend gl-cuda", "backend cuda"]
+        report = Report(cuda=driver)
+        rows = {name: row for name, row in BACKENDS.items() if row.cuda}
+        for name, row in rows.items():
+            doctor.examine_backend(report, name, row)
+        assert [finding.topic for finding in report.findings] == [f"backend {name}" for name in rows]
         for finding in report.findings:
             assert finding.ok is mark
             assert finding.text.startswith("off: ")
@@ -99,24 +103,40 @@ def test_cuda_python_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setitem(sys.modules, "cuda", None)
     monkeypatch.setitem(sys.modules, "cuda.bindings", None)
-    report = doctor.Report()
-    doctor._shared(report, CudaUnit, True)
+    report = Report(cuda=True)
+    doctor.examine_backend(report, "cuda", BACKENDS["cuda"])
     assert "cuda-python is not installed" in report.findings[0].text
     assert report.findings[0].remedy == "pip install cuda-bindings"
 
 
-def test_cuda_backends_that_work_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Works(CudaUnit):
-        def __init__(self) -> None:
-            super().__init__(cuda=StandInCuda())
+class Works(CudaUnit):
+    """On a machine without CUDA."""
 
+    def __init__(self) -> None:
+        super().__init__(cuda=StandInCuda())
+
+
+def test_cuda_backends_that_work_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     if host_cuda.COMPILER is None:
         pytest.skip("no C++ compiler (g++ or clang++) to build the kernels for the CPU with")
-    report = doctor.Report()
-    doctor._shared(report, Works, True)
+    row, load = BackendRow("", frozenset(), cuda=True), BackendRow.load
+    monkeypatch.setattr(BackendRow, "load", lambda self: Works if self is row else load(self))
+    report = Report(cuda=True)
+    doctor.examine_backend(report, "cuda", row)
     assert report.findings[0].ok
     assert "/255 of the float64 twin" in report.findings[0].text
-    assert report.exit_code == doctor.HARDWARE
-    monkeypatch.setattr(doctor, "_difference_from_twin", lambda unit: 0.1)
-    doctor._shared(report, Works, True)
-    assert report.exit_code == doctor.BROKEN
+    assert report.exit_code == findings.HARDWARE
+    monkeypatch.setattr(doctor, "difference_from_reference", lambda unit: 0.1)
+    doctor.examine_backend(report, "cuda", row)
+    assert report.exit_code == findings.BROKEN
+
+
+def test_a_unit_that_opens_and_fails_at_its_work_is_called_broken(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(unit: object) -> float:
+        raise CudaError("cudaGraphicsMapResources answered cudaErrorUnknown")
+
+    monkeypatch.setattr(doctor, "difference_from_reference", fail)
+    report = Report()
+    doctor.examine_backend(report, "mine", BackendRow("homunculus.bridge.twin.unit:TwinUnit", frozenset()))
+    assert report.findings[0].text == "fails at its work: cudaGraphicsMapResources answered cudaErrorUnknown"
+    assert report.exit_code == findings.BROKEN

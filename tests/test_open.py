@@ -1,6 +1,8 @@
 """Which backend `auto` takes and what it says, with stand-ins for the backends of a machine that has CUDA."""
 
 from collections.abc import Callable
+from dataclasses import fields
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,6 +10,7 @@ import torch
 
 import homunculus.bridge.open as opening
 from homunculus.bridge import BackendUnavailableError, CudaError, open_unit
+from homunculus.bridge.backends import BACKENDS, BackendRow
 
 Make = Callable[..., "StandInUnit"]
 
@@ -25,6 +28,22 @@ class StandInUnit:
         self.closed = True
 
 
+class StandInRow(BackendRow):
+    """The row of a backend, whose units are made otherwise."""
+
+    def __init__(self, row: BackendRow, make: Make) -> None:
+        super().__init__(**vars(row))
+        object.__setattr__(self, "make", make)
+
+    def load(self) -> Any:
+        return self.make  # type: ignore[attr-defined]
+
+
+def put(monkeypatch: pytest.MonkeyPatch, name: str, make: Make) -> None:
+    row = {field.name: getattr(BACKENDS[name], field.name) for field in fields(BackendRow)}
+    monkeypatch.setitem(BACKENDS, name, StandInRow(BackendRow(**row), make))
+
+
 @pytest.fixture(autouse=True)
 def a_machine_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     StandInUnit.made.clear()
@@ -32,8 +51,8 @@ def a_machine_with_cuda(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HOMUNCULUS_BACKEND", raising=False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(opening, "cuda_ordinal", lambda device=None: 0)
-    for name in ("gl-cuda", "cuda", "gl", "torch"):
-        monkeypatch.setitem(opening.BACKENDS, name, lambda name=name, **options: StandInUnit(name, **options))
+    for name in BACKENDS:
+        put(monkeypatch, name, partial(StandInUnit, name))
 
 
 def refuse(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
@@ -42,7 +61,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         def make(name: str = name, **options: Any) -> StandInUnit:
             raise BackendUnavailableError(f"{name} is off", "the remedy")
 
-        monkeypatch.setitem(opening.BACKENDS, name, make)
+        put(monkeypatch, name, make)
 
 
 @pytest.mark.parametrize(

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from homunculus.bridge.errors import ImageError, PlanError, WriteError
 from homunculus.bridge.files import staging
+from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Patches
 from homunculus.report import draw_footprints, files, reconstruct, reconstruction, to_picture, write_look
 from homunculus.report.footprints import LOD_COLORS, PALENESS, lod_color, outlines
 

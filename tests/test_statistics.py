@@ -13,12 +13,13 @@ from torch import Tensor
 from homunculus.bridge import ClosedError, ImageError, ImageTooLargeError, Pyramid, SamplePlan, TextureUnit
 from homunculus.bridge.gl.pyramid import GLPyramid
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.images import Format
 from homunculus.bridge.oriented import PEAK_PERIOD_PX
+from homunculus.bridge.pyramid import Extent
 from homunculus.bridge.statistics import CHANNELS, LAYERS, deviations, planes
 from homunculus.bridge.twin.pyramid import TwinPyramid
 from homunculus.bridge.twin.statistics import statistics as twin_statistics
 from homunculus.bridge.twin.unit import TwinUnit
-from homunculus.bridge.unit import Format
 
 pytestmark = pytest.mark.gl
 
@@ -98,7 +99,7 @@ def test_from_image_to_statistics_as_the_twin_does_it(gl_unit: GLUnit, twin: Twi
 
 def test_a_reused_texture_holds_nothing_of_its_last_user(gl_unit: GLUnit) -> None:
     with gl_unit.pyramid(pair(65, 100)) as pyramid:
-        last = GLPyramid(gl_unit.context, gl_unit._pool, (33, 50), 2 * LAYERS, "rgba32f", "exact", 5)
+        last = GLPyramid(gl_unit.context, gl_unit._pool, (33, 50), Extent(64, 64, 2 * LAYERS, 6, "rgba32f"))
         for level in range(6):
             height, width = (side >> level for side in last.padded_size)
             for layer in range(last.layers):
@@ -252,7 +253,7 @@ def test_too_many_layers_are_refused_before_anything_is_allocated(
 ) -> None:
     with gl_unit.pyramid(np.stack([white_noise(8, 8)] * 3)) as pyramid:
         live = dict(gl_unit.context.live)
-        monkeypatch.setattr(gl_unit.context, "limits", replace(gl_unit.context.limits, layers=11))
+        monkeypatch.setattr(gl_unit, "_most_layers", 11)
         with pytest.raises(ImageTooLargeError, match=r"3 images need 12 layers; this device allows 11 layers.*Split"):
             gl_unit.statistics(pyramid)
         assert dict(gl_unit.context.live) == live

@@ -21,7 +21,7 @@ BETWEEN_PLANS_PX = 0.01  # a plan written by a shader in float32 against its flo
 
 def is_software(unit: TextureUnit) -> bool:
     """Whether filter weights are full floats: software OpenGL, or kernels built for the CPU."""
-    return unit.renderer == "StandInCuda" or bool(getattr(unit, "software", False))
+    return unit.software or unit.renderer == "StandInCuda"
 
 
 def tolerance(unit: TextureUnit) -> dict[str, float]:

@@ -14,8 +14,8 @@ from homunculus.allocators.adaptive_stratified import StrataHead
 from homunculus.allocators.coverage_top_k import CoverageTopK
 from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.pyramid import LearnedSplit
+from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Patches
 from homunculus.encoder.reader import Reader
 from homunculus.encoder.small import SmallConfig
 from homunculus.lab.bench import sampling

@@ -15,7 +15,7 @@ THREADS = 256
 
 def ingest(kernels: Kernels, levels: Levels, batch: Tensor) -> int:
     """Every level from images [B, H, W, 3] on the device, each texel the mean of its block; returns the number of launches."""
-    height, width, layers, count, format = levels.key
+    height, width, layers, count, format = levels.extent
     if format == "rgba8":
         batch = as_bytes(batch)
     elif batch.dtype != torch.uint8:
@@ -36,7 +36,7 @@ def ingest(kernels: Kernels, levels: Levels, batch: Tensor) -> int:
 
 def reduce(kernels: Kernels, levels: Levels, base: int) -> int:
     """The levels above `base` from it, up to six a launch; returns the number of launches."""
-    height, width, layers, count, format = levels.key
+    height, width, layers, count, format = levels.extent
     launches = 0
     while base < count - 1:
         above = min(count - 1 - base, LEVELS_PER_LAUNCH)

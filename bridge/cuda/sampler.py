@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -10,20 +10,20 @@ from torch import Tensor
 from homunculus.bridge.cuda.kernels import Defines, Kernels
 from homunculus.bridge.cuda.pyramid import CudaPyramid
 from homunculus.bridge.elements import ELEMENTS, patches_of, plane_length
-from homunculus.bridge.law import QUALITIES, Quality
-from homunculus.bridge.unit import Patches
+from homunculus.bridge.law import QUALITIES
+from homunculus.bridge.patches import Filtering, Patches
 
 THREADS = 256  # a texel each of the usual 16 x 16
 ROW_ALIGNMENT = 16  # of the shader's vec4
 MOST = 2**31 - 1  # elements and rows that the shader counts
 
 
-def variant(quality: Quality, dtype: torch.dtype, *, warped: bool) -> Defines:
+def variant(filtering: Filtering, *, warped: bool) -> Defines:
     """What sample.comp is compiled with."""
-    threads = THREADS * dtype.itemsize // 4  # one writes a word
+    threads = THREADS * filtering.dtype.itemsize // 4  # one writes a word
     return {
-        "QUALITY": QUALITIES.index(quality),
-        "ELEMENT": ELEMENTS[dtype],
+        "QUALITY": QUALITIES.index(filtering.quality),
+        "ELEMENT": ELEMENTS[filtering.dtype],
         "WARPED": int(warped),
         "GROUP": threads,
     }
@@ -34,10 +34,7 @@ def sample(
     pyramid: CudaPyramid,
     rows: Tensor,
     patch_size: int,
-    quality: Quality,
-    dtype: torch.dtype,
-    mean: Sequence[float],
-    std: Sequence[float],
+    filtering: Filtering,
     empty: Callable[[tuple[int, ...], torch.dtype], Tensor],
 ) -> tuple[Patches, int]:
     """Patches of footprints float32 [N, 8], or one for every texel, [N, P, P, 8], on the device; and the number of launches.
@@ -46,9 +43,9 @@ def sample(
     rows = rows.contiguous()
     if rows.data_ptr() % ROW_ALIGNMENT:  # a view into something else
         rows = rows.clone()
-    defines = variant(quality, dtype, warped=rows.ndim == 4)
-    length = plane_length(patch_size, dtype)
-    planes = empty((len(rows), 3, length), dtype)
+    defines = variant(filtering, warped=rows.ndim == 4)
+    length = plane_length(patch_size, filtering.dtype)
+    planes = empty((len(rows), 3, length), filtering.dtype)
     inside = empty((len(rows),), torch.float32)
     height, width = pyramid.padded_size
     values = {
@@ -56,8 +53,8 @@ def sample(
         "patch_size": patch_size,
         "scale": (1 / width, 1 / height),
         "max_level": pyramid.max_level,
-        "mean": tuple(mean),
-        "inverse_std": tuple(1 / value for value in std),
+        "mean": filtering.mean,
+        "inverse_std": tuple(1 / value for value in filtering.std),
     }
     most = MOST // (3 * length)
     for first in range(0, len(rows), most):

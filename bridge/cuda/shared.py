@@ -8,10 +8,11 @@ from typing import Any
 
 from homunculus.bridge.cuda.kernels import Kernels
 from homunculus.bridge.cuda.pyramid import CudaPyramid, Levels
-from homunculus.bridge.errors import CudaError
+from homunculus.bridge.errors import CudaError, ImageError
 from homunculus.bridge.gl import functions as gl
 from homunculus.bridge.gl.pyramid import GLPyramid, Texture
-from homunculus.interop import Cuda
+from homunculus.bridge.pyramid import Pyramid
+from homunculus.interop import Cuda, CudaMemory
 
 
 class Registration:
@@ -27,7 +28,23 @@ class Registration:
 
 
 @contextmanager
-def mapped(kernels: Kernels, pyramid: GLPyramid) -> Iterator[CudaPyramid]:
+def shared(kernels: Kernels, pyramid: Pyramid) -> Iterator[CudaPyramid]:
+    """The pyramid for CUDA, for the length of a block. Raises ImageError for one that is not OpenGL's, and CudaError."""
+    if not isinstance(pyramid, GLPyramid):
+        raise ImageError(
+            f"{pyramid!r} is no texture of OpenGL's; only those of the backends gl and gl-cuda can be shared"
+        )
+    thread, carried = pyramid.context.thread, CudaMemory(kernels.cuda).carried
+    mapping = _mapped(kernels, pyramid)
+    ours = thread.call(carried(mapping.__enter__))
+    try:
+        yield ours
+    finally:
+        thread.call(carried(mapping.__exit__), None, None, None)
+
+
+@contextmanager
+def _mapped(kernels: Kernels, pyramid: GLPyramid) -> Iterator[CudaPyramid]:
     """The pyramid for CUDA, for the length of a block in which OpenGL may not touch it. Runs on the GL context's thread."""
     cuda, texture = kernels.cuda, pyramid.texture
     if texture.lent:
@@ -42,16 +59,16 @@ def mapped(kernels: Kernels, pyramid: GLPyramid) -> Iterator[CudaPyramid]:
     resources = [texture.registration.resource]
     cuda.map(resources)
     texture.lent = True
-    shared: CudaPyramid | None = None
+    ours: CudaPyramid | None = None
     try:
-        levels = Levels(cuda, texture.key, array=cuda.mapped_levels(resources[0]))
+        levels = Levels(cuda, texture.extent, array=cuda.mapped_levels(resources[0]))
         try:
-            shared = CudaPyramid(kernels, pyramid.size, pyramid.builder, levels, None)
-            yield shared
+            ours = CudaPyramid(kernels, pyramid.size, levels, None, pyramid.builder)
+            yield ours
         finally:
             levels.release()
     finally:
-        if shared is not None:
-            shared.close()
+        if ours is not None:
+            ours.close()
         texture.lent = False
         cuda.unmap(resources)

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from homunculus.bridge.checks import check_level
 from homunculus.bridge.cuda.builders import reduce
 from homunculus.bridge.cuda.kernels import Kernels
-from homunculus.bridge.cuda.pyramid import CudaPyramid, LevelsPool, key_of
-from homunculus.bridge.statistics import LAYERS, SURROUND_LEVELS, TILE_HEIGHT, TILE_WIDTH, defines
+from homunculus.bridge.cuda.pyramid import CudaPyramid, Levels
+from homunculus.bridge.pool import Pool
+from homunculus.bridge.pyramid import Extent
+from homunculus.bridge.statistics import SURROUND_LEVELS, TILE_HEIGHT, TILE_WIDTH, defines
 
 
-def statistics(kernels: Kernels, pool: LevelsPool, pyramid: CudaPyramid, level: int) -> tuple[CudaPyramid, int]:
+def statistics(
+    kernels: Kernels, pool: Pool[Levels], pyramid: CudaPyramid, level: int, extent: Extent
+) -> tuple[CudaPyramid, int]:
     """The statistics pyramid of the texels of one level, and the number of launches."""
-    check_level(level, pyramid.max_level)
-    size = tuple(-(-side >> level) for side in pyramid.size)
-    key = key_of((size[0], size[1]), LAYERS * pyramid.layers, pyramid.max_level - level, "rgba32f")
-    target = pool.take(key)
-    result = CudaPyramid(kernels, (size[0], size[1]), "exact", target, pool)
+    target = pool.take(extent)
+    result = CudaPyramid(kernels, pyramid.size_at(level), target, pool)
     try:
         values = {
             "pyramid": pyramid.levels.sampler(),
             "statistics": target.image(),
             "level": level,
             "surround": min(level + SURROUND_LEVELS, pyramid.max_level),
-            "inside": (size[1], size[0]),
+            "inside": result.size[::-1],
         }
         height, width = result.padded_size
         grid = (-(-width // TILE_WIDTH), -(-height // TILE_HEIGHT), pyramid.layers)

@@ -24,7 +24,7 @@ def build_exact(context: Context, texture: Texture, batch: Tensor, max_level: in
 
 def reduce(context: Context, texture: Texture, max_level: int) -> int:
     """Levels 1 to `max_level` from level 0, up to six a dispatch; returns the number of dispatches."""
-    format = texture.key[4]
+    format = texture.extent.format
     base = dispatches = 0
     while base < max_level:
         count = min(6, max_level - base)
@@ -36,7 +36,7 @@ def reduce(context: Context, texture: Texture, max_level: int) -> int:
                 unit, texture.name, base + 1 + unit, 1, 0, gl.WRITE_ONLY, INTERNAL_FORMATS[format]
             )
         program["base"] = base
-        height, width, layers = (texture.key[0] >> base, texture.key[1] >> base, texture.key[2])
+        height, width, layers = (texture.extent.height >> base, texture.extent.width >> base, texture.extent.layers)
         program.run(-(-width // 64), -(-height // 64), layers)
         context.moderngl.memory_barrier()
         base += count
@@ -56,7 +56,7 @@ def upload(texture: Texture, batch: Tensor) -> None:
     """Level 0 from images [B, H, W, 3], with alpha 1 inside and zeros in the padding."""
     texture.use()
     height, width = batch.shape[1:3]
-    padded_height, padded_width = texture.key[:2]
+    padded_height, padded_width = texture.extent[:2]
     right = torch.zeros((height, padded_width - width, 4), dtype=batch.dtype, device="cpu")
     bottom = torch.zeros((padded_height - height, padded_width, 4), dtype=batch.dtype, device="cpu")
     for layer, image in enumerate(batch):

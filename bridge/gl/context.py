@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from homunculus.bridge import ending
+from homunculus.bridge.backends import INSTEAD
 from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import BackendUnavailableError, ForkedContextError, GLError, ShaderError
 from homunculus.bridge.gl import functions as gl
@@ -207,7 +208,7 @@ def opening(device_index: int | None, devices: Callable[[], Iterable[int]]) -> I
     if _forked_from is not None:
         raise ForkedContextError(
             f"process {_forked_from} held an OpenGL context when it forked this one ({os.getpid()}); opening another here can hang. "
-            "Start workers with multiprocessing_context='spawn', open no unit before the fork, or use backend='torch'"
+            f"Start workers with multiprocessing_context='spawn', open no unit before the fork, or {INSTEAD}"
         )
     if device_index is None and os.environ.get("HOMUNCULUS_EGL_DEVICE"):
         device_index = _device_from_environment()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
 from homunculus.bridge.errors import BackendUnavailableError, CudaError
+from homunculus.bridge.findings import Report
 from homunculus.bridge.gl.context import Context, context_at, contexts, no_library, opening
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.interop import Cuda, CudaMemory, Transfers, egl_devices, open_cuda
@@ -34,10 +36,17 @@ class GLCudaUnit(GLUnit):
             self.cuda = open_cuda(device) if cuda is None else cuda
         except CudaError as error:
             raise BackendUnavailableError(error.text, error.remedy) from None
-        super().__init__(device_index, reason, context=open_cuda_context(self.cuda, device_index))
+        super().__init__(
+            device_index,
+            reason,
+            context=open_cuda_context(self.cuda, device_index),
+            configuration=(self.cuda.ordinal, reason),
+        )
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.cuda.ordinal, self.reason)
+    @classmethod
+    def candidates(cls, report: Report) -> Iterator[dict[str, Any]]:
+        """One; what OpenGL needs is told by `gl`."""
+        yield {}
 
 
 def open_cuda_context(cuda: Cuda, device_index: int | None = None) -> Context:

@@ -13,7 +13,8 @@ from homunculus.bridge.gl.builders import reduce
 from homunculus.bridge.gl.context import Context
 from homunculus.bridge.gl.pyramid import BYTES_PER_TEXEL, INTERNAL_FORMATS, Texture
 from homunculus.bridge.images import as_bytes
-from homunculus.bridge.unit import Builder, Stats
+from homunculus.bridge.patches import Stats
+from homunculus.bridge.pyramid import Builder
 from homunculus.interop import SharedBuffer
 
 IMAGES = 0
@@ -30,7 +31,7 @@ class Ingest:
     def build(self, texture: Texture, batch: Tensor, max_level: int, builder: Builder) -> None:
         """Level 0 from images [B, H, W, 3] on the device, or pinned or plain on the host, and the levels above by that builder."""
         context = self._context
-        format = texture.key[4]
+        format = texture.extent.format
         if format == "rgba8":
             batch = as_bytes(batch)
         elif batch.dtype != torch.uint8:
@@ -63,7 +64,7 @@ class Ingest:
     def _stripe(self, program: Any, texture: Texture, images: Tensor, layer: int, top: int, image_height: int) -> None:
         """Some rows of some images; with the last of them the padding below."""
         context = self._context
-        height, width = texture.key[:2]
+        height, width = texture.extent[:2]
         layers, rows = images.shape[:2]
         bottom = height if top + rows == image_height else top + rows
         buffer = self._room(images.numel() * images.element_size())

@@ -5,17 +5,18 @@ from __future__ import annotations
 import ctypes
 import math
 import weakref
-from typing import Any, NoReturn
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from homunculus.bridge.checks import check_level, stays_here
-from homunculus.bridge.errors import ClosedError, CudaError, ImageError, ImageTooLargeError
+from homunculus.bridge.checks import gone
+from homunculus.bridge.errors import CudaError
 from homunculus.bridge.gl import functions as gl
 from homunculus.bridge.gl.context import Context
-from homunculus.bridge.images import padded_size
-from homunculus.bridge.unit import Builder, Format, Pyramid
+from homunculus.bridge.images import Format
+from homunculus.bridge.pool import Pool
+from homunculus.bridge.pyramid import Builder, Extent, Pyramid
 from homunculus.interop import Transfers
 
 INTERNAL_FORMATS: dict[Format, int] = {"rgba8": 0x8058, "rgba16f": 0x881A, "rgba32f": 0x8814}
@@ -25,8 +26,8 @@ BYTES_PER_TEXEL: dict[Format, int] = {"rgba8": 4, "rgba16f": 8, "rgba32f": 16}
 class Texture:
     """An immutable GL_TEXTURE_2D_ARRAY of that many levels: trilinear, zero beyond its border. Used on the context's thread."""
 
-    def __init__(self, context: Context, key: tuple[int, int, int, int, Format]) -> None:
-        height, width, layers, levels, format = self.key = key
+    def __init__(self, context: Context, extent: Extent) -> None:
+        height, width, layers, levels, format = self.extent = extent
         self._context = context
         self.registration: Any = None  # with CUDA; has `release`
         self.lent = False  # mapped to CUDA, which owns it meanwhile
@@ -78,7 +79,7 @@ class Texture:
 
     def read(self, level: int) -> Tensor:
         """Float32 [layers, height, width, 4] of one level, where the context's tensors are."""
-        height, width, layers, _, _ = self.key
+        height, width, layers, _, _ = self.extent
         shape = (layers, height >> level, width >> level, 4)
         self.use()
         if self._context.memory.shared:
@@ -99,6 +100,9 @@ class Texture:
         finally:
             self._context.release(buffer)
 
+    def reuse(self) -> None:
+        """Every pyramid writes all of it."""
+
     def release(self) -> None:
         if self.name:
             if self.registration is not None:
@@ -109,103 +113,31 @@ class Texture:
             self.name = 0
 
 
-class TexturePool:
-    """Owns the textures of one unit: those lent to its pyramids, and the ones given back last, one for an image and one for its
-    statistics. Fresh memory costs more than the upload: at 4096 x 4096 px on a CPU 38 against 9 ms.
-    """
-
-    SPARES = 2
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-        self._spares: list[Texture] = []
-        self._lent: set[Texture] = set()
-        self._closed = False
-
-    def take(self, key: tuple[int, int, int, int, Format]) -> Texture:
-        found = next((spare for spare in self._spares if spare.key == key), None)
-        if found is not None:
-            self._spares.remove(found)
-        else:
-            self.clear()  # sizes have changed: what is left has had its use
-            found = Texture(self._context, key)
-        self._lent.add(found)
-        return found
-
-    def give_back(self, texture: Texture) -> None:
-        self._lent.discard(texture)
-        self._spares.append(texture)
-        if self._closed:
-            self.clear()
-        elif len(self._spares) > self.SPARES:
-            self._spares.pop(0).release()
-
-    def clear(self) -> None:
-        while self._spares:
-            self._spares.pop().release()
-
-    def close(self, *, lent: bool) -> None:
-        """Frees every spare now and whatever is given back later; `lent`: also what pyramids still hold, which are closed by it."""
-        self._closed = True
-        self.clear()
-        while lent and self._lent:
-            self._lent.pop().release()
-
-
 class GLPyramid(Pyramid):
     """A pyramid on the GPU. Its texture goes back to the pool when it is closed or forgotten, and ends with the pool."""
 
     def __init__(
-        self,
-        context: Context,
-        pool: TexturePool,
-        size: tuple[int, int],
-        layers: int,
-        format: Format,
-        builder: Builder,
-        max_level: int,
+        self, context: Context, pool: Pool[Texture], size: tuple[int, int], extent: Extent, builder: Builder = "exact"
     ) -> None:
-        if format not in INTERNAL_FORMATS:
-            raise ImageError(
-                f"format is {format!r}; OpenGL offers {', '.join(INTERNAL_FORMATS)}. Pass one of them, or use backend='torch'"
-            )
-        self.size, self.layers, self.format, self.builder, self.max_level = size, layers, format, builder, max_level
-        self.padded_size = padded_size(size, max_level, limit_px=context.limits.texture_px)
-        if layers > context.limits.layers:
-            raise ImageTooLargeError(
-                f"the batch holds {layers} images; this device allows {context.limits.layers} layers a texture. Split the batch"
-            )
-        self._context = context
-        self._texture: Texture | None = context.thread.call(
-            pool.take, (*self.padded_size, layers, max_level + 1, format)
-        )
+        super().__init__(context, size, extent, builder)
+        self.context = context
+        self._texture: Texture | None = context.thread.call(pool.take, extent)
         self._finalizer = weakref.finalize(self, _forget, context, pool, self._texture)
         self._finalizer.atexit = False
 
     @property
     def texture(self) -> Texture:
         if self._texture is None or not self._texture.name:
-            raise ClosedError(f"{self!r} is closed, or its unit is; build it again from the image")
+            raise gone(self)
         return self._texture
 
-    @property
-    def context(self) -> Context:
-        return self._context
-
-    def belongs_to(self, context: Context) -> bool:
-        return self._context is context
-
-    def level(self, level: int) -> Tensor:
-        check_level(level, self.max_level)
-        return self._context.call(self.texture.read, level)
-
-    def __reduce__(self) -> NoReturn:
-        raise stays_here(self)
+    def _level(self, level: int) -> Tensor:
+        return self.context.call(self.texture.read, level)
 
     def close(self) -> None:
         self._texture = None
         self._finalizer()
 
 
-def _forget(context: Context, pool: TexturePool, texture: Texture) -> None:
+def _forget(context: Context, pool: Pool[Texture], texture: Texture) -> None:
     context.thread.defer(lambda: pool.give_back(texture))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -16,9 +15,10 @@ from homunculus.bridge.elements import ELEMENTS, patches_of, plane_length
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.gl.context import Context
 from homunculus.bridge.gl.pyramid import GLPyramid
-from homunculus.bridge.law import QUALITIES, Quality
-from homunculus.bridge.plan import SamplePlan, itself
-from homunculus.bridge.unit import Patches, PlanProgram, Stats
+from homunculus.bridge.law import QUALITIES
+from homunculus.bridge.patches import Filtering, Patches, Stats
+from homunculus.bridge.plan import PlanProgram, SamplePlan
+from homunculus.bridge.written import WrittenPlan
 from homunculus.interop import Part, SharedBuffer, revoke
 
 ROW_BYTES = 32
@@ -27,66 +27,30 @@ BINDINGS = {"plan": 0, "pixels": 1, "inside": 2, "fixations": 0}
 ROWS = 1
 
 
-class ResidentPlan(SamplePlan):
-    """A plan whose rows live in a GL buffer; `footprints` and `texels` are fetched when somebody asks for them."""
+class ResidentPlan(WrittenPlan):
+    """A plan whose rows lie in a GL buffer; they are fetched when somebody asks for them."""
 
     buffer: SharedBuffer | None  # None once its unit is closed: the rows are the host's then
     context: Context
-    program: PlanProgram
-    fixations: Tensor
     _finalizer: weakref.finalize[..., Any]
 
     def __init__(self, context: Context, buffer: SharedBuffer, program: PlanProgram, fixations: Tensor) -> None:
-        self.__dict__.update(
-            context=context, buffer=buffer, program=program, fixations=fixations, patch_size=program.patch_size
-        )
+        super().__init__(program, fixations, context.renderer)
+        self.__dict__.update(context=context, buffer=buffer)
         finalizer = weakref.finalize(self, context.thread.defer, lambda: context.release(buffer))
         finalizer.atexit = False
         self.__dict__["_finalizer"] = finalizer
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return itself, (self.to(),)
-
-    def __len__(self) -> int:
-        return self.program.count
-
-    def __repr__(self) -> str:
-        return f"ResidentPlan({len(self)} footprints written by {self.program.shader} on {self.context.renderer})"
-
     @cached_property
-    def _rows(self) -> Tensor:
-        size = self.patch_size
-        shape = (len(self), size, size, 8) if self.program.warped else (len(self), 8)
+    def rows(self) -> Tensor:  # type: ignore[override]
         assert self.buffer is not None
-        return self.context.call(self.buffer.read, shape, torch.float32)
+        return self.context.call(self.buffer.read, self.shape, torch.float32)
 
     def leave(self) -> None:
         """Fetches the rows and lets the buffer go. On the context's thread."""
-        self._rows  # noqa: B018
+        self.rows  # noqa: B018
         self.__dict__["buffer"] = None
         self._finalizer()
-
-    @cached_property
-    def _twin(self) -> SamplePlan:
-        return self.program.twin(self.fixations.double())
-
-    @property
-    def footprints(self) -> Tensor:
-        return self._twin.footprints if self.program.warped else self._rows
-
-    @property
-    def texels(self) -> Tensor | None:
-        return self._rows if self.program.warped else None
-
-    @property
-    def note(self) -> str:
-        return self._twin.note
-
-    def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SamplePlan:
-        """A plan of tensors with these rows; of a warped one, one that still locates points."""
-        if self.program.warped:
-            return replace(self._twin, texels=self._rows).to(device, dtype)
-        return SamplePlan(self._rows, self.patch_size, note=self.note).to(device, dtype)
 
 
 def buffer_of(plan: SamplePlan, context: Context) -> SharedBuffer | None:
@@ -97,44 +61,36 @@ def buffer_of(plan: SamplePlan, context: Context) -> SharedBuffer | None:
 class Sampler:
     """Owns the buffers that every call reuses; they grow to the largest plan seen. Used on the context's thread."""
 
-    def __init__(self, context: Context, stats: Stats | None = None) -> None:
+    def __init__(self, context: Context, stats: Stats) -> None:
         self._context = context
-        self.stats = Stats() if stats is None else stats
+        self.stats = stats
         self._buffers: dict[str, SharedBuffer] = {}
         self._released = False
         self._written: weakref.WeakSet[ResidentPlan] = weakref.WeakSet()
         self._group = 8 if context.software else 64  # a CPU rasteriser runs a group's threads one after another
 
-    def sample(
-        self,
-        pyramid: GLPyramid,
-        plan: SamplePlan,
-        quality: Quality,
-        dtype: torch.dtype,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
-    ) -> Patches:
-        most = self._most(plan, dtype)
+    def sample(self, pyramid: GLPyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
+        most = self._most(plan, filtering.dtype)
         pixels, inside = [], []
         for first in range(0, len(plan), most):
             count = min(most, len(plan) - first)
             with self._context.clock.part("sample"):
-                self._dispatch(pyramid, plan, first, count, quality, dtype, mean, std)
+                self._dispatch(pyramid, plan, first, count, filtering)
             with self._context.clock.part("hand-over"):
-                part = self._read(plan.patch_size, count, dtype)
+                part = self._read(plan.patch_size, count, filtering.dtype)
             pixels.append(part.pixels)
             inside.append(part.inside)
         if len(pixels) == 1:
             return Patches(pixels[0], inside[0])
         return Patches(torch.cat(pixels), torch.cat(inside))
 
-    def leave(self, pyramid: GLPyramid, plan: SamplePlan, quality: Quality) -> None:
-        """The same in float32, left in the buffers "pixels" and "inside". Raises PlanError for more than one buffer holds."""
-        self._check_most(plan, torch.float32)
-        self._dispatch(pyramid, plan, 0, len(plan), quality, torch.float32, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+    def leave(self, pyramid: GLPyramid, plan: SamplePlan, filtering: Filtering) -> None:
+        """The same, left in the buffers "pixels" and "inside". Raises PlanError for more than one buffer holds."""
+        self._check_most(plan, filtering.dtype)
+        self._dispatch(pyramid, plan, 0, len(plan), filtering)
 
     def fetch(self, patch_size: int, count: int) -> Patches:
-        """Reads back what `leave` left."""
+        """Reads back what `leave` left in float32."""
         return self._read(patch_size, count, torch.float32)
 
     def _check_most(self, plan: SamplePlan, dtype: torch.dtype) -> None:
@@ -145,7 +101,7 @@ class Sampler:
     def _most(self, plan: SamplePlan, dtype: torch.dtype) -> int:
         """How many patches one dispatch can write."""
         size = plan.patch_size
-        row_bytes = ROW_BYTES * (size * size if _is_warped(plan) else 1)
+        row_bytes = ROW_BYTES * (size * size if plan.warped else 1)
         limit = self._context.limits.storage_bytes
         most = limit // max(_patch_bytes(size, dtype), row_bytes)
         if most < 1:
@@ -160,15 +116,12 @@ class Sampler:
         plan: SamplePlan,
         first: int,
         count: int,
-        quality: Quality,
-        dtype: torch.dtype,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
+        filtering: Filtering,
     ) -> None:
         defines = {
-            "QUALITY": QUALITIES.index(quality),
-            "ELEMENT": ELEMENTS[dtype],
-            "WARPED": int(_is_warped(plan)),
+            "QUALITY": QUALITIES.index(filtering.quality),
+            "ELEMENT": ELEMENTS[filtering.dtype],
+            "WARPED": int(plan.warped),
             "GROUP": self._group,
             "PATCH_SIZE": plan.patch_size,
         }
@@ -176,11 +129,11 @@ class Sampler:
         height, width = pyramid.padded_size
         program["scale"] = (1 / width, 1 / height)
         program["max_level"] = pyramid.max_level
-        program["mean"] = mean
-        program["inverse_std"] = tuple(1 / value for value in std)
-        program["first_patch"] = self._bind_plan(plan, first, count, _is_warped(plan))
+        program["mean"] = filtering.mean
+        program["inverse_std"] = tuple(1 / value for value in filtering.std)
+        program["first_patch"] = self._bind_plan(plan, first, count)
         program["patch_count"] = count
-        self.buffer("pixels", count * _patch_bytes(plan.patch_size, dtype))
+        self.buffer("pixels", count * _patch_bytes(plan.patch_size, filtering.dtype))
         self.buffer("inside", count * 4)
         pyramid.texture.use()
         columns = min(count, self._context.limits.work_groups)
@@ -190,24 +143,16 @@ class Sampler:
         self.stats.dispatches += 1
 
     @contextmanager
-    def lend(
-        self,
-        pyramid: GLPyramid,
-        plan: SamplePlan,
-        quality: Quality,
-        dtype: torch.dtype,
-        mean: tuple[float, ...],
-        std: tuple[float, ...],
-    ) -> Iterator[Patches]:
+    def lend(self, pyramid: GLPyramid, plan: SamplePlan, filtering: Filtering) -> Iterator[Patches]:
         """The buffers themselves, as tensors, for the length of a block; other calls meanwhile get buffers of their own.
 
         Raises PlanError for more patches than one buffer holds.
         """
-        self._check_most(plan, dtype)
-        self._dispatch(pyramid, plan, 0, len(plan), quality, dtype, mean, std)
+        self.leave(pyramid, plan, filtering)
         lent = {name: self._buffers.pop(name) for name in ("pixels", "inside")}
         try:
-            with self._context.memory.lend(_parts(lent, plan.patch_size, len(plan), dtype)) as (planes, inside):
+            parts = _parts(lent, plan.patch_size, len(plan), filtering.dtype)
+            with self._context.memory.lend(parts) as (planes, inside):
                 patches = patches_of(planes, inside, plan.patch_size)
                 try:
                     yield patches
@@ -224,13 +169,13 @@ class Sampler:
         pixels, inside = self._context.memory.read(_parts(self._buffers, size, count, dtype))
         return patches_of(pixels, inside, size, contiguous=True)
 
-    def _bind_plan(self, plan: SamplePlan, first: int, count: int, warped: bool) -> int:
+    def _bind_plan(self, plan: SamplePlan, first: int, count: int) -> int:
         """Binds the rows and returns the index of the first patch in the bound buffer."""
         written = buffer_of(plan, self._context)
         if written is not None:
             written.bind(BINDINGS["plan"])
             return first
-        rows = plan.texels if warped and plan.texels is not None else plan.footprints
+        rows = plan.footprints if plan.texels is None else plan.texels
         rows = rows[first : first + count].to(torch.float32)
         self.buffer("plan", rows.numel() * 4).write(rows)
         return 0
@@ -276,10 +221,6 @@ class Sampler:
         for buffer in self._buffers.values():
             self._context.release(buffer)
         self._buffers.clear()
-
-
-def _is_warped(plan: SamplePlan) -> bool:
-    return plan.program.warped if isinstance(plan, ResidentPlan) else plan.texels is not None
 
 
 def _parts(buffers: Mapping[str, SharedBuffer], size: int, count: int, dtype: torch.dtype) -> list[Part]:

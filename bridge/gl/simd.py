@@ -34,9 +34,9 @@ def build_simd(context: Context, texture: Texture, batch: Tensor, max_level: int
         raise BackendUnavailableError(
             "builder 'simd' needs OpenCV; run: pip install opencv-python-headless, or use builder='exact'"
         )
-    if texture.key[4] != "rgba8":
-        raise ImageError(f"builder 'simd' reduces rgba8 only, not {texture.key[4]}; use builder='exact'")
-    height, width = texture.key[:2]
+    if texture.extent.format != "rgba8":
+        raise ImageError(f"builder 'simd' reduces rgba8 only, not {texture.extent.format}; use builder='exact'")
+    height, width = texture.extent[:2]
     rows = min(height, max(4, STRIPE_BYTES // (4 * width) // 4 * 4))
     base = np.zeros((rows, width, 4), np.uint8)
     pairs = np.empty((rows >> 1, width, 4), np.uint16)

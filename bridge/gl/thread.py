@@ -11,6 +11,7 @@ from concurrent.futures import Future
 from typing import Any, ParamSpec, TypeVar
 
 from homunculus.bridge import ending
+from homunculus.bridge.backends import INSTEAD
 from homunculus.bridge.errors import ClosedError, ForkedContextError
 
 P = ParamSpec("P")
@@ -56,7 +57,7 @@ class GLThread:
         if os.getpid() != self._pid:
             raise ForkedContextError(
                 f"this OpenGL context belongs to process {self._pid}; process {os.getpid()} was forked from it and cannot use it. "
-                "Open the unit inside the worker, start workers with multiprocessing_context='spawn', or use backend='torch'"
+                f"Open the unit inside the worker, start workers with multiprocessing_context='spawn', or {INSTEAD}"
             )
 
     def stop(self) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -15,7 +16,10 @@ from homunculus.bridge.pictures.arrays import as_rgb, check_light
 from homunculus.bridge.pictures.decode import decoded
 from homunculus.bridge.pictures.files import PictureFile
 from homunculus.bridge.pictures.quiet import quiet
-from homunculus.bridge.unit import Picture, Pictures
+
+# What one picture, and what several, may come as.
+Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor"
+Pictures: TypeAlias = "Picture | Sequence[Picture]"
 
 
 def picture(image: Picture) -> Tensor:

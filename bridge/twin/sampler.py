@@ -14,7 +14,7 @@ def sample_texels(pyramid: Texels, centers: Tensor, rows: Tensor, quality: Quali
     """Premultiplied RGBA [N, M, 4] of M texels at `centers` [N, M, 2], all M of one footprint row [N, 8]."""
     cut = law.taps(rows[:, 2:4], rows[:, 4:6], pyramid.max_level)
     lod = law.quality_lod(cut.step_px, rows[:, 7], quality)
-    layer = rows[:, 6].round().long()
+    layer = rows[:, 6].round().long().clamp(0, len(pyramid.levels[0]) - 1)
     across = law.pair_offset(cut.step_px, law.length(cut.major) / cut.major_count, quality)
     along = law.pair_offset(cut.step_px, law.length(cut.minor) / cut.minor_count, quality)
     offsets = ((-1, -1), (1, -1), (-1, 1), (1, 1)) if quality in ("high", "exact") else ((0, 0),)

@@ -15,7 +15,7 @@ def statistics(pyramid: TwinPyramid, level: int) -> TwinPyramid:
     """The statistics pyramid of the texels of one level."""
     texels = pyramid.level(level)
     surround = pyramid.level(min(level + SURROUND_LEVELS, pyramid.max_level))
-    height, width = (-(-side >> level) for side in pyramid.size)
+    height, width = pyramid.size_at(level)
     alpha = texels[..., 3:]
     color = opponent(unpremultiplied(texels))
     around = opponent(unpremultiplied(_upsampled(surround, texels.shape[1:3])))

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from homunculus.bridge import law
-from homunculus.bridge.checks import check_exact, check_layers, check_normalisation, check_open, check_quality
-from homunculus.bridge.clock import Clock
-from homunculus.bridge.ending import finishes
-from homunculus.bridge.errors import ImageError, ImageTooLargeError, PlanError
-from homunculus.bridge.images import as_batch, padded_size
+from homunculus.bridge.errors import ImageError
 from homunculus.bridge.law import Quality
-from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.room import patches_told, pyramid_told, room
-from homunculus.bridge.tensors import tensor_of
+from homunculus.bridge.patches import Filtering, Patches
+from homunculus.bridge.plan import PlanProgram, SamplePlan
+from homunculus.bridge.pyramid import Builder, Extent, Pyramid
 from homunculus.bridge.twin.pyramid import Texels, TwinPyramid, box_levels
 from homunculus.bridge.twin.sampler import sample_texels
 from homunculus.bridge.twin.statistics import statistics
-from homunculus.bridge.unit import Builder, Format, Patches, Pictures, PlanProgram, Pyramid, Stats, TextureUnit
+from homunculus.bridge.unit import TextureUnit
 
 
 class TwinUnit(TextureUnit):
@@ -31,69 +26,45 @@ class TwinUnit(TextureUnit):
     """
 
     backend = "torch"
+    formats = ("rgba8", "rgba16f", "rgba32f", "rgba64f")
+    precision = torch.float64
+    gradients = emulated = True
 
     def __init__(
         self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, reason: str = "asked for"
     ) -> None:
         if dtype not in (torch.float32, torch.float64):
             raise ImageError(f"dtype is {dtype}; the torch backend computes in torch.float32 or torch.float64")
-        self.device = torch.device(device)
+        there = torch.empty(0, device=device, dtype=dtype).device
         self.dtype = dtype
-        self.renderer = f"torch {torch.__version__} ({self.device}, {str(dtype).removeprefix('torch.')})"
-        self.reason = reason
-        self.stats = Stats()
-        self.clock = Clock(self._wait)
-        self._closed = False
+        super().__init__(
+            f"torch {torch.__version__} ({there}, {str(dtype).removeprefix('torch.')})",
+            reason,
+            configuration=(str(there), dtype, reason),
+            home=(self.backend, there),
+            device=there,
+            software=True,
+        )
 
-    @finishes
-    def pyramid(
-        self, images: Pictures, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
-    ) -> Pyramid:
-        check_open(self, self._closed)
-        if builder not in (None, "exact", "auto"):
-            raise ImageError(f"builder is {builder!r}; the torch backend has only 'exact'")
-        batch, format = as_batch(images, format)
-        size = (batch.shape[1], batch.shape[2])
+    def _pyramid(self, batch: Tensor, extent: Extent, builder: Builder) -> Pyramid:
         with self.clock.part("upload"):
-            batch = batch.to(self.device)
-        with self.clock.part("pyramid"), room(ImageTooLargeError, lambda: pyramid_told(tuple(batch.shape))):
-            levels = box_levels(batch, format, padded_size(size, max_level), max_level, self.dtype)
-            return TwinPyramid(levels, size, format)
+            there = batch.to(self.device)
+        with self.clock.part("pyramid"):
+            levels = box_levels(there, extent, self.dtype)
+            return TwinPyramid(levels, (batch.shape[1], batch.shape[2]), extent.format)
 
-    @finishes
-    def sample(
-        self,
-        pyramid: Pyramid,
-        plan: SamplePlan,
-        *,
-        quality: Quality = "high",
-        dtype: torch.dtype = torch.float32,
-        mean: Sequence[float] = (0.0, 0.0, 0.0),
-        std: Sequence[float] = (1.0, 1.0, 1.0),
-    ) -> Patches:
-        check_open(self, self._closed)
-        if not isinstance(pyramid, TwinPyramid):
-            raise ImageError(f"{pyramid!r} belongs to another backend; build it with this unit's pyramid()")
-        texels = pyramid.held()
-        check_quality(quality)
-        check_normalisation(mean, std, dtype)
-        check_layers(plan, pyramid.layers)
-        plan = plan.to(self.device, self.dtype)
-        if quality == "exact":
-            check_exact(plan, pyramid.max_level)
+    def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
+        assert isinstance(pyramid, TwinPyramid)
         self.stats.dispatches += 1
-        with self.clock.part("sample"), room(PlanError, lambda: patches_told(plan)):
-            rgba = self._rgba(texels, plan, quality)
+        with self.clock.part("sample"):
+            rgba = self._rgba(pyramid.held(), plan.to(self.device, self.dtype), filtering.quality)
             alpha = rgba[:, 3:]
-            mean_, std_ = (
-                torch.tensor(value, device=self.device, dtype=self.dtype)[:, None, None] for value in (mean, std)
+            mean, std = (
+                torch.tensor(value, device=self.device, dtype=self.dtype)[:, None, None]
+                for value in (filtering.mean, filtering.std)
             )
-            pixels = (rgba[:, :3] - alpha * mean_) / (alpha.clamp(min=law.MIN_ALPHA) * std_)
-            return Patches(pixels.to(dtype), alpha.mean((1, 2, 3)).float())
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+            pixels = (rgba[:, :3] - alpha * mean) / (alpha.clamp(min=law.MIN_ALPHA) * std)
+            return Patches(pixels.to(filtering.dtype), alpha.mean((1, 2, 3)).float())
 
     @staticmethod
     def _rgba(pyramid: Texels, plan: SamplePlan, quality: Quality) -> Tensor:
@@ -107,20 +78,12 @@ class TwinUnit(TextureUnit):
             rgba = sample_texels(pyramid, rows[:, None, 0:2], rows, quality)
         return rgba.reshape(len(plan), size, size, 4).permute(0, 3, 1, 2)
 
-    @finishes
-    def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
-        check_open(self, self._closed)
-        return program.twin(tensor_of(fixations, torch.float64).reshape(-1, 2)).to(self.device)
+    def _write_plan(self, program: PlanProgram, fixations: Tensor) -> SamplePlan:
+        return program.twin(fixations).to(self.device)
 
-    @finishes
-    def statistics(self, pyramid: Pyramid, level: int = 1) -> Pyramid:
-        check_open(self, self._closed)
-        if not isinstance(pyramid, TwinPyramid):
-            raise ImageError(f"{pyramid!r} belongs to another backend; build it with this unit's pyramid()")
+    def _statistics(self, pyramid: Pyramid, level: int, extent: Extent) -> Pyramid:
+        assert isinstance(pyramid, TwinPyramid)
         return statistics(pyramid, level)
-
-    def close(self) -> None:
-        self._closed = True
 
 
 def texel_centers(plan: SamplePlan) -> Tensor:

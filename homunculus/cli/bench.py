@@ -46,7 +46,7 @@ def bench(
     *,
     load: Load,
     backend: Annotated[
-        str | None, typer.Option(help="Only this one: gl-cuda, cuda, gl or torch.", autocompletion=one_of(BACKENDS[1:]))
+        str | None, typer.Option(help=f"Only this one: {', '.join(BACKENDS[1:])}.", autocompletion=one_of(BACKENDS[1:]))
     ] = None,
     quality: Quality = "fast",
     repeats: Annotated[int, typer.Option(min=3, help="Timed calls a row, in each of three rounds.")] = 15,

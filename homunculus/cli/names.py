@@ -6,7 +6,9 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-BACKENDS = ("auto", "gl-cuda", "cuda", "gl", "torch")
+from homunculus.bridge import backends
+
+BACKENDS = ("auto", *backends.BACKENDS)
 QUALITIES = ("fast", "sharp", "high", "exact")
 ROW = re.compile(r"^@?registry\.register\(\"([\w-]+)\"\)", re.MULTILINE)
 

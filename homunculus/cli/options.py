@@ -25,9 +25,7 @@ PatchSize = Annotated[int, typer.Option(help="Texels along a side of a patch.")]
 Quality = Annotated[str, typer.Option(help="fast, sharp or high.", autocompletion=one_of(QUALITIES[:3]))]
 Backend = Annotated[
     str | None,
-    typer.Option(
-        help="auto, gl-cuda, cuda, gl or torch; auto is the fastest that works.", autocompletion=one_of(BACKENDS)
-    ),
+    typer.Option(help=f"{', '.join(BACKENDS)}; auto is the fastest that works.", autocompletion=one_of(BACKENDS)),
 ]
 HeadFile = Annotated[Path | None, typer.Option(help="Learned relevance, from `homunculus train relevance`.")]
 Trust = Annotated[

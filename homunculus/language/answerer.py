@@ -13,9 +13,10 @@ from torch import Tensor
 from homunculus.allocators.scene import Allocator
 from homunculus.bridge.errors import ModelError, PlanError
 from homunculus.bridge.open import Backend
-from homunculus.bridge.pictures.entrance import picture
+from homunculus.bridge.pictures.entrance import Picture, picture
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Closing, Picture, TextureUnit
+from homunculus.bridge.pyramid import Closing
+from homunculus.bridge.unit import TextureUnit
 from homunculus.bridge.values import FIXATIONS, TOKENS, whole
 from homunculus.encoder import TextEncoder
 from homunculus.encoder import load as encoder_load

@@ -7,7 +7,7 @@ from functools import partial
 
 import torch
 
-from homunculus.bridge.unit import PlanProgram
+from homunculus.bridge.plan import PlanProgram
 from homunculus.layouts.frame import Fixation, Frame, registry
 from homunculus.layouts.warped import CorticalChart, WarpedPlan
 

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
-from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.plan import PlanProgram, SamplePlan
 from homunculus.bridge.tensors import product
-from homunculus.bridge.unit import PlanProgram
 from homunculus.bridge.values import number
 from homunculus.layouts import cortex
 from homunculus.layouts.frame import Fixation, Frame, registry

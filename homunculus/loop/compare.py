@@ -23,9 +23,10 @@ from homunculus.bridge.files import replaced_together
 from homunculus.bridge.law import Quality
 from homunculus.bridge.notebook import Pictured
 from homunculus.bridge.open import Backend
-from homunculus.bridge.pictures.entrance import picture
+from homunculus.bridge.pictures.entrance import Picture, picture
 from homunculus.bridge.pictures.turning import Array
-from homunculus.bridge.unit import Picture, Pyramid, TextureUnit
+from homunculus.bridge.pyramid import Pyramid
+from homunculus.bridge.unit import TextureUnit
 from homunculus.bridge.values import one_text
 from homunculus.bridge.versions import version_of
 from homunculus.layouts.metrics import PlanMetrics, measure

@@ -9,12 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from homunculus.bridge.checks import check_unit
 from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import ModelError, PlanError, QueryError
 from homunculus.bridge.open import Backend, open_unit
+from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Closing, Patches, Pyramid, TextureUnit
+from homunculus.bridge.pyramid import Closing, Pyramid
+from homunculus.bridge.unit import TextureUnit, check_unit
 from homunculus.bridge.values import shown
 from homunculus.encoder import Encoding, FoveatedViT, Texts
 from homunculus.loop.options import Options

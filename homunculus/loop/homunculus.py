@@ -15,8 +15,7 @@ from torch import Tensor
 from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import PlanError, QueryError
 from homunculus.bridge.open import Backend
-from homunculus.bridge.pictures.entrance import picture, pictures
-from homunculus.bridge.unit import Picture, Pictures
+from homunculus.bridge.pictures.entrance import Picture, Pictures, picture, pictures
 from homunculus.bridge.values import FIXATIONS, shown, whole
 from homunculus.encoder import FoveatedViT, TextEncoder
 from homunculus.loop.eye import Eye

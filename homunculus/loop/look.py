@@ -16,10 +16,10 @@ from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.law import Quality
 from homunculus.bridge.open import Backend
-from homunculus.bridge.pictures.entrance import picture
+from homunculus.bridge.pictures.entrance import Picture, picture
 from homunculus.bridge.pictures.turning import Array
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Picture, TextureUnit
+from homunculus.bridge.unit import TextureUnit
 from homunculus.bridge.values import one_text
 from homunculus.loop.homunculus import Homunculus
 from homunculus.loop.options import Options

@@ -16,10 +16,13 @@ from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.notebook import LONGER_PX, Pictured
+from homunculus.bridge.patches import Patches
 from homunculus.bridge.pictures.arrays import as_bytes
+from homunculus.bridge.pictures.entrance import Picture
 from homunculus.bridge.pictures.turning import Array
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Patches, Picture, Pyramid, TextureUnit
+from homunculus.bridge.pyramid import Pyramid
+from homunculus.bridge.unit import TextureUnit
 from homunculus.bridge.values import FIXATIONS, numbers, whole
 from homunculus.bridge.versions import version_of
 from homunculus.encoder import Encoding

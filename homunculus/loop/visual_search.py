@@ -13,8 +13,9 @@ from homunculus import layouts
 from homunculus.allocators.scene import Scene
 from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import QueryError
+from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Patches, Pyramid
+from homunculus.bridge.pyramid import Pyramid
 from homunculus.encoder import Encoding, dense_features, in_cells, similarity
 from homunculus.loop.eye import UNTIMED, Eye
 from homunculus.loop.record import Glimpse

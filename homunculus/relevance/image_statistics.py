@@ -11,9 +11,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
+from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.statistics import LAYERS, planes
 from homunculus.bridge.tensors import product
-from homunculus.bridge.unit import Pyramid, TextureUnit
+from homunculus.bridge.unit import TextureUnit
 
 T = TypeVar("T")
 

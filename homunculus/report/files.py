@@ -15,8 +15,8 @@ from PIL import Image
 from torch import Tensor
 
 from homunculus.bridge.files import replaced_together
+from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Patches
 from homunculus.report.footprints import draw_footprints
 from homunculus.report.heat import draw_relevance
 from homunculus.report.png import Picture, write_png

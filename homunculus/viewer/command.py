@@ -15,7 +15,7 @@ from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.gl.unit import GLUnit
-from homunculus.bridge.unit import Picture
+from homunculus.bridge.pictures.entrance import Picture
 from homunculus.loop import Homunculus
 from homunculus.relevance import Head
 from homunculus.relevance.maps import read_relevance

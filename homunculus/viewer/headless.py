@@ -14,7 +14,7 @@ from torch import Tensor
 from homunculus.bridge.errors import BackendUnavailableError, PlanError
 from homunculus.bridge.files import check_writable, replaced
 from homunculus.bridge.gl.unit import GLUnit
-from homunculus.bridge.unit import Picture
+from homunculus.bridge.pictures.entrance import Picture
 from homunculus.viewer.outputs import write_pixels
 from homunculus.viewer.playlist import Playlist, import_av
 from homunculus.viewer.scanpath import GazePath

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from homunculus.bridge.gl.draw.canvas import Area, Canvas, Chart, Colors, Show
 from homunculus.bridge.gl.draw.tokens import Tokens
-from homunculus.bridge.unit import Pyramid
+from homunculus.bridge.pyramid import Pyramid
 from homunculus.report.footprints import LOD_COLORS
 from homunculus.report.heat import HEAT
 from homunculus.report.reconstruction import UNSEEN

@@ -18,10 +18,9 @@ import numpy as np
 
 from homunculus.bridge.errors import BackendUnavailableError, HomunculusError, ImageReadError
 from homunculus.bridge.pictures.arrays import as_bytes
-from homunculus.bridge.pictures.entrance import picture
+from homunculus.bridge.pictures.entrance import Picture, picture
 from homunculus.bridge.pictures.files import PictureFile, expanded, formats
 from homunculus.bridge.pictures.turning import Array, turned
-from homunculus.bridge.unit import Picture
 
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".ppm", ".pgm", ".jp2", ".avif"}
 HEIC = {".heic", ".heif"}  # where Pillow has a plugin for them

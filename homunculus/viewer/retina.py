@@ -8,7 +8,7 @@ from homunculus.bridge.gl.draw.canvas import Chart
 from homunculus.bridge.gl.draw.tokens import Tokens
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Pyramid
+from homunculus.bridge.pyramid import Pyramid
 from homunculus.viewer import planning
 from homunculus.viewer.latest import Latest
 from homunculus.viewer.planning import PlanRequest

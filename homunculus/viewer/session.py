@@ -15,8 +15,8 @@ from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.gl.draw.canvas import Canvas, Chart
 from homunculus.bridge.gl.draw.tokens import Tokens
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.pictures.entrance import Picture
 from homunculus.bridge.pictures.turning import Array
-from homunculus.bridge.unit import Picture
 from homunculus.viewer import planning
 from homunculus.viewer import state as states
 from homunculus.viewer.guide import Guidance, Guide

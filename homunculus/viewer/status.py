@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from homunculus.bridge.patches import Stats
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Stats
 from homunculus.layouts.metrics import Raster, affine
 from homunculus.viewer import planning
 from homunculus.viewer.latest import Latest

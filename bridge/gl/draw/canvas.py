@@ -10,11 +10,11 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from homunculus.bridge.gl.draw.target import Target
+from homunculus.bridge.gl.draw.target import RenderTarget
 from homunculus.bridge.gl.draw.tokens import Tokens
 from homunculus.bridge.gl.pyramid import GLPyramid
 from homunculus.bridge.gl.unit import GLUnit
-from homunculus.bridge.unit import Closing, Pyramid
+from homunculus.bridge.pyramid import Closing, Pyramid
 
 Show = Literal["reconstruction", "lod", "difference"]
 SHOWS: tuple[Show, ...] = ("reconstruction", "lod", "difference")
@@ -97,7 +97,7 @@ class Canvas(Closing):
     def __init__(self, unit: GLUnit, size: tuple[int, int], colors: Colors) -> None:
         self.unit, self.colors = unit, colors
         self._context = unit.context
-        self._target = Target(unit.context, size)
+        self._target = RenderTarget(unit.context, size)
         self._ground_key: object = None
         self._onto = self._target.shown
         self._palette = self._target.texture(colors.palette())

@@ -15,7 +15,7 @@ from homunculus.bridge.gl.draw.tokens import Tokens
 Rectangle = tuple[int, int, int, int]
 
 
-class Target:
+class RenderTarget:
     """`shown`: the picture, with a depth buffer. `ground`: what a frame starts with. `sums`: float32, for adding up. Row 0 is the top."""
 
     def __init__(self, context: Context, size: tuple[int, int]) -> None:

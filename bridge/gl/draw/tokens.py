@@ -6,11 +6,13 @@ from typing import Any
 
 from homunculus.bridge.errors import ImageTooLargeError, PlanError
 from homunculus.bridge.gl import functions as gl
-from homunculus.bridge.gl.sampler import ROW_BYTES, ResidentPlan, Sampler, buffer_of
+from homunculus.bridge.gl.pyramid import GLPyramid
+from homunculus.bridge.gl.sampler import ROW_BYTES, Sampler, buffer_of
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.law import Quality
+from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Closing, Patches, Pyramid
+from homunculus.bridge.pyramid import Closing, Pyramid
 from homunculus.interop import SharedBuffer
 
 PLAN, PIXELS = 0, 1
@@ -42,12 +44,13 @@ class Tokens(Closing):
         columns: patches in a row of the atlas, by default about as many as rows. minified: whether coarser levels of the atlas are
         needed, for patches shown smaller than they are.
         """
-        resident = self.unit.check_sample(pyramid, plan, quality)
+        filtering = self.unit.checked(pyramid, plan, quality)
+        assert isinstance(pyramid, GLPyramid)
         self.count, self.patch_size = len(plan), plan.patch_size
-        self.warped = plan.program.warped if isinstance(plan, ResidentPlan) else plan.texels is not None
+        self.warped = plan.warped
         self._keep_rows(plan)
-        self._sampler.leave(resident, plan, quality)
-        self._fill_atlas(resident.size, columns or max(1, round(self.count**0.5)), minified)
+        self._sampler.leave(pyramid, plan, filtering)
+        self._fill_atlas(pyramid.size, columns or max(1, round(self.count**0.5)), minified)
 
     def patches(self) -> Patches:
         """Reads the patches back: the tensors that `unit.sample` returns."""

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge import TextureUnit, open_unit
+from homunculus.bridge.backends import BACKENDS
 from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.law import Quality
-from homunculus.bridge.open import BACKENDS
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.unit import Builder, Pyramid
+from homunculus.bridge.pyramid import Builder, Pyramid
 from homunculus.lab.bench import libraries, peers
 
 Family = Literal["ours", "torch", "library"]
@@ -53,7 +53,7 @@ def ours(backend: str | None, quality: Quality, stack: ExitStack) -> Iterator[Me
     """One backend, which must work, or all that do, by every builder that works, and by quality `high`; units are closed with the stack."""
     for name in [backend] if backend else list(BACKENDS):
         try:
-            unit = stack.enter_context(open_unit(name))  # type: ignore[arg-type]
+            unit = stack.enter_context(open_unit(name))
         except HomunculusError as error:
             if backend:
                 raise

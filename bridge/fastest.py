@@ -1,4 +1,4 @@
-"""Which of two units is faster on this machine, found out by running both."""
+"""Which of several units is the fastest on this machine, found out by running them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from statistics import median
 
 import torch
 
-from homunculus.bridge.cuda.unit import CudaUnit
-from homunculus.bridge.gl.cuda import GLCudaUnit
+from homunculus.bridge.clock import wait_for
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import TextureUnit
 
 SIDE_PX, PATCHES = 1024, 273
 WARM_UPS, ROUNDS = 3, 9
-Racer = GLCudaUnit | CudaUnit
 
 
-def image_to_patches_us(units: Sequence[Racer]) -> list[float]:
+def image_to_patches_us(units: Sequence[TextureUnit]) -> list[float]:
     """Median microseconds of each unit, the device waited for, from a device image of 1024 x 1024 px to 273 patches. In turns."""
     times: list[list[float]] = [[] for _ in units]
     random = torch.Generator().manual_seed(0)
@@ -28,12 +27,12 @@ def image_to_patches_us(units: Sequence[Racer]) -> list[float]:
     )
     for turn in range(WARM_UPS + ROUNDS):
         for unit, measured in zip(units, times, strict=True):
-            image, there = host.to(unit.cuda.device), plan.to(unit.cuda.device)
-            unit.cuda.synchronize()
+            image, there = host.to(unit.device), plan.to(unit.device)
+            wait_for(unit.device)
             start = time.perf_counter()
             with unit.pyramid(image) as pyramid:
                 unit.sample(pyramid, there)
-            unit.cuda.synchronize()
+            wait_for(unit.device)
             if turn >= WARM_UPS:
                 measured.append(1e6 * (time.perf_counter() - start))
     return [median(measured) for measured in times]

@@ -1,0 +1,53 @@
+"""What was seen, how it was asked for, and what that cost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from homunculus.bridge.law import Quality
+from homunculus.bridge.notebook import Pictured, tiled
+from homunculus.interop import Transfers
+
+
+@dataclass(frozen=True)
+class Patches(Pictured):
+    """What was seen.
+
+    pixels: [N, 3, P, P] in 0..1, or normalised if mean and std were given.
+    inside: float32 [N], how much of each footprint lies inside the image, as filtered: the mean of its texels' alpha. 1 where every tap
+        is inside, 0 where none is; across the border it follows the share of the area to 0.1 (0.2 for a patch of one texel).
+    """
+
+    pixels: Tensor
+    inside: Tensor
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def __repr__(self) -> str:
+        side, kind = self.pixels.shape[-1], str(self.pixels.dtype).removeprefix("torch.")
+        return f"Patches({len(self)} of {side} x {side} px, {kind}, on {self.pixels.device})"
+
+    def _picture(self) -> Image.Image:
+        return tiled(self.pixels)
+
+
+class Filtering(NamedTuple):
+    """How a plan is sampled, as `TextureUnit.sample` takes it."""
+
+    quality: Quality = "high"
+    dtype: torch.dtype = torch.float32
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+
+@dataclass
+class Stats(Transfers):
+    """Counts since the unit was opened: bytes over the host, and compute dispatches."""
+
+    dispatches: int = 0

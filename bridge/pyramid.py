@@ -1,0 +1,88 @@
+"""An image as a stack of levels, whatever device they lie on."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from types import TracebackType
+from typing import Any, Literal, NamedTuple, Self
+
+from torch import Tensor
+
+from homunculus.bridge.checks import check_level, stays_here
+from homunculus.bridge.errors import PlanError
+from homunculus.bridge.images import Format
+from homunculus.bridge.values import number
+
+Builder = Literal["exact", "driver", "simd", "auto"]
+
+
+class Closing(ABC):
+    """Something that a `with` block closes."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Frees what it holds. Idempotent; later use raises ClosedError."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Extent(NamedTuple):
+    """What the levels of a pyramid take. Memory of one extent serves any other pyramid of it."""
+
+    height: int  # of level 0, padding included, as is the width
+    width: int
+    layers: int
+    levels: int
+    format: Format
+
+
+class Pyramid(Closing):
+    """One image or a batch as a stack of levels, each half the size of the one before. Made by `TextureUnit.pyramid`.
+
+    Level l's texel (i, j) is the mean of the 2^l x 2^l block of level-0 pixels at (i * 2^l, j * 2^l); values are averaged as stored.
+    Levels are premultiplied RGBA, alpha 1 inside the image and 0 in the padding, so a tap's alpha is the weight of it that lies inside.
+
+    A backend keeps the levels and writes `_level` and `close`; where they are no more, every use raises `checks.gone`.
+    """
+
+    def __init__(self, home: object, size: tuple[int, int], extent: Extent, builder: Builder = "exact") -> None:
+        """home: where the levels lie; units whose home is equal can sample them."""
+        self.home = home
+        self.size = size  # (height, width) of the image
+        self.padded_size = (extent.height, extent.width)  # (height, width) of level 0
+        self.layers, self.max_level, self.format = extent.layers, extent.levels - 1, extent.format
+        self.builder: Builder = builder
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        """The point (x, y) in level-0 pixels at fractions 0..1 of the width and height. Raises PlanError outside."""
+        x, y = number("x", x), number("y", y)
+        if not (0 <= x <= 1 and 0 <= y <= 1):
+            raise PlanError(
+                f"point ({x}, {y}) lies outside the image; fractions run from 0 to 1, left to right and top to bottom"
+            )
+        return x * self.size[1], y * self.size[0]
+
+    def level(self, level: int) -> Tensor:
+        """[layers, height, width, 4] of one level as stored, premultiplied, 0..1, float32 or wider."""
+        check_level(level, self.max_level)
+        return self._level(level)
+
+    def size_at(self, level: int) -> tuple[int, int]:
+        """(height, width) of a level without its padding."""
+        return -(-self.size[0] >> level), -(-self.size[1] >> level)
+
+    @abstractmethod
+    def _level(self, level: int) -> Tensor: ...
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise stays_here(self)
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"Pyramid({self.layers} x {height} x {width} px, levels 0..{self.max_level}, {self.format}, built by {self.builder})"
