@@ -87,7 +87,7 @@ def as_cuda(shader: Source) -> Kernel:
             *(f"__shared__ {argument.type} {argument.name};" for argument in arguments),
             turned,
             "}",
-            f'extern "C" __global__ void __launch_bounds__({x * y}) {name}(',
+            f'extern "C" __global__ void {name}(',
             ", ".join(f"decltype(shader::{argument.name}) {argument.name}" for argument in arguments),
             ") {",
             "    if (threadIdx.x == 0 && threadIdx.y == 0) {",
