@@ -18,6 +18,7 @@ from homunculus.bridge.backends import BACKENDS
 from homunculus.bridge.errors import ImageError
 from homunculus.bridge.findings import Report
 
+pytestmark = pytest.mark.slow
 SUITES = (test_conformance, test_device_results)
 globals().update(
     {

@@ -17,6 +17,7 @@ from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pyramid import Closing, Pyramid
 
 Show = Literal["reconstruction", "lod", "difference"]
+VERTICES = {"outline.vert": 24, "segment.vert": 6}  # of triangles; any other draws a strip of four
 SHOWS: tuple[Show, ...] = ("reconstruction", "lod", "difference")
 ATLAS, SUMS, PICTURE, PALETTE, EXTRA = 1, 2, 3, 4, 5  # texture units, as the shaders name them
 PALETTE_STEPS = 240  # six times 40 and eight times 30
@@ -138,13 +139,13 @@ class Canvas(Closing):
         }
         self._target.bind(self._onto, area.rectangle)
         pyramid.texture.use()
-        self._draw("view/image.vert", "view/picture.frag", area, uniforms, 4)
+        self._draw("image.vert", "picture.frag", area, uniforms)
 
     def outlines(self, area: Area, tokens: Tokens, width_px: float) -> None:
         """The borders of affine footprints, coloured by level of detail, the finest on top."""
         uniforms = {"patch_size": tokens.patch_size, "width_px": width_px}
         self._target.bind(self._target.shown, area.rectangle)
-        self._draw("view/outline.vert", "view/outline.frag", area, uniforms, 24, tokens=tokens, blend="deep")
+        self._draw("outline.vert", "outline.frag", area, uniforms, each=tokens, blend="deep")
 
     def tokens(
         self, area: Area, image_size: tuple[int, int], tokens: Tokens, show: Show, chart: Chart | None = None
@@ -159,44 +160,43 @@ class Canvas(Closing):
         if tokens.warped:
             assert chart is not None, "warped tokens lie on a chart"
             uniforms = {**own, **chart.uniforms()}
-            self._draw("view/image.vert", "view/warped.frag", area, uniforms, 4, defines={"FINEST": int(finest)})
+            self._draw("image.vert", "warped.frag", area, uniforms, {"FINEST": int(finest)})
         else:
-            fragment, blend = ("view/finest.frag", "most") if finest else ("view/sum.frag", "add")
+            fragment, blend = ("finest.frag", "most") if finest else ("sum.frag", "add")
             uniforms = {**own, "columns": tokens.columns}
-            self._draw("view/patch.vert", fragment, area, uniforms, 4, tokens=tokens, blend=blend)
+            self._draw("patch.vert", fragment, area, uniforms, each=tokens, blend=blend)
         self._target.bind(self._target.shown, area.rectangle)
         self._target.textures["sums"].use(SUMS)
         self._target.textures["ground"].use(PICTURE)
         uniforms = {"unseen": self.colors.unseen, **image}
-        self._draw("view/image.vert", "view/resolve.frag", area, uniforms, 4, defines={"SHOW": SHOWS.index(show)})
+        self._draw("image.vert", "resolve.frag", area, uniforms, {"SHOW": SHOWS.index(show)})
 
     def cortex(self, area: Area, tokens: Tokens, chart: Chart, *, hemifields: bool = False) -> None:
         """Warped tokens side by side over the whole area, or both hemifields as the complex logarithm maps them."""
         self._target.bind(self._target.shown, area.rectangle)
         tokens.atlas.use(ATLAS)
         uniforms = {"patch_size": tokens.patch_size, "unseen": self.colors.unseen, **chart.uniforms()}
-        defines = {"HEMIFIELDS": int(hemifields)}
-        self._draw("view/area.vert", "view/cortex.frag", area, uniforms, 4, defines=defines)
+        self._draw("area.vert", "cortex.frag", area, uniforms, {"HEMIFIELDS": int(hemifields)})
 
     def heat(self, area: Area, image_size: tuple[int, int], map: Any, peak: float, opacity: float) -> None:
         """A texture of one channel as colours from 0 to `peak`, stretched over the image. Made by `texture`."""
         self._target.bind(self._onto, area.rectangle)
         map.use(EXTRA)
         uniforms = {"image_px": image_size[::-1], "peak": peak, "opacity": opacity}
-        self._draw("view/image.vert", "view/heat.frag", area, uniforms, 4, blend="over")
+        self._draw("image.vert", "heat.frag", area, uniforms, blend="over")
 
     def segments(self, area: Area, rows: Tensor) -> None:
         """Straight lines, float32 [M, 9]: from (x, y), to (x, y) in canvas pixels, red, green, blue, alpha, width in pixels."""
         if len(rows):
             self._target.bind(self._target.shown, area.rectangle)
-            self._draw("view/segment.vert", "view/segment.frag", area, {}, 6, lines=rows, blend="over")
+            self._draw("segment.vert", "segment.frag", area, {}, each=rows, blend="over")
 
     def label(self, left: int, top: int, label: Any) -> None:
         """An RGBA texture, pixel by pixel. Made by `texture`."""
         area = Area(left, top, *label.size)
         self._target.bind(self._target.shown, area.rectangle)
         label.use(EXTRA)
-        self._draw("view/area.vert", "view/label.frag", area, {}, 4, blend="over")
+        self._draw("area.vert", "label.frag", area, {}, blend="over")
 
     def texture(self, values: Tensor) -> Any:
         """A texture of uint8 [h, w, 4] or float32 [h, w], for `label` and `heat`. To be given to `forget`."""
@@ -220,20 +220,19 @@ class Canvas(Closing):
         fragment: str,
         area: Area,
         uniforms: Mapping[str, Any],
-        vertices: int,
-        *,
         defines: Mapping[str, int] | None = None,
-        tokens: Tokens | None = None,
-        lines: Tensor | None = None,
+        *,
+        each: Tokens | Tensor | None = None,
         blend: str = "",
     ) -> None:
-        program = self._context.drawing(vertex, fragment, defines or {})
+        """By shaders of `shaders/view`: once, or for each footprint or line."""
+        program = self._context.drawing(f"view/{vertex}", f"view/{fragment}", defines or {})
         height, width = self.size
         self._palette.use(PALETTE)
         for name, value in {"target_px": (float(width), float(height)), **area.uniforms(), **uniforms}.items():
             if name in program:
                 program[name] = value
-        self._target.render(program, vertices, tokens=tokens, lines=lines, blend=blend)
+        self._target.render(program, VERTICES.get(vertex, 4), each, blend)
         self._context.check(f"drawing with {fragment}")
 
     def close(self) -> None:

@@ -66,10 +66,8 @@ class RenderTarget:
             self._summed = True
         self.bind(self.sums, rectangle)
 
-    def render(
-        self, program: Any, vertices: int, *, tokens: Tokens | None = None, lines: Tensor | None = None, blend: str = ""
-    ) -> None:
-        """A strip of four vertices, or triangles: once, for every footprint, or for every line.
+    def render(self, program: Any, vertices: int, each: Tokens | Tensor | None, blend: str) -> None:
+        """A strip of four vertices, or triangles: once, for each footprint, or for each line.
 
         blend: nothing, `over` (by alpha), `add`, `most`, or `deep` (over, and the nearer on top).
         """
@@ -77,13 +75,13 @@ class RenderTarget:
         content: list[tuple[Any, ...]] = []
         instances = 1
         buffer = None
-        if tokens is not None:
-            content = [(tokens.rows.buffer, "4f 4f/i", "head", "tail")]
-            instances = tokens.count
-        elif lines is not None:
-            buffer = m.buffer(lines.float().contiguous().numpy())
+        if isinstance(each, Tokens):
+            content = [(each.rows.buffer, "4f 4f/i", "head", "tail")]
+            instances = each.count
+        elif each is not None:
+            buffer = m.buffer(each.float().contiguous().numpy())
             content = [(buffer, "4f 4f 1f/i", "ends", "color", "width_px")]
-            instances = len(lines)
+            instances = len(each)
         m.enable_only((m.BLEND if blend else 0) | (m.DEPTH_TEST if blend == "deep" else 0))
         m.blend_equation = m.MAX if blend == "most" else m.FUNC_ADD
         m.blend_func = (

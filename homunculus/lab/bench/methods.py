@@ -22,7 +22,6 @@ from homunculus.bridge.pyramid import Builder, Pyramid
 from homunculus.lab.bench import libraries, peers
 
 Family = Literal["ours", "torch", "library"]
-BUILDERS: tuple[Builder, ...] = ("exact", "driver", "simd")
 
 
 @dataclass(frozen=True)
@@ -61,12 +60,12 @@ def ours(backend: str | None, quality: Quality, stack: ExitStack) -> Iterator[Me
             continue
         with unit.pyramid(torch.zeros(1, 1, 3, dtype=torch.uint8, device="cpu")) as pyramid:
             usual = pyramid.builder
-        others = [builder for builder in BUILDERS if builder != usual and _builds(unit, builder)]
+        others = [builder for builder in unit.builders if builder != usual and _builds(unit, builder)]
         for builder in [usual, *others]:
-            mark = "torch backend" if unit.backend == "torch" else unit.backend  # not to be taken for a peer
-            default = builder == usual and (unit.backend != "torch" or backend is not None)
+            mark = f"{unit.backend} backend" if unit.emulated else unit.backend  # not to be taken for a peer
+            default = builder == usual and (not unit.emulated or backend is not None)
             yield _own(unit, f"{mark}, {builder} levels", builder, quality, default=default)
-        if quality != "high" and unit.backend != "torch":
+        if quality != "high" and not unit.emulated:
             yield _own(unit, f"{unit.backend}, quality high", usual, "high")
 
 
@@ -74,9 +73,10 @@ def _own(unit: TextureUnit, name: str, builder: Builder, quality: Quality, *, de
     def sample(pyramid: Pyramid, plan: SamplePlan) -> Tensor:
         return unit.sample(pyramid, plan, quality=quality).pixels
 
-    device = "cuda" if "cuda" in unit.backend else "cpu"
-    pixel_bytes = 80.0 if unit.backend == "torch" else 13.0  # tensors in float32; a texture in bytes and a spare one
-    return Method(name, "ours", partial(unit.pyramid, builder=builder), sample, pixel_bytes, device, "", unit, default)
+    pixel_bytes = 80.0 if unit.emulated else 13.0  # tensors in float32; a texture in bytes and a spare one
+    return Method(
+        name, "ours", partial(unit.pyramid, builder=builder), sample, pixel_bytes, unit.device.type, "", unit, default
+    )
 
 
 def _builds(unit: TextureUnit, builder: Builder) -> bool:
