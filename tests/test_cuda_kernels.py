@@ -5,7 +5,6 @@ from dataclasses import replace
 from importlib import resources
 
 import pytest
-import torch
 
 from homunculus import layouts, shaders
 from homunculus.bridge import CudaError, ShaderError, statistics
@@ -13,6 +12,7 @@ from homunculus.bridge.cuda.kernels import Defines, Kernels
 from homunculus.bridge.cuda.sampler import variant
 from homunculus.bridge.elements import ELEMENTS
 from homunculus.bridge.law import QUALITIES
+from homunculus.bridge.patches import Filtering
 from homunculus.interop import nvrtc
 from homunculus.interop.nvrtc import compile_text
 
@@ -30,7 +30,7 @@ PROGRAMS = [
 ]
 SHADERS: list[tuple[str, Defines]] = [
     *(
-        ("sample.comp", variant(quality, dtype, warped=warped))
+        ("sample.comp", variant(Filtering(quality, dtype), warped=warped))
         for quality in QUALITIES
         for dtype in ELEMENTS
         for warped in (False, True)
@@ -105,7 +105,7 @@ def test_a_fault_is_reported_by_file_and_line(monkeypatch: pytest.MonkeyPatch) -
         ShaderError,
         match=rf'(?s)sample\.comp does not compile: .*footprint\.glsl\({line}\): error: identifier "oops" is undefined',
     ):
-        Kernels(Compiles()).shader("sample.comp", variant("high", torch.float32, warped=False))  # type: ignore[arg-type]
+        Kernels(Compiles()).shader("sample.comp", variant(Filtering(), warped=False))  # type: ignore[arg-type]
 
 
 def test_without_nvrtc_the_error_names_the_wheel(monkeypatch: pytest.MonkeyPatch) -> None:
