@@ -27,7 +27,6 @@ from homunculus.bridge.pictures.entrance import Picture, picture
 from homunculus.bridge.pictures.turning import Array
 from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.unit import TextureUnit
-from homunculus.bridge.values import one_text
 from homunculus.bridge.versions import version_of
 from homunculus.layouts.metrics import PlanMetrics, measure
 from homunculus.loop.homunculus import Homunculus
@@ -125,7 +124,6 @@ def compare(
     before any device is opened, and BackendUnavailableError.
     """
     options = Options(budget=budget, quality=quality, patch_size=patch_size)
-    one_text("query", query)
     pixels = picture(image)
     size = height, width = (pixels.shape[0], pixels.shape[1])
     given_landmarks = {name: pairs(point, name)[0] for name, point in (landmarks or {}).items()}

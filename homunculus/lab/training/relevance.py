@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -94,11 +94,7 @@ def train(
     Raises DataError for data, a checkpoint or numbers that do not fit, and WriteError, before the work where `out` cannot be written.
     """
     track = track or (lambda items, _: items)
-    if steps < 1 or batch < 1 or not rate > 0 or not 0 <= holdout < 1:
-        raise DataError(
-            f"steps is {steps}, batch {batch}, rate {rate}, holdout {holdout}; expected at least 1, at least 1, above 0, and 0 "
-            "or more but below 1"
-        )
+    _check(steps, batch, rate, holdout)
     triples = read_triples(data, trusted=trusted)
     check_writable(out)
     task = {
@@ -115,34 +111,49 @@ def train(
         samples = measured(eye, triples, track)
     embedding = next((len(s.embedding) for s in samples if s.embedding is not None), 0)
     learner = Model(Head(width, embedding))
-    training = checkpoint.Training(out, learner, [torch.optim.Adam(learner.parameters(), rate)], task, SAVE_EVERY)
-    progress = training.progress
     learned, held = split(triples, samples, holdout, seed)
     before = hit_rate(Model(Head(width, embedding)), held)
+    progress = _fitted(learner, learned, steps, out, task, track)
+    report = {**task, "steps": progress.step, "triples": len(triples), "held_out": len(held)}
+    report |= {"hit_rate_before": before, "hit_rate": hit_rate(learner, held)}
+    return _written(out, learner, report, progress.losses)
+
+
+def _check(steps: int, batch: int, rate: float, holdout: float) -> None:
+    if steps < 1 or batch < 1 or not rate > 0 or not 0 <= holdout < 1:
+        raise DataError(
+            f"steps is {steps}, batch {batch}, rate {rate}, holdout {holdout}; expected at least 1, at least 1, above 0, and 0 "
+            "or more but below 1"
+        )
+
+
+def _fitted(
+    learner: Model, samples: Sequence[Sample], steps: int, out: Path, task: Mapping[str, Any], track: Track
+) -> checkpoint.Progress:
+    """Learns what is still to be learned. Raises DataError for a loss that is no number."""
+    rate = task["rate"]
+    training = checkpoint.Training(out, learner, [torch.optim.Adam(learner.parameters(), rate)], task, SAVE_EVERY)
+    progress = training.progress
     for step in training.over(range(progress.step, steps), steps, track):
-        loss = torch.stack([_loss(learner, learned[place]) for place in _batch(len(learned), batch, step, seed)]).mean()
+        places = _batch(len(samples), task["batch"], step, task["seed"])
+        loss = torch.stack([_loss(learner, samples[place]) for place in places]).mean()
         training.learn(loss)
         if not math.isfinite(loss.item()):
             raise DataError(
                 f"the loss is {loss.item()} at step {step + 1}; give a rate below {rate:g}, in another folder"
             )
         progress.losses.append(round(loss.item(), 6))
-    report = {
-        **task,
-        "steps": progress.step,
-        "triples": len(triples),
-        "held_out": len(held),
-        "hit_rate_before": before,
-        "hit_rate": hit_rate(learner, held),
-        "weights": {name: round(float(weight.detach()), 4) for name, weight in learner.weights.items()},
-        "losses": progress.losses,
-    }
+    return progress
+
+
+def _written(out: Path, learner: Model, report: dict[str, Any], losses: list[float]) -> dict[str, Any]:
+    """The report with the learned weights, once it and the head are in the folder."""
+    report |= {"weights": {name: round(float(weight.detach()), 4) for name, weight in learner.weights.items()}}
     learner.head.weights = {name: float(weight.detach()) for name, weight in learner.weights.items()}
     with replaced_together(out) as staging:
-        notes = {name: value for name, value in report.items() if name != "losses"}
-        learner.head.stage(staging, WEIGHTS_FILE, notes)
-        staging.json(REPORT_FILE, report)
-    return report
+        learner.head.stage(staging, WEIGHTS_FILE, report)
+        staging.json(REPORT_FILE, report | {"losses": losses})
+    return report | {"losses": losses}
 
 
 def measured(eye: Homunculus, triples: Sequence[Triple], track: Track) -> list[Sample]:
