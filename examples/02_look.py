@@ -18,7 +18,7 @@ image = hm.read_image(Path(__file__).parent / "data/photograph.jpg")
 
 with hm.open_unit(backend="auto") as unit, unit.pyramid(image) as pyramid:
     fixation = pyramid.at(0.43, 0.22)
-    plan = hm.layouts.log_polar(pyramid.size, fixation, budget=273, patch_size=16)
+    plan = hm.layouts.quadtree(pyramid.size, fixation, budget=273, patch_size=16)
     patches = unit.sample(pyramid, plan, quality="high")
     print(f"{unit.backend} on {unit.renderer}: patches {list(patches.pixels.shape)}")
     print(f"{unit.stats.bytes_to_host} bytes over the host")

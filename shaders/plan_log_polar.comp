@@ -45,6 +45,11 @@ uniform float given_a_px;  // 0: calibrate
 
 const uint GOLDEN_TURN = 1640531527u;  // pi (3 - sqrt 5), in 2^-32 turns
 const float INSET = 0.4;
+#if LAW == LAW_LINEAR
+const float FOVEAL_OVERLAP = 2.4;
+#else
+const float FOVEAL_OVERLAP = 1.63;
+#endif
 const int DELTA_HALVINGS = 28;
 const vec2 DELTA_BRACKET = vec2(1.0 / 16.0, 1024.0);
 
@@ -67,57 +72,69 @@ bool nearest(int j, vec2 offset) {
     return true;
 }
 
-float side0_px(float a_px, float delta) {
-    return overlap * a_px * sqrt(TAU * delta);
+float cell0_px() {
+    return float(patch_size) / max(overlap, FOVEAL_OVERLAP);
+}
+
+// The caller's, or the one at which points delta apart have cells of cell0_px at a fixation.
+float constant_px(float delta) {
+    return given_a_px > 0.0 ? given_a_px : cell0_px() / sqrt(TAU * delta);
+}
+
+float finest_side_px() {
+    return given_a_px > 0.0 ? least_side_px : float(patch_size);
 }
 
 // Row i K + j of the candidates: point i of fixation j of K.
-Point point(int row, float a_px, float delta) {
+Point point(int row, float delta) {
+    float a_px = constant_px(delta);
     int i = row / fixation_count;
     int j = row - i * fixation_count;
     float u = law_inverse((float(i) + 0.5) * delta);
     vec2 offset = a_px * u * direction_of_turn(uint(i) * GOLDEN_TURN);
-    float side_px = max(min(side0_px(a_px, delta) * law_side(u), max(image_px.x, image_px.y)), least_side_px);
+    float side_px = overlap * a_px * sqrt(TAU * delta) * law_side(u);
+    side_px = max(min(side_px, max(image_px.x, image_px.y)), finest_side_px());
     vec2 center = fixation(j) + offset;
-    vec2 outside = max(-center, center - image_px);
+    // Each a difference of small numbers beside its border, where a point may run along the margin.
+    vec2 outside = max(-fixation(j) - offset, offset - (image_px - fixation(j)));
     bool kept = max(outside.x, outside.y) <= INSET * side_px && nearest(j, offset);
     return Point(center, side_px, kept);
 }
 
-int candidates(float a_px, float delta) {
+int candidates(float delta) {
     float corner = 0.0;
     for (int j = 0; j < fixation_count; j++) corner = max(corner, length(max(fixation(j), image_px - fixation(j))));
-    float farthest = corner + INSET * sqrt(2.0) * max(max(image_px.x, image_px.y), least_side_px);
-    return (int(law_integral(farthest / a_px) / delta) + 1) * fixation_count;
+    float farthest = corner + INSET * sqrt(2.0) * max(max(image_px.x, image_px.y), finest_side_px());
+    return (int(law_integral(farthest / constant_px(delta)) / delta) + 1) * fixation_count;
 }
 
-int count_kept(float a_px, float delta) {
-    int last = candidates(a_px, delta);
+int count_kept(float delta) {
+    int last = candidates(delta);
     int count = 0;
-    for (int row = int(gl_LocalInvocationIndex); row < last; row += THREADS) count += int(point(row, a_px, delta).kept);
+    for (int row = int(gl_LocalInvocationIndex); row < last; row += THREADS) count += int(point(row, delta).kept);
     return int(sum_over_threads(float(count)));
 }
 
 void main() {
     if (fixation_count < 1) return;
     int thread = int(gl_LocalInvocationIndex);
-    float a_px = given_a_px > 0.0 ? given_a_px : calibrate(float(budget), float(patch_size) / overlap);
-    float expected = mass(a_px) / (TAU * float(budget));
+    float start_px = given_a_px > 0.0 ? given_a_px : calibrate(float(budget), cell0_px());
+    float expected = mass(start_px) / (TAU * float(budget));
     float low = DELTA_BRACKET.x * expected;
     float high = DELTA_BRACKET.y * expected;
     for (int n = 0; n < DELTA_HALVINGS; n++) {
         float delta = sqrt(low * high);
-        if (count_kept(a_px, delta) >= budget) low = delta;
+        if (count_kept(delta) >= budget) low = delta;
         else high = delta;
     }
     // In order: each batch of 256 candidates publishes which it keeps, and every thread counts those before its own.
-    int last = candidates(a_px, low);
+    int last = candidates(low);
     int written = 0;
     for (int first = 0; first < last && written < budget; first += THREADS) {
         if (thread < THREADS / 32) kept_bits[thread] = 0u;
         memoryBarrierShared();
         barrier();
-        Point own = point(first + thread, a_px, low);
+        Point own = point(first + thread, low);
         bool kept = own.kept && first + thread < last;
         if (kept) atomicOr(kept_bits[thread / 32], 1u << (thread % 32));
         memoryBarrierShared();

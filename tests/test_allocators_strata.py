@@ -28,6 +28,8 @@ from homunculus.allocators.soft_top_k import soft_top_k, straight_through
 from homunculus.allocators.stratified import Stratified
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.layouts.frame import Frame
+from homunculus.layouts.log_polar import FOVEAL_OVERLAP
 
 OWN = ["log_polar", "cortical", "stratified", "adaptive_stratified", "coverage_top_k", "pseudo_log_polar"]
 SIZES = [(512, 512), (1024, 768), (600, 2000), (4096, 512), (4096, 4096)]
@@ -331,7 +333,8 @@ def test_coverage_top_k_covers_what_native_patches_leave_out() -> None:
 
 def test_untrained_pseudo_log_polar_follows_the_cortical_law() -> None:
     plan = PseudoLogPolar().allocate(Scene((1024, 1024), fixations=[(512, 512)]), 273)
-    law = layouts.log_polar((1024, 1024), (512, 512), 273)
+    a_px = Frame.of((1024, 1024), None, 273, 16).constant_px()
+    law = layouts.log_polar((1024, 1024), (512, 512), 273, a_px=a_px)
     for radius in (150, 250, 350):
         ours, theirs = (int((p.eccentricity_px((512, 512)) < radius).sum()) for p in (plan, law))
         assert ours == pytest.approx(theirs, rel=0.2)
@@ -381,7 +384,7 @@ def test_a_share_that_would_magnify_is_refused_with_the_reason() -> None:
     assert text.startswith("foveal_share 0.3 within 50 px asks for 81.9 of 273 tokens; without magnifying at most ")
     assert text.endswith(": lower the share or widen fovea_px, or set magnify=True")
     limit = float(text.split("at most ")[1].split()[0])
-    assert 10 < limit < math.pi * 50**2 / 256
+    assert 10 < limit < FOVEAL_OVERLAP["areal"] ** 2 * math.pi * 50**2 / 256
     plan = LogPolar(foveal_share=0.3, fovea_px=50, magnify=True).allocate(scene, 273)
     assert int((plan.eccentricity_px((512, 512)) <= 50).sum()) == pytest.approx(82, abs=1)
     assert float(plan.side_px.min()) < 16

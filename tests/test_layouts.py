@@ -14,6 +14,8 @@ from homunculus import layouts
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts import cortex
+from homunculus.layouts.frame import Frame
+from homunculus.layouts.log_polar import FOVEAL_OVERLAP, fitted_px
 from homunculus.layouts.metrics import measure
 
 SIZE = 1024, 1024
@@ -83,11 +85,27 @@ def test_any_image_and_budget_give_exact_counts_and_sane_rows(name: str, request
 @pytest.mark.parametrize("overlap", [1.0, 1.27])
 @at_three_fixations
 def test_log_polar_covers_the_page_and_follows_the_law(fixation: tuple[int, int], overlap: float) -> None:
-    metrics = measure(layouts.log_polar(SIZE, fixation, overlap=overlap), SIZE, fixation)
+    a_px = fitted_px(Frame.of(SIZE, fixation, 273, 16), overlap)
+    metrics = measure(layouts.log_polar(SIZE, fixation, overlap=overlap), SIZE, fixation, a_px=a_px)
     assert metrics.coverage >= (0.93 if overlap == 1 else 0.999)
     assert metrics.density_ks <= 0.08
     assert metrics.waste <= 1e-3
     assert metrics.tokens_inside == 273
+
+
+@pytest.mark.parametrize("law", ["areal", "linear", "cap"])
+def test_log_polar_leaves_no_hole_in_the_fovea_and_no_texel_below_a_pixel(law: str) -> None:
+    height, width = SIZE
+    given = torch.rand(20, 2, generator=torch.Generator().manual_seed(5), dtype=torch.float64)
+    for fixation in [*(given * torch.tensor([width, height])).tolist(), [0, 0], [512, 512], [1024, 700]]:
+        plan = layouts.log_polar(SIZE, fixation, law=law)
+        assert float(plan.side_px.min()) == 16
+        x, y = fixation
+        pixels = torch.cartesian_prod(torch.arange(-8, 9), torch.arange(-8, 9)) + torch.tensor(fixation).floor() + 0.5
+        near = torch.hypot(pixels[:, 0] - x, pixels[:, 1] - y) <= 8
+        pixels = pixels[near & (pixels > 0).all(1) & (pixels < torch.tensor([width, height])).all(1)]
+        offset = (pixels[:, None] - plan.centers).abs().amax(-1)
+        assert bool((offset <= plan.side_px / 2).any(1).all()), fixation
 
 
 def test_log_polar_with_one_turn_of_a_spiral_would_cover_almost_nothing() -> None:
@@ -102,13 +120,13 @@ def test_log_polar_with_one_turn_of_a_spiral_would_cover_almost_nothing() -> Non
 def test_log_polar_sides_and_spacing_are_the_laws(law: str) -> None:
     fixation = torch.tensor([400.0, 600.0])
     plan = layouts.log_polar(SIZE, fixation, law=law)
-    a_px = cortex.calibrate(SIZE, fixation[None], 273, 16, law)
+    a_px = fitted_px(Frame.of(SIZE, fixation, 273, 16, law), 1.0)
     offset = (plan.centers - fixation).double()
     u = offset.norm(dim=1) / a_px
     inner = torch.arange(60)  # far enough from the border that none is moved
-    side0 = plan.side_px / cortex.get_law(law).side(u)
-    torch.testing.assert_close(side0[inner], side0[:1].expand(60), rtol=1e-4, atol=0)
-    assert 16 <= float(side0[0]) < 17.5
+    cell = 16 / FOVEAL_OVERLAP[law] * cortex.get_law(law).side(u)
+    torch.testing.assert_close(plan.side_px[inner].double(), cell[inner].clamp(min=16), rtol=1e-4, atol=0)
+    assert float(cell[inner].max()) > 16
     # Index by index, whatever the fixation: equal steps of G and of the golden angle.
     step = cortex.get_law(law).integral(u)[inner] / (inner + 0.5)
     torch.testing.assert_close(step, step[:1].expand(60), rtol=1e-3, atol=0)
@@ -126,12 +144,12 @@ def test_log_polar_scales_with_the_image() -> None:
 def test_log_polar_shares_the_budget_between_fixations() -> None:
     fixations = [(300, 500), (700, 500)]
     plan = layouts.log_polar(SIZE, fixations)
-    metrics = measure(plan, SIZE, fixations)
+    metrics = measure(plan, SIZE, fixations, a_px=fitted_px(Frame.of(SIZE, fixations, 273, 16), 1.0))
     assert metrics.coverage >= 0.92
     assert metrics.density_ks <= 0.05
     distance = torch.cdist(plan.centers, torch.tensor(fixations).float())
-    assert Counter(distance.argmin(1).tolist()) == {0: 137, 1: 136}
-    assert Counter(distance[plan.side_px < 25].argmin(1).tolist()) == {0: 10, 1: 10}
+    assert Counter(distance.argmin(1).tolist()) == {0: 136, 1: 137}
+    assert Counter(distance[plan.side_px < 25].argmin(1).tolist()) == {0: 28, 1: 28}
     once, twice = layouts.log_polar(SIZE, (300, 500)), layouts.log_polar(SIZE, [(300, 500), (300, 500)])
     assert torch.equal(once.footprints, twice.footprints)
 

@@ -391,7 +391,7 @@ class Inventive(EveryOther):
 @pytest.mark.parametrize(
     ("call", "text"),
     [
-        (lambda: pruning.get("magic"), "pruning 'magic' is unknown; choose one of pyramid_drop, fastv, sparse_vlm"),
+        (lambda: pruning.get("magic"), "pruning 'magic' is unknown; choose one of fastv, pyramid_drop, sparse_vlm"),
         (lambda: FastV(layer=0), "FastV cuts before layer 0 the share 0.5; give a layer of at least 1"),
         (lambda: FastV(drop=1), "FastV cuts before layer 2 the share 1; give"),
         (lambda: PyramidDrop(ratios=(0.5, 0.25)), r"layers \(8, 16, 24\) of 32 and ratios \(0.5, 0.25\); give one ratio a layer"),

@@ -18,6 +18,7 @@ from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import number
 from homunculus.layouts.frame import Fixation, Frame
+from homunculus.layouts.log_polar import fitted_px
 
 FOVEA = 0.1  # default radius of the fovea, of the image's half diagonal
 LEAST_A_PX = 1.0  # the strongest fovea that may magnify
@@ -81,7 +82,7 @@ class LogPolar(LaidOut):
         def counted(a_px: float) -> float:
             return float((plan(a_px).eccentricity_px(frame.fixations) <= radius_px).sum())
 
-        least_a_px = least_constant_px(frame, self.overlap)
+        least_a_px = LEAST_A_PX if self.magnify else fitted_px(frame, self.overlap)
         return plan(solve(counted, self.foveal_share, frame, least_a_px, radius_px))
 
 
@@ -109,7 +110,8 @@ class Cortical(LaidOut):
         def counted(a_px: float) -> float:
             return frame.budget * min(1.0, math.log1p(radius_px / a_px) / math.log1p(reach_px / a_px))
 
-        a_px = solve(counted, self.foveal_share, frame, least_constant_px(frame, 1.0), radius_px)
+        least_a_px = LEAST_A_PX if self.magnify else frame.constant_px()
+        a_px = solve(counted, self.foveal_share, frame, least_a_px, radius_px)
         return self.around(scene, frame.fixations, budget, a_px)
 
 
@@ -122,11 +124,6 @@ def fovea_px(radius_px: float | None, scene: Scene) -> float:
     if radius_px is None:
         return FOVEA * math.hypot(*scene.size) / 2
     return number("fovea_px", radius_px, above=0, instead="or None for a tenth of half the diagonal")
-
-
-def least_constant_px(frame: Frame, overlap: float) -> float:
-    """The smallest a_px at which a patch at the fixation still has a pixel for each texel; next to none may it magnify."""
-    return LEAST_A_PX if frame.magnify else frame.constant_px(frame.patch_size / overlap)
 
 
 def solve(counted: Callable[[float], float], share: float, frame: Frame, least_a_px: float, radius_px: float) -> float:

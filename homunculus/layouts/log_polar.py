@@ -1,4 +1,4 @@
-"""The default: a golden-angle spiral at the cortical law's density, one upright patch at each point."""
+"""A golden-angle spiral at the cortical law's density, one upright patch at each point."""
 
 from __future__ import annotations
 
@@ -21,6 +21,9 @@ from homunculus.layouts.grid import cells, row_count
 GOLDEN_TURN = 1640531527
 # How far a patch's centre may lie outside the image, in sides, before the patch is given up rather than moved inside.
 INSET = 0.4
+# Side of a native patch over that of its cell at the fixation: upright squares on the spiral leave no hole above 1.27, which is
+# left of it one patch away.
+FOVEAL_OVERLAP = {"areal": 1.63, "linear": 2.4, "cap": 1.63}
 DELTA_HALVINGS = 28
 # The spacing over the one at which the law's integral over the image itself is spent: lower only for a handful of
 # patches, far higher where the margin around the image holds more than the image (a strip thinner than a patch).
@@ -48,8 +51,10 @@ def log_polar(
     to. The spacing delta is bisected until the first `budget` points within 0.4 sides of the image are all there are;
     those outside are then moved inside.
 
-    size: (height, width). a_px: the law's constant; by default the one for which the patches tile the image with one
-    texel a pixel at the fixation. overlap: side of a patch over that of its cell; 1.27 covers 99.9 % of the image. The
+    size: (height, width). a_px: the law's constant; by default solved together with delta over the area that the points fill, so
+    that the finest patches have one texel a pixel; at the fixation they stand 1.63 times closer than they are wide (2.4 under
+    `linear`), which leaves no hole within half a patch of it.
+    overlap: side of a patch over that of its cell; 1.27 covers 99.9 % of the image. The
     rows run outwards. Where the image holds fewer patches than the budget they become the cells of `grid`, and overlap
     unless `magnify`; `note` says so. Raises PlanError for arguments out of range.
     """
@@ -116,17 +121,16 @@ class Spiral:
 
     frame: Frame
     law: cortex.Law
-    a_px: float
     overlap: float
 
     def points(self, delta: float) -> tuple[Tensor, Tensor, Tensor]:
         """Centres [M, 2], sides [M] and whether to keep them [M]; point i of fixation j of K is row i K + j."""
-        fixations, extent = self.frame.fixations, self.extent
+        fixations, extent, a_px = self.frame.fixations, self.extent, self.constant_px(delta)
         count = self.candidates(delta)
         u = self.law.inverse((torch.arange(count, dtype=torch.float64, device="cpu") + 0.5) * delta)
-        offset = (self.a_px * u)[:, None] * directions((count - 1).bit_length())[:count]
+        offset = (a_px * u)[:, None] * directions((count - 1).bit_length())[:count]
         side = self.side0_px(delta) * self.law.side(u)
-        side = side.clamp(max=max(self.frame.size)).clamp(min=self.frame.least_side_px)
+        side = side.clamp(max=max(self.frame.size)).clamp(min=self.least_side_px)
         centers = fixations + offset[:, None]
         outside = torch.maximum(-centers, centers - extent).amax(-1)
         kept = outside <= INSET * side[:, None]
@@ -136,22 +140,47 @@ class Spiral:
 
     def side0_px(self, delta: float) -> float:
         """Side of a patch at a fixation. Points delta apart in G have 2 pi delta a^2 square pixels each there."""
-        return self.overlap * self.a_px * math.sqrt(2 * math.pi * delta)
+        return self.overlap * self.constant_px(delta) * math.sqrt(2 * math.pi * delta)
+
+    def constant_px(self, delta: float) -> float:
+        """a: the caller's, or the one at which points delta apart have cells of cell0_px at a fixation."""
+        return self.cell0_px / math.sqrt(2 * math.pi * delta) if self.frame.a_px is None else self.frame.a_px
+
+    @property
+    def cell0_px(self) -> float:
+        return self.frame.patch_size / max(self.overlap, FOVEAL_OVERLAP[self.law.name])
+
+    @property
+    def least_side_px(self) -> float:
+        return float(self.frame.patch_size) if self.frame.a_px is None else self.frame.least_side_px
+
+    def spacing(self) -> float:
+        """The largest delta at which there are as many points as the budget."""
+        start_px = self.frame.constant_px(self.cell0_px)
+        mass = float(cortex.mass(cortex.rays(self.frame.size, self.frame.fixations), start_px, self.law))
+        low, high = (bound * mass / (2 * math.pi * self.frame.budget) for bound in DELTA_BRACKET)
+        for _ in range(DELTA_HALVINGS):
+            delta = math.sqrt(low * high)
+            if int(self.points(delta)[2].sum()) >= self.frame.budget:
+                low = delta
+            else:
+                high = delta
+        return low
 
     def candidates(self, delta: float) -> int:
         """How many points of each fixation can possibly be kept: a centre lies at most its margin past a corner."""
-        return int(self.reach / delta) + 1
+        return int(float(self.law.integral(self.farthest_px / self.constant_px(delta))) / delta) + 1
 
     @cached_property
     def extent(self) -> Tensor:
         return self.frame.extent
 
     @cached_property
-    def reach(self) -> float:
-        """G at the farthest of the points that can be kept."""
+    def farthest_px(self) -> Tensor:
+        """From a fixation to the farthest of the points that can be kept."""
         corner = torch.maximum(self.frame.fixations, self.extent - self.frame.fixations).norm(dim=-1).max()
-        farthest = corner + INSET * math.sqrt(2) * max(*self.frame.size, self.frame.least_side_px)
-        return float(self.law.integral(farthest / self.a_px))
+        farthest: Tensor = corner + INSET * math.sqrt(2) * max(*self.frame.size, self.least_side_px)
+        return farthest
 
 
 @lru_cache(maxsize=4)
@@ -176,20 +205,19 @@ def spiral(frame: Frame, overlap: float) -> SamplePlan:
     if too_small(frame, overlap):
         centers, sides = cells(frame.width, frame.height, frame.budget)
         return frame.boxes(centers, overlap * sides, note=frame.small_image_note())
-    law = cortex.get_law(frame.law)
-    a_px = frame.constant_px(frame.patch_size / overlap)
-    mass = float(cortex.mass(cortex.rays(frame.size, frame.fixations), a_px, law))
-    shape = Spiral(frame, law, a_px, overlap)
-    low, high = (bound * mass / (2 * math.pi * frame.budget) for bound in DELTA_BRACKET)
-    for _ in range(DELTA_HALVINGS):
-        delta = math.sqrt(low * high)
-        if int(shape.points(delta)[2].sum()) >= frame.budget:
-            low = delta
-        else:
-            high = delta
-    centers, sides, kept = shape.points(low)
+    shape = Spiral(frame, cortex.get_law(frame.law), overlap)
+    delta = shape.spacing()
+    centers, sides, kept = shape.points(delta)
     first = kept.nonzero()[: frame.budget, 0]
-    return frame.boxes(centers[first], sides[first, None].expand(-1, 2), note=note(frame, shape.side0_px(low)))
+    return frame.boxes(centers[first], sides[first, None].expand(-1, 2), note=note(frame, shape.side0_px(delta)))
+
+
+def fitted_px(frame: Frame, overlap: float) -> float:
+    """The law's constant of `log_polar` where none is given: the strongest fovea that needs no magnification."""
+    if too_small(frame, overlap):
+        return frame.constant_px(frame.patch_size / overlap)
+    shape = Spiral(frame, cortex.get_law(frame.law), overlap)
+    return shape.constant_px(shape.spacing())
 
 
 def too_small(frame: Frame, overlap: float) -> bool:

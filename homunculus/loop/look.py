@@ -70,7 +70,10 @@ def look(
             plan = options.plan(scene)
         glimpse, record = _seen(pixels, scene, plan, clock, unit=unit, backend=backend, **vars(options))
         request: dict[str, Any] = {"image": path_of(image), "at": [list(point) for point in points], "budget": budget}
-        request |= {"layout": name if laid_out else None, "allocator": None if laid_out else name}
+        request |= {
+            "layout": name if laid_out and not told else None,
+            "allocator": None if laid_out and not told else name,
+        }
         request |= {"relevance": None if relevance is None else list(relevance.shape), "query": query}
         request |= {"patch_size": patch_size, "quality": quality, "backend": backend}
         seen = Look(pixels, [glimpse], request, record, laps_ms)

@@ -10,11 +10,15 @@ from collections.abc import Mapping
 
 from homunculus.relevance.combine import Relevance, Weights, combine, z_scores
 from homunculus.relevance.image_statistics import ImageStatistics
-from homunculus.relevance.participatory import participatory
-from homunculus.relevance.perspectival import perspectival
-from homunculus.relevance.procedural import Head, procedural
-from homunculus.relevance.propositional import propositional
 from homunculus.relevance.target import NOTHING, Channel, SearchTarget, Silent, channel, registry
+
+# In the order in which they are asked, summed and shown.
+# isort: off
+from homunculus.relevance.propositional import propositional
+from homunculus.relevance.perspectival import perspectival
+from homunculus.relevance.participatory import participatory
+from homunculus.relevance.procedural import Head, procedural
+# isort: on
 
 __all__ = [
     "NOTHING",
