@@ -54,12 +54,12 @@ test-fast: gl
 # old given_a_px. Without that every test passes.
 ZINK := MESA_LOADER_DRIVER_OVERRIDE=zink GALLIUM_DRIVER=zink LIBGL_ALWAYS_SOFTWARE=1 ZINK_INLINE_UNIFORMS=0 EXPECT_GL=zink
 test-zink: gl zink
-	$(ZINK) $(PY) -m pytest tests/test_conformance.py tests/test_viewer_pictures.py tests/test_uninitialised.py tests/test_context.py \
+	$(ZINK) $(PY) -m pytest tests/test_conformance.py tests/test_gl_sampler.py tests/test_viewer_pictures.py tests/test_uninitialised.py tests/test_context.py \
 		tests/test_device_results.py -k "not stand and not cuda"
 
 # What the suite does in short: every fresh texture and buffer of OpenGL's full of NaN, under all tests of what shaders compute and draw.
 test-poison: gl
-	POISON=1 $(PY) -m pytest $(foreach name,conformance viewer_pictures pyramid statistics plan_programs gl_cuda device_results,tests/test_$(name).py)
+	POISON=1 $(PY) -m pytest $(foreach name,conformance gl_sampler viewer_pictures pyramid statistics plan_programs gl_cuda device_results,tests/test_$(name).py)
 
 # What a program may have set in torch (tests/torch_states.py), under all tests of looks and of the loop. That plans, patches and
 # fixations are the same in every bit, of every allocator, layout and channel, is in the suite: tests/test_torch_state.py.

@@ -9,13 +9,12 @@ from tolerances import BETWEEN_PLANS_PX, LEVELS
 from homunculus import layouts
 from homunculus.bridge import TextureUnit
 from homunculus.bridge.images import Format
-from homunculus.bridge.twin.unit import TwinUnit
 
 pytestmark = pytest.mark.gl
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (65, 130), (200, 301)])
-def test_every_level_is_the_exact_box(unit: TextureUnit, twin: TwinUnit, shape: tuple[int, int]) -> None:
+def test_every_level_is_the_exact_box(unit: TextureUnit, twin: TextureUnit, shape: tuple[int, int]) -> None:
     image = white_noise(*shape)
     greatest, mean = LEVELS
     with unit.pyramid(image, builder="exact") as ours, twin.pyramid(image) as theirs:
