@@ -101,7 +101,7 @@ def seen_by_session(gl_unit: GLUnit, image: Path, settings: Settings, job: Calla
         Settings(AT, "reconstruction", budget=60, patch_size=14),
         *(
             Settings(AT, "reconstruction", budget=91, allocator=name)
-            for name in ("cortical", "foveated_pyramid", "stratified", "coverage_top_k")
+            for name in ("log_polar", "cortical", "foveated_pyramid", "stratified", "coverage_top_k")
         ),
     ],
     ids=lambda s: f"{s.allocator}-{len(s.at)}-{s.patch_size}-{s.e0_px}",
@@ -281,3 +281,18 @@ def test_a_seventh_view_is_one_class_shown_alone_and_beside_the_others(
         assert session.state.view == "picture"
 
     headless.in_session(job, [image], Settings(AT), unit=gl_unit)
+
+
+def test_no_pixel_is_lost_between_two_patches(gl_unit: GLUnit) -> None:
+    """At 330 of 512 px, centres of pixels lie on borders of leaves: the root, which lies under all, shows through nowhere."""
+
+    def check(session: Session) -> None:
+        session.frame(wait_s=60)
+        plan = session.retina.plan
+        assert plan is not None
+        root = torch.tensor(lod_color(float(plan.lod.max())))
+        assert int((plan.lod == plan.lod.max()).sum()) == 1
+        assert not bool((session.canvas.read() == root).all(-1).any())
+
+    settings = Settings(((0.43, 0.22),), "lod", allocator="quadtree")
+    headless.in_session(check, [np.full((512, 512, 3), 90, np.uint8)], settings, unit=gl_unit, size=(330, 330))

@@ -2,6 +2,7 @@
 #version 430
 
 in vec2 place;
+flat in vec2 reach;
 flat in float lod;
 
 out vec4 finest;
@@ -9,6 +10,6 @@ out vec4 finest;
 const float COARSEST_LOD = 64.0;
 
 void main() {
-    if (any(lessThan(place, vec2(-1.0))) || any(greaterThanEqual(place, vec2(1.0)))) discard;
+    if (any(greaterThan(abs(place), reach))) discard;
     finest = vec4(COARSEST_LOD - lod);
 }

@@ -13,8 +13,10 @@ uniform int max_atlas_level;
 out vec2 place;      // from -1 at one border of the patch to 1 at the other
 flat out vec4 cell;  // its corner in the atlas, its weight, and the atlas' level
 flat out float lod;
+flat out vec2 reach; // the largest place that counts, so that a pixel on the border of two patches is lost to neither's rounding
 
 const float COARSEST_PX = 4096.0;
+const float SLACK = 1.0 / 4096.0;  // of a target pixel: more than interpolation errs by, less than is seen
 
 void main() {
     Footprint own = unpack_footprint(head, tail);
@@ -32,8 +34,9 @@ void main() {
     vec2 turn = vec2(gl_VertexID & 1, gl_VertexID >> 1) * 2.0 - 1.0;
     vec2 half_right = own.right * (0.5 * side);
     vec2 half_down = own.down * (0.5 * side);
-    vec2 grown = 1.0 + step_px / max(vec2(length(half_right), length(half_down)), TINY);
-    place = turn * grown;
+    vec2 target_pixel = step_px / max(vec2(length(half_right), length(half_down)), TINY);
+    place = turn * (1.0 + target_pixel);
+    reach = 1.0 + SLACK * target_pixel;
     gl_Position = area == 0.0 ? vec4(2.0, 2.0, 0.0, 1.0)
         : position(to_target(own.center + place.x * half_right + place.y * half_down));
 }

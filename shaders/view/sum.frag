@@ -2,6 +2,7 @@
 #version 430
 
 in vec2 place;
+flat in vec2 reach;
 flat in vec4 cell;
 
 layout(binding = 1) uniform sampler2D atlas;  // premultiplied by the share of each texel inside the image
@@ -12,7 +13,7 @@ out vec4 sums;
 const float FEATHER = 1.0 / 64.0;
 
 void main() {
-    if (any(lessThan(place, vec2(-1.0))) || any(greaterThanEqual(place, vec2(1.0)))) discard;
+    if (any(greaterThan(abs(place), reach))) discard;
     vec2 tent = max(1.0 - abs(place), vec2(FEATHER));
     float border = 0.5 * exp2(cell.w);
     vec2 texel = clamp((place + 1.0) * (0.5 * float(patch_size)), vec2(border), vec2(float(patch_size) - border));
