@@ -13,7 +13,7 @@ from homunculus.allocators.foveated_pyramid import FoveatedPyramid
 from homunculus.allocators.scene import Allocator, Scene
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tensors import tensor_of
-from homunculus.lab.baselines import Allocated, Baseline, TwoViewCrop, allocated, get
+from homunculus.lab.baselines import Allocated, Baseline, TwoViewCrop, allocated, get, registry
 from homunculus.lab.baselines.full import native_shape
 from homunculus.lab.baselines.placed import PointSampled
 from homunculus.layouts.frame import A_PX_RANGE
@@ -63,6 +63,27 @@ class FovealShare:
         return SamplePlan.concatenate([rest, native_square(scene.size, fixation, side, scene.patch_size)])
 
 
+# Their titles in the table, and who tells them where to look.
+RIVALS: dict[str, tuple[str, Gaze]] = {
+    "uniform_k": ("uniform K", "none"),
+    "random_k": ("random K", "none"),
+    "cls_top_k": ("CLS top-K", "none"),
+    "hired": ("HiRED", "none"),
+    "hired_official_bands": ("HiRED, official bands", "none"),
+    "visionzip": ("VisionZip-style", "none"),
+    "vscan_stage1": ("VScan stage 1", "none"),
+    "tome": ("ToMe-style", "none"),
+    "pdrop_vit_class": ("PyramidDrop-style ViT adaptation, CLS", "none"),
+    "pdrop_vit_query": ("PyramidDrop-style ViT adaptation, query", "own"),
+    "rings": ("rings", "own"),
+    "clipmap": ("concentric squares", "own"),
+    "log_polar": ("log-polar, filtered", "own"),
+    "log_polar_unfiltered": ("log-polar, unfiltered", "own"),
+    "two_view_crop": ("two-view crop", "own"),
+    "two_view_crop_apart": ("two-view crop, two passes", "own"),
+}
+
+
 def rows() -> list[Condition]:
     """Every row, those of the main table first."""
     return [*_references(), *_rivals(), *_ours(), *_ablation(), *_curves()]
@@ -78,28 +99,12 @@ def _references() -> Iterator[Condition]:
 
 
 def _rivals() -> Iterator[Condition]:
-    for name, method in {
-        "uniform K": "uniform_k",
-        "random K": "random_k",
-        "CLS top-K": "cls_top_k",
-        "HiRED": "hired",
-        "HiRED, official bands": "hired_official_bands",
-        "VisionZip-style": "visionzip",
-        "VScan stage 1": "vscan_stage1",
-        "ToMe-style": "tome",
-        "PyramidDrop-style ViT adaptation, CLS": "pdrop_vit_class",
-    }.items():
-        yield Condition(name, "rival", get(method))
-    yield Condition("PyramidDrop-style ViT adaptation, query", "rival", get("pdrop_vit_query"), "own")
-    for name, method in {
-        "rings": "rings",
-        "concentric squares": "clipmap",
-        "log-polar, filtered": "log_polar",
-        "log-polar, unfiltered": "log_polar_unfiltered",
-        "two-view crop": "two_view_crop",
-        "two-view crop, two passes": "two_view_crop_apart",
-    }.items():
-        yield Condition(name, "rival", get(method), "own")
+    """Those with a title, then whatever else is registered, which is told where the eye looks."""
+    for method, (title, gaze) in RIVALS.items():
+        yield Condition(title, "rival", get(method), gaze)
+    for method in registry:
+        if method not in RIVALS and method != "resize_grid":
+            yield Condition(method, "rival", get(method), "own")
 
 
 def _ours() -> Iterator[Condition]:
