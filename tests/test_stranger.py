@@ -35,14 +35,14 @@ def even(size, fixation=None, budget=273, patch_size=16, **options):
     """As even as can be."""
     return grid(size, None, budget, patch_size, **options)
 ''',
-    "homunculus/relevance/nothing.py": '''
+    "homunculus/relevance/nothing.py": """
 from homunculus.relevance.target import Silent, channel
 
 @channel("nothing", weight=0)
 def nothing(statistics, target):
     return Silent("it never has anything to say")
-''',
-    "homunculus/lab/baselines/first.py": '''
+""",
+    "homunculus/lab/baselines/first.py": """
 from dataclasses import dataclass
 from typing import ClassVar
 from homunculus.lab.baselines.contract import registry
@@ -55,8 +55,8 @@ class FirstK:
 
     def encode(self, encoder, view, budget):
         raise NotImplementedError
-''',
-    "homunculus/viewer/views/blank.py": '''
+""",
+    "homunculus/viewer/views/blank.py": """
 from homunculus.viewer.view import CanvasView, registry
 
 @registry.register("blank")
@@ -65,7 +65,7 @@ class BlankView(CanvasView):
 
     def draw(self, painter, moment, area):
         pass
-''',
+""",
 }
 PROGRAM = """
 import homunculus as hm, torch
@@ -110,3 +110,31 @@ def test_one_file_each_is_all_that_is_touched(copy: Path) -> None:
         assert not (copy / name).exists()
         (copy / name).write_text(text)
     run(copy, "-c", PROGRAM)
+
+
+@pytest.mark.slow
+def test_a_backend_is_one_folder_and_one_row(copy: Path) -> None:
+    """That it is a backend of its own, and not another's, is shown by tests/test_numpy_backend.py."""
+    folder = copy / "bridge" / "abacus"
+    folder.mkdir()
+    (folder / "__init__.py").write_text('"""A backend of a stranger\'s."""\n')
+    (folder / "unit.py").write_text(
+        "from homunculus.bridge.twin.unit import TwinUnit\n\n\nclass AbacusUnit(TwinUnit):\n    pass\n"
+    )
+    table = copy / "bridge" / "backends.py"
+    row = '    "abacus": BackendRow(f"{_HERE}.abacus.unit:AbacusUnit", frozenset({"device", "dtype"})),\n'
+    text = table.read_text("utf-8")
+    start = text.index("BACKENDS: dict[str, BackendRow] = {\n")
+    end = text.index("\n}\n", start) + 1
+    table.write_text(text[:end] + row + text[end:], "utf-8")
+    told = run(
+        copy,
+        "-c",
+        "import homunculus as hm, torch\n"
+        "from homunculus.cli import names\n"
+        "with hm.open_unit('abacus') as unit:\n"
+        "    patches = unit.sample(unit.pyramid(torch.zeros(64, 64, 3, dtype=torch.uint8)), hm.layouts.grid((64, 64), None, 4))\n"
+        "print(type(unit).__name__, len(patches), 'abacus' in names.BACKENDS)",
+    )
+    assert told.split() == ["AbacusUnit", "4", "True"]
+    assert "abacus" in run(copy, "-m", "homunculus", "look", "--help")
