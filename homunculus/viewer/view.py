@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from homunculus.bridge.errors import PlanError
+from homunculus.bridge.gl.draw.canvas import Area
 from homunculus.bridge.registry import Registry
-
-if TYPE_CHECKING:
-    from homunculus.bridge.gl.draw.canvas import Area
-    from homunculus.viewer.painter import Moment, Painter
 
 
 class CanvasView:
-    """One way to show a moment.
+    """One way to show a `painter.Moment` by a `painter.Painter`, which look views up here and so are not imported.
 
     title: in words, beside its digit, which is its place in the registry. again: what the digit does where the view is shown
     already. paleness: the share of white in the picture below; None where the picture is not shown. outlined: whether footprints
@@ -26,15 +23,15 @@ class CanvasView:
     outlined = False
     cortical = False
 
-    def heading(self, moment: Moment) -> str:
+    def heading(self, moment: Any) -> str:
         return self.title
 
-    def ground(self, painter: Painter, moment: Moment, area: Area) -> None:
+    def ground(self, painter: Any, moment: Any, area: Area) -> None:
         """What stays while the gaze moves."""
         if self.paleness is not None:
             painter.canvas.picture(area, moment.pyramid, self.paleness)
 
-    def draw(self, painter: Painter, moment: Moment, area: Area) -> None:
+    def draw(self, painter: Any, moment: Any, area: Area) -> None:
         """What does not."""
         raise NotImplementedError
 
