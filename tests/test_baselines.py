@@ -17,8 +17,19 @@ import homunculus as hm
 from homunculus.bridge import SamplePlan
 from homunculus.encoder import dense_features
 from homunculus.lab import baselines
+from homunculus.lab.baselines import (
+    cost,
+    grids,
+    hired,
+    merging,
+    placed,
+    pyramid_drop,
+    tome,
+    two_views,
+    visionzip,
+    vscan,
+)
 from homunculus.lab.baselines import full as fulls
-from homunculus.lab.baselines import hired, merging, placed, pyramid_drop, tome, two_views, visionzip, vscan
 
 ODD = (131, 170)
 EXACT = [name for name in baselines.registry if name != "resize_grid"]
@@ -94,7 +105,7 @@ def test_every_method_meets_its_budget_exactly(name: str, family: str, size: tup
         assert bool(encoded.tokens.isfinite().all())
         assert len(encoded) == len(encoded.plan) == len(encoded.area_px) == budget
         assert all(len(counts) == 3 for counts in encoded.passes)
-        assert baselines.multiply_adds(vit, encoded) > 0
+        assert cost.multiply_adds(vit, encoded) > 0
 
 
 @pytest.mark.parametrize(
@@ -135,7 +146,7 @@ def test_one_full_encode_serves_all_methods_of_a_view() -> None:
     view = view_of(vit)
     counting = baselines.View(view.scene, lambda plan: (calls.append(len(plan)), view.sample(plan))[1])
     costs = [
-        baselines.multiply_adds(vit, baselines.get(name).encode(vit, counting, 50))
+        cost.multiply_adds(vit, baselines.get(name).encode(vit, counting, 50))
         for name in ("uniform_k", "random_k", "cls_top_k", "visionzip", "vscan_stage1")
     ]
     assert calls == [17 * 22]
@@ -146,7 +157,7 @@ def test_a_models_own_grid_is_the_full_encode() -> None:
     vit, picture = hm.FoveatedViT(tiny("clip")), torch.randn(3, 32, 32)
     pixels = {tuple(row): tile for row, tile in zip(rows(native_plan(32, 32)), tiles(picture), strict=True)}
     sample = lambda plan: torch.stack([pixels[row] for row in rows(plan)])  # noqa: E731
-    full = baselines.FullEncode.of(vit, sample, (32, 32))
+    full = fulls.FullEncode.of(vit, sample, (32, 32))
     close(full.tokens, tiny("clip").vision_model(picture[None]).last_hidden_state[0, 1:])
     assert (full.rows, full.columns, full.counts) == (4, 4, ((17, 17),) * 3)
 
@@ -155,14 +166,14 @@ def test_a_layer_of_known_size_costs_what_the_formula_says() -> None:
     vit = hm.FoveatedViT(tiny("clip"))  # d 32, MLP 48
     seen = encode("uniform_k", vit, 10, size=(32, 40), fixations=())  # 4 x 5 patches and the class token
     assert seen.passes == (((21, 21),) * 3,)
-    assert baselines.multiply_adds(vit, seen) == 3 * (4 * 21 * 32**2 + 2 * 21**2 * 32 + 2 * 21 * 32 * 48)
+    assert cost.multiply_adds(vit, seen) == 3 * (4 * 21 * 32**2 + 2 * 21**2 * 32 + 2 * 21 * 32 * 48)
     top = encode("cls_top_k", vit, 10, size=(32, 40), fixations=())
-    assert baselines.multiply_adds(vit, top) == baselines.multiply_adds(vit, seen) + 20 * 32
+    assert cost.multiply_adds(vit, top) == cost.multiply_adds(vit, seen) + 20 * 32
     merged = encode("tome", vit, 17, size=(32, 40), fixations=())
     assert merged.passes == (((21, 20), (20, 19), (19, 18)),)
     attention = sum(4 * n * 32**2 + 2 * n**2 * 32 for n in (21, 20, 19))
     matching = (10 * 10 + 10 * 9 + 9 * 9) * 8
-    assert baselines.multiply_adds(vit, merged) == attention + (20 + 19 + 18) * 2 * 32 * 48 + matching
+    assert cost.multiply_adds(vit, merged) == attention + (20 + 19 + 18) * 2 * 32 * 48 + matching
 
 
 @pytest.mark.parametrize("name", ["visionzip", "vscan_stage1", "tome", "resize_grid"])
@@ -226,12 +237,12 @@ def test_uniform_and_random_keep_tokens_of_the_full_encode() -> None:
     encoded = baselines.get("uniform_k").encode(vit, view, 50)
     close(encoded.tokens, tokens[even])
     assert rows(encoded.plan) == [rows(plan)[i] for i in even]
-    drawn = baselines.RandomK(seed=4).encode(vit, view, 50)
+    drawn = grids.RandomK(seed=4).encode(vit, view, 50)
     places = [rows(plan).index(row) for row in rows(drawn.plan)]
     assert places == sorted(set(places))
     assert places != even
     close(drawn.tokens, tokens[places])
-    other = baselines.RandomK(seed=5).encode(vit, view, 50)
+    other = grids.RandomK(seed=5).encode(vit, view, 50)
     assert rows(other.plan) != rows(drawn.plan)
 
 
@@ -249,9 +260,9 @@ def test_class_top_k_is_numpys_choice() -> None:
     close(encoded.tokens, tokens[expected])
 
 
-def hand_made(rows_: int, columns: int) -> baselines.FullEncode:
+def hand_made(rows_: int, columns: int) -> fulls.FullEncode:
     plan = fulls.regular((rows_ * 8, columns * 8), rows_, columns, 8)
-    return baselines.FullEncode(torch.zeros(len(plan), 4), plan, rows_, columns, (), {}, None)
+    return fulls.FullEncode(torch.zeros(len(plan), 4), plan, rows_, columns, (), {}, None)
 
 
 def test_hired_counts_in_quadrants_and_its_code_in_bands() -> None:
@@ -281,7 +292,7 @@ def test_top_breaks_ties_by_place() -> None:
 def test_hired_is_its_steps_one_by_one(bands: bool) -> None:
     vit = hm.FoveatedViT(tiny("clip"))
     view, layers = view_of(vit, (64, 64)), tiny("clip").vision_model.encoder.layers
-    method = baselines.HiRED(tiles=(2, 2), official_bands=bands)
+    method = hired.HiRED(tiles=(2, 2), official_bands=bands)
     encoded = method.encode(vit, view, 21)
     whole = native_grid_plan = fulls.regular((64, 64), 4, 4, 8)
     names = ["embeddings", "layer.0", "layer.1"]
@@ -316,7 +327,7 @@ def test_hired_reads_every_pixel_and_hands_on_what_tiles_cannot_hold() -> None:
     encoded = encode("hired", vit, 40)
     assert len(encoded.passes) == 1 + 6 * 5  # 4 x 4 global patches of a grid of 17 x 22: tiles of as many
     assert float(encoded.plan.side_px[20:].max()) <= 8
-    small = baselines.HiRED(alpha=0.1, global_tokens=16, tiles=(1, 1)).encode(vit, view_of(vit, (64, 64)), 30)
+    small = hired.HiRED(alpha=0.1, global_tokens=16, tiles=(1, 1)).encode(vit, view_of(vit, (64, 64)), 30)
     assert len(small) == 30
     assert small.passes == (((17, 17),) * 3,) * 2
     assert rows(small.plan)[14:] == rows(fulls.regular((64, 64), 4, 4, 8))  # 14 are global, not 3: the tile has no more
@@ -387,9 +398,7 @@ def test_vscans_windows_may_be_smaller_than_their_share() -> None:
     whole = hand_made(3, 5)
     assert sorted(vscan.windowed(whole, torch.rand(15), (4, 4), 64).tolist()) == list(range(15))
     with pytest.raises(hm.PlanError, match=r"windows are \(0, 4\); give at least one row and one column"):
-        baselines.VScanStage1(windows=(0, 4)).encode(
-            hm.FoveatedViT(tiny("vit")), view_of(hm.FoveatedViT(tiny("vit"))), 9
-        )
+        vscan.VScanStage1(windows=(0, 4)).encode(hm.FoveatedViT(tiny("vit")), view_of(hm.FoveatedViT(tiny("vit"))), 9)
 
 
 @pytest.mark.parametrize("layers", [1, 3, 6, 24])
@@ -642,7 +651,7 @@ def test_a_crop_at_the_border_is_moved_inside_and_a_large_one_cut() -> None:
     corners = edge.plan.corners[20:].flatten(0, 1)
     assert corners[:, 0].max() == pytest.approx(170, abs=1e-3)
     assert corners[:, 1].min() == pytest.approx(0, abs=1e-3)
-    large = baselines.TwoViewCrop(side_px=1e4).encode(vit, view_of(vit), 40)
+    large = two_views.TwoViewCrop(side_px=1e4).encode(vit, view_of(vit), 40)
     assert float(large.plan.area_px[20:].sum()) == pytest.approx(ODD[0] * ODD[1], rel=1e-5)
 
 
@@ -664,9 +673,9 @@ def test_allocators_are_baselines_too(name: str) -> None:
     vit = hm.FoveatedViT(tiny("vit"))
     relevance = torch.rand(9, 9, generator=torch.Generator().manual_seed(1))
     view = view_of(vit, relevance=relevance)
-    encoded = baselines.allocated(name).encode(vit, view, 50)
+    encoded = placed.allocated(name).encode(vit, view, 50)
     assert rows(encoded.plan) == rows(hm.allocators.get(name).allocate(view.scene, 50))
-    assert baselines.allocated(name).name == name
+    assert placed.allocated(name).name == name
     assert encoded.passes == (((51, 51),) * 3,)
 
 
@@ -682,7 +691,7 @@ def test_what_does_not_fit_is_refused() -> None:
     ):
         baselines.get("fastv")
     with pytest.raises(hm.PlanError, match="allocator 'fastv' is unknown"):
-        baselines.allocated("fastv")
+        placed.allocated("fastv")
     for name in ("uniform_k", "cls_top_k", "visionzip", "vscan_stage1", "tome", "pdrop_vit_class"):
         with pytest.raises(hm.PlanError, match=f"{name} cannot make 375 tokens of an image that has 374; lower the"):
             baselines.get(name).encode(vit, view, 375)
@@ -695,11 +704,11 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(hm.PlanError, match="two_view_crop needs a token for each of its two views; the budget is 1"):
         baselines.get("two_view_crop").encode(vit, view, 1)
     with pytest.raises(hm.PlanError, match="side_px is -1; it must be above 0"):
-        baselines.TwoViewCrop(side_px=-1).encode(vit, view, 9)
+        two_views.TwoViewCrop(side_px=-1).encode(vit, view, 9)
     with pytest.raises(hm.PlanError, match=r"alpha is 2 and tiles are \(0, 1\); alpha lies in 0..1"):
-        baselines.HiRED(alpha=2, tiles=(0, 1)).encode(vit, view, 9)
+        hired.HiRED(alpha=2, tiles=(0, 1)).encode(vit, view, 9)
     with pytest.raises(hm.PlanError, match="global_tokens is 0; the global view needs at least 1"):
-        baselines.HiRED(global_tokens=0).encode(vit, view, 9)
+        hired.HiRED(global_tokens=0).encode(vit, view, 9)
     with pytest.raises(hm.QueryError, match="pdrop_vit_query needs a query; give the view the text's embedding"):
         baselines.get("pdrop_vit_query").encode(vit, view, 40)
     with pytest.raises(hm.QueryError, match=r"the query has shape \(7,\); this encoder's texts are \[24\]"):
@@ -708,11 +717,11 @@ def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(
         hm.PlanError, match=r"has patches of 16 texels and the encoder takes 8; make it Scene\(..., patch"
     ):
-        baselines.allocated("grid_top_k").encode(vit, baselines.View(scene, view.sample), 9)
+        placed.allocated("grid_top_k").encode(vit, baselines.View(scene, view.sample), 9)
 
 
 def test_a_method_can_be_added(monkeypatch: pytest.MonkeyPatch) -> None:
-    mine = baselines.HiRED(alpha=0.2, name="hired_mine")
+    mine = hired.HiRED(alpha=0.2, name="hired_mine")
     rows = baselines.registry._rows
     monkeypatch.setattr(baselines.registry, "_rows", dict(rows))
     assert baselines.registry.register("hired_mine")(mine) is mine

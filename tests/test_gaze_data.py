@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from homunculus.bridge.errors import DataError, ImageReadError
+from homunculus.bridge.errors import DataError
 from homunculus.lab.gaze import GazeData, Scanpath, aird, cocosearch18, detect, mit1003
 
 FIXATIONS = Path("fixations")
@@ -228,32 +228,6 @@ def test_damaged_questions_are_refused(questions: Path, damage: Callable[[Path],
         return
     with pytest.raises(DataError, match=text):
         aird.load(questions)
-
-
-def test_the_published_maps_are_read_by_question(tmp_path: Path) -> None:
-    values = np.arange(12, dtype=np.uint8).reshape(3, 4) * 20
-    for part in ("fixmaps", "fixmaps_corr", "fixmaps_incorr"):
-        (tmp_path / "aggregated_maps" / part).mkdir(parents=True)
-        Image.fromarray(values).save(tmp_path / "aggregated_maps" / part / "00126851.png")
-    wrong = tmp_path / "aggregated_maps/fixmaps_incorr/00126851.png"
-    wrong.unlink()
-    maps = aird.read_maps(tmp_path, "00126851")
-    assert maps.all.numpy() == pytest.approx(values / 255)
-    assert maps.correct is not None
-    assert maps.incorrect is None
-    with pytest.raises(DataError, match=r"fixmaps/7.png is not there. Put there the saliency maps of AiR-D"):
-        aird.read_maps(tmp_path, "7")
-    Image.fromarray(values[:2]).save(wrong)
-    with pytest.raises(
-        DataError, match=r"differ in size: {'all': \[3, 4\], 'correct': \[3, 4\], 'incorrect': \[2, 4\]}"
-    ):
-        aird.read_maps(tmp_path, "00126851")
-    Image.fromarray(values * 0).save(wrong)
-    with pytest.raises(DataError, match=r"00126851.png is black: it holds no fixation"):
-        aird.read_maps(tmp_path, "00126851")
-    wrong.write_bytes(wrong.read_bytes()[:30])
-    with pytest.raises(ImageReadError, match=r"cannot be read|not a picture"):
-        aird.read_maps(tmp_path, "00126851")
 
 
 # MIT1003

@@ -21,8 +21,7 @@ from tiny_models import randomised
 from homunculus.lab.baselines import pruning
 from homunculus.lab.baselines.pruning import KEEP, FastV, PyramidDrop, SparseVLM
 from homunculus.lab.baselines.pruning.boundaries import boundaries
-from homunculus.lab.baselines.pruning.density_peaks import density_peaks
-from homunculus.lab.baselines.pruning.sparse_vlm import raters
+from homunculus.lab.baselines.pruning.sparse_vlm import density_peaks, raters
 from homunculus.language import Answerer, Decoder, Prompter
 from homunculus.language.llava import LlavaConnector
 from homunculus.language.pruning import Cut, Pruning, Stage

@@ -73,12 +73,7 @@ def interval(
 
 
 def difference(
-    first: ArrayLike,
-    second: ArrayLike,
-    groups: Sequence[Hashable] | Array | None = None,
-    level: float = 0.95,
-    resamples: int = 10_000,
-    seed: int = 0,
+    first: ArrayLike, second: ArrayLike, groups: Sequence[Hashable] | Array | None = None, **options: Any
 ) -> tuple[Bound, Bound]:
     """The interval of the mean of first - second, paired: row i of both, [n] or [n, k], is of the same question.
 
@@ -87,7 +82,7 @@ def difference(
     a, b = _numbers(first), _numbers(second)
     if a.shape != b.shape:
         raise DataError(f"values of shapes {a.shape} and {b.shape} cannot be paired; give both of the same questions")
-    return interval(a - b, groups, level, resamples, seed)
+    return interval(a - b, groups, **options)
 
 
 def _draws(kinds: Array, times: Array, resamples: int, rng: np.random.Generator) -> list[Array]:

@@ -5,6 +5,7 @@ them.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -143,22 +144,27 @@ def affine(plan: SamplePlan, raster: Raster) -> tuple[Array, Array, Array]:
     counts = np.zeros(raster.shape, np.int32)
     finest = np.full(raster.shape, np.inf)
     owner = np.full(raster.shape, -1)
-    corners, sides = plan.corners.numpy(), plan.side_px.numpy()
-    centers = plan.centers.numpy()
-    axes = torch.stack([plan.right, plan.down], -1).numpy() * plan.patch_size
-    for token in np.flatnonzero(sides > 0):
-        rows, columns = raster.window(corners[token].min(0), corners[token].max(0))
-        # Patch coordinates, -1/2 to 1/2, are linear in x and y; half-open, so that neighbours share no sample.
-        (ax, ay), (bx, by) = np.linalg.inv(axes[token])
-        x, y = raster.x[columns] - centers[token, 0], (raster.y[rows] - centers[token, 1])[:, None]
-        column, row = ax * x + ay * y, bx * x + by * y
-        held = (column >= -0.5) & (column < 0.5) & (row >= -0.5) & (row < 0.5)
+    sides = plan.side_px.numpy()
+    for token, rows, columns, held in cells(plan, raster):
         texel = sides[token] / plan.patch_size
         counts[rows, columns] += held
         finer = held & (texel < finest[rows, columns])
         finest[rows, columns][finer] = texel
         owner[rows, columns][finer] = token
     return counts, finest, owner
+
+
+def cells(plan: SamplePlan, raster: Raster) -> Iterator[tuple[int, slice, slice, Array]]:
+    """Of every token with an area, a window of the raster, and bool [rows, columns]: the samples in it that its footprint holds."""
+    corners, centers = plan.corners.numpy(), plan.centers.numpy()
+    axes = torch.stack([plan.right, plan.down], -1).numpy() * plan.patch_size
+    for token in np.flatnonzero(plan.side_px.numpy() > 0).tolist():
+        rows, columns = raster.window(corners[token].min(0), corners[token].max(0))
+        # Patch coordinates, -1/2 to 1/2, are linear in x and y; half-open, so that neighbours share no sample.
+        (ax, ay), (bx, by) = np.linalg.inv(axes[token])
+        x, y = raster.x[columns] - centers[token, 0], (raster.y[rows] - centers[token, 1])[:, None]
+        column, row = ax * x + ay * y, bx * x + by * y
+        yield token, rows, columns, (column >= -0.5) & (column < 0.5) & (row >= -0.5) & (row < 0.5)
 
 
 def warped(plan: WarpedPlan, raster: Raster) -> tuple[Array, Array, Array]:

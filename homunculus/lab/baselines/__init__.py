@@ -9,42 +9,9 @@
 
 from __future__ import annotations
 
-from homunculus.lab.baselines.class_attention import ClsTopK
-from homunculus.lab.baselines.contract import Baseline, Encoded, Sample, View, registry, supports
-from homunculus.lab.baselines.cost import multiply_adds
-from homunculus.lab.baselines.full import FullEncode
-from homunculus.lab.baselines.grids import RandomK, ResizeGrid, UniformK
-from homunculus.lab.baselines.hired import HiRED
-from homunculus.lab.baselines.placed import Allocated, allocated
-from homunculus.lab.baselines.pyramid_drop import PDropViT
-from homunculus.lab.baselines.tome import ToMe
-from homunculus.lab.baselines.two_views import TwoViewCrop
-from homunculus.lab.baselines.visionzip import VisionZip
-from homunculus.lab.baselines.vscan import VScanStage1
+from homunculus.lab.baselines.contract import Baseline, Encoded, View, registry, supports
 
-__all__ = [
-    "Allocated",
-    "Baseline",
-    "ClsTopK",
-    "Encoded",
-    "FullEncode",
-    "HiRED",
-    "PDropViT",
-    "RandomK",
-    "ResizeGrid",
-    "Sample",
-    "ToMe",
-    "TwoViewCrop",
-    "UniformK",
-    "VScanStage1",
-    "View",
-    "VisionZip",
-    "allocated",
-    "get",
-    "multiply_adds",
-    "registry",
-    "supports",
-]
+__all__ = ["Baseline", "Encoded", "View", "get", "registry", "supports"]
 
 get = registry.get
 registry.discover(__name__)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from homunculus.encoder import FoveatedViT
-from homunculus.lab.baselines.contract import Encoded, Need, View, kept, reducible, registry, top
+from homunculus.lab.baselines.contract import Encoded, Need, View, kept, reducible, registry
 from homunculus.lab.baselines.full import deep_layer
+from homunculus.language.pruning import best
 
 
 @registry.register("cls_top_k")
@@ -23,7 +24,7 @@ class ClsTopK:
 
     def encode(self, encoder: FoveatedViT, view: View, budget: int) -> Encoded:
         full = reducible(self, encoder, view, budget)
-        return kept(full, top(full.attention[deep_layer(encoder)], budget), class_row_cost(encoder, len(full.tokens)))
+        return kept(full, best(full.attention[deep_layer(encoder)], budget), class_row_cost(encoder, len(full.tokens)))
 
 
 def class_row_cost(encoder: FoveatedViT, tokens: int) -> int:

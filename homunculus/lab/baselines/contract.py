@@ -6,7 +6,6 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, cast
 
-import torch
 from torch import Tensor
 
 from homunculus.allocators.scene import Scene
@@ -153,8 +152,3 @@ def kept(full: FullEncode, chosen: Tensor, scoring: int = 0) -> Encoded:
 def picked(plan: SamplePlan, chosen: Tensor) -> SamplePlan:
     """The footprints of these indices, on their device."""
     return SamplePlan(plan.footprints.to(chosen.device)[chosen], plan.patch_size)
-
-
-def top(score: Tensor, count: int) -> Tensor:
-    """[count] indices of the highest, ties to the first, in ascending order."""
-    return torch.sort(score, descending=True, stable=True).indices[:count].sort().values

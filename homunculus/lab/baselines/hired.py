@@ -14,9 +14,10 @@ from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import FoveatedViT
 from homunculus.lab.baselines.class_attention import class_row_cost
-from homunculus.lab.baselines.contract import Encoded, Need, View, checked, picked, registry, top, within
+from homunculus.lab.baselines.contract import Encoded, Need, View, checked, picked, registry, within
 from homunculus.lab.baselines.full import FullEncode, counted, deep_layer, native_shape, regular, shape_within
 from homunculus.lab.baselines.two_views import moved
+from homunculus.language.pruning import best
 
 GLOBAL_TOKENS = 576  # CLIP ViT-L/14 at 336 px, which the paper uses; for models without a native grid
 
@@ -55,10 +56,10 @@ class HiRED:
         within(self.name, budget, len(whole.tokens) + count * within_tile)
 
         of_whole = max(min(int(budget * self.alpha), len(whole.tokens)), budget - count * within_tile)
-        first = top(whole.attention[0], int(len(whole.tokens) * (1 - self.alpha)))
+        first = best(whole.attention[0], int(len(whole.tokens) * (1 - self.alpha)))
         seen = in_bands(first, whole, count) if self.official_bands else in_tiles(first, whole, tiles, view.size)
         shares = split(budget - of_whole, torch.bincount(seen, minlength=count).tolist(), ceiling=within_tile)
-        chosen = top(whole.attention[deep_layer(encoder)], of_whole)
+        chosen = best(whole.attention[deep_layer(encoder)], of_whole)
         tokens, plans = [whole.tokens[chosen]] * (of_whole > 0), [picked(whole.plan, chosen)] * (of_whole > 0)
         own = regular(frame, *inner, encoder.patch_size, view.scene.layer)
         origins = [
@@ -73,7 +74,7 @@ class HiRED:
         attention = seen.hidden[name].mean(1)[:, encoder.family.special :]
         for index, share in enumerate(shares):
             if share:
-                chosen = top(attention[index], share)
+                chosen = best(attention[index], share)
                 tokens.append(seen.tokens[index, chosen])
                 plans.append(picked(parts[index], chosen))
         passes = (whole.counts, *[counted(encoder, seen.last_hidden_state.shape[1])] * count)

@@ -23,6 +23,13 @@ def nearest(rows: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
     return torch.cat([each.values for each in best]), torch.cat([each.indices for each in best])
 
 
+def left(count: int, chosen: Tensor) -> Tensor:
+    """The indices below `count` that are not chosen, in ascending order."""
+    free = torch.ones(count, dtype=torch.bool, device=chosen.device)
+    free[chosen] = False
+    return free.nonzero()[:, 0]
+
+
 def nearest_cost(rows: int, targets: int, width: int) -> int:
     """Multiply-adds of `nearest`."""
     return rows * targets * width

@@ -14,10 +14,11 @@ from homunculus.encoder import FoveatedViT
 from homunculus.encoder.dense import value_path
 from homunculus.encoder.family import LayerContext
 from homunculus.lab.baselines.class_attention import class_row_cost
-from homunculus.lab.baselines.contract import Encoded, Need, View, checked, picked, registry, top, within
+from homunculus.lab.baselines.contract import Encoded, Need, View, checked, picked, registry, within
 from homunculus.lab.baselines.cost import mlp_weights
 from homunculus.lab.baselines.full import native_shape, regular
 from homunculus.lab.baselines.merging import narrowed
+from homunculus.language.pruning import best
 
 STAGES = 4
 
@@ -53,7 +54,7 @@ class PDropViT:
         for index in range(layers):
             for count in (keep for depth, keep in stages if depth == index):
                 score, cost = self._score(encoder, index, x, context, view.query)
-                chosen = top(score, count)
+                chosen = best(score, count)
                 x = torch.cat([x[:, : family.special], x[:, family.special :][:, chosen]], 1)
                 context = narrowed(context, chosen, family.special)
                 place, scoring = place[chosen], scoring + cost

@@ -9,9 +9,10 @@ import torch
 
 from homunculus.encoder import FoveatedViT
 from homunculus.lab.baselines.class_attention import class_row_cost
-from homunculus.lab.baselines.contract import Encoded, Need, View, picked, reducible, registry, top
+from homunculus.lab.baselines.contract import Encoded, Need, View, picked, reducible, registry
 from homunculus.lab.baselines.full import deep_layer
-from homunculus.lab.baselines.merging import gathered, nearest, nearest_cost
+from homunculus.lab.baselines.merging import gathered, left, nearest, nearest_cost
+from homunculus.language.pruning import best
 
 DOMINANT, CONTEXTUAL = 54, 10  # the paper's example of 64
 
@@ -33,7 +34,7 @@ class VisionZip:
         full = reducible(self, encoder, view, budget)
         count = len(full.tokens)
         contextual = (budget * CONTEXTUAL + (DOMINANT + CONTEXTUAL) // 2) // (DOMINANT + CONTEXTUAL)
-        dominant = top(full.attention[deep_layer(encoder)], budget - contextual)
+        dominant = best(full.attention[deep_layer(encoder)], budget - contextual)
         targets, others = uniform_targets(dominant, count, contextual)
         chosen = torch.cat([dominant, targets])
         area_px, tokens = full.plan.area_px, full.tokens[chosen]
@@ -52,10 +53,6 @@ class VisionZip:
 
 def uniform_targets(dominant: torch.Tensor, count: int, contextual: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Of `count` tokens without the dominant ones: every k-th, `contextual` in all, and those between, both in raster order."""
-    free = torch.ones(count, dtype=torch.bool, device=dominant.device)
-    free[dominant] = False
-    rest = free.nonzero()[:, 0]
-    stride = max(1, len(rest) // max(1, contextual))
-    targets = rest[::stride][:contextual]
-    free[targets] = False
-    return targets, free.nonzero()[:, 0]
+    rest = left(count, dominant)
+    targets = rest[:: max(1, len(rest) // max(1, contextual))][:contextual]
+    return targets, left(count, torch.cat([dominant, targets]))

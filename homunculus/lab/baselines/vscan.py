@@ -11,9 +11,10 @@ from torch import Tensor
 from homunculus.bridge.errors import PlanError
 from homunculus.encoder import FoveatedViT
 from homunculus.lab.baselines.class_attention import class_row_cost
-from homunculus.lab.baselines.contract import Encoded, Need, View, picked, reducible, registry, top
+from homunculus.lab.baselines.contract import Encoded, Need, View, picked, reducible, registry
 from homunculus.lab.baselines.full import FullEncode, deep_layer, shallow_layer
-from homunculus.lab.baselines.merging import gathered, nearest, nearest_cost
+from homunculus.lab.baselines.merging import gathered, left, nearest, nearest_cost
+from homunculus.language.pruning import best
 
 
 @registry.register("vscan_stage1")
@@ -39,10 +40,8 @@ class VScanStage1:
         local = windowed(full, full.attention[shallow_layer(encoder)], self.windows, budget // 2)
         deep = full.attention[deep_layer(encoder)].clone()
         deep[local] = -1.0
-        chosen = torch.cat([local, top(deep, budget - len(local))]).sort().values
-        free = torch.ones(count, dtype=torch.bool, device=chosen.device)
-        free[chosen] = False
-        others, group = free.nonzero()[:, 0], chosen.new_zeros(0)
+        chosen = torch.cat([local, best(deep, budget - len(local))]).sort().values
+        others, group = left(count, chosen), chosen.new_zeros(0)
         if len(others):
             _, group = nearest(full.tokens[others], full.tokens[chosen])
         number = 1 + gathered(torch.ones_like(group), group, budget)
@@ -60,4 +59,4 @@ def windowed(full: FullEncode, score: Tensor, windows: tuple[int, int], budget: 
     window = (along[:, None] * windows[1] + across).flatten()
     each = budget // (windows[0] * windows[1])
     members = [(window == index).nonzero()[:, 0] for index in range(windows[0] * windows[1])]
-    return torch.cat([member[top(score[member], min(each, len(member)))] for member in members])
+    return torch.cat([member[best(score[member], min(each, len(member)))] for member in members])

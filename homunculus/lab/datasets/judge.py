@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -24,29 +24,18 @@ class Judgement:
     dataset: str
     split: str
     metric: str
-    scores: Mapping[int, float]
+    questions: int
     mean: float
+    level: float
     over_questions: tuple[float, float] | None
     over_pictures: tuple[float, float] | None
-    level: float
     resamples: int
     seed: int
+    scores: Mapping[int, float]
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON, the scores last."""
-        return {
-            "dataset": self.dataset,
-            "split": self.split,
-            "metric": self.metric,
-            "questions": len(self.scores),
-            "mean": self.mean,
-            "level": self.level,
-            "over_questions": self.over_questions,
-            "over_pictures": self.over_pictures,
-            "resamples": self.resamples,
-            "seed": self.seed,
-            "scores": {str(number): score for number, score in self.scores.items()},
-        }
+        return asdict(self) | {"scores": {str(number): score for number, score in self.scores.items()}}
 
 
 def judge(
@@ -77,11 +66,12 @@ def judge(
         source.name,
         dataset.split,
         source.metric,
-        scores,
+        len(scores),
         float(np.mean(values)),
+        level,
         bounds(None, len(values)),
         bounds(pages, len(set(pages))),
-        level,
         resamples,
         seed,
+        scores,
     )

@@ -17,10 +17,10 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import TextureUnit
 from homunculus.encoder import FoveatedViT
 from homunculus.encoder.reader import Reader
-from homunculus.lab.baselines import Allocated, Encoded, View, multiply_adds
-from homunculus.lab.baselines.cost import pass_cost
+from homunculus.lab.baselines import Encoded, View
+from homunculus.lab.baselines.cost import multiply_adds, pass_cost
 from homunculus.lab.baselines.full import counted
-from homunculus.lab.baselines.placed import one_pass
+from homunculus.lab.baselines.placed import Allocated, one_pass
 from homunculus.lab.experiment.rows import Condition
 from homunculus.lab.needle.needle import FINE_PX, Item, Page
 from homunculus.loop import Homunculus, Job, Seen, VisualSearch

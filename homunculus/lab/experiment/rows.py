@@ -13,9 +13,10 @@ from homunculus.allocators.foveated_pyramid import FoveatedPyramid
 from homunculus.allocators.scene import Allocator, Scene
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tensors import tensor_of
-from homunculus.lab.baselines import Allocated, Baseline, TwoViewCrop, allocated, get, registry
+from homunculus.lab.baselines import Baseline, get, registry
 from homunculus.lab.baselines.full import native_shape
-from homunculus.lab.baselines.placed import PointSampled
+from homunculus.lab.baselines.placed import Allocated, PointSampled, allocated
+from homunculus.lab.baselines.two_views import TwoViewCrop
 from homunculus.layouts.frame import A_PX_RANGE
 from homunculus.layouts.grid import native_square
 

@@ -6,44 +6,25 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from homunculus.bridge.errors import DataError
 from homunculus.bridge.files.fence import Fence
 from homunculus.bridge.files.fields import value
 from homunculus.bridge.files.reading import read_json, read_mat
-from homunculus.bridge.pictures.files import read_image
 from homunculus.lab.gaze.files import left_out, need, numbers, picture_size
 from homunculus.lab.gaze.records import Array, GazeData, looked
 
 ANSWERS = "consolidated_answers.json"
 FIXATIONS, STIMULI, QUESTIONS = "fix", "stimuli", "val_balanced_questions.json"
-MAPS = {"all": "fixmaps", "correct": "fixmaps_corr", "incorrect": "fixmaps_incorr"}
 REMEDY = (
     f"Put there the raw fixations of AiR-D, {ANSWERS} and {FIXATIONS}/QUESTION/PERSON.mat (the links are in the README of "
     f"https://github.com/szzexpoi/AiR), and of GQA (https://cs.stanford.edu/people/dorarad/gqa/download.html) "
     f"{QUESTIONS} and, as {STIMULI}/IMAGE.jpg, the pictures it names"
 )
-MAPS_REMEDY = (
-    "Put there the saliency maps of AiR-D, aggregated_maps unpacked: fixmaps, fixmaps_corr and fixmaps_incorr, each with "
-    "QUESTION.png (the link is in the README of https://github.com/szzexpoi/AiR)"
-)
-
-
-@dataclass(frozen=True, eq=False)
-class FixationMaps:
-    """Of one question: float32 [h, w] in 0..1, of everyone, of those who answered correctly and of those who did not."""
-
-    question: str
-    all: Tensor
-    correct: Tensor | None
-    incorrect: Tensor | None
 
 
 def load(folder: Path, *, trusted: Sequence[Path] = ()) -> GazeData:
@@ -97,30 +78,6 @@ def _check(folder: Path, answers: Any, questions: Any) -> None:
             raise DataError(f"{folder / ANSWERS} has no {name} by question; fetch it again")
     if not isinstance(questions, dict):
         raise DataError(f"{folder / QUESTIONS} is a {type(questions).__name__}, not questions by name; fetch it again")
-
-
-def read_maps(folder: Path, question: str) -> FixationMaps:
-    """The published maps of one question, from fixmaps, fixmaps_corr and fixmaps_incorr in a folder or its aggregated_maps.
-
-    Where nobody, or everybody, answered correctly, there is no such map. Raises DataError where there is none at all, and
-    for maps that are empty or of different sizes.
-    """
-    if (folder / "aggregated_maps").is_dir():
-        folder = folder / "aggregated_maps"
-    need(folder / MAPS["all"] / f"{question}.png", MAPS_REMEDY)
-    found: dict[str, Tensor | None] = {}
-    for name, part in MAPS.items():
-        path = folder / part / f"{question}.png"
-        grey = torch.from_numpy(read_image(path, upright=False)).float().mean(-1) / 255 if path.is_file() else None
-        if grey is not None and not bool(grey.any()):
-            raise DataError(f"{path} is black: it holds no fixation; fetch it again")
-        found[name] = grey
-    shapes = {name: list(map_.shape) for name, map_ in found.items() if map_ is not None}
-    if len({tuple(shape) for shape in shapes.values()}) > 1:
-        raise DataError(f"the maps of question {question} differ in size: {shapes}; use files of one release")
-    everyone = found["all"]
-    assert everyone is not None
-    return FixationMaps(question, everyone, found["correct"], found["incorrect"])
 
 
 def _fixations(path: Path) -> tuple[Array, Array, Array]:

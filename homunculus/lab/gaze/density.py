@@ -20,7 +20,7 @@ from torch.nn import functional as F
 from homunculus.bridge.errors import DataError, PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.lab.gaze.records import Array
-from homunculus.layouts.metrics import Raster
+from homunculus.layouts.metrics import Raster, cells
 from homunculus.layouts.warped import WarpedPlan
 
 FLOOR = 0.05  # the share that is spread evenly: a fixation where nothing looks then costs log2(1 / 0.05) = 4.3 bits, not all
@@ -54,26 +54,13 @@ def log_density(plan: SamplePlan, size: tuple[int, int], floor: float = FLOOR, l
 
 def _affine(plan: SamplePlan, raster: Raster) -> tuple[Array, int]:
     """Mass in each cell, and how many tokens gave one."""
-    mass = np.zeros(raster.shape)
-    corners, centers = plan.corners.numpy(), plan.centers.numpy()
-    axes = torch.stack([plan.right, plan.down], -1).numpy() * plan.patch_size
-    whole = plan.side_px.numpy() > 0
-    tokens = 0
-    for token in range(len(plan)):
-        rows, columns = raster.window(corners[token].min(0), corners[token].max(0))
-        x, y = raster.x[columns] - centers[token, 0], (raster.y[rows] - centers[token, 1])[:, None]
-        held = np.zeros((len(y), len(x)), bool)
-        if whole[token]:
-            (ax, ay), (bx, by) = np.linalg.inv(axes[token])
-            column, row = ax * x + ay * y, bx * x + by * y
-            held = (column >= -0.5) & (column < 0.5) & (row >= -0.5) & (row < 0.5)
-        count = held.sum()
-        if count:
+    mass, given = np.zeros(raster.shape), np.zeros(len(plan), bool)
+    for token, rows, columns, held in cells(plan, raster):
+        if count := held.sum():
             mass[rows, columns] += held / count
-            tokens += 1
-        else:
-            tokens += _drop(mass, centers[token], raster)
-    return mass, tokens
+            given[token] = True
+    alone = [_drop(mass, plan.centers[token].numpy(), raster) for token in np.flatnonzero(~given)]
+    return mass, int(given.sum()) + sum(alone)
 
 
 def _warped(plan: WarpedPlan, raster: Raster) -> tuple[Array, int]:
