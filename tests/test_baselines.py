@@ -282,7 +282,7 @@ def merging_top(score: Tensor, count: int) -> Tensor:
 
 
 def test_top_breaks_ties_by_place() -> None:
-    from homunculus.lab.baselines.contract import top
+    from homunculus.language.pruning import best as top
 
     score = torch.tensor([1.0, 3.0, 1.0, 3.0, 2.0, 1.0])
     assert top(score, 4).tolist() == merging_top(score, 4).tolist() == [0, 1, 3, 4]

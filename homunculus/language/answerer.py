@@ -25,7 +25,6 @@ from homunculus.language.connector import Connector, ImageTokens
 from homunculus.language.decoder import Prefill
 from homunculus.language.prompt import Prompter
 from homunculus.language.pruning import Pruning
-from homunculus.language.texts import lend_texts
 from homunculus.loop import Homunculus
 from homunculus.loop.record import bytes_of
 
@@ -126,7 +125,7 @@ class Answerer(Closing):
         return cls(
             connector,
             Prompter(tokenizer, int(connector.model.config.image_token_id), template),
-            text=None if texts is None else lend_texts(connector, texts, local_files_only=local_files_only),
+            text=None if texts is None else load.lend_texts(connector, texts, local_files_only=local_files_only),
             processor=lambda: encoder_load.processor(path, local_files_only=local_files_only),
             **options,
         )

@@ -15,8 +15,7 @@ from homunculus.bridge.errors import DataError
 from homunculus.bridge.files.fence import Fence
 from homunculus.bridge.files.fields import value
 from homunculus.bridge.files.reading import read_json, read_mat
-from homunculus.lab.gaze.files import left_out, need, numbers, picture_size
-from homunculus.lab.gaze.records import Array, GazeData, looked
+from homunculus.lab.gaze.records import Array, GazeData, left_out, looked, need, numbers, picture_size
 
 ANSWERS = "consolidated_answers.json"
 FIXATIONS, STIMULI, QUESTIONS = "fix", "stimuli", "val_balanced_questions.json"

@@ -15,8 +15,7 @@ from homunculus.bridge.files.fence import Fence
 from homunculus.bridge.files.fields import box as box_of
 from homunculus.bridge.files.fields import numbers, value
 from homunculus.bridge.files.reading import read_json, shown
-from homunculus.lab.gaze.files import left_out, need, picture_size
-from homunculus.lab.gaze.records import GazeData, Scanpath, looked
+from homunculus.lab.gaze.records import GazeData, Scanpath, left_out, looked, need, picture_size
 
 SIZE = (1050, 1680)  # of the display, and of the padded pictures shown on it
 PX_PER_DEGREE = 1680 / 54  # the article gives the display as 54 x 35 degrees

@@ -16,8 +16,7 @@ from homunculus.bridge.errors import DataError
 from homunculus.bridge.files.fence import Fence
 from homunculus.bridge.files.reading import read_mat
 from homunculus.lab.gaze.detect import detect
-from homunculus.lab.gaze.files import left_out, need, numbers, picture_size
-from homunculus.lab.gaze.records import Array, GazeData, looked
+from homunculus.lab.gaze.records import Array, GazeData, left_out, looked, need, numbers, picture_size
 
 RATE_HZ = 240.0
 PX_PER_DEGREE = 35.0  # as the authors give it in their benchmark (Judd, Durand & Torralba 2012, MIT-CSAIL-TR-2012-001)

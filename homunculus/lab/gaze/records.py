@@ -1,7 +1,8 @@
-"""Where people looked: one record for every published format."""
+"""Where people looked: one record for every published format, and what reading them shares."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from homunculus.bridge.errors import DataError
-from homunculus.bridge.pictures.files import read_image
+from homunculus.bridge.errors import DataError, ImageError
+from homunculus.bridge.files.reading import refusing
+from homunculus.bridge.pictures.files import PictureFile, read_image
 
 Array = NDArray[Any]
 Box = tuple[float, float, float, float]
@@ -182,3 +184,38 @@ def scaled(relative: Array, shape: tuple[int, int]) -> Array:
 def within(x_px: Array, y_px: Array, size: tuple[int, int]) -> Array:
     """bool [n]: which points lie in a raster of (height, width). A NaN lies nowhere."""
     return np.asarray((x_px >= 0) & (x_px < size[1]) & (y_px >= 0) & (y_px < size[0]))
+
+
+def numbers(value: Any, columns: int, told: str) -> Array:
+    """float64 [n, columns], n 0 or more, the first columns of an array. Raises DataError beginning with `told`."""
+    with refusing(f"{told} holds no array of numbers", remedy=f"expected [n, {columns}]"):
+        array = np.asarray(value)
+        if array.dtype.kind not in "biuf":
+            array = np.asarray(array.tolist(), np.float64)
+        array = array.astype(np.float64)
+    if array.size == 0:
+        return np.zeros((0, columns))
+    array = array[None] if array.ndim == 1 else array
+    if array.ndim != 2 or array.shape[1] < columns:
+        raise DataError(f"{told} has shape {list(array.shape)}; expected [n, {columns}]")
+    return array[:, :columns]
+
+
+def picture_size(path: Path) -> tuple[int, int]:
+    """(height, width) of the stored raster, as the header says. Raises DataError for no picture."""
+    try:
+        return PictureFile(path).frame()[1]
+    except ImageError as error:
+        raise DataError(f"{path} is no picture: {error}; fetch it again") from error
+
+
+def need(path: Path, remedy: str) -> Path:
+    """The path itself. Raises DataError where nothing is there, saying what to put there and from whom."""
+    if not os.path.exists(path):
+        raise DataError(f"{path} is not there. {remedy}")
+    return path
+
+
+def left_out(count: int, total: int, what: str) -> list[str]:
+    """A remark, or none."""
+    return [f"{count} of {total} {what}"] if count else []
