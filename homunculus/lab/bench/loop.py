@@ -10,7 +10,6 @@ from time import perf_counter
 from typing import Any
 
 import torch
-from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -18,12 +17,13 @@ from torch import Tensor
 
 from homunculus import layouts
 from homunculus.bridge.errors import ModelError
-from homunculus.bridge.files import check_writable, write_json
+from homunculus.bridge.files import check_writable
 from homunculus.bridge.open import Backend
 from homunculus.encoder import FoveatedViT
 from homunculus.lab.bench import machine
 from homunculus.lab.bench.subject import smooth_noise
 from homunculus.lab.bench.timing import synchronise
+from homunculus.lab.tables import in_terminal, publish
 from homunculus.loop import Homunculus
 from homunculus.relevance.query import Query
 
@@ -67,18 +67,18 @@ def run(
     encoder = random_vit_b16() if model is None else FoveatedViT.from_pretrained(model)
     with Homunculus(None, encoder, budget=budget, backend=backend) as eye, torch.no_grad():
         times = _timed(eye, encoder, size, rounds)
-        backend_name, renderer = eye.unit.backend, eye.unit.renderer
+        unit = {"backend": eye.unit.backend, "renderer": eye.unit.renderer}
     facts = machine.describe()
-    show(times, encoder, backend_name, renderer, facts)
-    if out is not None:
-        path = out / "loop.json"
-        record = {
-            **asdict(times),
-            "times_faster": round(times.times_faster, 2),
-            "model": str(model or "ViT-B/16, random"),
-        }
-        write_json(path, {"machine": facts, "backend": backend_name, "renderer": renderer, **record})
-        Console().print(str(path))
+    told = f"{facts['processor']}, {facts['torch_threads']} threads; {unit['renderer']}; torch {torch.__version__}"
+    told += f"; medians of {rounds}; commit {facts['commit']}"
+    record = {
+        "machine": facts,
+        **unit,
+        **asdict(times),
+        "times_faster": round(times.times_faster, 2),
+        "model": str(model or "ViT-B/16, random"),
+    }
+    publish(table(times, type(encoder.family).__name__, unit["backend"]), told, out, "loop.json", record)
     return times
 
 
@@ -111,23 +111,15 @@ def _timed(eye: Homunculus, encoder: FoveatedViT, size: int, rounds: int) -> Loo
     return LoopTimes(size, eye.options.budget, rows * columns, _median(loops), _median(fulls), shares, rounds)
 
 
-def show(times: LoopTimes, encoder: FoveatedViT, backend: str, renderer: str, facts: dict[str, Any]) -> None:
-    table = Table(
-        title=f"{times.size_px} x {times.size_px} px, {type(encoder.family).__name__}, backend {backend}",
-        box=box.SIMPLE_HEAD,
-        title_justify="left",
-    )
-    table.add_column("part", no_wrap=True)
-    table.add_column("ms", justify="right")
-    table.add_column("share", justify="right")
-    for name, part_ms in times.parts_ms.items():
-        table.add_row(name, f"{part_ms:.1f}", f"{part_ms / times.loop_ms:.0%}")
-    table.add_row(f"the loop, {times.tokens} tokens", f"{times.loop_ms:.1f}", "100%", style="bold")
-    table.add_row(f"all {times.full_tokens} patches", f"{times.full_ms:.1f}", f"{times.times_faster:.1f} times")
-    console = Console()
-    console.print(table)
-    told = f"{facts['processor']}, {facts['torch_threads']} threads; {renderer}; torch {torch.__version__}"
-    console.print(f"{told}; medians of {times.rounds}; commit {facts['commit']}", style="dim")
+def table(times: LoopTimes, family: str, backend: str) -> Table:
+    loop, full = f"the loop, {times.tokens} tokens", f"all {times.full_tokens} patches"
+    lines = [
+        *([name, f"{ms:.1f}", f"{ms / times.loop_ms:.0%}"] for name, ms in times.parts_ms.items()),
+        [loop, f"{times.loop_ms:.1f}", "100%"],
+        [full, f"{times.full_ms:.1f}", f"{times.times_faster:.1f} times"],
+    ]
+    title = f"{times.size_px} x {times.size_px} px, {family}, backend {backend}"
+    return in_terminal(title, ("part", "ms", "share"), lines, {loop})
 
 
 def random_vit_b16() -> FoveatedViT:
