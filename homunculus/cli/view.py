@@ -89,15 +89,16 @@ def view(
 ) -> None:
     """Open a window in which the mouse is the gaze; H shows its keys. Or write one picture or a video, without a display."""
     told = vars(guiding) | vars(eye) | vars(display)
-    usual = "foveated_pyramid" if guiding.relevance is not None or guiding.query else "quadtree"
-    told |= {"at": points_of(at) or [], "view": view, "e0_px": eye.e0, "allocator": eye.allocator or usual}
+    told |= {"at": points_of(at) or [], "view": view, "e0_px": eye.e0}
     if display.size is not None:
         width, height = pair(display.size.lower(), "x", "size; give pixels, as in --size 1280x800")
         told["size"] = int(height), int(width)
     with stderr_console().status("opening the library"):
+        from homunculus.allocators import default
         from homunculus.viewer.command import ViewOptions
         from homunculus.viewer.command import view as view_once
         from homunculus.viewer.headless import Settings
+    told["allocator"] = eye.allocator or default(guiding.relevance is not None or bool(guiding.query))
     settings = Settings(**{field.name: told.pop(field.name) for field in fields(Settings)})
     del told["e0"]
     files = [reading.file(Path(image)) for image in images]
