@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from homunculus.bridge.unit import TextureUnit
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -25,13 +22,12 @@ class BackendRow:
     cuda: bool = False
     reference: bool = False
 
-    def load(self) -> type[TextureUnit]:
-        """The unit's class."""
+    def load(self) -> Any:
+        """The unit's class, a `TextureUnit`, which reads this table and so is not imported."""
         module, name = self.unit.split(":")
-        found: type[TextureUnit] = getattr(import_module(module), name)
-        return found
+        return getattr(import_module(module), name)
 
-    def open(self, reason: str, options: Mapping[str, Any]) -> TextureUnit:
+    def open(self, reason: str, options: Mapping[str, Any]) -> Any:
         """A unit, opened with those of the options that it takes."""
         taken = {name: value for name, value in options.items() if name in self.options}
         return self.load()(reason=reason, **taken)

@@ -37,12 +37,15 @@ def open_unit(backend: Backend | None = None, **options: Any) -> TextureUnit:
         return _first_that_works(options)
     if name not in BACKENDS:
         raise BackendUnavailableError(f"backend is {name!r} (by {asked}); choose one of {choices()}")
-    return BACKENDS[name].load()(reason=f"asked for by {asked}", **options)
+    unit: TextureUnit = BACKENDS[name].load()(reason=f"asked for by {asked}", **options)
+    return unit
 
 
 def _first_that_works(options: Mapping[str, Any]) -> TextureUnit:
+    unit: TextureUnit | None
     if options.get("dtype") == torch.float64:
-        return BACKENDS[REFERENCE].open("texture units filter in float32, float64 was asked for", options)
+        unit = BACKENDS[REFERENCE].open("texture units filter in float32, float64 was asked for", options)
+        return unit
     refusals: list[str] = []  # the latest first
     for cuda, group in groupby(BACKENDS, key=lambda name: BACKENDS[name].cuda):
         unit, refused = (_fastest if cuda else _first)(list(group), options, refusals)

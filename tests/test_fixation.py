@@ -12,7 +12,8 @@ from maps import true_map
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from homunculus.bridge.errors import PlanError
-from homunculus.relevance.fixation import POLICIES, Fixations, attention_entropy, fixate, given, utility
+from homunculus.relevance.acuity import Fixations
+from homunculus.relevance.fixation import POLICIES, attention_entropy, fixate, given, utility
 
 SIZE = (1024, 1024)
 A_PX = 104.0

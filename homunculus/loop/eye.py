@@ -21,7 +21,7 @@ from homunculus.encoder import Encoding, FoveatedViT, Texts
 from homunculus.loop.options import Options
 from homunculus.loop.record import Glimpse
 from homunculus.relevance import Channel, Head, ImageStatistics, Relevance, SearchTarget, registry, relevance
-from homunculus.relevance.fixation import Fixations
+from homunculus.relevance.acuity import Fixations
 from homunculus.relevance.query import Query
 
 GENERIC = "object"  # what relevance to a text is relative to

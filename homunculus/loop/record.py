@@ -28,7 +28,7 @@ from homunculus.bridge.versions import version_of
 from homunculus.encoder import Encoding
 from homunculus.layouts.metrics import PlanMetrics, measure
 from homunculus.relevance import Relevance
-from homunculus.relevance.fixation import Fixations
+from homunculus.relevance.acuity import Fixations
 from homunculus.relevance.query import Query
 from homunculus.report import draw_footprints, write_look
 

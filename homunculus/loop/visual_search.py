@@ -20,7 +20,8 @@ from homunculus.encoder import Encoding, dense_features, in_cells, similarity
 from homunculus.loop.eye import UNTIMED, Eye
 from homunculus.loop.record import Glimpse
 from homunculus.relevance import ImageStatistics, Relevance, SearchTarget
-from homunculus.relevance.fixation import Fixations, attention_entropy, fixate, given, margin
+from homunculus.relevance.acuity import Fixations
+from homunculus.relevance.fixation import attention_entropy, fixate, given, margin
 from homunculus.relevance.query import Query
 
 # Of relevance where something is asked for, before a fixation is chosen on it: of 32 scenes of shapes on clutter the first one

@@ -7,62 +7,23 @@ gets at least 1 - 1/e of the best (Nemhauser, Wolsey & Fisher 1978).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Sequence
 from typing import Literal, get_args
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.values import FIXATIONS, SEED, choice, number, size_of, tensor, whole
 from homunculus.layouts.frame import check_fixations
+from homunculus.relevance.acuity import AcuityField, Fixations
 
 Policy = Literal["greedy", "elm", "inhibition", "argmax", "center", "random"]
 POLICIES: tuple[Policy, ...] = get_args(Policy)
 # Acuity halves at this share of the longer side: 104 px of 1024, the constant at which 273 patches of 16 px tile it.
 A_SHARE = 0.1
 LEAST_GAIN = 0.1
-LEAST_CONTRAST = 1.0
-# Cells of the map, and places to look at, on the longer side: a product with the acuity between every two is taken.
-CELLS, CANDIDATES = 64, 32
-REFINED = 2  # cells around the best candidate that are tried each, on every side
 INHIBITION = 1.2  # standard deviation of Gaussian inhibition of return, over a
-
-
-@dataclass(frozen=True, eq=False)
-class Fixations:
-    """K points chosen one after the other; every field is a tensor where the relevance map lives.
-
-    points: float [K, 2] (x, y) in pixels. utility: [K], U in 0..1 of the first k + 1 points and of what was seen before. kept:
-    bool [K], False from the first point that adds less than the least gain; such points repeat the last kept one, so that
-    whatever looks at the nearest of all points sees no difference. flat: bool scalar, whether the map says too little to
-    choose by, and the first point is the middle of the image.
-    """
-
-    points: Tensor
-    utility: Tensor
-    kept: Tensor
-    flat: Tensor
-
-    def __len__(self) -> int:
-        return len(self.points)
-
-    def as_list(self) -> list[tuple[float, float]]:
-        """The kept points on the host."""
-        return [(x, y) for (x, y), kept in zip(self.points.tolist(), self.kept.tolist(), strict=True) if kept]
-
-    def note(self) -> str:
-        """What the caller might not expect, empty if nothing. Visits the host."""
-        notes = []
-        if bool(self.flat):
-            notes.append("relevance is too even to choose by: the first fixation is the middle of the image")
-        spared = len(self) - int(self.kept.sum())
-        if spared:
-            notes.append(f"{spared} of {len(self)} fixations were spared: another would add too little")
-        return "; ".join(notes)
 
 
 def fixate(
@@ -107,7 +68,7 @@ def fixate(
     sharp = relevance.detach()
     if sharpness != 1:
         sharp = (sharp / sharp.amax().clamp(min=torch.finfo(sharp.dtype).tiny)) ** sharpness
-    field = _Field(sharp, size, A_SHARE * max(size) if a_px is None else a_px)
+    field = AcuityField(sharp, size, A_SHARE * max(size) if a_px is None else a_px)
     old = relevance.new_zeros(0, 2) if seen is None else seen.to(relevance)
     chosen = _SEQUENCES[policy](field, old, count, seed)
     if policy not in ("center", "random"):
@@ -133,13 +94,13 @@ def given(points: Sequence[Sequence[float]] | Tensor, size: tuple[int, int]) -> 
 
 def utility(relevance: Tensor, size: tuple[int, int], points: Tensor, a_px: float | None = None) -> Tensor:
     """U in 0..1 of points [K, 2] looked at together, a scalar."""
-    field = _Field(relevance.detach(), size, A_SHARE * max(size) if a_px is None else a_px)
+    field = AcuityField(relevance.detach(), size, A_SHARE * max(size) if a_px is None else a_px)
     return field.utility(field.acuity(points.to(field.share)).amax(0))
 
 
 def margin(relevance: Tensor, size: tuple[int, int], a_px: float | None = None) -> Tensor:
     """0..1, a scalar: 1 less the greatest relevance farther than a from the maximum, over the maximum."""
-    field = _Field(relevance.detach(), size, A_SHARE * max(size) if a_px is None else a_px)
+    field = AcuityField(relevance.detach(), size, A_SHARE * max(size) if a_px is None else a_px)
     far = field.distance_px(field.peak(field.map)[None])[0] > field.a_px
     greatest = field.share.amax()
     return 1 - (field.share * far).amax() / greatest.clamp(min=torch.finfo(greatest.dtype).tiny)
@@ -150,120 +111,7 @@ def attention_entropy(attention: Tensor) -> Tensor:
     return -(torch.xlogy(attention, attention)).sum(-1) / torch.log(attention.new_tensor(2.0))
 
 
-class _Field:
-    """A relevance map as places and their shares, and the acuity with which each place is seen from another."""
-
-    def __init__(self, relevance: Tensor, size: tuple[int, int], a_px: float) -> None:
-        self.size, self.a_px = size, a_px
-        step = -(-max(relevance.shape) // CELLS)
-        if step > 1:
-            relevance = F.adaptive_avg_pool2d(
-                relevance[None], (-(-relevance.shape[0] // step), -(-relevance.shape[1] // step))
-            )[0]
-        self.map = relevance
-        self.cell_px = (size[0] / relevance.shape[0], size[1] / relevance.shape[1])
-        total = relevance.sum()
-        even = torch.full_like(relevance, 1 / relevance.numel())
-        self.share = torch.where(total > 0, relevance / total, even).reshape(-1)
-        deviation = relevance.std(correction=0)
-        contrast = (relevance.amax() - relevance.mean()) / deviation
-        self.flat = (deviation <= 1e-4 * relevance.mean().abs()) | ~(contrast >= LEAST_CONTRAST)
-
-    @property
-    def middle(self) -> Tensor:
-        return self.share.new_tensor([self.size[1] / 2, self.size[0] / 2])
-
-    @cached_property
-    def candidates(self) -> tuple[int, int]:
-        """Rows and columns of the places to look at that are tried first."""
-        step = -(-max(self.map.shape) // CANDIDATES)
-        return -(-self.map.shape[0] // step), -(-self.map.shape[1] // step)
-
-    @cached_property
-    def candidate_acuity(self) -> Tensor:
-        """[candidates, cells]"""
-        return self.acuity(self.lattice(*self.candidates))
-
-    def middles(self, rows: int, columns: int) -> tuple[Tensor, Tensor]:
-        """x [columns] and y [rows] in pixels of the middles of equal parts of the image."""
-        y, x = (
-            (torch.arange(count, device=self.share.device, dtype=self.share.dtype) + 0.5) * (side / count)
-            for count, side in zip((rows, columns), self.size, strict=True)
-        )
-        return x, y
-
-    def lattice(self, rows: int, columns: int) -> Tensor:
-        """[rows * columns, 2] (x, y) in pixels of the same."""
-        x, y = self.middles(rows, columns)
-        return torch.stack([x.expand(rows, -1), y[:, None].expand(-1, columns)], -1).reshape(-1, 2)
-
-    def distance_px(self, points: Tensor) -> Tensor:
-        """[K, cells] from points [K, 2] to the middle of every cell."""
-        x, y = self.middles(*self.map.shape)
-        squared = (points[:, 0, None, None] - x).square() + (points[:, 1, None, None] - y[:, None]).square()
-        return squared.sqrt_().flatten(1)
-
-    def acuity(self, points: Tensor) -> Tensor:
-        """[K, cells]: v of every place seen from points [K, 2]."""
-        return self.a_px / self.distance_px(points).add_(self.a_px)
-
-    def seen(self, points: Tensor) -> Tensor:
-        """[cells]: the best acuity with which points [K, 2], none or more, see every place."""
-        return self.acuity(points).amax(0) if len(points) else torch.zeros_like(self.share)
-
-    def utility(self, acuity: Tensor) -> Tensor:
-        return (self.share * acuity).sum()
-
-    def best(self, gain: Callable[[Tensor], Tensor]) -> Tensor:
-        """[2] (x, y) in pixels where gain is largest: a function of the acuity [K, cells] of K places to look at."""
-        first = self.peak(gain(self.candidate_acuity).view(self.candidates))
-        extent = first.new_tensor([self.size[1], self.size[0]])
-        cell = first.new_tensor([self.cell_px[1], self.cell_px[0]])
-        low = torch.minimum((first - REFINED * cell).clamp(min=0), extent - 2 * REFINED * cell).clamp(min=0)
-        count = 2 * REFINED + 1
-        near = torch.minimum(low, extent) + self.lattice(count, count) / extent * (2 * REFINED * cell)
-        near = torch.minimum(near, extent)
-        return self.peak(gain(self.acuity(near)).view(count, count), low, 2 * REFINED * cell)
-
-    def peak(self, score: Tensor, low: Tensor | None = None, extent: Tensor | None = None) -> Tensor:
-        """[2] (x, y) in pixels of the maximum of score [h, w], moved within its cell by a parabola along each axis.
-
-        The map covers the image, or from `low` as much as `extent` says, both [2] in pixels.
-        """
-        index = score.reshape(-1).argmax()
-        row, column = index // score.shape[1], index % score.shape[1]
-        x = (column.to(score) + 0.5 + _vertex(score.index_select(0, row[None])[0], column)) / score.shape[1]
-        y = (row.to(score) + 0.5 + _vertex(score.index_select(1, column[None])[:, 0], row)) / score.shape[0]
-        extent = score.new_tensor([self.size[1], self.size[0]]) if extent is None else extent
-        point = torch.stack([x, y]) * extent
-        return point if low is None else point + low
-
-    def judged(self, points: Tensor, old: Tensor, least_gain: float) -> Fixations:
-        """The points with their utility, those after the first small gain replaced by the last before it."""
-        seen = torch.maximum(self.acuity(points).cummax(0).values, self.seen(old))
-        reached = (seen * self.share).sum(1)
-        before = torch.cat([self.utility(self.seen(old))[None], reached[:-1]])
-        small = reached - before < least_gain * before
-        kept = small.cumsum(0) == 0
-        last = (kept.sum() - 1).clamp(min=0)
-        index = torch.minimum(torch.arange(len(points), device=points.device, dtype=torch.int64), last)
-        return Fixations(points[index], reached[index], kept, self.flat)
-
-
-def _vertex(line: Tensor, place: Tensor) -> Tensor:
-    """Offset, within half a cell, of the vertex of the parabola through line[place] and both neighbours; 0 at an end."""
-    if len(line) < 3:
-        return torch.zeros_like(line[0])
-    middle = place.clamp(1, len(line) - 2)
-    before, peak, after = line.index_select(
-        0, middle + torch.arange(-1, 2, device=line.device, dtype=torch.int64)
-    ).unbind()
-    bend = before - 2 * peak + after
-    offset = ((before - after) / (2 * bend)).clamp(-0.5, 0.5)
-    return torch.where((bend < 0) & (middle == place), offset, torch.zeros_like(offset))
-
-
-def _greedy(field: _Field, old: Tensor, count: int, seed: int) -> Tensor:
+def _greedy(field: AcuityField, old: Tensor, count: int, seed: int) -> Tensor:
     seen, points = field.seen(old), []
 
     def gain(acuity: Tensor) -> Tensor:
@@ -275,7 +123,7 @@ def _greedy(field: _Field, old: Tensor, count: int, seed: int) -> Tensor:
     return torch.stack(points)
 
 
-def _elm(field: _Field, old: Tensor, count: int, seed: int) -> Tensor:
+def _elm(field: AcuityField, old: Tensor, count: int, seed: int) -> Tensor:
     share = field.share * (1 - field.acuity(old)).prod(0)
     points = []
 
@@ -288,7 +136,7 @@ def _elm(field: _Field, old: Tensor, count: int, seed: int) -> Tensor:
     return torch.stack(points)
 
 
-def _inhibition(field: _Field, old: Tensor, count: int, seed: int) -> Tensor:
+def _inhibition(field: AcuityField, old: Tensor, count: int, seed: int) -> Tensor:
     def spared(points: Tensor) -> Tensor:
         distance = field.distance_px(points) / (INHIBITION * field.a_px)
         return (1 - torch.exp(-distance.square() / 2)).prod(0)
@@ -300,15 +148,15 @@ def _inhibition(field: _Field, old: Tensor, count: int, seed: int) -> Tensor:
     return torch.stack(points)
 
 
-def _argmax(field: _Field, old: Tensor, count: int, seed: int) -> Tensor:
+def _argmax(field: AcuityField, old: Tensor, count: int, seed: int) -> Tensor:
     return field.peak(field.map).expand(count, 2)
 
 
-def _center(field: _Field, old: Tensor, count: int, seed: int) -> Tensor:
+def _center(field: AcuityField, old: Tensor, count: int, seed: int) -> Tensor:
     return field.middle.expand(count, 2)
 
 
-def _random(field: _Field, old: Tensor, count: int, seed: int) -> Tensor:
+def _random(field: AcuityField, old: Tensor, count: int, seed: int) -> Tensor:
     fractions = torch.rand(
         count, 2, generator=torch.Generator().manual_seed(seed), dtype=torch.float32, device="cpu"
     ).to(field.share)
