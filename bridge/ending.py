@@ -9,14 +9,9 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import wraps
-from typing import ParamSpec, TypeVar
 from weakref import WeakSet
-
-P = ParamSpec("P")
-T = TypeVar("T")
 
 PATIENCE_S, GRACE_S = 10.0, 0.5
 
@@ -65,17 +60,6 @@ def call() -> Iterator[None]:
         with calls.changed:
             calls.running -= 1
             calls.changed.notify_all()
-
-
-def finishes(function: Callable[P, T]) -> Callable[P, T]:
-    """The function, as one such call."""
-
-    @wraps(function)
-    def within(*args: P.args, **kwargs: P.kwargs) -> T:
-        with call():
-            return function(*args, **kwargs)
-
-    return within
 
 
 def end() -> None:

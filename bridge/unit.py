@@ -47,6 +47,8 @@ class TextureUnit(Closing):
     precision: ClassVar[torch.dtype] = torch.float32  # the widest type that it computes in
     gradients: ClassVar[bool] = False  # whether they reach the image and the plan
     emulated: ClassVar[bool] = False  # whether plain code stands in the place of texture units
+    most_px: int | None = None  # along a side, padding included
+    most_layers: int | None = None  # of a pyramid
 
     def __init__(
         self,
@@ -58,12 +60,10 @@ class TextureUnit(Closing):
         device: torch.device = HOST,
         software: bool = False,
         clock: Clock | None = None,
-        most_px: int | None = None,
-        most_layers: int | None = None,
     ) -> None:
         """configuration: what opens another like it, where it was pickled. home: where its pyramids lie; those of an equal home can
         be sampled, by default its own alone. device: where patches come. software: whether it filters with whole floats, not with
-        the 8 bits of a GPU's texture unit. most_px, most_layers: along a side and in a batch."""
+        the 8 bits of a GPU's texture unit."""
         self.renderer = renderer
         self.reason = reason  # why this backend was chosen
         self.device = device
@@ -72,7 +72,6 @@ class TextureUnit(Closing):
         self.stats = Stats()
         self.clock = Clock(partial(wait_for, device)) if clock is None else clock
         self._configuration = configuration
-        self._most_px, self._most_layers = most_px, most_layers
         self._closed = False
 
     def pyramid(
@@ -267,11 +266,11 @@ class TextureUnit(Closing):
     def _extent(
         self, size: tuple[int, int], images: int, max_level: int, format: Format, layers_each: int = 1
     ) -> Extent:
-        height, width = padded_size(size, max_level, limit_px=self._most_px)
+        height, width = padded_size(size, max_level, limit_px=self.most_px)
         layers = layers_each * images
-        if self._most_layers is not None and layers > self._most_layers:
+        if self.most_layers is not None and layers > self.most_layers:
             raise ImageTooLargeError(
-                f"{images} images need {layers} layers; this device allows {self._most_layers} layers a texture. Split the batch"
+                f"{images} images need {layers} layers; this device allows {self.most_layers} layers a texture. Split the batch"
             )
         return Extent(height, width, layers, max_level + 1, format)
 

@@ -253,7 +253,7 @@ def test_too_many_layers_are_refused_before_anything_is_allocated(
 ) -> None:
     with gl_unit.pyramid(np.stack([white_noise(8, 8)] * 3)) as pyramid:
         live = dict(gl_unit.context.live)
-        monkeypatch.setattr(gl_unit, "_most_layers", 11)
+        monkeypatch.setattr(gl_unit, "most_layers", 11)
         with pytest.raises(ImageTooLargeError, match=r"3 images need 12 layers; this device allows 11 layers.*Split"):
             gl_unit.statistics(pyramid)
         assert dict(gl_unit.context.live) == live

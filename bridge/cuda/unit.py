@@ -36,6 +36,7 @@ class CudaUnit(TextureUnit):
     """
 
     backend = "cuda"
+    most_px, most_layers = MAX_SIDE_PX, MAX_LAYERS
 
     def __init__(
         self,
@@ -56,8 +57,6 @@ class CudaUnit(TextureUnit):
             configuration=(self.cuda.ordinal, reason),
             home=self.kernels,
             device=self.cuda.device,
-            most_px=MAX_SIDE_PX,
-            most_layers=MAX_LAYERS,
         )
         self._pool = Pool(partial(Levels, self.cuda))
         # A unit that nobody closed: the pyramids that are still held keep their arrays until they are dropped.

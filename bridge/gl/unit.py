@@ -62,9 +62,8 @@ class GLUnit(TextureUnit):
             device=self.context.memory.device,
             software=self.context.software,
             clock=self.context.clock,
-            most_px=self.context.limits.texture_px,
-            most_layers=self.context.limits.layers,
         )
+        self.most_px, self.most_layers = self.context.limits.texture_px, self.context.limits.layers
         self._pool = Pool(partial(Texture, self.context))
         self.sampler = Sampler(self.context, self.stats)
         self._ingest = Ingest(self.context, self.stats)
