@@ -28,6 +28,10 @@ def open_unit(backend: Backend | None = None, **options: Any) -> TextureUnit:
     The argument wins over the environment variable HOMUNCULUS_BACKEND; without both it is `auto`. `unit.reason` tells why.
     options: device (a CUDA device; for `torch` any), device_index (EGL's number), for `torch` dtype (torch.float32 or torch.float64).
     Raises BackendUnavailableError, with the remedy, for a backend that does not work here or does not exist.
+
+    >>> with hm.open_unit("torch") as unit:
+    ...     unit.backend, unit.reason
+    ('torch', 'asked for by argument')
     """
     asked = "argument" if backend is not None else "HOMUNCULUS_BACKEND"
     if backend is not None and not isinstance(backend, str):

@@ -21,6 +21,12 @@ class Patches(Pictured):
     pixels: [N, 3, P, P] in 0..1, or normalised if mean and std were given.
     inside: float32 [N], how much of each footprint lies inside the image, as filtered: the mean of its texels' alpha. 1 where every tap
         is inside, 0 where none is; across the border it follows the share of the area to 0.1 (0.2 for a patch of one texel).
+
+    >>> image = torch.full((64, 64, 3), 255, dtype=torch.uint8)
+    >>> with hm.open_unit("torch") as unit:
+    ...     seen = unit.sample(unit.pyramid(image), hm.SamplePlan.squares(torch.tensor([[0.0, 32.0]]), torch.tensor([16.0])))
+    >>> seen.pixels.shape, float(seen.pixels.mean()), float(seen.inside[0])  # half of the footprint lies outside
+    (torch.Size([1, 3, 16, 16]), 0.5, 0.5)
     """
 
     pixels: Tensor

@@ -30,6 +30,10 @@ class SamplePlan(Pictured):
     note: what the layout did that the caller might not expect, empty if nothing.
 
     Raises PlanError for a wrong shape or type, no footprint, or values that are not finite.
+
+    >>> plan = hm.SamplePlan.squares(torch.tensor([[100.0, 50.0]]), side_px=torch.tensor([64.0]), patch_size=16)
+    >>> len(plan), plan.side_px.tolist(), plan.lod.tolist()
+    (1, [64.0], [2.0])
     """
 
     footprints: Tensor

@@ -49,6 +49,10 @@ class Pyramid(Closing):
     Levels are premultiplied RGBA, alpha 1 inside the image and 0 in the padding, so a tap's alpha is the weight of it that lies inside.
 
     A backend keeps the levels and writes `_level` and `close`; where they are no more, every use raises `checks.gone`.
+
+    >>> with hm.open_unit("torch") as unit, unit.pyramid(torch.zeros(300, 500, 3, dtype=torch.uint8)) as pyramid:
+    ...     pyramid.size, pyramid.padded_size, pyramid.at(0.5, 0.5)
+    ((300, 500), (320, 512), (250.0, 150.0))
     """
 
     def __init__(self, home: object, size: tuple[int, int], extent: Extent, builder: Builder = "exact") -> None:

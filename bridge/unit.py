@@ -39,6 +39,12 @@ class TextureUnit(Closing):
 
     A backend is a subclass and a row in `bridge.backends`. It states what it can in the attributes below, calls `__init__`, and
     writes `_pyramid`, `_sample`, `_write_plan`, `_statistics` and `_close`: they get only what the public verbs have checked.
+
+    >>> with hm.open_unit("torch") as unit:
+    ...     pyramid = unit.pyramid(hm.read_image("examples/data/photograph.jpg"))
+    ...     plan = hm.layouts.quadtree(pyramid.size, fixation=(220, 110), budget=273)
+    ...     unit.sample(pyramid, plan, quality="high")
+    Patches(273 of 16 x 16 px, float32, on cpu)
     """
 
     backend: ClassVar[str]

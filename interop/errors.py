@@ -2,11 +2,26 @@
 
 
 class HomunculusError(Exception):
-    """Base of every error that this library raises on purpose, so that a caller can catch its own refusals and nothing else."""
+    """Base of every error that this library raises on purpose, so that a caller can catch its own refusals and nothing else.
+
+    >>> try:
+    ...     hm.look("no such file.png")
+    ... except hm.HomunculusError as error:
+    ...     type(error).__name__
+    'ImageReadError'
+    """
 
 
 class ClosedError(HomunculusError, RuntimeError):
-    """A unit, pyramid, buffer or lent tensor was used after it was closed."""
+    """A unit, pyramid, buffer or lent tensor was used after it was closed.
+
+    >>> unit = hm.open_unit("torch")
+    >>> unit.close()
+    >>> unit.pyramid(torch.zeros(8, 8, 3, dtype=torch.uint8))
+    Traceback (most recent call last):
+        ...
+    homunculus.interop.errors.ClosedError: ...
+    """
 
 
 class CudaError(HomunculusError, RuntimeError):

@@ -40,6 +40,9 @@ class PictureFile:
     a PNG's gamma is honoured, values become sRGB; else they come as stored. upright: turned as the orientation tag says; else in
     the stored raster, which is what published boxes and fixations are measured in. Raises ImageError for a page or a limit that
     is no whole number of 0 and 1 or more.
+
+    >>> hm.PictureFile("examples/data/photograph.jpg", page=0).read().shape
+    (512, 512, 3)
     """
 
     path: str | os.PathLike[str]
@@ -142,6 +145,9 @@ def read_image(
 
     Raises ImageReadError for a file that is missing, unreadable, empty, truncated, without pixels or that page, or not a picture;
     ImageTooLargeError beyond the limit; ImageError for values beyond these ranges.
+
+    >>> hm.read_image("examples/data/photograph.jpg").shape
+    (512, 512, 3)
     """
     return PictureFile(path, page, max_pixels, icc, upright).read()
 

@@ -1,6 +1,9 @@
 """How to spend a budget of tokens: every allocator turns a scene into exactly `budget` footprints.
 
 A new way is one file here, with a class that has a `name` and `allocate` and one line above it, `@registry.register("its_name")`.
+
+>>> "foveated_pyramid" in hm.allocators.registry
+True
 """
 
 from __future__ import annotations

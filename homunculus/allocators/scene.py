@@ -34,6 +34,10 @@ class Scene:
     query: words that shift an allocator's prior, such as "text".
     layer: which image of a batch the footprints read.
     Raises PlanError, or ImageError for the image.
+
+    >>> scene = hm.Scene(size=(512, 512), fixations=[(220, 110)], relevance=torch.rand(32, 32))
+    >>> len(hm.allocators.get("foveated_pyramid").allocate(scene, 273))
+    273
     """
 
     size: tuple[int, int]

@@ -51,6 +51,13 @@ class FoveatedViT(nn.Module):
     normalised with `mean` and `std`: `unit.sample(..., mean=vit.mean, std=vit.std)`. What some models add in training to positions,
     such as DINOv3's jitter, is not added.
     Raises ModelError for a model type that is not supported, or an attention that takes no bias.
+
+    >>> from transformers import ViTConfig, ViTModel
+    >>> small = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2, "num_hidden_layers": 2}
+    >>> vit = hm.FoveatedViT(ViTModel(ViTConfig(**small)))
+    >>> plan = hm.layouts.quadtree((512, 512), fixation=(220, 110), budget=100)
+    >>> vit(torch.zeros(100, 3, 16, 16), plan, size=(512, 512)).tokens.shape
+    torch.Size([100, 32])
     """
 
     def __init__(

@@ -3,6 +3,9 @@
 All share one signature, layout(size, fixation, budget, patch_size, *, law, a_px, magnify, layer, ...) -> SamplePlan,
 are deterministic, and raise PlanError for arguments out of range. Each is an allocator too, one that reads no relevance:
 `allocators.registry` lists them under the same names.
+
+>>> len(hm.layouts.log_polar((480, 640), fixation=(320, 240), budget=273))
+273
 """
 
 from __future__ import annotations

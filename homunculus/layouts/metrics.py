@@ -78,6 +78,11 @@ def measure(
     parallelogram, or those that a warped plan locates in it. The density is compared with `law` at a_px, by default the
     constant that makes the plan's number of patches tile the image with one texel a pixel at the fixation. Raises
     PlanError for a fixation outside.
+
+    >>> plan = hm.layouts.quadtree((512, 512), fixation=(220, 110), budget=273)
+    >>> found = hm.measure(plan, (512, 512), [(220, 110)])
+    >>> found.tokens, round(found.coverage, 3)
+    (273, 1.0)
     """
     height, width = size = size_of("size", size)
     fixations = check_fixations(fixation, height, width)

@@ -122,6 +122,10 @@ def compare(
     default one without a model), and without either every place counts alike. progress: wraps the names as they are worked on.
     An allocator that cannot make a plan of this scene is listed with its reason. Raises ImageError or PlanError for bad input,
     before any device is opened, and BackendUnavailableError.
+
+    >>> found = hm.compare("examples/data/photograph.jpg", (0.43, 0.22), budget=64, backend="torch")
+    >>> {entry.name for entry in found.entries} == set(hm.allocators.registry)
+    True
     """
     options = Options(budget=budget, quality=quality, patch_size=patch_size)
     pixels = picture(image)

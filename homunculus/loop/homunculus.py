@@ -27,7 +27,13 @@ AnyQuery = Query | str | Tensor | np.ndarray[Any, Any] | Image.Image | tuple[flo
 
 
 class Homunculus(Eye):
-    """An eye for a vision model: it looks where the query says, and gives the model what it saw. Arguments as of `Eye`."""
+    """An eye for a vision model: it looks where the query says, and gives the model what it saw. Arguments as of `Eye`.
+
+    >>> with hm.Homunculus(backend="torch", budget=100) as eye:
+    ...     seen = eye.look("examples/data/photograph.jpg", "orange, bottom left", fixations=2)
+    >>> len(seen.plan), len(seen.patches)
+    (100, 100)
+    """
 
     @classmethod
     def from_pretrained(

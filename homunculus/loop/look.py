@@ -53,6 +53,10 @@ def look(
     `hm.layouts`, which reads neither. unit: an open unit to use and leave open; without one, `backend` is opened for this look.
     A loop that chooses its next fixation from what was seen calls this once a step, with the same unit.
     Raises ImageError or PlanError for bad input, before any device is opened, and BackendUnavailableError.
+
+    >>> seen = hm.look("examples/data/photograph.jpg", at=(0.43, 0.22), budget=100, backend="torch")
+    >>> seen.patches.pixels.shape
+    torch.Size([100, 3, 16, 16])
     """
     one_text("query", query)
     told = relevance is not None or bool(query)

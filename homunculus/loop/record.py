@@ -53,6 +53,10 @@ class Look(Pictured):
     query: what was looked for; relevance: the maps [1, rows, columns] that the fixations were chosen on; notes: what the caller might not
     expect; reading: what of the query's words was understood and what not. All but `plan`, `patches`,
     `tokens` and `relevance` visit the host.
+
+    >>> seen = hm.look("examples/data/photograph.jpg", at=(0.43, 0.22), budget=100, backend="torch")
+    >>> [path.name for path in seen.save("out")]
+    ['footprints.png', 'reconstruction.png', 'tokens.safetensors', 'look.json']
     """
 
     source: Tensor

@@ -2,6 +2,9 @@
 
 A channel is a function of the statistics and of what is looked for that gives a map [B, rows, columns], or `Silent` with a reason. A new
 one is one file here, with one line above the function, `@channel("its_name")`, or a row in the `channels` of a call.
+
+>>> "perspectival" in hm.relevance.registry
+True
 """
 
 from __future__ import annotations

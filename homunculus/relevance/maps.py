@@ -31,6 +31,10 @@ def read_relevance(path: str | os.PathLike[str]) -> Tensor:
     A .npy file holds one array of numbers, [h, w] or [1, 1, h, w]; a .safetensors file one tensor [h, w], or among several the one named
     `relevance`. Pickles are not read. Raises ImageReadError for a file that cannot be read, PlanError for values that are not
     relevance.
+
+    >>> np.save("relevance.npy", np.ones((4, 6), np.float32))
+    >>> hm.read_relevance("relevance.npy").shape
+    torch.Size([4, 6])
     """
     path = expanded(path)
     suffix = path.suffix.lower()

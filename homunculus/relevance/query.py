@@ -64,6 +64,9 @@ class Query:
     picture's scale: find what looks like this. point: (x, y) as fractions of width and height. embedding: [D], what is
     looked for as a vector in the encoder's text space, in place of the subject.
     Raises QueryError for a query without any of these, or of a wrong shape or type.
+
+    >>> hm.Query("red, bottom right").place is not None
+    True
     """
 
     text: str = ""

@@ -34,6 +34,10 @@ def draw_footprints(
 
     scale: pixels of this picture over the plan's, for a reduced picture of what the plan looks at.
     A warped patch is outlined by the footprints of its outermost texels. Raises ImageError for another shape or type.
+
+    >>> image = hm.read_image("examples/data/photograph.jpg")
+    >>> hm.draw_footprints(image, hm.layouts.quadtree((512, 512), fixation=(220, 110), budget=100), [(220, 110)]).size
+    (512, 512)
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ImageError(f"the picture is {image.dtype} {list(image.shape)}; footprints are drawn on uint8 [H, W, 3]")

@@ -48,6 +48,11 @@ def reconstruct(pixels: Tensor, plan: SamplePlan, size: tuple[int, int], *, laye
     A warped plan's patches do not overlap: each pixel shows the one patch that `locate` names.
 
     Raises PlanError if patches and plan do not match, or a warped plan cannot locate points.
+
+    >>> seen = hm.look("examples/data/photograph.jpg", at=(0.43, 0.22), budget=100, backend="torch")
+    >>> found = hm.reconstruct(seen.patches.pixels, seen.plan, (512, 512))
+    >>> found.pixels.shape, bool(found.covered.all())
+    (torch.Size([3, 512, 512]), True)
     """
     found, covered = (
         torch.empty(3, *size, dtype=torch.float32, device="cpu"),
