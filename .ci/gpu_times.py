@@ -13,9 +13,10 @@ from collections.abc import Callable
 import torch
 
 from homunculus import layouts
-from homunculus.bridge import HomunculusError, open_unit
 from homunculus.bridge.cuda.unit import CudaUnit
+from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.gl.cuda import GLCudaUnit
+from homunculus.bridge.open import open_unit
 
 SIZES_PX = (1024, 2048, 4096, 8192)
 CALLS = 50

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from homunculus.bridge.law import Quality
 from homunculus.bridge.notebook import Pictured, tiled
-from homunculus.interop import Transfers
+from homunculus.interop.buffer import Transfers
 
 
 @dataclass(frozen=True)

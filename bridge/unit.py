@@ -26,7 +26,7 @@ from homunculus.bridge.statistics import LAYERS
 from homunculus.bridge.tensors import tensor_of
 from homunculus.bridge.values import choice, shown
 from homunculus.bridge.written import WrittenPlan
-from homunculus.interop import revoke
+from homunculus.interop.lending import revoke
 
 if TYPE_CHECKING:
     from homunculus.bridge.findings import Report

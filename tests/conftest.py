@@ -13,12 +13,14 @@ import torch
 from stand_in_cuda import StandInCuda
 from torch_states import STATES
 
-from homunculus.bridge import BackendUnavailableError, TextureUnit, open_unit
 from homunculus.bridge.backends import BACKENDS, REFERENCE
 from homunculus.bridge.cuda.unit import CudaUnit
+from homunculus.bridge.errors import BackendUnavailableError
 from homunculus.bridge.gl.context import open_context
 from homunculus.bridge.gl.cuda import GLCudaUnit
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.open import open_unit
+from homunculus.bridge.unit import TextureUnit
 
 
 def pytest_configure(config: pytest.Config) -> None:

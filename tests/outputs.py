@@ -7,7 +7,8 @@ from typing import Any
 
 import torch
 
-from homunculus.bridge import SamplePlan, TextureUnit
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import TextureUnit
 
 
 def poison(unit: TextureUnit, plan: SamplePlan) -> None:

@@ -17,7 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from homunculus.interop import Cuda, CudaError
+from homunculus.interop.cuda import Cuda
+from homunculus.interop.errors import CudaError
 
 BITS_TO_TEXEL = {8: 4, 16: 8, 32: 16}
 

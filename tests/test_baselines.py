@@ -14,7 +14,7 @@ from tiny_models import native_plan, tiles, tiny
 from torch import Tensor
 
 import homunculus as hm
-from homunculus.bridge import SamplePlan
+from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import dense_features
 from homunculus.lab import baselines
 from homunculus.lab.baselines import (

@@ -15,9 +15,10 @@ from torch import Tensor
 from typer.testing import CliRunner
 
 from homunculus import layouts
-from homunculus.bridge import SamplePlan, open_unit
 from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.open import open_unit
+from homunculus.bridge.plan import SamplePlan
 from homunculus.cli import app
 from homunculus.lab.bench import libraries, peers, report, sampling
 from homunculus.lab.bench import subject as subjects

@@ -8,10 +8,14 @@ from pictures import dead_leaves, white_noise
 from tolerances import INSIDE, INSIDE_HARDWARE, is_software, tolerance
 
 from homunculus import layouts
-from homunculus.bridge import Patches, SamplePlan, TextureUnit, law, open_unit
+from homunculus.bridge import law
 from homunculus.bridge.backends import REFERENCE
 from homunculus.bridge.images import Format
 from homunculus.bridge.law import MIN_ALPHA, QUALITIES, Quality
+from homunculus.bridge.open import open_unit
+from homunculus.bridge.patches import Patches
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import TextureUnit
 
 pytestmark = pytest.mark.gl
 

@@ -11,12 +11,13 @@ import torch
 from pictures import white_noise
 from test_memory import needs_proc, resident_bytes
 
-from homunculus.bridge import BackendUnavailableError, SamplePlan
+from homunculus.bridge.errors import BackendUnavailableError
 from homunculus.bridge.gl.context import adopt_context, context_at
 from homunculus.bridge.gl.thread import LoopThread
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.twin.unit import TwinUnit
-from homunculus.interop import CurrentContext, release_thread
+from homunculus.interop.egl import CurrentContext, release_thread
 
 pytestmark = [pytest.mark.gl, pytest.mark.usefixtures("gl_works")]
 INVALID_CAPABILITY = 0xDEAD

@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import torch
 
-from homunculus.bridge import Pyramid, SamplePlan, TextureUnit
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.twin.unit import TwinUnit
+from homunculus.bridge.unit import TextureUnit
 
 pytestmark = pytest.mark.gl
 

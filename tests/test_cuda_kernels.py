@@ -7,10 +7,11 @@ from importlib import resources
 import pytest
 
 from homunculus import layouts, shaders
-from homunculus.bridge import CudaError, ShaderError, statistics
+from homunculus.bridge import statistics
 from homunculus.bridge.cuda.kernels import Defines, Kernels
 from homunculus.bridge.cuda.sampler import variant
 from homunculus.bridge.elements import ELEMENTS
+from homunculus.bridge.errors import CudaError, ShaderError
 from homunculus.bridge.law import QUALITIES
 from homunculus.bridge.patches import Filtering
 from homunculus.interop import nvrtc

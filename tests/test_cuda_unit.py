@@ -13,20 +13,20 @@ from test_statistics import assert_conforms, expected_of, pair
 from tolerances import BETWEEN_PLANS_PX, LEVELS
 
 from homunculus import layouts
-from homunculus.bridge import (
+from homunculus.bridge.cuda.pyramid import CudaPyramid
+from homunculus.bridge.cuda.unit import CudaUnit
+from homunculus.bridge.errors import (
     BackendUnavailableError,
     ClosedError,
     CudaError,
     ImageError,
     ImageTooLargeError,
     PlanError,
-    SamplePlan,
 )
-from homunculus.bridge.cuda.pyramid import CudaPyramid
-from homunculus.bridge.cuda.unit import CudaUnit
 from homunculus.bridge.gl.pyramid import GLPyramid
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.images import Format
+from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.twin.unit import TwinUnit
 
 SIZES = [(1, 1), (1, 700), (15, 17), (63, 65), (64, 64), (100, 129), (333, 517)]

@@ -7,8 +7,8 @@ from test_statistics import assert_conforms, expected_of, pair
 from tolerances import BETWEEN_PLANS_PX, LEVELS
 
 from homunculus import layouts
-from homunculus.bridge import TextureUnit
 from homunculus.bridge.images import Format
+from homunculus.bridge.unit import TextureUnit
 
 pytestmark = pytest.mark.gl
 

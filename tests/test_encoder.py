@@ -11,7 +11,7 @@ from tiny_models import FAMILIES, native_plan, own_forward, tiles, tiny
 from torch import Tensor
 
 import homunculus as hm
-from homunculus.bridge import SamplePlan
+from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import Family, families
 from homunculus.encoder.coordinates import Coordinates
 from homunculus.encoder.positions import (

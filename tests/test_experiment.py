@@ -13,8 +13,9 @@ import torch
 from typer.testing import CliRunner
 
 from homunculus import layouts
-from homunculus.bridge import SamplePlan, open_unit
 from homunculus.bridge.errors import DataError
+from homunculus.bridge.open import open_unit
+from homunculus.bridge.plan import SamplePlan
 from homunculus.cli import app
 from homunculus.encoder.reader import Reader
 from homunculus.encoder.small import SmallConfig

@@ -15,8 +15,8 @@ from gaze_files import picture
 from scipy import stats
 
 from homunculus import layouts
-from homunculus.bridge import SamplePlan
 from homunculus.bridge.errors import DataError, PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.threads import one_thread
 from homunculus.lab.bootstrap import interval
 from homunculus.lab.gaze import (

@@ -9,13 +9,15 @@ from stand_in_cuda import StandInCuda
 from test_conformance import usable
 
 from homunculus import layouts
-from homunculus.bridge import BackendUnavailableError, ClosedError, CudaError, Patches, SamplePlan
+from homunculus.bridge.errors import BackendUnavailableError, ClosedError, CudaError
 from homunculus.bridge.gl import cuda as gl_cuda
 from homunculus.bridge.gl.context import close_all, contexts
 from homunculus.bridge.gl.cuda import GLCudaUnit
+from homunculus.bridge.patches import Patches
+from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.twin.unit import TwinUnit
-from homunculus.interop import EGLDevice
 from homunculus.interop import lending as lending_module
+from homunculus.interop.egl import EGLDevice
 
 pytestmark = pytest.mark.gl
 SIZE = (200, 333)

@@ -10,11 +10,16 @@ from test_conformance import random_footprints
 from tolerances import HARDWARE
 
 from homunculus import layouts
-from homunculus.bridge import CudaError, Patches, Pyramid, SamplePlan, TextureUnit, open_unit
 from homunculus.bridge.cuda.unit import CudaUnit
+from homunculus.bridge.errors import CudaError
 from homunculus.bridge.gl.cuda import GLCudaUnit
 from homunculus.bridge.law import MIN_ALPHA, QUALITIES
+from homunculus.bridge.open import open_unit
+from homunculus.bridge.patches import Patches
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.twin.unit import TwinUnit
+from homunculus.bridge.unit import TextureUnit
 
 pytestmark = pytest.mark.cuda
 SIZE = (300, 411)

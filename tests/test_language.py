@@ -14,8 +14,8 @@ from pictures import dead_leaves
 from torch import Tensor
 
 import homunculus as hm
-from homunculus.bridge import SamplePlan
 from homunculus.bridge.errors import ClosedError, ModelError, PlanError, QueryError
+from homunculus.bridge.plan import SamplePlan
 
 pytest.importorskip("transformers")
 

@@ -13,10 +13,12 @@ from pictures import box_mean, dead_leaves, psnr_db, white_noise
 from test_conformance import assert_conforms
 from tolerances import INSIDE, SOFTWARE
 
-from homunculus.bridge import SamplePlan, TextureUnit, law
+from homunculus.bridge import law
 from homunculus.bridge.images import Format
 from homunculus.bridge.law import Quality
+from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.twin.unit import TwinUnit, texel_centers
+from homunculus.bridge.unit import TextureUnit
 
 GREATEST = torch.finfo(torch.float32).max
 LEAST = 1e-45  # the smallest subnormal

@@ -12,8 +12,10 @@ from test_memory import ALLOWED_BYTES, needs_proc, resident_bytes
 
 import homunculus as hm
 from homunculus import layouts
-from homunculus.bridge import ClosedError, PlanError, TextureUnit, open_unit
+from homunculus.bridge.errors import ClosedError, PlanError
 from homunculus.bridge.gl.context import Context, open_context
+from homunculus.bridge.open import open_unit
+from homunculus.bridge.unit import TextureUnit
 
 SIZE = (120, 160)
 IMAGE = white_noise(*SIZE)

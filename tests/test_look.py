@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from homunculus import layouts
-from homunculus.bridge import open_unit
 from homunculus.bridge.errors import BackendUnavailableError, HomunculusError, ImageError, ImageReadError, PlanError
+from homunculus.bridge.open import open_unit
 from homunculus.loop.look import look
 
 PICTURE = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)

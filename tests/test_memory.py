@@ -9,8 +9,8 @@ import pytest
 import torch
 from pictures import white_noise
 
-from homunculus.bridge import SamplePlan
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.plan import SamplePlan
 
 ALLOWED_BYTES = 20 << 20
 

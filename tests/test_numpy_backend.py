@@ -13,10 +13,12 @@ import test_conformance
 import test_device_results
 import torch
 
-from homunculus.bridge import BackendUnavailableError, ClosedError, GradientError, TextureUnit, doctor, open_unit
+from homunculus.bridge import doctor
 from homunculus.bridge.backends import BACKENDS
-from homunculus.bridge.errors import ImageError
+from homunculus.bridge.errors import BackendUnavailableError, ClosedError, GradientError, ImageError
 from homunculus.bridge.findings import Report
+from homunculus.bridge.open import open_unit
+from homunculus.bridge.unit import TextureUnit
 
 pytestmark = pytest.mark.slow
 SUITES = (test_conformance, test_device_results)

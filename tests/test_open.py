@@ -9,8 +9,9 @@ import pytest
 import torch
 
 import homunculus.bridge.open as opening
-from homunculus.bridge import BackendUnavailableError, CudaError, open_unit
 from homunculus.bridge.backends import BACKENDS, BackendRow
+from homunculus.bridge.errors import BackendUnavailableError, CudaError
+from homunculus.bridge.open import open_unit
 
 Make = Callable[..., "StandInUnit"]
 

@@ -8,8 +8,8 @@ from pictures import dead_leaves
 from tolerances import BETWEEN_PLANS_PX
 
 from homunculus import layouts
-from homunculus.bridge import PlanProgram
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.plan import PlanProgram
 
 pytestmark = pytest.mark.gl
 

@@ -15,8 +15,9 @@ from torch.utils.data import DataLoader, Dataset
 
 import homunculus as hm
 from homunculus import allocators, layouts, relevance
-from homunculus.bridge import ImageError, TextureUnit
+from homunculus.bridge.errors import ImageError
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.unit import TextureUnit
 
 SIZE = (96, 128)
 IMAGE = white_noise(*SIZE) // 2

@@ -8,11 +8,12 @@ import torch
 from pictures import white_noise
 from tolerances import LEVELS
 
-from homunculus.bridge import ClosedError, GLError, ImageError, ImageTooLargeError, SamplePlan
+from homunculus.bridge.errors import ClosedError, GLError, ImageError, ImageTooLargeError
 from homunculus.bridge.gl.pyramid import Texture
 from homunculus.bridge.gl.simd import HAS_OPENCV
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.images import Format
+from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Builder
 from homunculus.bridge.twin.unit import TwinUnit
 
@@ -257,7 +258,7 @@ def test_after_close(gl_unit: GLUnit, twin: TwinUnit) -> None:
 def test_point_at_fractions(twin: TwinUnit) -> None:
     pyramid = twin.pyramid(white_noise(100, 200))
     assert pyramid.at(0.25, 0.5) == (50.0, 50.0)
-    from homunculus.bridge import PlanError
+    from homunculus.bridge.errors import PlanError
 
     with pytest.raises(PlanError, match=r"\(1\.2, 0\.5\).*0 to 1"):
         pyramid.at(1.2, 0.5)

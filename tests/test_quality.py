@@ -5,9 +5,10 @@ import pytest
 import torch
 from pictures import box_mean, dead_leaves, pink_noise, psnr_db, zone_plate
 
-from homunculus.bridge import SamplePlan, TextureUnit
 from homunculus.bridge.law import Quality
+from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.twin.unit import TwinUnit, texel_centers
+from homunculus.bridge.unit import TextureUnit
 
 STEPS_PX = (2, 2.83, 4, 5.66, 8)
 # quality -> least PSNR in dB, pooled over the steps: dead leaves, 1/f noise

@@ -10,7 +10,9 @@ from torch import Tensor
 
 import homunculus as hm
 from homunculus import layouts
-from homunculus.bridge import GradientError, SamplePlan, TextureUnit
+from homunculus.bridge.errors import GradientError
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.unit import TextureUnit
 
 IMAGE = torch.linspace(0, 1, 48 * 64 * 3).reshape(48, 64, 3)
 PLAN = layouts.quadtree((48, 64), (20, 20), 16, 8)

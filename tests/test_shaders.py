@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from homunculus import shaders
-from homunculus.bridge import ShaderError, statistics
+from homunculus.bridge import statistics
+from homunculus.bridge.errors import ShaderError
 from homunculus.bridge.gl.unit import GLUnit
 
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from homunculus import layouts
-from homunculus.bridge import SamplePlan
 from homunculus.bridge.errors import ModelError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import FoveatedViT, dense_features, in_cells
 from homunculus.encoder.marks import MARKS, SHAPES
 from homunculus.encoder.reader import Reader

@@ -10,16 +10,18 @@ from pictures import dead_leaves, white_noise
 from tolerances import STATISTICS, STATISTICS_HARDWARE, is_software
 from torch import Tensor
 
-from homunculus.bridge import ClosedError, ImageError, ImageTooLargeError, Pyramid, SamplePlan, TextureUnit
+from homunculus.bridge.errors import ClosedError, ImageError, ImageTooLargeError
 from homunculus.bridge.gl.pyramid import GLPyramid
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.images import Format
 from homunculus.bridge.oriented import PEAK_PERIOD_PX
-from homunculus.bridge.pyramid import Extent
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.pyramid import Extent, Pyramid
 from homunculus.bridge.statistics import CHANNELS, LAYERS, deviations, planes
 from homunculus.bridge.twin.pyramid import TwinPyramid
 from homunculus.bridge.twin.statistics import statistics as twin_statistics
 from homunculus.bridge.twin.unit import TwinUnit
+from homunculus.bridge.unit import TextureUnit
 
 pytestmark = pytest.mark.gl
 

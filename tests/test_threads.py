@@ -15,10 +15,12 @@ import torch
 from pictures import white_noise
 from torch.utils.data import DataLoader, Dataset
 
-from homunculus.bridge import BackendUnavailableError, ClosedError, ForkedContextError, SamplePlan, open_unit
+from homunculus.bridge.errors import BackendUnavailableError, ClosedError, ForkedContextError
 from homunculus.bridge.gl.context import close_all
 from homunculus.bridge.gl.thread import GLThread
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.open import open_unit
+from homunculus.bridge.plan import SamplePlan
 
 PLAN = SamplePlan.squares(torch.tensor([[20.0, 20.0], [40.0, 30.0]]), torch.tensor([16.0, 32.0]))
 

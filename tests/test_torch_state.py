@@ -18,8 +18,9 @@ from torch_states import STATES
 
 import homunculus as hm
 from homunculus import allocators, layouts
-from homunculus.bridge import SamplePlan, TextureUnit
+from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tensors import applied, product, tensor_of
+from homunculus.bridge.unit import TextureUnit
 from homunculus.relevance import ImageStatistics
 from homunculus.relevance.fixation import POLICIES, fixate
 

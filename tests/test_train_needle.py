@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from homunculus.bridge import SamplePlan
 from homunculus.bridge.errors import DataError, ModelError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder.reader import Reader
 from homunculus.encoder.small import SmallConfig
 from homunculus.lab.needle import lessons as lessons_

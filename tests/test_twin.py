@@ -5,9 +5,10 @@ import pytest
 import torch
 from pictures import white_noise
 
-from homunculus.bridge import PlanError, SamplePlan, law
-from homunculus.bridge.errors import ImageError
+from homunculus.bridge import law
+from homunculus.bridge.errors import ImageError, PlanError
 from homunculus.bridge.law import Quality
+from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.twin.unit import TwinUnit
 
 

@@ -27,7 +27,7 @@ from test_memory import ALLOWED_BYTES, needs_proc, resident_bytes
 from torch import Tensor
 
 from homunculus import allocators
-from homunculus.bridge import ClosedError
+from homunculus.bridge.errors import ClosedError
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pictures.files import read_image
 from homunculus.viewer import Guidance, areas, keys

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch_states import nothing_set
 
-from homunculus.bridge import SamplePlan
+from homunculus.bridge.plan import SamplePlan
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
 SQUARE = SMALL | {"image_size": 32, "patch_size": 8}

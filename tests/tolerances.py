@@ -1,6 +1,6 @@
 """How far two backends may differ. One table; a looser number says why."""
 
-from homunculus.bridge import TextureUnit
+from homunculus.bridge.unit import TextureUnit
 
 # Premultiplied colour, so that a texel hardly inside the image is not held to more than its share of it. Pixels in 0..1.
 SOFTWARE = {

@@ -9,7 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from homunculus.bridge.errors import CudaError, ShaderError
-from homunculus.interop import Cuda
+from homunculus.interop.cuda import Cuda
 from homunculus.shaders import Kernel, Source, as_cuda, source
 
 Defines = Mapping[str, int | float | str]

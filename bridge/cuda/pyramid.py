@@ -15,7 +15,7 @@ from homunculus.bridge.cuda.kernels import address as address_of
 from homunculus.bridge.images import Format
 from homunculus.bridge.pool import Pool
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
-from homunculus.interop import Cuda
+from homunculus.interop.cuda import Cuda
 
 BITS: dict[Format, int] = {"rgba8": 8, "rgba16f": 16, "rgba32f": 32}
 # Maximum extents of layered 2D textures and surfaces, compute capability 3.5 and later (CUDA C++ Programming Guide, table of

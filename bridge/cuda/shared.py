@@ -12,7 +12,8 @@ from homunculus.bridge.errors import CudaError, ImageError
 from homunculus.bridge.gl import functions as gl
 from homunculus.bridge.gl.pyramid import GLPyramid, Texture
 from homunculus.bridge.pyramid import Pyramid
-from homunculus.interop import Cuda, CudaMemory
+from homunculus.interop.cuda import Cuda
+from homunculus.interop.cuda_buffer import CudaMemory
 
 
 class Registration:

@@ -22,7 +22,7 @@ from homunculus.bridge.plan import PlanProgram, SamplePlan
 from homunculus.bridge.pool import Pool
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
 from homunculus.bridge.unit import TextureUnit
-from homunculus.interop import Cuda, open_cuda
+from homunculus.interop.cuda import Cuda, open_cuda
 
 
 class CudaUnit(TextureUnit):

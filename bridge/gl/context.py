@@ -18,7 +18,8 @@ from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import BackendUnavailableError, ForkedContextError, GLError, ShaderError
 from homunculus.bridge.gl import functions as gl
 from homunculus.bridge.gl.thread import GLThread, LoopThread
-from homunculus.interop import CurrentContext, HostMemory, Memory, SharedBuffer, Transfers, egl_devices, release_thread
+from homunculus.interop.buffer import HostMemory, Memory, SharedBuffer, Transfers
+from homunculus.interop.egl import CurrentContext, egl_devices, release_thread
 from homunculus.shaders import explain, source
 
 try:

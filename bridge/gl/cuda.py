@@ -12,7 +12,10 @@ from homunculus.bridge.errors import BackendUnavailableError, CudaError
 from homunculus.bridge.findings import Report
 from homunculus.bridge.gl.context import Context, context_at, contexts, no_library, opening
 from homunculus.bridge.gl.unit import GLUnit
-from homunculus.interop import Cuda, CudaMemory, Transfers, egl_devices, open_cuda
+from homunculus.interop.buffer import Transfers
+from homunculus.interop.cuda import Cuda, open_cuda
+from homunculus.interop.cuda_buffer import CudaMemory
+from homunculus.interop.egl import egl_devices
 
 
 class GLCudaUnit(GLUnit):

@@ -15,7 +15,7 @@ from homunculus.bridge.gl.pyramid import BYTES_PER_TEXEL, INTERNAL_FORMATS, Text
 from homunculus.bridge.images import as_bytes
 from homunculus.bridge.patches import Stats
 from homunculus.bridge.pyramid import Builder
-from homunculus.interop import SharedBuffer
+from homunculus.interop.buffer import SharedBuffer
 
 IMAGES = 0
 GROUP_WIDTH, GROUP_HEIGHT = 32, 8

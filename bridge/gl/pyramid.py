@@ -17,7 +17,7 @@ from homunculus.bridge.gl.context import Context
 from homunculus.bridge.images import Format
 from homunculus.bridge.pool import Pool
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
-from homunculus.interop import Transfers
+from homunculus.interop.buffer import Transfers
 
 INTERNAL_FORMATS: dict[Format, int] = {"rgba8": 0x8058, "rgba16f": 0x881A, "rgba32f": 0x8814}
 BYTES_PER_TEXEL: dict[Format, int] = {"rgba8": 4, "rgba16f": 8, "rgba32f": 16}

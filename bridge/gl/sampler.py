@@ -19,7 +19,8 @@ from homunculus.bridge.law import QUALITIES
 from homunculus.bridge.patches import Filtering, Patches, Stats
 from homunculus.bridge.plan import PlanProgram, SamplePlan
 from homunculus.bridge.written import WrittenPlan
-from homunculus.interop import Part, SharedBuffer, revoke
+from homunculus.interop.buffer import Part, SharedBuffer
+from homunculus.interop.lending import revoke
 
 ROW_BYTES = 32
 # std430 bindings of sample.comp, and of a plan program

@@ -25,7 +25,7 @@ from homunculus.bridge.plan import PlanProgram, SamplePlan
 from homunculus.bridge.pool import Pool
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
 from homunculus.bridge.unit import TextureUnit
-from homunculus.interop import revoke
+from homunculus.interop.lending import revoke
 
 # How far the driver's mipmaps may be from the exact box and be trusted by builder `auto`: greatest error, greatest mean error.
 DRIVER_TOLERANCE: dict[Format, tuple[float, float]] = {

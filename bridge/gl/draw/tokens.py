@@ -13,7 +13,7 @@ from homunculus.bridge.law import Quality
 from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Closing, Pyramid
-from homunculus.interop import SharedBuffer
+from homunculus.interop.buffer import SharedBuffer
 
 PLAN, PIXELS = 0, 1
 RGBA32F, LINEAR_MIPMAP_NEAREST = 0x8814, 0x2701

@@ -13,12 +13,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from homunculus.bridge import TextureUnit, open_unit
 from homunculus.bridge.backends import BACKENDS
 from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.law import Quality
+from homunculus.bridge.open import open_unit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Builder, Pyramid
+from homunculus.bridge.unit import TextureUnit
 from homunculus.lab.bench import libraries, peers
 
 Family = Literal["ours", "torch", "library"]
