@@ -8,7 +8,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
@@ -46,9 +46,6 @@ class Limits:
     storage_bytes: int
     image_units: int
     work_groups: int
-
-    def as_dict(self) -> dict[str, int]:
-        return asdict(self)
 
 
 class Context:

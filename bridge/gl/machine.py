@@ -8,6 +8,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def _opens(report: Report, device: EGLDevice) -> bool:
         report.add(topic, False, f"{kind}, {device.device_file or 'no device file'}: {error}", remedy)
         return False
     report.add(topic, True, f"{kind}: {context.renderer}, OpenGL {context.version}")
-    report.add("  limits", None, ", ".join(f"{name} {value}" for name, value in context.limits.as_dict().items()))
+    report.add("  limits", None, ", ".join(f"{name} {value}" for name, value in asdict(context.limits).items()))
     if context.software and report.cuda:
         report.add(
             "  speed", False, "this is a software renderer, although a CUDA device exists", "see 'EGL and CUDA' above"
