@@ -27,7 +27,7 @@ class BackendRow:
         module, name = self.unit.split(":")
         return getattr(import_module(module), name)
 
-    def open(self, reason: str, options: Mapping[str, Any]) -> Any:
+    def opened(self, reason: str, options: Mapping[str, Any]) -> Any:
         """A unit, opened with those of the options that it takes."""
         taken = {name: value for name, value in options.items() if name in self.options}
         return self.load()(reason=reason, **taken)

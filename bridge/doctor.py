@@ -101,7 +101,7 @@ def difference_from_reference(unit: TextureUnit) -> float:
     x, y, octaves, angle = torch.rand(4, 32, generator=random, dtype=torch.float32, device="cpu")
     plan = SamplePlan.squares(60 + 80 * torch.stack([x, y], -1), 8 * 2 ** (3 * octaves), 8, angle=angle)
     with (
-        BACKENDS[REFERENCE].open("asked for", {"dtype": torch.float64}) as twin,
+        BACKENDS[REFERENCE].opened("asked for", {"dtype": torch.float64}) as twin,
         twin.pyramid(image) as oracle,
         unit.pyramid(image, builder="exact") as pyramid,
     ):

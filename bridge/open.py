@@ -48,7 +48,7 @@ def open_unit(backend: Backend | None = None, **options: Any) -> TextureUnit:
 def _first_that_works(options: Mapping[str, Any]) -> TextureUnit:
     unit: TextureUnit | None
     if options.get("dtype") == torch.float64:
-        unit = BACKENDS[REFERENCE].open("texture units filter in float32, float64 was asked for", options)
+        unit = BACKENDS[REFERENCE].opened("texture units filter in float32, float64 was asked for", options)
         return unit
     refusals: list[str] = []  # the latest first
     for cuda, group in groupby(BACKENDS, key=lambda name: BACKENDS[name].cuda):
@@ -65,7 +65,7 @@ def _first(names: list[str], options: Mapping[str, Any], earlier: list[str]) -> 
     for name in names:
         reason = "; ".join(filter(None, [BACKENDS[name].works, *refusals, *earlier]))
         try:
-            return BACKENDS[name].open(reason, options), refusals
+            return BACKENDS[name].opened(reason, options), refusals
         except REFUSALS as error:
             refusals = [f"{name}: {error}", *refusals]
     return None, refusals
@@ -85,12 +85,12 @@ def _fastest(names: list[str], options: Mapping[str, Any], earlier: list[str]) -
         return None, [f"{together}: {error}"]
     if ordinal in _faster:
         name, reason = _faster[ordinal]
-        return BACKENDS[name].open(reason, options), []
+        return BACKENDS[name].opened(reason, options), []
     units: list[TextureUnit] = []
     refusals: list[str] = []
     for name in names:
         try:
-            units.append(BACKENDS[name].open("", options))
+            units.append(BACKENDS[name].opened("", options))
         except REFUSALS as error:
             refusals.append(f"{name}: {error}")
     try:

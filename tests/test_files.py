@@ -27,7 +27,8 @@ QUALIFIED = {
 OURS = "bridge/files/"
 # Who opens files all the same, what, and why.
 ELSEWHERE = {
-    "bridge/doctor.py": "the driver's own list of libraries, in the system's folders",
+    "bridge/gl/machine.py": "the driver's own list of libraries, in the system's folders",
+    "homunculus/__init__.py": "the stub beside it, where the public names stand",
     "homunculus/lab/bench/machine.py": "/proc and the repository, as facts about the machine",
     "homunculus/encoder/weights.py": "the headers alone of a model folder's weights",
     "homunculus/lab/needle/glyphs.py": "a sheet of letters that ships with the package",

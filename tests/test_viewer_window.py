@@ -313,7 +313,7 @@ def test_keys_change_the_eye(driven: Driven) -> None:
     changes("]")
     wide = session.state.e0_px
     assert wide is not None
-    changes("[")
+    changes("[", share=0.005)  # the leaves of a quadtree split one by one
     assert session.state.e0_px == pytest.approx(wide / 2**0.25)
     changes(".")
     assert session.state.budget == len(session.retina.plan or []) == 400

@@ -77,7 +77,7 @@ def read(backend: str, method: str, *given: Any) -> object:
 
 def eye(**given: Any) -> object:
     with hm.Homunculus(**{"backend": "torch", "budget": 8, **given}) as opened:
-        return opened.budget
+        return opened.options.budget
 
 
 def looked(**given: Any) -> object:

@@ -142,6 +142,7 @@ SLOW = {
     "homunculus.lab.needle.glyphs",
     "homunculus.lab.experiment.report",
     "homunculus.lab.experiment.run",
+    "homunculus.lab.tables",
     "homunculus.lab.training.relevance",
     "homunculus.viewer.headless",
 }

@@ -77,7 +77,7 @@ class Observer:
         "foveated_pyramid"
     )
 
-    def open(self, backend: str | None) -> Homunculus:
+    def opened(self, backend: str | None) -> Homunculus:
         from homunculus.loop import Homunculus
         from homunculus.relevance import Head
 
@@ -119,7 +119,7 @@ def gaze(
     with console.status(f"reading {data}"):
         read = selection.of(getattr(lab, dataset.value).load(data, trusted=trust or ()))
     with console.status("opening the eye" if observer.model is None else f"loading {observer.model}"):
-        eye = observer.open(backend)
+        eye = observer.opened(backend)
     with eye:
         predictors = {
             "loop": lab.by_query(eye, observer.fixations),

@@ -60,9 +60,10 @@ def look(
     """
     one_text("query", query)
     told = relevance is not None or bool(query)
-    name = _way(layout, allocator, told)
+    way = _way(layout, allocator, told)
+    options = Options(budget=budget, allocator=way, quality=quality, patch_size=patch_size)
+    name = options.allocator_name
     laid_out = name in layouts.registry
-    options = Options(budget=budget, allocator=name, quality=quality, patch_size=patch_size)
     clock = Clock(_wait)
     with clock.listen() as laps_ms:
         with clock.part("read"):
