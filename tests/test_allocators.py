@@ -51,6 +51,7 @@ def scene(size: tuple[int, int], seed: int = 0, relevance: torch.Tensor | None =
     return Scene(size, [(0.62 * width, 0.31 * height)], relevance, image=image, regions=regions)
 
 
+@pytest.mark.slow
 @every_allocator
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_every_budget_is_met_exactly_twice_bit_for_bit(name: str, size: tuple[int, int]) -> None:
@@ -70,6 +71,7 @@ def test_every_budget_is_met_exactly_twice_bit_for_bit(name: str, size: tuple[in
         assert plan.note == again.note
 
 
+@pytest.mark.slow
 @every_allocator
 @pytest.mark.parametrize("size", [(1, 1), (16, 16), (40, 300), (224, 224), (271, 272)], ids=str)
 def test_an_image_smaller_than_the_budget_is_filled_and_not_magnified(name: str, size: tuple[int, int]) -> None:
@@ -83,6 +85,7 @@ def test_an_image_smaller_than_the_budget_is_filled_and_not_magnified(name: str,
     assert bool(plan.note) == (natives < 273)
 
 
+@pytest.mark.slow
 @every_allocator
 @pytest.mark.parametrize("kind", DEGENERATE)
 def test_degenerate_relevance_is_spent_all_the_same(name: str, kind: str) -> None:

@@ -123,6 +123,7 @@ def diminishing_tree(seed: int) -> tuple[Tree, torch.Tensor]:
     return tree, torch.from_numpy(np.concatenate([level.ravel() for level in error]))
 
 
+@pytest.mark.slow
 def test_the_lagrangian_cut_is_the_exact_optimum_on_every_vertex_of_the_hull_of_50_random_trees() -> None:
     # In between, no price gives the optimum, and the cut is the vertex below it, split further while that fits.
     tested, ratios = 0, []
@@ -166,6 +167,7 @@ def uint8(picture: np.ndarray) -> torch.Tensor:
     return torch.from_numpy((picture * 255).round().astype(np.uint8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picture", [dead_leaves, pink_noise])
 @pytest.mark.parametrize("size", [512, 1024])
 @pytest.mark.parametrize("relevance", [None, blob()], ids=["even", "blob"])
@@ -237,6 +239,7 @@ def test_relevance_mass_is_the_maps_integral_over_each_node() -> None:
     torch.testing.assert_close(even, tree.area_share, rtol=1e-12, atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("allocator", [TokenDag("lagrange"), TokenDag("threshold"), FoveatedPyramid()], ids=repr)
 def test_cuts_on_a_device_never_read_back(allocator: Allocator) -> None:
     # A meta tensor has shapes and no values: whatever would read one back raises.
@@ -316,6 +319,7 @@ def resolved_table(seeds: range) -> dict[str, dict[str, float]]:
     return table
 
 
+@pytest.mark.slow
 def test_foveation_and_relevance_together_resolve_more_than_either() -> None:
     table = resolved_table(range(25))
     print("\nresolved relevance, 25 maps" + " " * 5, *(f"{label:>7}" for label in ESTIMATES))

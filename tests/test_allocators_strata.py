@@ -81,6 +81,7 @@ def check(plan: SamplePlan, scene: Scene, budget: int, name: str) -> None:
     assert bool((places <= extent + excess).all())
 
 
+@pytest.mark.slow
 @every_own
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("budget", [64, 91, 196, 273, 1024])
@@ -166,6 +167,7 @@ def test_stratified_leaves_no_stratum_empty_where_top_k_does(kind: str, overview
         assert empty_strata(top_k(scene, 273), scene.size) >= 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
 @pytest.mark.parametrize("budget", [64, 91, 196, 273, 1024])
 @pytest.mark.parametrize("adaptive", [False, True])
@@ -291,6 +293,7 @@ def lessons() -> list[tuple[Scene, Tensor]]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [CoverageTopK, PseudoLogPolar])
 def test_training_lowers_the_loss_and_raises_the_coverage(
     kind: type[CoverageTopK] | type[PseudoLogPolar], tmp_path: Path
@@ -358,6 +361,7 @@ def test_the_fixation_is_the_scenes_else_the_refined_maximum_else_the_centre() -
     assert torch.equal(plan.footprints, layouts.log_polar((1000, 1000), (x, y), 273).footprints)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fixation", [(1024, 1024), (300, 1500), (60, 60)])
 @pytest.mark.parametrize("share", [0.1, 0.15, 0.2])
 def test_a_foveal_share_is_kept_to_one_token(fixation: tuple[float, float], share: float) -> None:

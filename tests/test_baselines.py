@@ -88,6 +88,7 @@ def plain_attention(layer: Any, x: Tensor, heads: int = 4) -> tuple[Tensor, Tens
 # What all share
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [ODD, (64, 64), (97, 40)])
 @pytest.mark.parametrize("family", ["clip", "vit"])
 @pytest.mark.parametrize("name", EXACT)
@@ -108,6 +109,7 @@ def test_every_method_meets_its_budget_exactly(name: str, family: str, size: tup
         assert cost.multiply_adds(vit, encoded) > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "without"),
     [
@@ -188,6 +190,7 @@ def test_what_is_kept_stands_for_itself(name: str) -> None:
     close(encoded.area_px, torch.full((60,), ODD[0] * ODD[1] / (17 * 22)), 1e-4)
 
 
+@pytest.mark.slow
 def test_a_call_of_each_twice_gives_the_same() -> None:
     vit = hm.FoveatedViT(tiny("clip"))
     for name in baselines.registry:

@@ -112,6 +112,7 @@ def test_a_batch_holds_pictures_that_differ(batch: Tensor) -> None:
     assert not torch.equal(batch[0], batch[1])
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 def test_every_part_and_every_task_is_measured(gl_unit: GLUnit, tmp_path: Path) -> None:
     found = sampling.run((512,), batches=(1, 2), effort=QUICK, backend="gl", compiled=False, out=tmp_path)

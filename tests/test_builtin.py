@@ -44,6 +44,7 @@ def test_weights_ship_small_and_say_what_they_were_trained_on() -> None:
     assert trainings == [("longer", 2700, 2), ("longer", 6000, 1), ("cpu", 8000, 0)]
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 def test_it_looks_at_the_value(gl_unit: object) -> None:
     """The first fixation, of three questions on each of forty pages it has not seen; chance is under 1 in 100."""
@@ -63,6 +64,7 @@ def test_it_looks_at_the_value(gl_unit: object) -> None:
 LEAST_HITS = 0.65
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 def test_the_command_uses_it_where_it_knows_the_words(gl_unit: object, tmp_path: Path) -> None:
     page = make_page(512, 901)

@@ -67,6 +67,7 @@ def test_a_look_writes_its_files_and_prints_what_was_measured(page: Path, tmp_pa
     assert details["fixations_px"] == [pytest.approx([55.8, 37.2]), pytest.approx([18, 108])]
 
 
+@pytest.mark.slow
 def test_the_module_runs_as_a_program(page: Path, tmp_path: Path) -> None:
     def program(picture: Path) -> subprocess.CompletedProcess[str]:
         command = [
@@ -268,6 +269,7 @@ def test_bad_requests_to_an_allocator_are_refused(page: Path, tmp_path: Path, ar
     assert not (tmp_path / "seen").exists()
 
 
+@pytest.mark.slow
 def test_compare_shows_every_allocator_and_its_blind_spots(page: Path, relevance: Path, tmp_path: Path) -> None:
     out = tmp_path / "all"
     code, shown, errors = run(
@@ -296,6 +298,7 @@ def test_compare_shows_every_allocator_and_its_blind_spots(page: Path, relevance
     assert sheet.width >= 1000
 
 
+@pytest.mark.slow
 def test_compare_lists_what_cannot_be_done_with_the_reason(page: Path, tmp_path: Path) -> None:
     code, shown, _ = run(
         "compare", page, "--at", "0.1,0.1", "--at", "0.9,0.9", "--budget", 12, "--backend", "torch", "--each",
@@ -347,6 +350,7 @@ def test_the_doctor_ends_with_a_verdict() -> None:
     assert f"(exit status {code})" in shown
 
 
+@pytest.mark.slow
 def test_the_bench_prints_its_rows_and_writes_them(tmp_path: Path) -> None:
     code, shown, _ = run("bench", "--quick", "--size", 64, "--backend", "torch", "--out", tmp_path)
     assert code == 0
@@ -356,6 +360,7 @@ def test_the_bench_prints_its_rows_and_writes_them(tmp_path: Path) -> None:
     assert run("bench", "--quick", "--size", 64, "--backend", "abacus")[0] == 2
 
 
+@pytest.mark.slow
 def test_the_bench_times_every_allocator(tmp_path: Path) -> None:
     code, shown, _ = run("bench", "allocators", "--repeats", 3, "--out", tmp_path)
     assert code == 0
@@ -366,6 +371,7 @@ def test_the_bench_times_every_allocator(tmp_path: Path) -> None:
         assert row["reason"] or row["timing"]["median_ms"] > 0
 
 
+@pytest.mark.slow
 def test_the_bench_times_the_viewer(gl_works: str, tmp_path: Path) -> None:
     code, shown, _ = run("bench", "view", "--repeats", 3, "--out", tmp_path)
     assert code == 0
@@ -403,6 +409,7 @@ def test_version() -> None:
     assert shown.startswith("homunculus")
 
 
+@pytest.mark.slow
 def test_compare_lists_an_allocator_whose_extra_is_not_installed_with_the_remedy(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -425,6 +432,7 @@ def test_a_look_tells_first_what_of_the_query_was_understood(page: Path, tmp_pat
     assert json.loads((out / "look.json").read_text())["query"]["reading"].startswith(told)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("query", "told"),
     [

@@ -94,6 +94,7 @@ def oracle(
     return _oracles[key]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", ["fast", "sharp", "high"])
 @pytest.mark.parametrize("format", FORMATS)
 @pytest.mark.parametrize("size", [(512, 512), (333, 517)])
@@ -113,18 +114,21 @@ def sheared_footprints(count: int, size: tuple[int, int]) -> SamplePlan:
     return SamplePlan.affine(plan.centers, plan.right, down, plan.patch_size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", ["fast", "sharp", "high"])
 def test_sheared_footprints(unit: TextureUnit, twin: TextureUnit, quality: Quality) -> None:
     size = (333, 517)
     assert_conforms(unit, twin, white_noise(*size), sheared_footprints(300, size), "rgba32f", quality)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS)
 def test_aligned_footprints_at_quality_exact(unit: TextureUnit, twin: TextureUnit, format: Format) -> None:
     size = (333, 517)
     assert_conforms(unit, twin, white_noise(*size), aligned_footprints(size), format, "exact")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(layouts.registry))
 def test_every_layout(unit: TextureUnit, twin: TextureUnit, name: str) -> None:
     image = white_noise(701, 1000)
@@ -137,12 +141,14 @@ def test_every_layout(unit: TextureUnit, twin: TextureUnit, name: str) -> None:
         assert_conforms(unit, twin, image, plan, "rgba8", quality)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (1, 700), (700, 1), (2, 3), (15, 17), (63, 65), (64, 64), (100, 129)])
 @pytest.mark.parametrize("quality", ["fast", "high"])
 def test_odd_sizes(unit: TextureUnit, twin: TextureUnit, size: tuple[int, int], quality: Quality) -> None:
     assert_conforms(unit, twin, white_noise(*size), random_footprints(120, size), "rgba32f", quality)
 
 
+@pytest.mark.slow
 def test_footprints_coarser_than_the_coarsest_level(unit: TextureUnit, twin: TextureUnit) -> None:
     image = white_noise(900, 1000)
     plan = SamplePlan.boxes(
@@ -172,6 +178,7 @@ def test_lod_bias_blurs_by_levels(unit: TextureUnit, twin: TextureUnit) -> None:
     assert_conforms(unit, twin, white_noise(256, 256), SamplePlan(rows, 8), "rgba32f", "fast")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("patch_size", [7, 8])
 def test_narrow_patches_are_the_wide_ones_rounded(unit: TextureUnit, dtype: torch.dtype, patch_size: int) -> None:
@@ -189,6 +196,7 @@ def test_narrow_patches_are_the_wide_ones_rounded(unit: TextureUnit, dtype: torc
         assert bool(((narrow.pixels.float() - rounded.float()).abs() <= step).all())
 
 
+@pytest.mark.slow
 def test_normalisation_is_folded_in(unit: TextureUnit, twin: TextureUnit) -> None:
     image, plan = white_noise(200, 200), random_footprints(100, (200, 200))
     mean, std = (0.48, 0.46, 0.41), (0.27, 0.26, 0.28)
@@ -206,6 +214,7 @@ def test_normalisation_is_folded_in(unit: TextureUnit, twin: TextureUnit) -> Non
     torch.testing.assert_close(measured[whole], by_hand[whole], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_agrees_with_the_float32_twin_on_a_picture(unit: TextureUnit) -> None:
     image = (dead_leaves(256) * 255).astype(np.uint8)
     plan = random_footprints(100, (256, 256))
@@ -236,6 +245,7 @@ def assert_lends(unit: TextureUnit) -> None:
         assert torch.equal(unit.sample(pyramid, plan, dtype=torch.float16).pixels, kept.pixels)
 
 
+@pytest.mark.slow
 def test_lent_patches_end_with_their_block(unit: TextureUnit) -> None:
     assert_lends(unit)
 

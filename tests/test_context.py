@@ -61,6 +61,7 @@ def test_an_error_that_opening_left_pending_is_not_ours(monkeypatch: pytest.Monk
     context.close()
 
 
+@pytest.mark.slow
 @needs_proc
 def test_closed_contexts_leave_no_memory() -> None:
     resident: list[int] = []

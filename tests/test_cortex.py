@@ -146,6 +146,7 @@ def test_reach_is_cut_by_sides_and_bisectors_and_the_first_of_equals_owns_all() 
     assert not twice.reach_px[1].any()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", FOVEATED)
 @pytest.mark.parametrize(
     ("size", "fixations"),

@@ -69,6 +69,7 @@ def test_every_kernel_file_has_its_variants_here() -> None:
     assert {name.removesuffix(".cu") for name in files if name.endswith(".cu")} == set(VARIANTS)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nvrtc_works")
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 @pytest.mark.parametrize("name", sorted(VARIANTS))
@@ -78,6 +79,7 @@ def test_kernels_compile(name: str, architecture: str) -> None:
         assert compile_text(name, text, architecture)[:4] == b"\x7fELF"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("nvrtc_works")
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_shaders_compile_as_cuda(architecture: str) -> None:

@@ -43,6 +43,7 @@ def cuda_unit() -> Iterator[CudaUnit]:
     assert (cuda.arrays, cuda.surfaces, cuda.textures) == ({}, set(), {})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["rgba8", "rgba16f", "rgba32f"])
 @pytest.mark.parametrize("size", SIZES)
 def test_every_level_is_the_exact_box(
@@ -61,6 +62,7 @@ def test_every_level_is_the_exact_box(
     assert float((level_0 - exact).abs().max()) <= LEVELS[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("max_level", [0, 1, 2, 5, 7, 9])
 def test_other_numbers_of_levels(cuda_unit: CudaUnit, twin: TwinUnit, max_level: int) -> None:
     image = white_noise(90, 130)
@@ -141,6 +143,7 @@ def test_rows_that_start_anywhere(cuda_unit: CudaUnit) -> None:
         assert torch.equal(cuda_unit.sample(pyramid, SamplePlan(inside_another, 8)).pixels, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
 @pytest.mark.parametrize("patch_size", [1, 5, 14, 16, 24])
 def test_patch_sizes(cuda_unit: CudaUnit, twin: TwinUnit, patch_size: int, dtype: torch.dtype) -> None:
@@ -171,6 +174,7 @@ def test_a_plan_beyond_what_the_shader_counts_takes_several_launches(
     assert torch.equal(parts.inside, whole.inside)
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 @pytest.mark.parametrize("level", [0, 1, 3, 6])
 @pytest.mark.parametrize("format", ["rgba8", "rgba16f", "rgba32f"])
@@ -179,6 +183,7 @@ def test_statistics_are_the_twins(cuda_unit: CudaUnit, format: Format, level: in
         assert_conforms(cuda_unit, measured, expected_of(pyramid, level))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", ["areal", "linear", "cap", "uniform"])
 def test_plans_written_by_kernels_are_the_twins(cuda_unit: CudaUnit, law: str) -> None:
     for program in (layouts.log_polar_program((1024, 1024), law=law), layouts.cortical_program((1024, 1024), law=law)):
@@ -192,6 +197,7 @@ def test_plans_written_by_kernels_are_the_twins(cuda_unit: CudaUnit, law: str) -
             assert written.footprints.shape == twin.footprints.shape
 
 
+@pytest.mark.slow
 def test_a_written_plan_is_sampled_and_moved_like_any(cuda_unit: CudaUnit) -> None:
     with cuda_unit.pyramid(white_noise(200, 300)) as pyramid:
         for program in (layouts.log_polar_program((200, 300), 30, 8), layouts.cortical_program((200, 300), 30, 8)):
@@ -256,6 +262,7 @@ def test_a_compiler_that_does_not_work_makes_the_backend_unavailable() -> None:
         CudaUnit(cuda=StandInCuda(fail=["compile"]))
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 @pytest.mark.parametrize("format", ["rgba8", "rgba16f", "rgba32f"])
 def test_a_pyramid_of_opengls_is_read_where_it_is(gl_unit: GLUnit, cuda_unit: CudaUnit, format: Format) -> None:

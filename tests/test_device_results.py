@@ -24,6 +24,7 @@ def test_every_level_is_the_exact_box(unit: TextureUnit, twin: TextureUnit, shap
             assert error.numel() < 4000 or abs(float(error.mean())) <= mean, level
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("format", ["rgba8", "rgba32f"])
 def test_statistics_are_the_twins(unit: TextureUnit, format: Format) -> None:
     with unit.pyramid(pair(63, 130), format=format) as pyramid:
@@ -32,6 +33,7 @@ def test_statistics_are_the_twins(unit: TextureUnit, format: Format) -> None:
                 assert_conforms(unit, measured, expected_of(pyramid, level))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", ["areal", "linear", "cap", "uniform"])
 def test_plans_written_there_are_the_twins(unit: TextureUnit, law: str) -> None:
     for program in (

@@ -32,6 +32,7 @@ def run_doctor(**environment: str) -> tuple[int, dict]:
     return done.returncode, json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 def test_where_opengl_works(gl_works: str) -> None:
     status, report = run_doctor()
@@ -43,6 +44,7 @@ def test_where_opengl_works(gl_works: str) -> None:
     assert "texture_px" in topics["  limits"]["text"]
 
 
+@pytest.mark.slow
 def test_without_a_driver_it_names_the_remedy_and_torch_still_works() -> None:
     status, report = run_doctor(__EGL_VENDOR_LIBRARY_FILENAMES="/nonexistent.json")
     topics = {finding["topic"]: finding for finding in report["findings"]}

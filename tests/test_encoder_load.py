@@ -147,6 +147,7 @@ def test_without_transformers_it_says_what_to_install(monkeypatch: pytest.Monkey
     assert refusal("anything").endswith("run: pip install transformers")
 
 
+@pytest.mark.slow
 def test_importing_the_library_imports_no_transformers() -> None:
     source = "import sys, homunculus.encoder; assert 'transformers' not in sys.modules"
     subprocess.run([sys.executable, "-c", source], check=True, cwd=Path(__file__).parents[1])

@@ -63,12 +63,14 @@ def run(program: str, backend: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_daemon_threads_that_sample_at_the_interpreters_end_say_nothing(backend: str) -> None:
     done = run(DAEMONS, backend)
     assert (done.returncode, done.stdout, done.stderr) == (0, "done\n", "")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="limits memory as Linux does")
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_no_memory_is_a_typed_error_and_the_next_call_works(backend: str) -> None:
@@ -81,6 +83,7 @@ def test_no_memory_is_a_typed_error_and_the_next_call_works(backend: str) -> Non
     assert last == "16"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_pyramid_closed_while_others_sample_gives_the_pixels_or_says_closed(backend: str) -> None:
     image, plan = np.full((64, 64, 3), 255, np.uint8), hm.layouts.quadtree((64, 64), budget=16)

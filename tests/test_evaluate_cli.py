@@ -163,6 +163,7 @@ def test_a_run_goes_on_where_it_was_and_asks_nothing_twice(tmp_path: Path, fake:
     assert "answers.jsonl is of another run: budget was None and is 10; give another folder, or delete it" in errors
 
 
+@pytest.mark.slow
 def test_a_killed_program_loses_no_answer(tmp_path: Path) -> None:
     official.docvqa(tmp_path / "data")
     journal = tmp_path / "out" / "answers.jsonl"

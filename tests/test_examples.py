@@ -15,6 +15,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 STORIES = sorted(EXAMPLES.glob("[0-9]*.py"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("story", STORIES, ids=lambda path: path.stem)
 def test_it_runs_and_leaves_its_picture(story: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
@@ -41,6 +42,7 @@ def test_the_stories_are_numbered_without_gaps_and_short() -> None:
         assert 20 <= len(story.read_text("utf-8").splitlines()) <= 70, story.name
 
 
+@pytest.mark.slow
 def test_the_page_is_a_full_a4_page_at_300_dpi(tmp_path: Path) -> None:
     subprocess.run([sys.executable, STORIES[0], tmp_path], check=True, capture_output=True)
     with Image.open(tmp_path / "page.png") as page:

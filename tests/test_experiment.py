@@ -47,6 +47,7 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run, "PRESETS", {"cpu": PageCounts(512, 3, (), 0)})
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 def test_every_row_meets_its_budget_and_answers(gl_unit: object, reader: Reader) -> None:
     with open_unit("gl") as unit, PageUnderTest(unit, reader, make_page(512, 0), 1) as seen:
@@ -69,6 +70,7 @@ def test_names_are_rows_of_their_own() -> None:
     assert {row.group for row in rows()} == set(report.GROUPS)
 
 
+@pytest.mark.slow
 def test_killed_ten_times_the_table_is_the_same(
     reader: Reader, small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -102,6 +104,7 @@ def test_killed_ten_times_the_table_is_the_same(
     assert (torn / "results.json").read_bytes() == (whole / "results.json").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_folder_of_another_experiment_is_refused(reader: Reader, small: None, tmp_path: Path) -> None:
     run.run(tmp_path, reader, backend="torch", pages=2)
     before = (tmp_path / "journal.jsonl").read_bytes()
@@ -178,6 +181,7 @@ def test_memory_is_seen_to_grow_and_shrink() -> None:
     assert peak_mib(reset=True) - before < 30
 
 
+@pytest.mark.slow
 def test_the_command_writes_the_page(small: None, reader: Reader, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     reader.notes = {"about": "nothing"}

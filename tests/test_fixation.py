@@ -24,6 +24,7 @@ def bump(x: float, y: float, sigma: float = 3.0, shape: tuple[int, int] = (64, 6
     return torch.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * sigma**2)).float()
 
 
+@pytest.mark.slow
 def test_policies_keep_the_order_of_the_published_ones() -> None:
     table = {}
     for policy in POLICIES:

@@ -65,6 +65,7 @@ def test_without_the_floor_a_peak_takes_all_and_with_it_the_peak_stays_native() 
     assert natives[0.25] > 0.8 * natives[0.0] > 50
 
 
+@pytest.mark.slow
 def test_of_the_demos_page_at_most_a_tenth_lies_under_tokens_over_512_px(
     fastest_unit: TextureUnit, tmp_path: Path
 ) -> None:

@@ -189,6 +189,7 @@ def test_the_query_text_moves_tokens_to_line_scale() -> None:
 SIZES = [(512, 512), (513, 1021), (768, 2048), (1999, 640), (700, 515)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_exactly_the_budget_inside_never_magnified_and_repeatable(size: tuple[int, int]) -> None:
     image = torch.from_numpy(dead_leaves(512)).float()

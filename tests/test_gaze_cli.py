@@ -34,6 +34,7 @@ def run(*arguments: object) -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SETS)
 def test_every_data_set_gives_a_table_json_and_a_plot(tmp_path: Path, name: str) -> None:
     data, out = SETS[name](tmp_path / "data"), tmp_path / "out"
@@ -58,6 +59,7 @@ def test_every_data_set_gives_a_table_json_and_a_plot(tmp_path: Path, name: str)
     assert {path.name for path in out.iterdir()} == {"gaze.json", "gaze.png"}
 
 
+@pytest.mark.slow
 def test_conditions_splits_answers_and_a_model(tmp_path: Path) -> None:
     data, out = gaze_files.cocosearch18(tmp_path / "data"), tmp_path / "out"
     tiny("clip").save_pretrained(tmp_path / "model")

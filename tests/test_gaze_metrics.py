@@ -93,6 +93,7 @@ def test_auc_judd_follows_its_definition_and_a_ramp_gives_what_its_ranks_say() -
     assert metrics.auc_judd(ramp, [(18.5, 9.5), (19.5, 9.5)]) == 1
 
 
+@pytest.mark.slow
 def test_auc_judd_of_an_even_map_depends_on_the_seed_and_is_what_chance_gives() -> None:
     even = np.ones((12, 12))
     assert metrics.auc_judd(even, POINTS[:1] / 3, seed=1) != metrics.auc_judd(even, POINTS[:1] / 3, seed=2)

@@ -260,6 +260,7 @@ def test_images_in_stripes_are_the_same_pyramid(
                     assert float(difference) <= 5e-4 if dtype == torch.float16 else 1e-6, (limit, level)
 
 
+@pytest.mark.slow
 def test_five_hundred_alternating_frames(open_stand_in: Open) -> None:
     unit = open_stand_in(StandInCuda())
     images = [torch.full((64, 64, 3), value, dtype=torch.uint8) for value in (10, 250)]

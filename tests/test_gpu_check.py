@@ -52,6 +52,7 @@ def test_the_two_calls_that_are_planned_fit_their_time(check: Any) -> None:
             assert part.command[part.command.index("--report-api-errors") + 1] == "no"
 
 
+@pytest.mark.slow
 def test_every_selection_finds_its_tests(check: Any) -> None:
     commands = [part.command for part in check.parts() if "pytest" in part.command]
     files = sorted({word.split("::")[0] for command in commands for word in command if word.startswith("tests/")})
@@ -66,6 +67,7 @@ def test_every_selection_finds_its_tests(check: Any) -> None:
             assert [name for name in chosen if name.startswith(place)], f"{place} has none of {word!r}"
 
 
+@pytest.mark.slow
 def test_all_output_is_kept_and_a_hang_or_failure_hides_nothing(
     check: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -296,6 +296,7 @@ def test_the_limit_is_the_callers(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         assert read_image(path).shape == (5, 7, 3)
 
 
+@pytest.mark.slow
 def test_no_handle_stays_open_and_no_warning_escapes(tmp_path: Path) -> None:
     whole = encode("PNG", "P", 64, 64)
     (tmp_path / "whole").write_bytes(whole)

@@ -53,6 +53,7 @@ def alive(group: int) -> bool:
     return True
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="process groups are of POSIX")
 @pytest.mark.parametrize(
     ("arguments", "after_s"), [(BENCH, 0.02), (BENCH, 0.3), (BENCH, 1.0), (EXPERIMENT, 3.0), (EXPERIMENT, 9.0)]

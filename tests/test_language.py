@@ -154,6 +154,7 @@ def test_the_cache_gives_what_reading_everything_again_gives() -> None:
     torch.testing.assert_close(torch.stack(steps), connector.decoder.head(again.hidden[-3:]), rtol=0, atol=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl"])
 @pytest.mark.parametrize("allocator", ["foveated_pyramid", "log_polar"])
 @pytest.mark.parametrize("budget", [1, 20, 37])

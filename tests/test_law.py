@@ -112,6 +112,7 @@ def parallelogram_mean(picture: np.ndarray, plan: SamplePlan, steps: int = 32) -
     return (total / steps**2).reshape(-1, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("degrees", [75, 60, 45, 30, 20, 10])
 @pytest.mark.parametrize("sides_px", [(6, 6), (12, 5)])
 def test_a_sheared_footprint_reads_as_by_its_singular_axes(
@@ -159,6 +160,7 @@ ABSURD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 @pytest.mark.parametrize("quality", ["fast", "sharp", "high"])
 def test_absurd_rows_are_the_same_everywhere(unit: TextureUnit, twin: TwinUnit, quality: Quality) -> None:
@@ -215,6 +217,7 @@ def aligned(level: int, size_px: int, ratio: int = 1) -> SamplePlan:
     return SamplePlan.boxes(torch.tensor(boxes, dtype=torch.float32), patch_size=4)
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 @pytest.mark.parametrize("format", ["rgba8", "rgba16f", "rgba32f"])
 @pytest.mark.parametrize("ratio", [1, 2])

@@ -55,6 +55,7 @@ def requests(draw: st.DrawFn) -> dict[str, object]:
     }
 
 
+@pytest.mark.slow
 @every_layout
 @settings(max_examples=100, deadline=None, derandomize=True, database=None)
 @given(request=requests())
@@ -82,6 +83,7 @@ def test_any_image_and_budget_give_exact_counts_and_sane_rows(name: str, request
         assert float(plan.down.norm(dim=1).min()) >= 1 - 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlap", [1.0, 1.27])
 @at_three_fixations
 def test_log_polar_covers_the_page_and_follows_the_law(fixation: tuple[int, int], overlap: float) -> None:
@@ -93,6 +95,7 @@ def test_log_polar_covers_the_page_and_follows_the_law(fixation: tuple[int, int]
     assert metrics.tokens_inside == 273
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", ["areal", "linear", "cap"])
 def test_log_polar_leaves_no_hole_in_the_fovea_and_no_texel_below_a_pixel(law: str) -> None:
     height, width = SIZE
@@ -232,6 +235,7 @@ def test_quadtree_left_overs_stay_on_whole_pixels() -> None:
     assert alone.footprints[0, :3].tolist() == [512, 512, 64]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [1, 2, 3, 7, 64, 97, 273, 600])
 @pytest.mark.parametrize("size", [(1024, 1024), (500, 2000), (2000, 311)])
 def test_grid_cells_partition_the_image_in_equal_areas(budget: int, size: tuple[int, int]) -> None:
@@ -251,6 +255,7 @@ def test_pyramid_is_three_grids_of_the_page() -> None:
     assert Counter(layouts.multiscale(SIZE, budget=90).side_px.round().tolist()) == {128: 64, 512: 4, 218: 22}
 
 
+@pytest.mark.slow
 @at_three_fixations
 def test_clipmap_windows_are_aligned_nested_and_disjoint(fixation: tuple[int, int]) -> None:
     plan = layouts.clipmap(SIZE, fixation)
@@ -266,6 +271,7 @@ def test_clipmap_windows_are_aligned_nested_and_disjoint(fixation: tuple[int, in
     assert (rest.tokens, rest.coverage, rest.overlap) == (65, 1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("across", [2, 4, 8, 16])
 def test_clipmap_shells_leave_no_gap_at_any_window_or_border(across: int) -> None:
     size = 700, 900
@@ -299,6 +305,7 @@ def test_rings_of_another_budget_spread_it_evenly() -> None:
     assert max(counts) - min(counts) <= 1
 
 
+@pytest.mark.slow
 @at_three_fixations
 def test_cortical_texels_partition_the_disc_and_so_the_page(fixation: tuple[int, int]) -> None:
     plan = layouts.cortical(SIZE, fixation)

@@ -102,6 +102,7 @@ WAYS: list[Callable[[], None]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_nothing_is_left(context: Context, way: Callable[[], None]) -> None:
     before = alive(context)
@@ -128,6 +129,7 @@ def test_what_a_closed_unit_made_is_gone_while_it_is_still_held(context: Context
             other.sample(pyramid, plan)
 
 
+@pytest.mark.slow
 @needs_proc
 def test_the_first_example_two_hundred_times_leaves_memory_as_it_was(context: Context) -> None:
     """The README's, on small pictures of many sizes; the last pyramid of each turn is forgotten after its unit has closed."""

@@ -133,6 +133,7 @@ def test_many_queries_share_one_pyramid_and_many_images_one_batch(
     np.testing.assert_array_equal(right.image, PICTURE.flip(1).numpy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
 def test_an_encoder_of_another_width_finds_the_same(unit: hm.TextureUnit, dtype: torch.dtype, tmp_path: Path) -> None:
     if dtype == torch.float16 and torch.is_autocast_enabled("cpu"):
@@ -155,6 +156,7 @@ def test_an_encoder_of_another_width_finds_the_same(unit: hm.TextureUnit, dtype:
 TURNED = PICTURE.flip(0).contiguous()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seeing", [False, True], ids=["without an encoder", "with one"])
 @pytest.mark.parametrize("merge", [True, False], ids=["together", "one after the other"])
 def test_each_look_of_a_batch_is_what_the_look_at_that_picture_alone_gives(
@@ -229,6 +231,7 @@ def test_words_that_nothing_reads_are_told(unit: hm.TextureUnit) -> None:
         assert (seen.reading, told in seen.notes) == (told, True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["clip", "siglip", "siglip2", "vit", "dinov3_vit"])
 def test_from_a_folder(family: str, tmp_path: Path) -> None:
     tiny(family).save_pretrained(tmp_path)
@@ -318,6 +321,7 @@ def statistics_on(unit: hm.TextureUnit, device: str) -> Any:
     return measured.to(device)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_from_statistics_to_tokens_no_value_is_read_back(unit: hm.TextureUnit) -> None:
     eye = Homunculus(unit, hm.FoveatedViT(tiny("clip")))

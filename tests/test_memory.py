@@ -23,6 +23,7 @@ def resident_bytes() -> int:
 needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="reads resident memory from /proc")
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 @needs_proc
 def test_ten_thousand_samples_leave_memory_as_it_was(gl_unit: GLUnit) -> None:
@@ -40,6 +41,7 @@ def test_ten_thousand_samples_leave_memory_as_it_was(gl_unit: GLUnit) -> None:
     assert grown <= ALLOWED_BYTES
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 @needs_proc
 @pytest.mark.parametrize("closed", [True, False], ids=["closed", "only forgotten"])

@@ -73,6 +73,7 @@ def test_voronoi_cells_have_the_shape_of_the_grid() -> None:
     assert wide.anisotropy_p95 == pytest.approx(4, rel=1e-2)
 
 
+@pytest.mark.slow
 def test_density_ks_tells_a_law_from_another_and_from_a_heap() -> None:
     # Tokens at the areal law's own quantiles in the circle that touches the image's sides.
     size, a_px, count = (1000, 1000), 60.0, 400

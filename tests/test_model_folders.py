@@ -84,6 +84,7 @@ print(repr(sys.stdin.read()))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file", ["config.json", "tokenizer_config.json", "preprocessor_config.json", "processor_config.json", "nested"]
 )
@@ -400,6 +401,7 @@ def read(folder: Path) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["clip", "vit", "dinov2"])
 def test_mutations_of_settings_raise_nothing_but_model_errors(family: str, copied: Callable[[str], Path]) -> None:
     folder, chance, refused = copied(family), random.Random(family), 0
@@ -423,6 +425,7 @@ def test_mutations_of_settings_raise_nothing_but_model_errors(family: str, copie
     assert refused > 150
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["clip", "vit", "dinov2"])
 def test_mutations_of_whole_folders_load_or_raise_model_errors(family: str, copied: Callable[[str], Path]) -> None:
     folder, chance, refused = copied(family), random.Random(7), 0

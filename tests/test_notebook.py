@@ -36,6 +36,7 @@ def shown() -> dict[str, Any]:
 KINDS = ("look", "plan", "warped plan", "patches", "normalised patches", "relevance", "comparison")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_shows_itself_as_a_picture_with_its_repr_below(kind: str, shown: dict[str, Any]) -> None:
     one = shown[kind]
@@ -47,6 +48,7 @@ def test_each_shows_itself_as_a_picture_with_its_repr_below(kind: str, shown: di
     assert f"<figcaption>{html.escape(repr(one).splitlines()[0])}" in page
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_says_what_it_is_in_three_lines(kind: str, shown: dict[str, Any]) -> None:
     lines = repr(shown[kind]).splitlines()

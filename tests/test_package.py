@@ -77,6 +77,7 @@ def test_imports_point_downwards(package: str) -> None:
         assert not wrong, f"{module.relative_to(ROOT)} imports {sorted(wrong)}"
 
 
+@pytest.mark.slow
 def test_nothing_imports_a_folder_by_its_bare_name() -> None:
     """Other people's packages and scripts are called bridge and interop too: what is installed owns `homunculus` alone."""
     folders = [*PACKAGES, "homunculus", "examples", "tests", ".ci"]
@@ -94,6 +95,7 @@ def test_each_folder_stands_in_the_package(package: str) -> None:
     assert not place.is_symlink() or place.readlink() == Path("..") / package
 
 
+@pytest.mark.slow
 def test_only_the_seam_touches_cuda_python() -> None:
     modules = [
         *modules_of("interop"),
@@ -169,6 +171,7 @@ def test_every_error_that_the_library_raises_is_a_name_of_its_face() -> None:
     } == set()
 
 
+@pytest.mark.slow
 def test_every_error_is_defined_where_the_face_finds_it() -> None:
     """So that the test above misses none in a module that nothing has imported yet."""
     names, homes = {kind.__name__ for kind in kinds(hm.HomunculusError)}, set()

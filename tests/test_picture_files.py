@@ -439,6 +439,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / pix
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "mode", "options"),
     [
@@ -516,6 +517,7 @@ def mutated(content: bytes, rng: random.Random) -> bytes:
     return bytes(data)
 
 
+@pytest.mark.slow
 def test_two_thousand_damaged_pictures_are_read_or_refused(tmp_path: Path) -> None:
     rng, path, small = random.Random(0), tmp_path / "a", Image.fromarray(RGB)
     profile, exif = icc_files.rgb(1.0), tagged(6)

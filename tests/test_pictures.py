@@ -110,6 +110,7 @@ ENTRANCES: dict[str, Callable[[Any, hm.TextureUnit, hm.Homunculus], np.ndarray]]
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_entrance_takes_every_kind(tmp_path: Path, unit: hm.TextureUnit, eye: hm.Homunculus, kind: str) -> None:
     image, made = KINDS[kind]

@@ -34,6 +34,7 @@ def random_fixations(size: tuple[int, int], count: int, seed: int) -> list[list[
     return (share * torch.tensor([size[1], size[0]])).tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", LAWS)
 def test_log_polar_at_a_hundred_fixations(gl_unit: GLUnit, law: str) -> None:
     program = layouts.log_polar_program(SIZE, law=law)
@@ -42,6 +43,7 @@ def test_log_polar_at_a_hundred_fixations(gl_unit: GLUnit, law: str) -> None:
         assert difference_px(gl_unit, program, [fixation]) < BETWEEN_PLANS_PX, fixation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", LAWS)
 def test_log_polar_at_several_fixations(gl_unit: GLUnit, law: str) -> None:
     program = layouts.log_polar_program(SIZE, law=law)
@@ -51,6 +53,7 @@ def test_log_polar_at_several_fixations(gl_unit: GLUnit, law: str) -> None:
         assert difference_px(gl_unit, program, fixations) < BETWEEN_PLANS_PX, fixations
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "size", [(17, 17), (336, 500), (720, 1280), (90, 1500), (1500, 77), (2048, 2048), (4096, 4096)]
 )
@@ -65,6 +68,7 @@ def test_log_polar_on_other_images(gl_unit: GLUnit, size: tuple[int, int], law: 
         assert difference_px(gl_unit, program, [middle]) < limit, middle
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [1, 2, 3, 33, 257, 600, 1500])
 @pytest.mark.parametrize("patch_size", [1, 14, 32])
 def test_log_polar_of_other_budgets_and_patches(gl_unit: GLUnit, budget: int, patch_size: int) -> None:

@@ -65,6 +65,7 @@ def processed(folder: Path, family: str, image: Tensor) -> Tensor:
     return tiles(pixels[0])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("file", [FILE, NESTED])
 @pytest.mark.parametrize(("family", "options"), ACCEPTED)
 def test_patches_are_what_the_models_own_processor_makes(

@@ -38,6 +38,7 @@ class Seen(Dataset[torch.Tensor]):
         return torch.cat([look.plan.footprints, look.patches.pixels.mean((2, 3))], 1)
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 @pytest.mark.timeout(180)
 def test_an_eye_arrives_in_a_spawned_worker_and_looks(gl_unit: GLUnit) -> None:
@@ -52,6 +53,7 @@ def sent(thing: Any) -> Any:
     return pickle.loads(pickle.dumps(thing))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoder", [None, hm.FoveatedViT(tiny("clip"))], ids=["without an encoder", "with one"])
 def test_an_eye_sent_is_the_same_eye(any_unit: TextureUnit, encoder: hm.FoveatedViT | None) -> None:
     options: dict[str, Any] = {"budget": 30, "policy": "elm", "allocator": "log_polar", "merge": False}

@@ -308,6 +308,7 @@ def from_scratch(x: Tensor, cuts: dict[int, Cut], renumbers: bool) -> Tensor:
     return whole.lm_head(x)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("method", [*METHODS, FastV(drop=0)])
 @torch.no_grad()

@@ -27,6 +27,7 @@ def test_the_face_is_small() -> None:
     assert len(set(hm.__all__) - errors) <= 25
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(hm.__all__))
 def test_examples_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "examples").symlink_to(ROOT / "examples")

@@ -31,6 +31,7 @@ def box_levels(image: np.ndarray, max_level: int = 6) -> list[np.ndarray]:
     return [rgba.reshape(height >> k, 1 << k, width >> k, 1 << k, 4).mean((1, 3)) / unit for k in range(max_level + 1)]
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("builder", ["exact", "simd"])
@@ -99,6 +100,7 @@ def test_driver_and_auto_say_what_they_are(gl_unit: GLUnit) -> None:
             assert auto.builder != "driver", f"the driver's levels are off by {error:.2f}/255, yet auto trusts them"
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 @pytest.mark.parametrize("size", [(100, 3000), (3000, 100), (256, 192), (512, 512)])
 @pytest.mark.parametrize(("format", "tolerance"), [("rgba32f", 1e-4), ("rgba16f", 5e-4)])
@@ -124,6 +126,7 @@ def test_simd_writes_the_bytes_of_exact(gl_unit: GLUnit, size: tuple[int, int], 
             assert torch.equal(simd.level(level), exact.level(level)), f"level {level}"
 
 
+@pytest.mark.slow
 def test_twin_levels_are_the_box_mean(twin: TwinUnit) -> None:
     for size in SIZES:
         image = white_noise(*size)

@@ -34,6 +34,7 @@ def box_oracle(image: np.ndarray, plan: SamplePlan) -> np.ndarray:
     return box_mean(image, np.concatenate([centers - half, centers + half], 1))
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 @pytest.mark.parametrize("quality", POOLED_DB)
 def test_psnr_against_the_exact_box(gl_unit: TextureUnit, quality: Quality) -> None:

@@ -86,6 +86,7 @@ def mutated(whole: bytes, chance: random.Random) -> bytes:
     return bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", READERS)
 def test_a_damaged_file_is_refused_in_the_librarys_own_words(tmp_path: Path, name: str) -> None:
     kind = READERS[name]

@@ -118,6 +118,7 @@ def test_any_size_works(unit: TwinUnit, size: tuple[int, int]) -> None:
     Scene(size, relevance=relevance(statistics).total[0])
 
 
+@pytest.mark.slow
 def test_cells_end_at_the_edges_and_keep_the_mean(unit: TwinUnit) -> None:
     statistics = statistics_of(unit, leaves()[:300, :500])
     assert (statistics.level, statistics.grid) == (3, (38, 63))
@@ -142,6 +143,7 @@ def test_a_shift_by_whole_cells_shifts_the_maps(unit: TwinUnit) -> None:
         assert error <= 0.02 * float(map.abs().max()) + 1e-3, (name, error)
 
 
+@pytest.mark.slow
 def test_a_batch_equals_its_pictures(any_unit: TextureUnit) -> None:
     images = np.stack([leaves(256, 0), leaves(256, 1), np.zeros((256, 256, 3), np.uint8)])
     crop = images[0, 100:140, 90:140]
@@ -153,6 +155,7 @@ def test_a_batch_equals_its_pictures(any_unit: TextureUnit) -> None:
             assert float((map[index] - alone[name][0]).abs().max()) < 1e-3 * scale, (name, index)
 
 
+@pytest.mark.slow
 def test_both_units_see_the_same(unit: TwinUnit, gl_unit: TextureUnit) -> None:
     image = leaves()
     ours, theirs = (everything(each, statistics_of(each, image), image[100:150, 200:260]) for each in (unit, gl_unit))
@@ -160,6 +163,7 @@ def test_both_units_see_the_same(unit: TwinUnit, gl_unit: TextureUnit) -> None:
         assert float((map - theirs[name]).abs().max()) < 0.05 * float(map.abs().max()) + 1e-3, name
 
 
+@pytest.mark.slow
 def test_a_crop_of_the_picture_is_found_where_it_was_cut(unit: TwinUnit) -> None:
     image = leaves(512, 3)
     statistics = statistics_of(unit, image)
@@ -295,6 +299,7 @@ def fake_statistics(size: tuple[int, int], batch: int, level: int, sources: tupl
     return ImageStatistics(size, level, {source: texels(source) for source in sources})
 
 
+@pytest.mark.slow
 def test_no_value_is_read_back() -> None:
     size = (700, 1000)
     level = grid_level(size)

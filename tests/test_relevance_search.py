@@ -31,11 +31,12 @@ def rate(fields: list[bars.Field], maps: torch.Tensor) -> float:
     return float(np.mean([odd_bar(map) == field.odd for field, map in zip(fields, maps, strict=True)]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", bars.KINDS)
-def test_what_is_odd_in_one_way_pops_out_and_a_conjunction_does_not(any_unit: TextureUnit, kind: str) -> None:
+def test_what_is_odd_in_one_way_pops_out_and_a_conjunction_does_not(fastest_unit: TextureUnit, kind: str) -> None:
     fields = [bars.field(kind, seed) for seed in range(TRIALS)]
-    with any_unit.pyramid(np.stack([field.image for field in fields])) as pyramid:
-        statistics = ImageStatistics.of(any_unit, pyramid)
+    with fastest_unit.pyramid(np.stack([field.image for field in fields])) as pyramid:
+        statistics = ImageStatistics.of(fastest_unit, pyramid)
     told, stands_out = rate(fields, propositional(statistics)), rate(fields, perspectival(statistics))
     print(f"{kind:12s} propositional {told:.1%}  perspectival {stands_out:.1%}")
     if kind == "conjunction":
@@ -65,13 +66,14 @@ def bar_example(target: Bar, seed: int) -> np.ndarray:
     return np.rint(255 * image[32 - y : 32 + y, 32 - x : 32 + x]).astype(np.uint8)
 
 
-def test_a_conjunction_is_found_by_an_example(any_unit: TextureUnit) -> None:
+@pytest.mark.slow
+def test_a_conjunction_is_found_by_an_example(fastest_unit: TextureUnit) -> None:
     hits = []
     for seed in range(TRIALS):
         field = bars.field("conjunction", seed)
-        with any_unit.pyramid(field.image) as pyramid:
-            statistics = ImageStatistics.of(any_unit, pyramid)
-        target = SearchTarget.of(any_unit, statistics, bar_example(field.target, seed))
+        with fastest_unit.pyramid(field.image) as pyramid:
+            statistics = ImageStatistics.of(fastest_unit, pyramid)
+        target = SearchTarget.of(fastest_unit, statistics, bar_example(field.target, seed))
         hits.append(odd_bar(said(statistics, target)[0]) == field.odd)
     print(f"conjunction by example {np.mean(hits):.1%}")
     assert np.mean(hits) >= 0.90
@@ -93,6 +95,7 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_the_first_fixation_falls_on_what_is_asked_for(fastest_unit: TextureUnit) -> None:
     """The two coarser sources suffice, and take a fifth of the time."""
     rng = np.random.default_rng(0)

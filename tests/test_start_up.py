@@ -35,6 +35,7 @@ def answer(*arguments: str, **environment: str) -> tuple[int, str, str, set[str]
     return done.returncode, done.stdout, errors, set(loaded.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "status", "said"),
     [
@@ -66,6 +67,7 @@ def test_the_package_itself_loads_nothing_slow() -> None:
     assert not SLOW & set(done.stdout.split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "expected"),
     [

@@ -73,6 +73,7 @@ def square_mean(unit: TextureUnit, pyramid: Pyramid, center: tuple[float, float]
     return unit.sample(pyramid, plan, quality="fast").pixels.flatten()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("format", ["rgba8", "rgba16f", "rgba32f"])
 def test_every_level_is_the_twins(gl_unit: GLUnit, size: tuple[int, int], format: Format) -> None:

@@ -25,6 +25,7 @@ from homunculus.bridge.plan import SamplePlan
 PLAN = SamplePlan.squares(torch.tensor([[20.0, 20.0], [40.0, 30.0]]), torch.tensor([16.0, 32.0]))
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 @pytest.mark.timeout(120)
 def test_eight_threads_share_one_unit(gl_unit: GLUnit) -> None:
@@ -82,6 +83,7 @@ def expected_means() -> list[float]:
         return [float(unit.sample(unit.pyramid(white_noise(64, 64, index)), PLAN).pixels.mean()) for index in range(8)]
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 @pytest.mark.timeout(120)
 @pytest.mark.parametrize("own", [True, False], ids=["worker opens", "unit handed over"])
@@ -161,6 +163,7 @@ def test_after_the_context_is_gone_calls_are_refused_not_hung(gl_works: str) -> 
         assert other.sample(again, PLAN).pixels.shape == (2, 3, 16, 16)
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 @pytest.mark.timeout(60)
 def test_a_process_that_closes_nothing_still_ends() -> None:
@@ -196,6 +199,7 @@ def test_which_backend_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "float64" in unit.reason
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(60)
 def test_without_a_driver_auto_falls_to_torch_and_says_why() -> None:
     script = """

@@ -61,6 +61,7 @@ def calls(tree: ast.Module, *owners: str) -> Iterator[tuple[ast.Call, str]]:
                 yield node, node.func.attr
 
 
+@pytest.mark.slow
 def test_every_tensor_that_is_made_says_its_type_and_device() -> None:
     silent = []
     for name, tree in sources():
@@ -77,6 +78,7 @@ def test_every_tensor_that_is_made_says_its_type_and_device() -> None:
     assert not silent, "state dtype and device:\n" + "\n".join(silent)
 
 
+@pytest.mark.slow
 def test_every_layer_that_is_made_says_its_type_and_device() -> None:
     silent = []
     for name, tree in sources():
@@ -126,6 +128,7 @@ def plans() -> dict[str, SamplePlan]:
     return {name: allocators.get(name).allocate(scene(), 91) for name in allocators.registry}
 
 
+@pytest.mark.slow
 @every_state
 @pytest.mark.parametrize("name", allocators.registry)
 def test_every_allocator_gives_the_same_bits(name: str, state: str, plans: dict[str, SamplePlan]) -> None:
@@ -195,6 +198,7 @@ def seen(unit: TextureUnit) -> dict[str, Tensor]:
 PLAIN: dict[str, dict[str, Tensor]] = {}  # by backend: what is seen in a program that has set nothing
 
 
+@pytest.mark.slow
 @every_state
 def test_everything_that_is_seen_is_the_same_in_every_bit(any_unit: TextureUnit, state: str) -> None:
     if any_unit.backend not in PLAIN:

@@ -37,6 +37,7 @@ def lessons() -> Lessons:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*READING, *{*MIXED} - {*READING, "plans"}])
 def test_a_lesson_shows_its_items_where_it_says(lessons: Lessons, name: str) -> None:
     """Pixels put back at their footprints are darker on a value than on the plate around it."""
@@ -129,6 +130,7 @@ def test_two_views_have_the_budget() -> None:
     assert float((native[:, 1] - 8).min()) >= 0
 
 
+@pytest.mark.slow
 def test_loss_falls_on_one_batch(lessons: Lessons) -> None:
     torch.manual_seed(0)
     reader = Reader(TINY)
@@ -154,6 +156,7 @@ class StoppedError(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_stopped_and_resumed_it_ends_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     preset = Preset(6, 1.0, 0.05, 1e-3, TINY, workers=0)

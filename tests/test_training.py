@@ -63,6 +63,7 @@ def _one_thread() -> Any:
     torch.set_num_threads(threads)
 
 
+@pytest.mark.slow
 def test_it_learns_what_no_other_channel_knows_and_the_eye_uses_it(data: Path, tmp_path: Path) -> None:
     report = train(data, tmp_path, steps=200, batch=4, rate=1e-2, holdout=0.25, backend="torch")
     print(f"\nfirst fixation in the box, held out: {report['hit_rate_before']} before, {report['hit_rate']} after")
@@ -86,6 +87,7 @@ def test_it_learns_what_no_other_channel_knows_and_the_eye_uses_it(data: Path, t
     assert hits >= 22
 
 
+@pytest.mark.slow
 def test_stopped_and_resumed_it_ends_the_same(data: Path, tmp_path: Path) -> None:
     whole = train(data, tmp_path / "whole", steps=60, batch=2, backend="torch")
 
@@ -105,6 +107,7 @@ def test_stopped_and_resumed_it_ends_the_same(data: Path, tmp_path: Path) -> Non
         assert torch.equal(one[name], other[name]), name
 
 
+@pytest.mark.slow
 def test_a_kill_leaves_a_checkpoint_that_reads(data: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "homunculus", "train", "relevance", "--data", str(data), "--out", str(tmp_path)]
     running = subprocess.Popen([*command, "--steps", "100000", "--batch", "1", "--backend", "torch"])
@@ -124,6 +127,7 @@ def test_a_kill_leaves_a_checkpoint_that_reads(data: Path, tmp_path: Path) -> No
     assert report["steps"] >= 50
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_training_or_a_broken_one_is_refused(data: Path, tmp_path: Path) -> None:
     train(data, tmp_path, steps=1, batch=1, backend="torch")
     with pytest.raises(DataError, match=r"is of another training: batch was 1 and is 2; give another folder"):

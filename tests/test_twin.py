@@ -24,6 +24,7 @@ def generic_rows() -> torch.Tensor:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", ["fast", "sharp", "high"])
 def test_gradients_in_image_and_footprints(quality: Quality) -> None:
     unit = TwinUnit(dtype=torch.float64)
@@ -40,6 +41,7 @@ def test_gradients_in_image_and_footprints(quality: Quality) -> None:
     assert torch.autograd.gradcheck(lambda rows: look(image.detach(), rows), (rows,), eps=1e-6, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_gradient_moves_a_footprint_towards_what_it_should_see() -> None:
     unit = TwinUnit()
     y, x = torch.meshgrid(torch.arange(64) + 0.5, torch.arange(64) + 0.5, indexing="ij")

@@ -59,6 +59,7 @@ def test_the_poison_is_there(gl_unit: GLUnit) -> None:
             gl_unit.context.thread.call(gl_unit._pool.give_back, texture)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", ["fast", "high", "exact"])
 @pytest.mark.parametrize("format", FORMATS)
 def test_patches_are_the_twins(gl_unit: GLUnit, twin: TwinUnit, format: Format, quality: Quality) -> None:

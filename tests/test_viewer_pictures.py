@@ -90,6 +90,7 @@ def seen_by_session(gl_unit: GLUnit, image: Path, settings: Settings, job: Calla
     headless.in_session(work, [image], settings, unit=gl_unit, channels=CHANNELS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("quality", ["fast", "high"])
 @pytest.mark.parametrize(
     "settings",

@@ -41,7 +41,7 @@ from homunculus.viewer.window import Window, import_glfw
 pytestmark = [pytest.mark.gl, pytest.mark.timeout(180)]
 ROOT = Path(__file__).parents[1]
 ALONE = "HOMUNCULUS_SOAK_ALONE"
-SOAK_S = float(os.environ.get("SOAK_S", "60"))
+SOAK_S = float(os.environ.get("SOAK_S", "30"))
 # How xdotool calls the keys of the table.
 XKEYS = {"[": "bracketleft", "]": "bracketright", ",": "comma", ".": "period", "/": "slash", "Space": "space"}
 XKEYS |= {"Esc": "Escape", "Enter": "Return", "Backspace": "BackSpace", "Shift+P": "shift+p"}
@@ -162,6 +162,7 @@ def differ(one: Tensor, other: Tensor) -> float:
     return float(((one.int() - other.int()).abs().amax(-1) > 8).float().mean())
 
 
+@pytest.mark.slow
 def test_the_mouse_is_the_gaze_and_tokens_follow(driven: Driven) -> None:
     driven.move((80, 60))
     assert driven.near((80, 60))
@@ -175,6 +176,7 @@ def test_the_mouse_is_the_gaze_and_tokens_follow(driven: Driven) -> None:
     assert torch.equal(session.retina.tokens.patches().pixels, unit.sample(session.pyramid, session.retina.plan).pixels)
 
 
+@pytest.mark.slow
 def test_what_the_window_shows_is_the_canvas(driven: Driven, display: str) -> None:
     driven.move((80, 60))
     drawn = driven.picture()
@@ -191,6 +193,7 @@ def test_a_click_counts_where_the_pointer_rests_though_no_move_was_heard_of(driv
     assert driven.near((80, 60))
 
 
+@pytest.mark.slow
 def test_a_click_fixes_another_frees_and_a_drag_follows(driven: Driven) -> None:
     driven.move((80, 60))
     driven.xdo("click", 1)
@@ -211,6 +214,7 @@ def test_a_click_fixes_another_frees_and_a_drag_follows(driven: Driven) -> None:
     assert driven.near((200, 100))
 
 
+@pytest.mark.slow
 def test_shift_click_adds_a_fixation(driven: Driven) -> None:
     driven.move((80, 60))
     driven.xdo("click", 1)
@@ -221,6 +225,7 @@ def test_shift_click_adds_a_fixation(driven: Driven) -> None:
     assert differ(one, driven.picture()) > 0.03
 
 
+@pytest.mark.slow
 def test_the_wheel_zooms_at_the_cursor_and_a_right_drag_pans(driven: Driven) -> None:
     driven.move((80, 60))
     driven.xdo("click", 1)
@@ -239,6 +244,7 @@ def test_the_wheel_zooms_at_the_cursor_and_a_right_drag_pans(driven: Driven) -> 
     assert driven.session.state.center is None
 
 
+@pytest.mark.slow
 def test_the_digits_switch_views_and_c_shows_all(driven: Driven) -> None:
     driven.move((80, 60))
     driven.xdo("click", 1)
@@ -300,6 +306,7 @@ def test_a_window_on_egl_as_wayland_has_it(display: str, tmp_path: Path) -> None
         driven.window.close()
 
 
+@pytest.mark.slow
 def test_keys_change_the_eye(driven: Driven) -> None:
     driven.move((80, 60))
     driven.xdo("click", 1)
@@ -336,6 +343,7 @@ def test_keys_change_the_eye(driven: Driven) -> None:
     assert session.state == replace(session.first, view="reconstruction")
 
 
+@pytest.mark.slow
 def test_an_allocator_that_lacks_something_says_so_and_the_window_lives(driven: Driven) -> None:
     def choose(allocator: str) -> None:
         while driven.session.state.allocator != allocator:
@@ -380,6 +388,7 @@ def test_s_saves_the_picture_and_the_plan(driven: Driven) -> None:
     assert len({path.name for path in driven.session.outputs.saved}) == 4
 
 
+@pytest.mark.slow
 def test_p_records_then_plays(driven: Driven) -> None:
     driven.move((80, 60))
     driven.key("p")
@@ -402,6 +411,7 @@ def test_p_records_then_plays(driven: Driven) -> None:
     assert len(driven.session.outputs.saved) == 2
 
 
+@pytest.mark.slow
 def test_space_lets_the_model_look_for_the_typed_query_while_the_window_lives(driven: Driven) -> None:
     driven.key("/", "c", "a", "t", "Space", "Q", "Enter")
     assert driven.session.state.query == "cat q"
@@ -437,6 +447,7 @@ def test_arrows_step_through_a_folder_and_a_dropped_file_is_opened(driven: Drive
     assert "is not a picture" in driven.session.note
 
 
+@pytest.mark.slow
 def test_a_video_plays(display: str, tmp_path: Path) -> None:
     av = pytest.importorskip("av")
     path = tmp_path / "film.mp4"
@@ -460,6 +471,7 @@ def test_a_video_plays(display: str, tmp_path: Path) -> None:
         driven.window.close()
 
 
+@pytest.mark.slow
 def test_the_panel_takes_its_own_events_and_no_others(display: str, tmp_path: Path) -> None:
     pytest.importorskip("imgui_bundle")
     driven = open_window(tmp_path / "shown", panel=True)
@@ -484,6 +496,7 @@ def test_the_panel_takes_its_own_events_and_no_others(display: str, tmp_path: Pa
         driven.window.close()
 
 
+@pytest.mark.slow
 def test_resizing_keeps_the_gaze_on_its_place(driven: Driven) -> None:
     driven.move((80, 60))
     driven.xdo("click", 1)
@@ -542,6 +555,7 @@ def ask_to_close(display: str, title: str) -> None:
     x11.XCloseDisplay(server)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("when", ["playing", "recording", "saving"])
 def test_closing_by_the_window_manager_loses_nothing(display: str, tmp_path: Path, when: str) -> None:
     path = GazePath((Fixation(60, 60, 0, 5000), Fixation(250, 150, 5000, 5000))) if when == "playing" else None
@@ -578,6 +592,7 @@ def run_command(environment: dict[str, str], *more: str) -> subprocess.Completed
     )
 
 
+@pytest.mark.slow
 def test_without_a_display_it_says_why_and_what_else_works(gl_works: str, tmp_path: Path) -> None:
     done = run_command({})
     assert done.returncode == 2
@@ -589,6 +604,7 @@ def test_without_a_display_it_says_why_and_what_else_works(gl_works: str, tmp_pa
     assert picture_size(out) == (512, 512)
 
 
+@pytest.mark.slow
 def test_without_opengl_4_3_it_says_why_and_what_else_works(display: str) -> None:
     done = run_command({"DISPLAY": display, "MESA_GL_VERSION_OVERRIDE": "3.3"})
     assert done.returncode == 2
@@ -606,6 +622,7 @@ def held_bytes() -> int:
     return resident_bytes()
 
 
+@pytest.mark.slow
 @needs_proc
 @pytest.mark.timeout(SOAK_S + 180)
 def test_a_soak_of_random_input_leaves_no_error_and_no_leak(request: pytest.FixtureRequest) -> None:

@@ -224,6 +224,7 @@ def single(out: Path, turn: int) -> None:
     write_json(out / "facts.json", {"turn": turn})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", [look, single])
 def test_killed_at_any_step_a_writer_leaves_the_old_set_or_the_new(tmp_path: Path, writer: Writer) -> None:
     """At every one of its steps; what the next run, of anything, finds is the old set or the new, and no litter."""
@@ -255,6 +256,7 @@ def turns(folder: Path) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(APPENDING))
 def test_killed_at_any_step_lines_stay(tmp_path: Path, name: str) -> None:
     WRITERS[name](tmp_path, 1)
@@ -275,6 +277,7 @@ def test_killed_at_any_step_lines_stay(tmp_path: Path, name: str) -> None:
     assert all(json.loads(line) for line in path.read_bytes().splitlines())
 
 
+@pytest.mark.slow
 def test_killed_at_ten_moments_no_file_is_in_part(tmp_path: Path) -> None:
     """By the clock this time, in the midst of writing again and again."""
     chance = random.Random(3)
@@ -437,6 +440,7 @@ def test_a_video_on_a_full_disk_leaves_the_old_one(gl_unit: Any, tmp_path: Path)
         headless.screenshot(tmp_path / "file" / "a.png", [tmp_path / "nowhere.png"], headless.Settings())
 
 
+@pytest.mark.slow
 def test_every_module_that_writes_is_here() -> None:
     functions = {
         "append",

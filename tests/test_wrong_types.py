@@ -222,6 +222,7 @@ CASES: dict[str, Case] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_what_a_parameter_cannot_mean_is_refused_by_name(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -231,6 +232,7 @@ def test_what_a_parameter_cannot_mean_is_refused_by_name(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 def test_opengl_refuses_the_same(gl_works: str) -> None:
     for name, case in of_unit("gl").items():
