@@ -1,4 +1,4 @@
-"""One passage of the loop over a pyramid, for any number of queries on its images."""
+"""One run of the loop over a pyramid, for any number of queries on its images."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Seen:
 
 
 class VisualSearch:
-    """One passage of the loop over a pyramid. Its steps are methods, in the order in which they run."""
+    """One run of the loop over a pyramid. Its steps are methods, in the order in which they run."""
 
     def __init__(self, eye: Eye, pyramid: Pyramid, images: Tensor, jobs: Sequence[Job], clock: Clock = UNTIMED) -> None:
         self.eye, self.pyramid, self.images, self.jobs, self.clock = eye, pyramid, images, jobs, clock

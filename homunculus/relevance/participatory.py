@@ -29,5 +29,5 @@ def participatory(statistics: ImageStatistics, target: SearchTarget) -> Tensor |
     if target.tokens is not None:
         parts.append(tokens(statistics, *target.tokens))
     if not parts:
-        return Silent("nothing to compare is sought; give an example, a colour word, or an encoder's similarities")
+        return Silent("nothing to compare is asked for; give an example, a colour word, or an encoder's similarities")
     return parts[0] if len(parts) == 1 else torch.stack([z_scores(part) for part in parts]).sum(0)
