@@ -41,12 +41,10 @@ def room(module: str) -> str:
 
 
 def imports(tree: ast.Module) -> set[str]:
-    """The modules of ours that a text imports, inside functions too; what serves type checking alone is left out."""
+    """The modules of ours that a text imports, inside functions and for type checkers too."""
     names: set[str] = set()
 
     def walk(node: ast.AST) -> None:
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            return
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:

@@ -84,7 +84,7 @@ def compare(
 def _tell(found: Comparison) -> None:
     from rich.console import Console
 
-    from homunculus.report.tables import blind_spots_table, metrics_table
+    from homunculus.cli.tables import blind_spots_table, metrics_table
 
     shown = Console()
     for remark in found.remarks:

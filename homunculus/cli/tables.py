@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from rich import box
 from rich.table import Table
 
-if TYPE_CHECKING:
-    from homunculus.loop.compare import Comparison, Entry
+from homunculus.loop.compare import Comparison, Entry
 
 # Heading, and the value of an entry that has a plan.
 COLUMNS: dict[str, Callable[[Entry], str]] = {
