@@ -17,7 +17,7 @@ from homunculus.relevance import ImageStatistics, SearchTarget, participatory, p
 from homunculus.relevance.fixation import fixate
 from homunculus.relevance.query import Query
 
-TRIALS, SCENES = 40, 200
+TRIALS, SCENES = 40, 120
 
 
 def odd_bar(map: torch.Tensor) -> tuple[int, int]:
@@ -110,9 +110,9 @@ def test_the_first_fixation_falls_on_what_is_asked_for(fastest_unit: TextureUnit
         if scene.color_is_unique:
             asked["colour"] = SearchTarget.of(fastest_unit, statistics, Query(scene.target.color))
         for name, target in asked.items():
-            points[name] = fixation(said(statistics, target)[0], statistics)
-            total = relevance(statistics, target).total[0]
-            chosen = fixate(total, statistics.size, sharpness=SHARPNESS).points[0].tolist()
+            found = relevance(statistics, target)
+            points[name] = fixation(found.maps["participatory"][0], statistics)
+            chosen = fixate(found.total[0], statistics.size, sharpness=SHARPNESS).points[0].tolist()
             points[f"{name}, the eye"] = (chosen[0], chosen[1])
         left, top, right, bottom = scene.box
         kind = "colour unique" if scene.color_is_unique else "colour shared"
