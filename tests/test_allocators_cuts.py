@@ -147,6 +147,7 @@ def test_the_lagrangian_cut_is_the_exact_optimum_on_every_vertex_of_the_hull_of_
     )
 
 
+@pytest.mark.slow
 def test_all_cuts_are_the_optimum_where_gains_never_grow() -> None:
     for seed in range(20):
         tree, error = diminishing_tree(seed)

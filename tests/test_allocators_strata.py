@@ -92,6 +92,7 @@ def test_the_budget_is_spent_exactly_and_repeatably(name: str, size: tuple[int, 
     assert torch.equal(plan.footprints, allocators.get(name).allocate(scene, budget).footprints)
 
 
+@pytest.mark.slow
 @every_own
 @pytest.mark.parametrize("kind", MAPS)
 def test_degenerate_relevance_is_spent_all_the_same(name: str, kind: str) -> None:
@@ -101,6 +102,7 @@ def test_degenerate_relevance_is_spent_all_the_same(name: str, kind: str) -> Non
     check(allocators.get(name).allocate(alone, 273), alone, 273, name)
 
 
+@pytest.mark.slow
 @every_own
 @pytest.mark.parametrize("budget", [1, 2, 3, 7])
 @pytest.mark.parametrize("size", [(512, 512), (64, 64), (20, 1000), (8, 8)], ids=str)

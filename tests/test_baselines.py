@@ -131,6 +131,7 @@ def test_methods_say_which_encoders_they_suit(family: str, without: set[str]) ->
             assert len(method.encode(vit, view, 60)) == 60
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "family", ["vit", "clip", "siglip", "siglip2", "dinov2", "dinov2_with_registers", "dinov3_vit"]
 )
@@ -512,6 +513,7 @@ def released_grouping(keys: list[Tensor], merges: list[int], special: int) -> li
     return tokens[special:]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("special", [0, 1, 3, 5])
 def test_tome_groups_as_the_released_code_does(special: int) -> None:
     for seed in range(50):

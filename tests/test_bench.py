@@ -232,6 +232,7 @@ def test_the_rival_is_the_fastest_of_those_that_err_as_much_or_more() -> None:
     assert (speedup.against, speedup.aim_met) == (None, None)
 
 
+@pytest.mark.slow
 def test_plots_show_every_row_in_px_and_ms(tmp_path: Path) -> None:
     pytest.importorskip("matplotlib")
     rows = [row("gl", "ours", 2, 6.6, default=True), row("torch", "torch", 9, 6.7), row("OpenCV", "library", 3, 6.7)]
@@ -244,6 +245,7 @@ def test_plots_show_every_row_in_px_and_ms(tmp_path: Path) -> None:
     assert report.least_ms(1024**2, 10) == pytest.approx(1024**2 * 25 / 3 / 10e9 * 1e3)
 
 
+@pytest.mark.slow
 def test_sizes_and_batches_that_cannot_be_are_refused() -> None:
     with pytest.raises(
         HomunculusError, match="size is 1000 px; the peers halve it six times, so it must be a multiple"
@@ -258,6 +260,7 @@ def test_sizes_and_batches_that_cannot_be_are_refused() -> None:
     assert "backend is 'vulkan'" in answer.stderr
 
 
+@pytest.mark.slow
 def test_a_batch_names_the_image_of_every_footprint(batch: Tensor) -> None:
     subject = Subject(Setting(SIZE, 2), batch[0], 3)
     with open_unit("torch") as unit:

@@ -42,6 +42,7 @@ def test_three_groups_of_different_size_match_every_draw(level: float) -> None:
     assert high == pytest.approx(enumerated(sums, counts, (1 + level) / 2))
 
 
+@pytest.mark.slow
 def test_many_values_follow_the_normal_law() -> None:
     values = np.random.default_rng(3).normal(2, 1, 400)
     low, high = interval(values, resamples=40_000)
@@ -61,6 +62,7 @@ def covered(groups: int, size: int, spread: float, by_group: bool, trials: int =
     return hits / trials
 
 
+@pytest.mark.slow
 def test_coverage_is_what_theory_says() -> None:
     # The ends are mean -+ z s / sqrt(n) with s over n, so that coverage is Student's, at z sqrt((n - 1) / n).
     expected = 1 - 2 * stats.t.sf(1.96 * np.sqrt(24 / 25), 24)
@@ -73,6 +75,7 @@ def test_coverage_is_what_theory_says() -> None:
     assert covered(25, 6, 1.5, by_group=True) == pytest.approx(expected, abs=error)
 
 
+@pytest.mark.slow
 def test_questions_of_a_page_are_no_independent_witnesses() -> None:
     # Taken as independent, the error is sqrt((1.5^2 + 1) / 150) where it is sqrt(1.5^2 / 25 + 1 / 150).
     shrunk = np.sqrt((1.5**2 + 1) / 150) / np.sqrt(1.5**2 / 25 + 1 / 150)

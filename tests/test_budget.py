@@ -15,6 +15,7 @@ weights_lists = st.lists(st.floats(0, 1e30) | st.just(0.0), min_size=1, max_size
 fixed = settings(max_examples=300, deadline=None, derandomize=True, database=None)
 
 
+@pytest.mark.slow
 @fixed
 @given(total=st.integers(0, 5000), weights=weights_lists, floor=st.integers(0, 20))
 def test_sums_are_exact_floors_kept_and_heavier_parts_get_no_less(total: int, weights: list[float], floor: int) -> None:
@@ -27,6 +28,7 @@ def test_sums_are_exact_floors_kept_and_heavier_parts_get_no_less(total: int, we
     assert split(total, weights, floor) == shares
 
 
+@pytest.mark.slow
 @fixed
 @given(data=st.data(), weights=weights_lists)
 def test_ceilings_hold_and_what_they_refuse_goes_to_the_others(data: st.DataObject, weights: list[float]) -> None:
@@ -37,6 +39,7 @@ def test_ceilings_hold_and_what_they_refuse_goes_to_the_others(data: st.DataObje
     assert all(1 <= share <= ceiling for share, ceiling in zip(shares, ceilings, strict=True))
 
 
+@pytest.mark.slow
 @fixed
 @given(total=st.integers(1, 5000), weights=st.lists(st.integers(1, 1000), min_size=1, max_size=40))
 def test_without_floors_every_share_is_its_quota_rounded_down_or_up(total: int, weights: list[int]) -> None:

@@ -93,6 +93,7 @@ def test_the_module_runs_as_a_program(page: Path, tmp_path: Path) -> None:
     assert {path.name for path in (tmp_path / "seen").iterdir()} == OUTPUTS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [
@@ -164,6 +165,7 @@ def relevance(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_look_by_an_allocator_goes_where_relevance_is(page: Path, relevance: Path, tmp_path: Path) -> None:
     out = tmp_path / "seen"
     arguments = ["look", page, "--backend", "torch", "--budget", 12, "--patch-size", 8, "--out", out]
@@ -181,6 +183,7 @@ def test_a_look_by_an_allocator_goes_where_relevance_is(page: Path, relevance: P
     assert run(*arguments, "--allocator", "stratified")[0] == 0, "nothing is known without a map"
 
 
+@pytest.mark.slow
 def test_a_look_for_something_measures_relevance(page: Path, tmp_path: Path) -> None:
     out = tmp_path / "seen"
     arguments = ["look", page, "--backend", "torch", "--budget", 12, "--patch-size", 8, "--out", out]
@@ -200,6 +203,7 @@ def test_a_look_for_something_measures_relevance(page: Path, tmp_path: Path) -> 
     assert json.loads((out / "look.json").read_text())["request"]["merge"] is False
 
 
+@pytest.mark.slow
 def test_a_look_with_a_model_and_a_trained_head(page: Path, tmp_path: Path) -> None:
     tiny("clip").save_pretrained(tmp_path / "model")
     write_tokenizer(tmp_path / "model", "clip")
@@ -384,6 +388,7 @@ def test_the_bench_times_the_viewer(gl_works: str, tmp_path: Path) -> None:
     assert run("bench", "everything")[0] == 2
 
 
+@pytest.mark.slow
 def test_view_writes_a_picture_and_refuses_what_cannot_be(gl_works: str, tmp_path: Path) -> None:
     image, out = ROOT / "examples/data/photograph.jpg", tmp_path / "out.png"
     code, shown, _ = run("view", image, "--at", "0.43,0.22", "--view", "lod", "--size", "200x100", "--screenshot", out)
@@ -422,6 +427,7 @@ def test_compare_lists_an_allocator_whose_extra_is_not_installed_with_the_remedy
     assert reasons == {"hybrid_atlas": "segmentation needs OpenCV; run: pip install opencv-python-headless"}
 
 
+@pytest.mark.slow
 def test_a_look_tells_first_what_of_the_query_was_understood(page: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     code, shown, _ = run("look", page, "--query", "the total in the bottom right", "--backend", "torch", "--out", out)

@@ -163,6 +163,7 @@ def test_footprints_coarser_than_the_coarsest_level(unit: TextureUnit, twin: Tex
     assert_conforms(unit, twin, image, aligned, "rgba32f", "exact")
 
 
+@pytest.mark.slow
 def test_batches_read_their_own_layer(unit: TextureUnit, twin: TextureUnit) -> None:
     images = np.stack([white_noise(90, 130, seed) for seed in range(3)])
     plan = random_footprints(60, (90, 130))

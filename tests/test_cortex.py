@@ -86,6 +86,7 @@ def test_calibration_gives_the_published_constants(
     assert cortex.calibrate((1024, 1024), [(512, 512)], 273, 16) == pytest.approx(104.2, abs=0.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", FOVEATED)
 @pytest.mark.parametrize(
     "fixations", [[(512, 512)], [(3, 700)], [(300, 500), (700, 100)], [(0, 0), (9, 9), (600, 800)]]

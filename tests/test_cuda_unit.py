@@ -245,6 +245,7 @@ def test_refusals(cuda_unit: CudaUnit, twin: TwinUnit) -> None:
         cuda_unit.pyramid(white_noise(10, 10))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("failing", ["launch", "allocate_levels", "compile"])
 def test_an_error_of_cudas_is_typed_and_frees_what_was_made(cuda_unit: CudaUnit, failing: str) -> None:
     cuda = cuda_unit.cuda

@@ -13,6 +13,7 @@ from homunculus.bridge.unit import TextureUnit
 pytestmark = pytest.mark.gl
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(1, 1), (65, 130), (200, 301)])
 def test_every_level_is_the_exact_box(unit: TextureUnit, twin: TextureUnit, shape: tuple[int, int]) -> None:
     image = white_noise(*shape)

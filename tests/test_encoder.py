@@ -131,6 +131,7 @@ def test_gradients_reach_pixels_and_places(family: str) -> None:
         assert (gradient.flatten(1).abs().amax(1) > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_never_waits_for_the_device(family: str) -> None:
     """A meta tensor has no values: to read one on the host, or let a shape or a branch depend on one, raises."""
@@ -188,6 +189,7 @@ def test_eager_and_sdpa_agree() -> None:
     close(hm.FoveatedViT(model, area_attention=True)(pixels, plan, (90, 120)).tokens, one)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["vit", "clip", "dinov2", "dinov2_with_registers", "dinov3_vit"])
 @torch.no_grad()
 def test_the_class_tokens_attention_is_what_the_layer_computes(family: str) -> None:
@@ -292,6 +294,7 @@ def test_on_every_regular_grid_positions_are_those_that_transformers_resizes(
     close(read, own[:, min(vit.family.special, 1) :])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("grid", REGULAR)
 @pytest.mark.parametrize("family", ["vit", "clip", "siglip", "dinov2", "dinov2_with_registers"])
 @torch.no_grad()

@@ -25,6 +25,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {family: root / family for family in FAMILIES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
 def test_a_saved_model_comes_back_the_same_and_silently(
@@ -163,6 +164,7 @@ def text_folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_texts_are_the_models_own_text_features_normalised(
     text_folder: Path, capfd: pytest.CaptureFixture[str]
@@ -178,6 +180,7 @@ def test_texts_are_the_models_own_text_features_normalised(
     assert (seen.embedding[0] - seen.embedding[1]).norm() > 1e-3
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_the_template_and_one_model_for_both_sides(text_folder: Path) -> None:
     vit = hm.FoveatedViT.from_pretrained(text_folder)
@@ -187,6 +190,7 @@ def test_the_template_and_one_model_for_both_sides(text_folder: Path) -> None:
     torch.testing.assert_close(encoder.encode(["dog"]).embedding, plain.encode(["a photo of a dog."]).embedding)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_long_query_is_cut_and_said(text_folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
     encoder = TextEncoder.from_pretrained(text_folder, template="{q}")
@@ -197,6 +201,7 @@ def test_a_long_query_is_cut_and_said(text_folder: Path, capfd: pytest.CaptureFi
     assert seen.note.endswith("text tokens, the model takes 16")
 
 
+@pytest.mark.slow
 def test_queries_that_say_nothing_are_refused(text_folder: Path) -> None:
     encoder = TextEncoder.from_pretrained(text_folder)
     with pytest.raises(hm.QueryError, match="query 1 is empty; say what to look for"):

@@ -75,6 +75,7 @@ def test_calls_are_found(source: str, expected: set[str]) -> None:
     assert opened(source) == expected
 
 
+@pytest.mark.slow
 def test_only_one_room_opens_files() -> None:
     packages = [ROOT / name for name in ("homunculus", "bridge", "interop", "shaders")]
     modules = [path for package in packages for path in package.rglob("*.py")]

@@ -156,6 +156,7 @@ def test_random_is_seeded_and_inside() -> None:
     assert bool((first.points >= 0).all() and (first.points <= torch.tensor([70, 50])).all())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", POLICIES)
 def test_no_value_is_read_back(policy: str) -> None:
     # A fake tensor has no values, and on the meta device no check of ours looks at them: reading one back raises.

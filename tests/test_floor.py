@@ -40,6 +40,7 @@ def peaked(size: tuple[int, int], spread: float) -> Scene:
     return Scene(size, [(size[1] * 50.5 / 64, size[0] * 50.5 / 64)], map_)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [1, 3, 64, 273, 700])
 @pytest.mark.parametrize("size", [A4, (2048, 2048), (64, 9000), (700, 1100), (16, 40)])
 def test_a_quarter_of_the_budget_tiles_the_whole_image(size: tuple[int, int], budget: int) -> None:

@@ -119,6 +119,7 @@ def test_no_band_of_a_structure_tensor_exceeds_half_and_ours_do() -> None:
             assert share == pytest.approx(0.8, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("level", range(4))
 def test_energy_appears_at_the_level_whose_texel_matches_the_period(level: int) -> None:
     image = grating((1024, 1024), 0, PEAK_PERIOD_PX * 2**level)
@@ -137,6 +138,7 @@ def chosen(image: Tensor, budget: int, query: str = "") -> list[list[int]]:
     return allocator.choose(scene, budget, energies, scores)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("angle_deg", [-67.5, -30, 0, 20, 45, 90])
 def test_footprints_lie_along_the_lines_and_keep_their_area(angle_deg: float) -> None:
     level = 2
@@ -176,6 +178,7 @@ def test_a_page_is_horizontal_at_the_scale_of_its_lines_only() -> None:
     assert shares[0] < 0.4, "strokes run every way"
 
 
+@pytest.mark.slow
 def test_the_query_text_moves_tokens_to_line_scale() -> None:
     image = page()
     means = band_means(measure(image))
@@ -248,6 +251,7 @@ def test_a_featureless_image_becomes_a_grid() -> None:
     assert torch.allclose(plan.side_px, torch.tensor(64.0))
 
 
+@pytest.mark.slow
 def test_a_shift_of_64_px_shifts_the_plan() -> None:
     """Holds for detail that stays clear of the border, where the filters and the footprints are cut."""
     patch = torch.from_numpy(dead_leaves(512)).float()

@@ -89,6 +89,7 @@ def test_conditions_splits_answers_and_a_model(tmp_path: Path) -> None:
     assert record["request"]["model"] == str(tmp_path / "model")
 
 
+@pytest.mark.slow
 def test_without_matplotlib_there_is_no_plot_and_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plots, "HAS_MATPLOTLIB", False)
     data, out = gaze_files.mit1003(tmp_path / "data"), tmp_path / "out"
@@ -98,6 +99,7 @@ def test_without_matplotlib_there_is_no_plot_and_it_says_so(tmp_path: Path, monk
     assert [path.name for path in out.iterdir()] == ["gaze.json"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "text"),
     [

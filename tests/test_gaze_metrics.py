@@ -280,6 +280,7 @@ def test_the_centre_bias_is_that_of_the_other_images() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_bandwidth_is_the_likeliest_of_those_tried() -> None:
     rng = np.random.default_rng(6)
     points = {name: np.clip(rng.normal(0.5, 0.12, (12, 2)), 0, 0.999) for name in "abcd"}
@@ -355,6 +356,7 @@ def test_who_knows_the_target_wins_and_the_rows_are_means_of_the_metrics(data: G
     assert found.remarks == ("one was left out",)
 
 
+@pytest.mark.slow
 def test_a_limit_takes_stimuli_at_even_steps_and_fits_on_all(data: GazeData) -> None:
     asked = []
 

@@ -240,6 +240,7 @@ def test_an_error_of_cudas_is_typed_and_leaves_nothing_mapped(open_stand_in: Ope
         )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.float32])
 @pytest.mark.parametrize("shape", [(200, 333, 3), (3, 65, 130, 3), (1, 1, 3)])
 def test_images_in_stripes_are_the_same_pyramid(

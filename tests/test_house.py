@@ -111,6 +111,7 @@ def test_a_class_name_means_one_thing() -> None:
     assert {name: paths for name, paths in homes.items() if len(paths) > 1} == {}
 
 
+@pytest.mark.slow
 def test_files_and_functions_are_short() -> None:
     long_files, long_functions = {}, []
     for path, tree in SOURCES.values():

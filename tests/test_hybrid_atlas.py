@@ -248,6 +248,7 @@ def tiny_sam(tmp_path: Path) -> Path:
     return tmp_path / "sam"
 
 
+@pytest.mark.slow
 def test_a_segment_anything_model_gives_regions(tiny_sam: Path) -> None:
     """Random weights find nothing in particular; shapes, order and repeatability are what can be checked."""
     segment = SegmentAnything(tiny_sam, points=4, least_iou=-100, least_stability=0, batch=7)

@@ -344,6 +344,7 @@ def test_random_bytes(tmp_path: Path, content: bytes, start: bytes) -> None:
     assert_read_or_refused(path)
 
 
+@pytest.mark.slow
 @FUZZ
 @given(
     which=st.sampled_from(FORMAT_MODES),

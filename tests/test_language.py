@@ -92,6 +92,7 @@ def logits(connector: Connector, image_tokens: ImageTokens) -> Tensor:
         return connector.decoder.head(reading.hidden)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", LLAVAS)
 @torch.no_grad()
 def test_on_the_native_grid_llava_is_llava_itself(unit: hm.TextureUnit, arguments: tuple[Any, ...]) -> None:
@@ -124,6 +125,7 @@ def test_on_the_native_grid_qwen_is_qwen_itself(unit: hm.TextureUnit, size: tupl
     assert (logits(connector, flat) - own).abs().max() > 1e-2, "the test should notice wrong positions"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl"])
 @torch.no_grad()
@@ -186,6 +188,7 @@ def test_the_question_places_the_fixation_and_the_notes_say_what_was_not_read() 
             assert any("not understood" in note for note in seen.notes)
 
 
+@pytest.mark.slow
 def test_words_are_lent_by_the_model_that_the_tower_was_taken_from(tmp_path: Path, folders: dict[str, Path]) -> None:
     tiny("clip").save_pretrained(tmp_path)
     write_tokenizer(tmp_path, "clip")
@@ -204,6 +207,7 @@ def test_words_are_lent_by_the_model_that_the_tower_was_taken_from(tmp_path: Pat
     assert f"the vision tower of {tmp_path} is another one (model_type clip_vision_model, not qwen2_5_vl" in text
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl"])
 def test_half_precision_answers(kind: str, folders: dict[str, Path]) -> None:
     with Answerer.from_pretrained(folders[kind], budget=9, backend="torch", dtype=torch.bfloat16) as eye:
@@ -212,6 +216,7 @@ def test_half_precision_answers(kind: str, folders: dict[str, Path]) -> None:
             assert call(PICTURE, "what is it?", limit=3).tokens in (9, 16, 64)
 
 
+@pytest.mark.slow
 def test_a_path_a_picture_and_its_pixels_are_one(tmp_path: Path, folders: dict[str, Path]) -> None:
     from PIL import Image
 
@@ -222,6 +227,7 @@ def test_a_path_a_picture_and_its_pixels_are_one(tmp_path: Path, folders: dict[s
             assert (shown.text, shown.fixations) == (stored.text, stored.fixations)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_whole_image_goes_through_the_models_own_processor(folders: dict[str, Path]) -> None:
     from transformers.models.auto.image_processing_auto import AutoImageProcessor

@@ -172,6 +172,7 @@ def test_absurd_rows_are_the_same_everywhere(unit: TextureUnit, twin: TwinUnit, 
     assert float(patches.inside.abs().max()) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 def test_any_finite_row_is_the_same_by_gl_and_torch(gl_unit: TextureUnit) -> None:
     """Of any bits: premultiplied, and as far as float32 places the texels; where it is unsure by a pixel, any pixel near it will do."""
@@ -198,6 +199,7 @@ def test_any_finite_row_is_the_same_by_gl_and_torch(gl_unit: TextureUnit) -> Non
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(*[FINITE] * 8), min_size=1, max_size=20), st.sampled_from([torch.float32, torch.float64]))
 def test_any_finite_row_has_finite_taps(rows: list[tuple[float, ...]], dtype: torch.dtype) -> None:
     bounded = law.bounded(torch.tensor(rows, dtype=dtype))
@@ -267,6 +269,7 @@ def share_inside(plan: SamplePlan, size: tuple[int, int]) -> np.ndarray:
     return np.array(shares)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("patch_size", "most"), [(1, 0.2), (8, 0.1)])
 def test_inside_is_the_filtered_share_of_the_footprint(patch_size: int, most: float) -> None:
     size, count = (96, 128), 1000

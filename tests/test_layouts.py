@@ -111,6 +111,7 @@ def test_log_polar_leaves_no_hole_in_the_fovea_and_no_texel_below_a_pixel(law: s
         assert bool((offset <= plan.side_px / 2).any(1).all()), fixation
 
 
+@pytest.mark.slow
 def test_log_polar_with_one_turn_of_a_spiral_would_cover_almost_nothing() -> None:
     # What the golden angle is for: the same radii at angles 2 pi i / N.
     plan = layouts.log_polar(SIZE)
@@ -144,6 +145,7 @@ def test_log_polar_scales_with_the_image() -> None:
     torch.testing.assert_close(small.right, large.right, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_log_polar_shares_the_budget_between_fixations() -> None:
     fixations = [(300, 500), (700, 500)]
     plan = layouts.log_polar(SIZE, fixations)
@@ -167,6 +169,7 @@ def test_a_constant_of_ones_own_sets_the_strength_of_foveation() -> None:
     assert float(layouts.log_polar(SIZE, a_px=60, magnify=True).right.norm(dim=1).min()) < 0.9
 
 
+@pytest.mark.slow
 @at_three_fixations
 def test_quadtree_leaves_partition_the_page_on_the_mip_grid(fixation: tuple[int, int]) -> None:
     leaves, extras = layouts.leaves_and_extras(SIZE, fixation)
@@ -283,6 +286,7 @@ def test_clipmap_shells_leave_no_gap_at_any_window_or_border(across: int) -> Non
         assert shells.coverage == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("staggered", [False, True])
 def test_rings_are_13_by_21_at_equal_steps_of_the_logarithm(staggered: bool) -> None:
     plan = layouts.rings(SIZE, (512, 512), staggered=staggered)

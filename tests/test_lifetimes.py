@@ -111,6 +111,7 @@ def test_nothing_is_left(context: Context, way: Callable[[], None]) -> None:
     assert alive(context) == before
 
 
+@pytest.mark.slow
 def test_what_a_closed_unit_made_is_gone_while_it_is_still_held(context: Context) -> None:
     before = alive(context)
     unit = open_unit("gl")

@@ -19,6 +19,7 @@ from homunculus.loop.look import look
 PICTURE = np.random.default_rng(0).integers(0, 256, (90, 160, 3), dtype=np.uint8)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", layouts.registry)
 def test_every_layout_gives_the_budget_and_its_record(layout: str) -> None:
     seen = look(PICTURE, (0.25, 0.5), budget=50, layout=layout, patch_size=8, backend="torch")
@@ -45,6 +46,7 @@ def test_several_fixations_share_one_plan() -> None:
     assert 25 <= left <= 35
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["numpy", "torch", "float32", "path"])
 def test_every_kind_of_picture_is_seen_alike(tmp_path: Path, kind: str) -> None:
     from PIL import Image

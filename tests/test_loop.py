@@ -71,6 +71,7 @@ def test_without_a_model_it_looks_where_something_stands_out(unit: hm.TextureUni
     assert "tokens" not in tensors
 
 
+@pytest.mark.slow
 def test_tokens_are_the_encoders_own_of_what_was_sampled(unit: hm.TextureUnit, tmp_path: Path) -> None:
     vit = encoder()
     seen = Homunculus(unit, vit, budget=BUDGET).look(PICTURE, Query("top left", embedding=embedding()))
@@ -112,6 +113,7 @@ def test_one_after_the_other_each_glimpse_has_the_whole_budget(unit: hm.TextureU
     assert seen.tokens is seen.glimpses[-1].encoding.tokens  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 def test_many_queries_share_one_pyramid_and_many_images_one_batch(
     unit: hm.TextureUnit, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +219,7 @@ def test_where_coarse_tokens_are_enough_nothing_more_is_sampled(unit: hm.Texture
     assert len(unsure.tokens) == BUDGET
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["foveated_pyramid", "pyramid", "log_polar", "token_dag", "stratified", "frequency"])
 def test_any_allocator_spends_the_budget(unit: hm.TextureUnit, name: str) -> None:
     seen = Homunculus(unit, encoder(), budget=BUDGET, allocator=name).look(PICTURE, "text, top left")
@@ -248,6 +251,7 @@ def test_from_a_folder(family: str, tmp_path: Path) -> None:
             assert any("was cut" in note for note in long.notes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("call", "error", "text"),
     [

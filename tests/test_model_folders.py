@@ -240,6 +240,7 @@ def test_sizes_that_no_model_has_are_refused_at_once(
     assert time.process_time() - begun < 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["clip", "vit", "dinov2"])
 def test_squares_may_be_given_as_pairs(family: str, copied: Callable[[str], Path]) -> None:
     folder, pair = copied(family), {"patch_size": [8, 8], "image_size": [32, 32]}
@@ -294,6 +295,7 @@ def test_layers_of_a_speaker_that_do_not_exist_are_refused(copied: Callable[[str
 # Texts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "files"),
     [

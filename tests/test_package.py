@@ -70,6 +70,7 @@ def test_imports_are_found(source: str, expected: set[str]) -> None:
     assert imported(source) == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", [*PACKAGES, "homunculus"])
 def test_imports_point_downwards(package: str) -> None:
     for module in modules_of(package):
@@ -106,6 +107,7 @@ def test_only_the_seam_touches_cuda_python() -> None:
     assert touching == {"cuda.py", "nvrtc.py"}
 
 
+@pytest.mark.slow
 def test_nothing_else_imports_what_cannot_stand_beside_a_cpu_build_of_torch() -> None:
     modules = [*(ROOT / "examples").rglob("*.py"), *(ROOT / "tests").rglob("*.py")]
     assert len(modules) > 5
@@ -138,6 +140,7 @@ def module_graph() -> dict[str, set[str]]:
     return graph
 
 
+@pytest.mark.slow
 def test_no_two_modules_need_each_other() -> None:
     graph = module_graph()
     assert {"homunculus.bridge.plan", "homunculus.bridge.law"} <= (

@@ -291,6 +291,7 @@ IN_THE_WAY: dict[str, list[tuple[bytes, bytes]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True])
 @pytest.mark.parametrize("name", IN_THE_WAY)
 def test_no_auxiliary_chunk_takes_the_pixels_away(tmp_path: Path, name: str, after: bool) -> None:

@@ -121,6 +121,7 @@ def test_every_entrance_takes_every_kind(tmp_path: Path, unit: hm.TextureUnit, e
         np.testing.assert_array_equal(entrance(made(path), unit, eye), expected, err_msg=name)
 
 
+@pytest.mark.slow
 def test_the_other_entrances_are_the_same_one(tmp_path: Path, unit: hm.TextureUnit, eye: hm.Homunculus) -> None:
     path = stored(tmp_path, of(RGB))
     expected, at = read_image(path), (0.5, 0.5)
@@ -248,6 +249,7 @@ def test_gradients_pass_the_entrance() -> None:
 MAP = np.random.default_rng(2).random((6, 8))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "made",
     [

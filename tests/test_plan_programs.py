@@ -98,6 +98,7 @@ def test_an_image_smaller_than_the_budget_becomes_a_grid(
     assert difference_px(gl_unit, program, [[0.5, 0.5]]) < BETWEEN_PLANS_PX
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("law", [*LAWS, "uniform"])
 def test_cortical_texels(gl_unit: GLUnit, law: str) -> None:
     program = layouts.cortical_program(SIZE, law=law, layer=2)

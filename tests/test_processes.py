@@ -77,6 +77,7 @@ def test_every_allocator_arrives_and_so_does_a_scene_that_was_looked_at(name: st
     assert torch.equal(sent(allocators.get(name)).allocate(sent(scene), 48).footprints, expected.footprints)
 
 
+@pytest.mark.slow
 def test_queries_channels_looks_and_what_they_hold_arrive(any_unit: TextureUnit) -> None:
     query = hm.Query("red square, top right", point=(0.3, 0.4))
     look = hm.Homunculus(any_unit, budget=30).look(IMAGE, query)
@@ -91,6 +92,7 @@ def test_queries_channels_looks_and_what_they_hold_arrive(any_unit: TextureUnit)
         assert torch.equal(own, other) if isinstance(own, torch.Tensor) else own == other
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", [layouts.log_polar_program, layouts.cortical_program])
 def test_a_plan_written_on_the_device_arrives_as_one_of_tensors(any_unit: TextureUnit, program: Any) -> None:
     made = program(SIZE, 40, 8)

@@ -85,6 +85,7 @@ class Recorded:
         return cut
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 @pytest.mark.parametrize("kind", ["llama", "qwen2"])
 @pytest.mark.parametrize("method", EVERYTHING)
@@ -241,6 +242,7 @@ def test_where_one_word_or_equal_words_follow_all_of_them_rate() -> None:
 # How many tokens, over the depth
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "mean"),
     [

@@ -48,6 +48,7 @@ def test_byte_levels_keep_their_row_of_the_table(gl_unit: GLUnit, size: tuple[in
                 assert abs(error.mean()) <= mean, f"level {level}: mean {error.mean():.3f}/255"
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 @pytest.mark.parametrize("size", [(1024, 1024), (1023, 1021)])
 def test_exact_rounds_ties_to_even(gl_unit: GLUnit, size: tuple[int, int]) -> None:
@@ -61,6 +62,7 @@ def test_exact_rounds_ties_to_even(gl_unit: GLUnit, size: tuple[int, int]) -> No
                 assert abs(error.mean()) <= 0.02, f"level {level}: {error.mean():.4f}"
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 def test_exact_level_6_keeps_the_mean_of_noise(gl_unit: GLUnit) -> None:
     image = white_noise(4096, 4096)

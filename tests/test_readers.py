@@ -123,6 +123,7 @@ def test_what_is_no_file_is_refused(tmp_path: Path, name: str) -> None:
         kind.read(path)
 
 
+@pytest.mark.slow
 def test_every_reader_is_here() -> None:
     functions = {
         "read_json",

@@ -40,6 +40,7 @@ def of_fixations(unit: TextureUnit, wanted: bool) -> Tensor:
 every_way = pytest.mark.parametrize("way", [of_image, of_plan, of_lent_patches, of_fixations])
 
 
+@pytest.mark.slow
 @every_way
 def test_a_texture_unit_refuses_to_drop_a_gradient(
     unit: TextureUnit, way: Callable[[TextureUnit, bool], Tensor]
@@ -50,6 +51,7 @@ def test_a_texture_unit_refuses_to_drop_a_gradient(
         way(unit, True)
 
 
+@pytest.mark.slow
 @every_way
 def test_where_none_is_wanted_nothing_is_refused(unit: TextureUnit, way: Callable[[TextureUnit, bool], Tensor]) -> None:
     with torch.no_grad():

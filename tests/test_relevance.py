@@ -104,6 +104,7 @@ def test_a_constant_picture_says_nothing(any_unit: TextureUnit) -> None:
             assert float(map.max() - map.min()) < 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(1, 1), (5, 300), (300, 5), (17, 17), (64, 65), (7, 3000), (333, 1025)])
 def test_any_size_works(unit: TwinUnit, size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
@@ -131,6 +132,7 @@ def test_cells_end_at_the_edges_and_keep_the_mean(unit: TwinUnit) -> None:
     assert torch.allclose(whole.cover(map), map, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_shift_by_whole_cells_shifts_the_maps(unit: TwinUnit) -> None:
     image = np.full((512, 512, 3), 128, np.uint8)
     image[192:320, 192:320] = leaves(128)
@@ -177,6 +179,7 @@ def test_a_crop_of_the_picture_is_found_where_it_was_cut(unit: TwinUnit) -> None
         assert 0.5 < float(map.max()) <= 1 + 1e-5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("word", "side_px"), [("red", 6), ("blue", 6), ("white", 12), ("black", 12), ("grey", 12), ("orange", 6)]
 )
@@ -200,6 +203,7 @@ def test_a_picture_of_one_color_has_no_more_of_it_anywhere(unit: TwinUnit) -> No
         color(statistics_of(unit, image), (217, 26, 26))
 
 
+@pytest.mark.slow
 def test_tokens_become_a_map_of_where_they_were(unit: TwinUnit) -> None:
     statistics = statistics_of(unit, np.stack([leaves(256), leaves(256, 1)]))
     plans = [SamplePlan.boxes(torch.tensor([[0.0, 0, 128, 256], [128, 0, 256, 128]]), layer=layer) for layer in (0, 1)]

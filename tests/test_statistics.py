@@ -118,6 +118,7 @@ def test_a_reused_texture_holds_nothing_of_its_last_user(gl_unit: GLUnit) -> Non
             assert_conforms(gl_unit, measured, expected_of(pyramid, 1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(3, 5), (96, 131), (97, 129)])
 @pytest.mark.parametrize("measured_level", [1, 3])
 def test_a_constant_image_has_means_and_nothing_else(

@@ -95,6 +95,7 @@ def test_data_loader_with_spawned_workers(gl_unit: GLUnit, own: bool) -> None:
     assert means == pytest.approx(expected_means(), abs=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.gl
 @pytest.mark.timeout(120)
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")

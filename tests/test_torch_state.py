@@ -98,6 +98,7 @@ def test_every_layer_that_is_made_says_its_type_and_device() -> None:
     assert not silent, "state dtype and device:\n" + "\n".join(silent)
 
 
+@pytest.mark.slow
 def test_products_that_decide_anything_are_made_where_autocast_does_not_reach() -> None:
     narrowed = []
     for name, tree in sources():
@@ -148,6 +149,7 @@ def test_every_allocator_gives_the_same_bits(name: str, state: str, plans: dict[
         assert torch.equal(plan.texels, plans[name].texels)
 
 
+@pytest.mark.slow
 @every_state
 @pytest.mark.parametrize("name", layouts.registry)
 def test_every_layout_gives_the_same_bits(name: str, state: str) -> None:

@@ -62,6 +62,7 @@ def test_a_lesson_on_plans_has_the_budget(lessons: Lessons) -> None:
     assert batch.pixels.shape == (*batch.footprints.shape[:2], 3, 16, 16)
 
 
+@pytest.mark.slow
 def test_a_step_is_the_same_whoever_makes_it() -> None:
     one, other = Lessons(10, 5, scale=0.1), Lessons(10, 5, scale=0.1)
     other[1]
@@ -92,6 +93,7 @@ def test_cells_share_with_a_value_what_their_boxes_do() -> None:
     assert torch.allclose(shared.sum(-1), overlap(values, boxes), atol=1e-2)
 
 
+@pytest.mark.slow
 def test_it_goes_on_from_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     preset = Preset(2, 1.0, 0.05, 1e-3, TINY, workers=0)
     monkeypatch.setattr(train_, "PRESETS", {"cpu": preset, "longer": replace(preset, rate=0.0)})
@@ -106,6 +108,7 @@ def test_it_goes_on_from_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert not (tmp_path / "third").exists()
 
 
+@pytest.mark.slow
 def test_clutter_is_renewed_and_full_of_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
 

@@ -68,6 +68,7 @@ def test_patches_are_the_twins(gl_unit: GLUnit, twin: TwinUnit, format: Format, 
     assert_conforms(gl_unit, twin, white_noise(*size), plan, format, quality)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("format", "builder"),
     [*((format, builder) for format in FORMATS for builder in ("exact", "driver")), ("rgba8", "simd")],

@@ -67,6 +67,7 @@ def worst(drawn: Tensor, expected: Tensor) -> float:
     return float((drawn.float() - expected.float()).abs().max())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_each_view_is_drawn_as_it_was(gl_unit: GLUnit, image: Path, case: str) -> None:
     size = (300, 480) if case == "side-by-side" else None

@@ -243,6 +243,7 @@ def test_a_folder_gives_its_pictures_by_name(tmp_path: Path) -> None:
         listed([tmp_path / "empty"])
 
 
+@pytest.mark.slow
 def test_the_eye_is_a_guide_that_opens_when_it_is_asked() -> None:
     opened = []
 

@@ -185,6 +185,7 @@ def test_what_the_window_shows_is_the_canvas(driven: Driven, display: str) -> No
     assert np.abs(shown[:height, :width].astype(int) - drawn.numpy()).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_click_counts_where_the_pointer_rests_though_no_move_was_heard_of(driven: Driven) -> None:
     driven.move((80, 60))
     driven.window._pointer, driven.window._heard = (0.0, 0.0), False
@@ -274,6 +275,7 @@ def test_the_digits_switch_views_and_c_shows_all(driven: Driven) -> None:
     assert not driven.session.state.side_by_side
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_the_window_also_while_an_event_is_handled(driven: Driven, monkeypatch: pytest.MonkeyPatch) -> None:
     session = driven.session
 
@@ -291,6 +293,7 @@ def test_ctrl_c_ends_the_window_also_while_an_event_is_handled(driven: Driven, m
     assert [path.suffix for path in session.outputs.saved] == [".csv"], "what was being recorded is kept"
 
 
+@pytest.mark.slow
 def test_a_window_on_egl_as_wayland_has_it(display: str, tmp_path: Path) -> None:
     glfw = import_glfw()
     assert glfw.init()
@@ -362,6 +365,7 @@ def test_an_allocator_that_lacks_something_says_so_and_the_window_lives(driven: 
     assert driven.window.open
 
 
+@pytest.mark.slow
 def test_help_shows_every_key_and_escape_leaves(driven: Driven) -> None:
     before = driven.picture()
     driven.key("h")
@@ -374,6 +378,7 @@ def test_help_shows_every_key_and_escape_leaves(driven: Driven) -> None:
     assert not driven.window.open
 
 
+@pytest.mark.slow
 def test_s_saves_the_picture_and_the_plan(driven: Driven) -> None:
     driven.move((80, 60))
     drawn = driven.picture()
@@ -429,6 +434,7 @@ def test_space_lets_the_model_look_for_the_typed_query_while_the_window_lives(dr
     assert driven.near((0.8 * 640, 0.8 * 400))
 
 
+@pytest.mark.slow
 def test_arrows_step_through_a_folder_and_a_dropped_file_is_opened(driven: Driven, tmp_path: Path) -> None:
     before = driven.picture()
     driven.key("Right")
@@ -508,6 +514,7 @@ def test_resizing_keeps_the_gaze_on_its_place(driven: Driven) -> None:
     assert driven.near((200, 100))
 
 
+@pytest.mark.slow
 def test_other_threads_may_use_the_units_context(driven: Driven) -> None:
     unit, pyramid, plan = driven.window._unit, driven.session.pyramid, driven.session.retina.plan
     assert unit is not None

@@ -70,6 +70,7 @@ def mounted(folder: Path, options: str) -> Iterator[Path]:
         subprocess.run(["umount", "-l", folder], check=True)
 
 
+@pytest.mark.slow
 @every
 @pytest.mark.parametrize("limit", [0, 70])
 def test_with_no_room_the_old_files_stay_whole(tmp_path: Path, name: str, limit: int) -> None:
