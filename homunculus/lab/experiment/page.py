@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from homunculus.allocators.scene import Scene
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.pyramid import Closing
 from homunculus.bridge.unit import TextureUnit
 from homunculus.encoder import FoveatedViT
 from homunculus.encoder.reader import Reader
@@ -44,7 +44,7 @@ class Trial:
         return self.items[0]
 
 
-class PageUnderTest:
+class PageUnderTest(Closing):
     """A page in a texture unit, looked at once by the library for all trials; what it finds relevant its rivals are told too."""
 
     def __init__(self, unit: TextureUnit, reader: Reader, page: Page, questions: int) -> None:
@@ -59,12 +59,7 @@ class PageUnderTest:
         self._view = self.view(())
         self._random = rng.uniform(0.05, 0.95, (len(self.trials), 2))
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
         self.pyramid.close()
 
     @property
