@@ -1,0 +1,1 @@
+"""Pages of real fonts with one question each, read by a reader that others made."""
