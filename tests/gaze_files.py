@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -115,3 +117,47 @@ def mit1003(folder: Path) -> Path:
             recording(folder / "DATA" / person / f"{name}.mat", stops)
     savemat(folder / "DATA" / "ajs.mat", {"a": 1})  # such files lie beside the people's folders
     return folder
+
+
+WORDS = [
+    *((-10, -5, 100, ""), (90, -5, 300, "answer"), (190, -5, 100, "answer")),
+    *((-10, 55, 40, "distractor"), (90, 55, 0, ""), (190, 55, 60, "")),
+]
+
+
+def onestop(folder: Path) -> Path:
+    """Two pages of 300 x 120 px, shown 30 px from the left and 20 px from the top, six words each; two readers, l2 wrong on p2."""
+    fixations, words = [], []
+    for page in ("p1", "p2"):
+        picture(folder / "images" / f"{page}.png", (120, 300))
+        for person in ("l1", "l2"):
+            known = {
+                "participant_id": person, "unique_trial_id": f"{person}_{page}", "image_path": f"images/{page}.png",
+                "image_x": 30, "image_y": 20, "question": "Who, and why?", "question_preview": "True",
+                "repeated_reading_trial": "False", "is_correct": str((person, page) != ("l2", "p2")),
+            }  # fmt: skip
+            for index, x, y, duration in ((2, 280, 80, 150), (1, 35, 70, 200), (3, 60, 19, 90)):
+                place = {"CURRENT_FIX_X": x, "CURRENT_FIX_Y": y, "CURRENT_FIX_DURATION": duration}
+                fixations.append({"CURRENT_FIX_INDEX": index, **place, **known})
+            for number, (left, top, dwell, part) in enumerate(WORDS):
+                box = {"IA_LEFT": left + 30, "IA_TOP": top + 20, "IA_RIGHT": left + 130, "IA_BOTTOM": top + 80}
+                longer = 100 * (person == "l2" and number == 2)
+                told = {"is_in_aspan": str(part == "answer"), "is_in_dspan": str(part == "distractor")}
+                words.append({"IA_ID": number, "IA_DWELL_TIME": dwell + longer, **box, **told, **known})
+    for name, rows in (("fixations.csv", fixations), ("ia.csv", words)):
+        written(folder / name, rows)
+    return folder
+
+
+def written(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def rewrite(path: Path, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    """Every row of a CSV file changed."""
+    with path.open(newline="") as file:
+        rows = [change(row) for row in csv.DictReader(file)]
+    written(path, rows)

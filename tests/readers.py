@@ -25,7 +25,7 @@ from homunculus.bridge.files.writing import _superseded
 from homunculus.encoder.reader import Reader
 from homunculus.lab.datasets import DOCVQA, TEXTVQA, VQAV2, VQABenchmark, read_results
 from homunculus.lab.experiment.run import _read_costs
-from homunculus.lab.gaze import aird, cocosearch18, mit1003
+from homunculus.lab.gaze import aird, cocosearch18, mit1003, onestop
 from homunculus.lab.gaze.detect import detect
 from homunculus.lab.journal import Journal
 from homunculus.lab.training import checkpoint
@@ -119,6 +119,20 @@ def aird_file(name: str) -> Callable[[Path], Path]:
     return write
 
 
+def onestop_file(name: str) -> Callable[[Path], Path]:
+    """One reader of one page."""
+
+    def write(folder: Path) -> Path:
+        gaze_files.onestop(folder)
+        for file in ("fixations.csv", "ia.csv"):
+            rows = (folder / file).read_text().splitlines()
+            kept = [row for row in rows[1:] if "l1_p1" in row]
+            (folder / file).write_text("\n".join([rows[0], *kept]) + "\n")
+        return folder / name
+
+    return write
+
+
 def recording(folder: Path) -> Path:
     return gaze_files.recording(folder / "a.mat", [(50, 50, 60), (90, 40, 60), (30, 80, 60)])
 
@@ -175,6 +189,10 @@ READERS: dict[str, Kind] = {
     ),
     "AiR-D's fixations": Kind("lab.gaze.aird", aird_file("*.mat"), lambda path: aird.load(path.parents[2])),
     "MIT1003": Kind("lab.gaze.mit1003", recording, samples),
+    "OneStop's fixations": Kind(
+        "lab.gaze.onestop", onestop_file("fixations.csv"), lambda path: onestop.load(path.parent)
+    ),
+    "OneStop's words": Kind("lab.gaze.onestop", onestop_file("ia.csv"), lambda path: onestop.load(path.parent)),
     "scanpath": Kind("viewer.scanpath", scanpath, read_scanpath),
     "costs": Kind("lab.experiment.run", costs, _read_costs),
     "a set's record": Kind("bridge.files.writing", record, lambda path: _superseded(path.parent, path.name)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -27,6 +28,7 @@ class DatasetName(StrEnum):
     cocosearch18 = "cocosearch18"
     aird = "aird"
     mit1003 = "mit1003"
+    onestop = "onestop"
 
 
 class Presence(StrEnum):
@@ -51,7 +53,7 @@ class Selection:
     split: Annotated[str | None, typer.Option(help="Only this one, such as valid of cocosearch18.")] = None
     condition: Annotated[Presence | None, typer.Option(help="Of cocosearch18: the target present, or absent.")] = None
     answers: Annotated[
-        Answers | None, typer.Option(help="Of cocosearch18 and aird: only of people who were right, or wrong.")
+        Answers | None, typer.Option(help="Of all but mit1003: only of people who were right, or wrong.")
     ] = None
 
     def of(self, read: GazeData) -> GazeData:
@@ -77,13 +79,28 @@ class Observer:
         "foveated_pyramid"
     )
 
-    def opened(self, backend: str | None) -> Homunculus:
+    channel: Annotated[
+        list[str] | None, typer.Option(help="A channel of relevance, for rows by it alone; repeat it.")
+    ] = None
+
+    def opened(self, backend: str | None, channel: str | None = None) -> Homunculus:
+        """channel: the only one that counts."""
         from homunculus.loop import Homunculus
         from homunculus.relevance import Head
 
         head = None if self.head is None else Head.load(self.head)
         options: dict[str, Any] = {"budget": self.budget, "allocator": self.allocator, "backend": backend, "head": head}
+        if channel is not None:
+            options["weights"] = _alone(channel)
         return Homunculus(**options) if self.model is None else Homunculus.from_pretrained(self.model, **options)
+
+
+def _alone(channel: str) -> dict[str, float]:
+    """Weights under which this channel counts, and no other that counts by default."""
+    from homunculus.relevance.target import default_weights, registry
+
+    silenced = {name: 0.0 for name in registry if default_weights.get(name, 1.0)}
+    return {**silenced, channel: 1.0}
 
 
 @dataclass(frozen=True)
@@ -102,7 +119,10 @@ def gaze(
         DatasetName, typer.Argument(help="Search for objects, answering questions, or free viewing of photographs.")
     ],
     *,
-    data: Annotated[Path, typer.Option(help="The folder of the data set; where it lacks something, it is told what.")],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="The folder of the data set, for onestop the installed package; what it lacks is told."),
+    ] = None,
     selection: Selection,
     observer: Observer,
     estimation: Estimation,
@@ -116,16 +136,25 @@ def gaze(
         from homunculus.bridge.files import check_writable
         from homunculus.lab import gaze as lab
     check_writable(out)
+    if data is None:
+        data = _installed(dataset)
     with console.status(f"reading {data}"):
         read = selection.of(getattr(lab, dataset.value).load(data, trusted=trust or ()))
     with console.status("opening the eye" if observer.model is None else f"loading {observer.model}"):
         eye = observer.opened(backend)
-    with eye:
+    with ExitStack() as closing:
+        closing.enter_context(eye)
         predictors = {
             "loop": lab.by_query(eye, observer.fixations),
             "centre fixation": lab.at_center(eye),
             "random fixation": lab.at_random(eye, estimation.seed),
         }
+        for name in observer.channel or ():
+            alone = closing.enter_context(observer.opened(backend, name))
+            predictors |= {
+                f"{name} alone": lab.by_query(alone, observer.fixations),
+                f"{name} map": lab.by_relevance(alone),
+            }
         found = lab.compare(
             read,
             predictors,
@@ -145,6 +174,16 @@ def gaze(
     _write(out, found, {"request": chosen, "unit": told})
 
 
+def _installed(dataset: DatasetName) -> Path:
+    from homunculus.lab.gaze import onestop
+
+    if dataset is not DatasetName.onestop:
+        raise typer.BadParameter(
+            f"{dataset.value} does not come with any package; give its folder", param_hint="--data"
+        )
+    return onestop.installed()
+
+
 def _write(out: Path, found: GazeComparison, about: Mapping[str, Any]) -> None:
     from rich.console import Console
 
@@ -158,7 +197,7 @@ def _write(out: Path, found: GazeComparison, about: Mapping[str, Any]) -> None:
             staging.figure(names[1], found.figure(), dpi=150)
     shown = Console()
     shown.print(found.table())
-    for remark in found.remarks:
+    for remark in [*(one.told() for one in found.dwell), *found.remarks]:
         shown.print(remark, highlight=False, markup=False)
     typer.echo(out / names[0])
     typer.echo(out / names[1] if plots.HAS_MATPLOTLIB else WITHOUT)

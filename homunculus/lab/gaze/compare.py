@@ -14,6 +14,7 @@ from homunculus.bridge.threads import one_thread
 from homunculus.lab.bootstrap import Estimate
 from homunculus.lab.gaze import metrics
 from homunculus.lab.gaze.density import FLOOR, CentreBias, uniform
+from homunculus.lab.gaze.dwell import ANSWER, DISTRACTOR, chosen, dwelt, evenly, masses, span_ratio
 from homunculus.lab.gaze.predictors import Point, Prediction, Predictor
 from homunculus.lab.gaze.records import Array, GazeData, Stimulus, scaled
 from homunculus.lab.gaze.table import METRICS, GazeComparison
@@ -22,6 +23,8 @@ from homunculus.layouts.metrics import Raster
 LONGEST = 512  # cells on the longer side of the raster that densities are judged on
 # What is always among the rows: a prediction that does not beat them has learned nothing of the picture.
 GAUSSIAN, BIAS, UNIFORM = "centred Gaussian", "centre bias", "uniform"
+# And where the words of a page are known: how long people dwelt on them, and looking at each alike, which finds the text and no more.
+PEOPLE, WORDS = "people", "every word alike"
 Track = Callable[[Sequence[Stimulus]], Iterable[Stimulus]]
 Scores = dict[str, dict[str, list[tuple[Path, float]]]]  # by predictor and metric: picture and value of each stimulus
 
@@ -44,9 +47,11 @@ def compare(
     negatives of shuffled AUC, still come from all. floor: what a plan's density spreads evenly. longest: cells on the longer side of
     the raster. seed: of jitter and bootstrap. track: wraps what is long.
     Distances and hits are those of the predicted first fixation; in degrees where the display is known, in the box where
-    there is one. Raises DataError for a limit below 1, a predictor of a reserved name, or fewer than two pictures.
+    there is one. Of pages whose words are known, every density is also asked how much more a word of the answer has of it than one
+    elsewhere, and people how much longer they dwelt there. Raises DataError for a limit below 1, a predictor of a reserved name, or
+    fewer than two pictures.
     """
-    if taken := sorted({GAUSSIAN, BIAS, UNIFORM} & set(predictors)):
+    if taken := sorted({GAUSSIAN, BIAS, UNIFORM, PEOPLE, WORDS} & set(predictors)):
         raise DataError(f"a predictor is named {taken[0]!r}, as a row that is always there; give it another name")
     stimuli = data.stimuli
     asked, relative = _some(stimuli, limit), _by_picture(stimuli)
@@ -56,12 +61,12 @@ def compare(
         others = np.concatenate([points for image, points in relative.items() if image != stimulus.image])
         image = stimulus.picture()
         found = {name: predict(image, stimulus.query) for name, predict in predictors.items()}
+        _note(scores, PEOPLE, stimulus, _dwelt(stimulus))
         with one_thread():
-            for name, prediction in (found | _always(stimulus, bias, longest)).items():
+            for name, prediction in (found | _always(stimulus, bias, longest, floor)).items():
                 density = prediction.log_density(stimulus.size, floor, longest)
                 judged = _judged(density, stimulus, others, bias, seed)
-                for metric, value in (judged | _first(prediction.first, stimulus, data.px_per_degree)).items():
-                    scores.setdefault(name, {}).setdefault(metric, []).append((stimulus.image, value))
+                _note(scores, name, stimulus, judged | _first(prediction.first, stimulus, data.px_per_degree))
     settings = {
         "stimuli": len(asked),
         "stimuli_in_all": len(stimuli),
@@ -75,10 +80,15 @@ def compare(
         "seed": seed,
         "resamples": resamples,
     }
-    return _averaged(data, scores, settings)
+    return _averaged(data, asked, scores, settings)
 
 
-def _averaged(data: GazeData, scores: Scores, settings: Mapping[str, Any]) -> GazeComparison:
+def _note(scores: Scores, name: str, stimulus: Stimulus, judged: Mapping[str, float]) -> None:
+    for metric, value in judged.items():
+        scores.setdefault(name, {}).setdefault(metric, []).append((stimulus.image, value))
+
+
+def _averaged(data: GazeData, asked: Sequence[Stimulus], scores: Scores, settings: Mapping[str, Any]) -> GazeComparison:
     resamples, seed = settings["resamples"], settings["seed"]
     rows = {
         name: {metric: _estimate(row[metric], resamples, seed) for metric in METRICS if metric in row}
@@ -87,7 +97,10 @@ def _averaged(data: GazeData, scores: Scores, settings: Mapping[str, Any]) -> Ga
     values = {
         name: {metric: [value for _, value in told] for metric, told in row.items()} for name, row in scores.items()
     }
-    return GazeComparison(data.name, rows, values, settings, data.remarks)
+    people = [path for stimulus in asked for path in stimulus.scanpaths]
+    dwell = [dwelt(people, part, seed=seed, resamples=resamples) for part in (ANSWER, DISTRACTOR)]
+    told = [one for one in dwell if one is not None]
+    return GazeComparison(data.name, rows, values, settings, data.remarks, told)
 
 
 def _some(stimuli: Sequence[Stimulus], limit: int | None) -> list[Stimulus]:
@@ -114,18 +127,21 @@ def _by_picture(stimuli: Sequence[Stimulus]) -> dict[Path, Array]:
     return {image: np.concatenate(parts) for image, parts in found.items()}
 
 
-def _always(stimulus: Stimulus, bias: CentreBias, longest: int) -> dict[str, Prediction]:
+def _always(stimulus: Stimulus, bias: CentreBias, longest: int, floor: float) -> dict[str, Prediction]:
     shape = Raster(stimulus.size, longest).shape
     height, width = stimulus.size
     middle = (width / 2, height / 2)
     usual = bias.log_density(shape, stimulus.image)
     row, column = divmod(int(usual.argmax()), shape[1])
     peak = ((column + 0.5) * width / shape[1], (row + 0.5) * height / shape[0])
-    return {
+    found = {
         GAUSSIAN: Prediction(density=bias.gaussian(shape, stimulus.image), first=middle),
         BIAS: Prediction(density=usual, first=peak),
         UNIFORM: Prediction(density=uniform(shape)),
     }
+    if stimulus.words:
+        found[WORDS] = Prediction(density=evenly(stimulus.words, stimulus.size, shape, floor))
+    return found
 
 
 def _judged(density: Tensor, stimulus: Stimulus, others: Array, bias: CentreBias, seed: int) -> dict[str, float]:
@@ -139,7 +155,19 @@ def _judged(density: Tensor, stimulus: Stimulus, others: Array, bias: CentreBias
         "nss": metrics.nss(map_, points),
         "auc_judd": metrics.auc_judd(map_, points, seed),
         "shuffled_auc": metrics.shuffled_auc(map_, points, scaled(others, (height, width))),
+        **_on_answer(stimulus, [masses(map_, stimulus.words, stimulus.size)] if stimulus.words else []),
     }
+
+
+def _dwelt(stimulus: Stimulus) -> dict[str, float]:
+    return _on_answer(stimulus, [np.array([word.dwell_ms for word in path.words]) for path in stimulus.scanpaths])
+
+
+def _on_answer(stimulus: Stimulus, per_word: Sequence[Array]) -> dict[str, float]:
+    """log2 of what a word of the answer has over what one elsewhere has, averaged; nothing where it cannot be had."""
+    parts = chosen(stimulus.words, ANSWER)
+    found = [span_ratio(words, *parts) for words in per_word if len(words)]
+    return {"answer_bits": float(np.log2(found).mean())} if found and min(found) > 0 else {}
 
 
 def _first(first: Point | None, stimulus: Stimulus, px_per_degree: float | None) -> dict[str, float]:

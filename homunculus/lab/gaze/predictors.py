@@ -58,6 +58,18 @@ def by_query(eye: Homunculus, fixations: int = 1) -> Predictor:
     return predict
 
 
+def by_relevance(eye: Homunculus) -> Predictor:
+    """What the loop finds relevant for the query, as a density, before any token is spent on it; first: where it looks."""
+
+    def predict(image: Array, query: str) -> Prediction:
+        seen = eye.look(image, query or None, 1)
+        assert seen.relevance is not None
+        map_ = seen.relevance.total[0].double().cpu()
+        return Prediction(density=(map_ / map_.sum()).log(), first=seen.fixations[0])
+
+    return predict
+
+
 def at_center(eye: Homunculus) -> Predictor:
     """The same eye made to look at the middle: what the layout is worth without knowing where."""
     return _at(eye, lambda image, query: CENTER)

@@ -13,11 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homunculus.bridge.errors import DataError, ImageError
-from homunculus.bridge.files.reading import refusing
+from homunculus.bridge.files.reading import refusing, shown_path
 from homunculus.bridge.pictures.files import PictureFile, read_image
 
 Array = NDArray[Any]
 Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class WordDwell:
+    """A word of a page, and how long one person's eye rested on it in all. box: left, top, right, bottom, in the same raster as fixations;
+    it may reach out of it. part: `answer` within the words that answer the question, `distractor` within others that seem to, or empty.
+    """
+
+    box: Box
+    dwell_ms: float
+    part: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +39,7 @@ class Scanpath:
     the question; empty for free viewing. x_px, y_px: float64 [n], from the left and the top edge of that raster; all lie
     in it. duration_ms: float64 [n]. box: left, top, right, bottom of what was looked for, where it is known. present:
     whether it was in the picture. correct: whether the person answered so. split: as published, empty where there is none.
+    words: of the page, where it is one of text.
     Raises DataError for arrays that do not match, are empty, not finite, or leave the raster.
     """
 
@@ -42,6 +54,7 @@ class Scanpath:
     present: bool | None = None
     correct: bool | None = None
     split: str = ""
+    words: Sequence[WordDwell] = ()
 
     def __post_init__(self) -> None:
         shapes = [self.x_px.shape, self.y_px.shape, self.duration_ms.shape]
@@ -94,6 +107,11 @@ class Stimulus:
     @property
     def box(self) -> Box | None:
         return self.scanpaths[0].box
+
+    @property
+    def words(self) -> Sequence[WordDwell]:
+        """Of the page; how long one person dwelt on them."""
+        return self.scanpaths[0].words
 
     @cached_property
     def points(self) -> Array:
@@ -206,13 +224,13 @@ def picture_size(path: Path) -> tuple[int, int]:
     try:
         return PictureFile(path).frame()[1]
     except ImageError as error:
-        raise DataError(f"{path} is no picture: {error}; fetch it again") from error
+        raise DataError(f"{shown_path(path)} is no picture: {error}; fetch it again") from error
 
 
 def need(path: Path, remedy: str) -> Path:
     """The path itself. Raises DataError where nothing is there, saying what to put there and from whom."""
     if not os.path.exists(path):
-        raise DataError(f"{path} is not there. {remedy}")
+        raise DataError(f"{shown_path(path)} is not there. {remedy}")
     return path
 
 

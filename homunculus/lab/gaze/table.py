@@ -11,6 +11,7 @@ from rich.table import Table
 
 from homunculus.lab import plots
 from homunculus.lab.bootstrap import Estimate
+from homunculus.lab.gaze.dwell import SpanDwell
 from homunculus.lab.tables import in_terminal
 
 # Heading, and how a value is written, in the order of the table.
@@ -22,6 +23,7 @@ METRICS = {
     "first_distance": ("first / diagonal", ".3f"),
     "first_distance_deg": ("first, deg", ".1f"),
     "in_box": ("first in box", ".1%"),
+    "answer_bits": ("answer, bit", "+.2f"),
 }
 
 
@@ -30,7 +32,8 @@ class GazeComparison:
     """rows: an estimate by predictor and metric; missing where the predictor says nothing of it, or the data do not allow it.
 
     values: what was averaged, by predictor and metric, in order of the stimuli. settings: what the figures depend on.
-    remarks: what was left out of the data.
+    remarks: what was left out of the data. dwell: how long people dwelt on the words of the answer, and on those that seem to be, where
+    the words of the pages are known.
     """
 
     dataset: str
@@ -38,6 +41,7 @@ class GazeComparison:
     values: Mapping[str, Mapping[str, Sequence[float]]]
     settings: Mapping[str, Any]
     remarks: Sequence[str]
+    dwell: Sequence[SpanDwell] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """JSON types only, without the values."""
@@ -47,6 +51,7 @@ class GazeComparison:
             "rows": rows,
             "settings": dict(self.settings),
             "remarks": list(self.remarks),
+            **({"dwell": {one.part: asdict(one) for one in self.dwell}} if self.dwell else {}),
         }
 
     def _told(self, name: str, metric: str) -> dict[str, float | None]:
