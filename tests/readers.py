@@ -23,6 +23,7 @@ from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.pyramid import LearnedSplit
 from homunculus.bridge.files.writing import _superseded
 from homunculus.encoder.reader import Reader
+from homunculus.encoder.saliency import SaliencyDecoder
 from homunculus.lab.datasets import DOCVQA, TEXTVQA, VQAV2, VQABenchmark, read_results
 from homunculus.lab.experiment.run import _read_costs
 from homunculus.lab.gaze import aird, cocosearch18, mit1003, onestop
@@ -35,6 +36,7 @@ from homunculus.relevance.maps import read_relevance
 from homunculus.viewer.scanpath import read_scanpath
 
 PREFIX = "homunculus."
+DECODER = (6, 4, 3, 2)  # widths of a small one
 
 
 @dataclass(frozen=True)
@@ -154,6 +156,11 @@ def costs(folder: Path) -> Path:
     return folder / "costs.json"
 
 
+def decoder(folder: Path) -> Path:
+    save_file(SaliencyDecoder(DECODER).state_dict(), folder / "saliency.safetensors")
+    return folder / "saliency.safetensors"
+
+
 def record(folder: Path) -> Path:
     (folder / "look.json").write_text(json.dumps({"files": ["footprints.png", "look.json"]}))
     return folder / "look.json"
@@ -176,6 +183,7 @@ READERS: dict[str, Kind] = {
     "checkpoint": Kind("lab.training.checkpoint", written("lab.training.checkpoint"), restored),
     "head": Kind("relevance.procedural", written("relevance.procedural"), Head.load),
     "reader": Kind("encoder.reader", written("encoder.reader"), Reader.load),
+    "saliency": Kind("encoder.saliency", decoder, lambda path: SaliencyDecoder(DECODER).load(path)),
     "strata": Kind("allocators.adaptive_stratified", written("allocators.adaptive_stratified"), StrataHead.load),
     "top k": Kind("allocators.coverage_top_k", written("allocators.coverage_top_k"), CoverageTopK.load),
     "centres": Kind("allocators.pseudo_log_polar", written("allocators.pseudo_log_polar"), PseudoLogPolar.load),

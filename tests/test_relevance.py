@@ -218,8 +218,8 @@ def test_tokens_become_a_map_of_where_they_were(unit: TwinUnit) -> None:
 def test_silent_channels_are_zero_and_say_why(unit: TwinUnit) -> None:
     statistics = statistics_of(unit, leaves(256))
     seen = relevance(statistics)
-    assert list(seen.maps) == ["propositional", "perspectival", "participatory", "procedural"]
-    assert list(seen.inactive) == ["participatory", "procedural"]
+    assert list(seen.maps) == ["propositional", "perspectival", "participatory", "procedural", "saliency"]
+    assert list(seen.inactive) == ["participatory", "procedural", "saliency"]
     assert all(float(seen.maps[name].abs().max()) == 0 and reason for name, reason in seen.inactive.items())
     only = z_scores(propositional(statistics)) + z_scores(perspectival(statistics))
     assert torch.allclose(seen.total, torch.nn.functional.softplus(only))
@@ -253,7 +253,8 @@ def test_a_head_is_zero_until_trained_and_comes_back_as_saved(unit: TwinUnit, tm
     again = Head.load(tmp_path / "head.safetensors")
     assert torch.equal(again(statistics, target), said)
     assert relevance(statistics, target, channels={**registry, "procedural": again}).inactive.keys() == {
-        "participatory"
+        "participatory",
+        "saliency",
     }
     assert isinstance(again(statistics, NOTHING), Silent)
     for wrong, message in (
@@ -319,7 +320,7 @@ def test_no_value_is_read_back() -> None:
         seen = relevance(statistics, target, channels={**registry, "procedural": head})
         with pytest.raises(DataDependentOutputException):
             seen.total.max().item()
-    assert not seen.inactive
+    assert set(seen.inactive) == {"saliency"}  # off
     for map in (seen.total, *seen.maps.values()):
         assert map.shape == (2, *statistics.grid)
         assert map.device.type == FAKE

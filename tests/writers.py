@@ -132,6 +132,7 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
 }
 # These write by the same functions, after work that would take too long for so many deaths.
 SLOW = {
+    "homunculus.encoder.img_focus",
     "homunculus.lab.bench.allocators",
     "homunculus.lab.bench.loop",
     "homunculus.lab.bench.view",

@@ -11,6 +11,7 @@ from typing import Any
 
 from homunculus.bridge.errors import ModelError
 from homunculus.bridge.files.reading import check_file, read_json
+from homunculus.encoder import img_focus
 
 LARGEST_BYTES = 2**24
 AGAIN = "copy the folder again, whole"
@@ -124,7 +125,9 @@ def open_folder(name: str | os.PathLike[str], *, local_files_only: bool = False)
 
 
 def located(name: str | os.PathLike[str], local_files_only: bool) -> Path:
-    """The folder here. Raises ModelError where there is none and none can be fetched."""
+    """The folder here, or that of the model which a package carries. Raises ModelError where there is none and none can be fetched."""
+    if name == img_focus.NAME and not os.path.exists(name):
+        return img_focus.dinov2()
     if not isinstance(name, str | os.PathLike) or not str(name):
         raise ModelError(f"a model is named {name!r}; give a folder that save_pretrained wrote, or a name on the hub")
     try:

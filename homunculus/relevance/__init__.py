@@ -21,6 +21,7 @@ from homunculus.relevance.propositional import propositional
 from homunculus.relevance.perspectival import perspectival
 from homunculus.relevance.participatory import participatory
 from homunculus.relevance.procedural import Head, procedural
+from homunculus.relevance.saliency import saliency
 # isort: on
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "propositional",
     "registry",
     "relevance",
+    "saliency",
     "z_scores",
 ]
 

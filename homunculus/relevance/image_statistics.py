@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, TypeVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from homunculus.bridge.errors import PlanError
+from homunculus.bridge.errors import ClosedError, PlanError
+from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.statistics import LAYERS, planes
 from homunculus.bridge.tensors import product
@@ -22,6 +23,27 @@ LONGEST_GRID: Final = 64  # cells along the longer side of the picture, at most
 # How many levels finer than the grid the statistics are measured. A third, finer source would cost four times as much as these two.
 SOURCE_STEPS: Final = (3, 2)
 FINEST_STEP: Final = 3  # how many levels finer than the grid they are kept
+NOT_AT_HAND: Final = (
+    "the picture itself is not at hand, only its statistics; measure them with ImageStatistics.of, and ask while its pyramid is open, "
+    "in the process that built it"
+)
+
+
+@dataclass(frozen=True, eq=False)
+class PyramidView:
+    """Where the pictures lie that were measured. layers: theirs in the pyramid."""
+
+    unit: TextureUnit
+    pyramid: Pyramid
+    layers: tuple[int, ...]
+
+    def overview(self, size: tuple[int, int]) -> Tensor:
+        """`ImageStatistics.overview`: one patch a picture, as large as its longer side, cut to the picture."""
+        side = max(size)
+        right, down = (whole / part for whole, part in zip(reversed(self.pyramid.size), reversed(size), strict=True))
+        rows = [[side * right / 2, side * down / 2, right, 0, 0, down, layer, 0] for layer in self.layers]
+        plan = SamplePlan(torch.tensor(rows, dtype=torch.float32, device="cpu"), side)
+        return self.unit.sample(self.pyramid, plan).pixels[:, :, : size[0], : size[1]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,11 +59,13 @@ class ImageStatistics:
     level: of the grid: the least at which the longer side has at most 64 cells.
     sources: by the level they were measured at, finest first: [4 B, h, w, 4], premultiplied, as the level of a statistics
         pyramid (`bridge.statistics`) that `kept` names.
+    view: where `overview` reads the pictures themselves; None where statistics are all there is.
     """
 
     size: tuple[int, int]
     level: int
     sources: Mapping[int, Tensor]
+    view: PyramidView | None = None
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -61,7 +85,7 @@ class ImageStatistics:
     def of(
         cls, unit: TextureUnit, pyramid: Pyramid, level: int | None = None, levels: Sequence[int] | None = None
     ) -> ImageStatistics:
-        """Measures a picture, or a batch. The pyramid may be closed afterwards.
+        """Measures a picture, or a batch. The pyramid may be closed afterwards; then there is no `overview` any more.
 
         level, levels: of the grid, and of the sources, where they are to be those of another picture.
         """
@@ -69,20 +93,42 @@ class ImageStatistics:
         if levels is None:
             levels = sorted({min(max(level - step, 0), pyramid.max_level) for step in SOURCE_STEPS})
         sources = {source: _read(unit, pyramid, source, kept_level(level, source)) for source in levels}
-        return cls(pyramid.size, level, sources)
+        return cls(pyramid.size, level, sources, PyramidView(unit, pyramid, tuple(range(pyramid.layers))))
 
     def split(self) -> list[ImageStatistics]:
         """The statistics of each picture, each with B = 1."""
         parts = [torch.split(texels, LAYERS) for texels in self.sources.values()]
         return [
-            ImageStatistics(self.size, self.level, dict(zip(self.sources, texels, strict=True)))
-            for texels in zip(*parts, strict=True)
+            ImageStatistics(self.size, self.level, dict(zip(self.sources, texels, strict=True)), self._view_of(index))
+            for index, texels in enumerate(zip(*parts, strict=True))
         ]
+
+    def _view_of(self, index: int) -> PyramidView | None:
+        return None if self.view is None else replace(self.view, layers=(self.view.layers[index],))
 
     def to(self, device: torch.device | str) -> ImageStatistics:
         """The same on another device."""
         moved = {source: texels.to(device) for source, texels in self.sources.items()}
-        return ImageStatistics(self.size, self.level, moved)
+        return ImageStatistics(self.size, self.level, moved, self.view)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "view": None}  # a pyramid stays where it is
+
+    def overview(self, size: tuple[int, int]) -> Tensor:
+        """[B, 3, h, w] in 0..1: the pictures themselves at a size (height, width), stretched to it and filtered by the texture unit.
+
+        On the statistics' device. For channels that read pictures, not statistics; sampled once, whoever asks. Raises PlanError where
+        the pictures are not at hand any more, or a side is beyond that of the largest patch.
+        """
+        return self.once(("overview", tuple(size)), lambda: self._overview(size))
+
+    def _overview(self, size: tuple[int, int]) -> Tensor:
+        if self.view is None:
+            raise PlanError(NOT_AT_HAND)
+        try:
+            return self.view.overview(size).to(self.device)
+        except ClosedError:
+            raise PlanError(NOT_AT_HAND) from None
 
     def kept(self, source: int) -> int:
         """The level of the texels that are kept of a source."""

@@ -30,7 +30,7 @@ LEARNED = "procedural"
 WEIGHTS_FILE, REPORT_FILE = "relevance.safetensors", "relevance.json"
 SAVE_EVERY = 50
 # What the learned channel starts with: it should be heard, and not drown what is measured.
-FIRST_WEIGHTS = {**default_weights, LEARNED: 0.1}
+FIRST_WEIGHTS = {name: weight for name, weight in default_weights.items() if weight} | {LEARNED: 0.1}
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
