@@ -51,8 +51,15 @@ def test_without_a_model_it_looks_where_something_stands_out(unit: hm.TextureUni
     assert seen.patches.pixels.shape == (BUDGET, 3, 16, 16)
     assert 1 <= len(seen.fixations) <= 3
     assert seen.relevance is not None
-    assert set(seen.relevance.maps) == {"propositional", "perspectival", "participatory", "procedural", "saliency"}
-    assert set(seen.relevance.inactive) == {"participatory", "procedural", "saliency"}
+    assert set(seen.relevance.maps) == {
+        "propositional",
+        "perspectival",
+        "participatory",
+        "procedural",
+        "saliency",
+        "words",
+    }
+    assert set(seen.relevance.inactive) == {"participatory", "procedural", "saliency", "words"}
     record = seen.as_dict()
     assert {"pyramid", "statistics", "relevance", "fixation", "plan", "sample"} <= set(record["timings_ms"])
     paths = seen.save(tmp_path)

@@ -33,10 +33,12 @@ from homunculus.relevance import (
 from homunculus.relevance.color import color
 from homunculus.relevance.exemplar import exemplar
 from homunculus.relevance.image_statistics import grid_level, kept_level
+from homunculus.relevance.matching import Written
 from homunculus.relevance.perspectival import normalized
 from homunculus.relevance.propositional import self_information
 from homunculus.relevance.query import COLORS
 from homunculus.relevance.tokens import tokens
+from homunculus.relevance.word_search import WordSearch
 
 CHANNELS = {"propositional": propositional, "perspectival": perspectival}
 
@@ -218,8 +220,8 @@ def test_tokens_become_a_map_of_where_they_were(unit: TwinUnit) -> None:
 def test_silent_channels_are_zero_and_say_why(unit: TwinUnit) -> None:
     statistics = statistics_of(unit, leaves(256))
     seen = relevance(statistics)
-    assert list(seen.maps) == ["propositional", "perspectival", "participatory", "procedural", "saliency"]
-    assert list(seen.inactive) == ["participatory", "procedural", "saliency"]
+    assert list(seen.maps) == ["propositional", "perspectival", "participatory", "procedural", "saliency", "words"]
+    assert list(seen.inactive) == ["participatory", "procedural", "saliency", "words"]
     assert all(float(seen.maps[name].abs().max()) == 0 and reason for name, reason in seen.inactive.items())
     only = z_scores(propositional(statistics)) + z_scores(perspectival(statistics))
     assert torch.allclose(seen.total, torch.nn.functional.softplus(only))
@@ -255,6 +257,7 @@ def test_a_head_is_zero_until_trained_and_comes_back_as_saved(unit: TwinUnit, tm
     assert relevance(statistics, target, channels={**registry, "procedural": again}).inactive.keys() == {
         "participatory",
         "saliency",
+        "words",
     }
     assert isinstance(again(statistics, NOTHING), Silent)
     for wrong, message in (
@@ -312,8 +315,9 @@ def test_no_value_is_read_back() -> None:
         statistics = fake_statistics(size, 2, level, (1, 2))
         example = fake_statistics((50, 70), 1, level, (1, 2))
         plan = SamplePlan(torch.empty(9, 8, device=FAKE))
+        search = WordSearch("total", lines=(Written("Total", (40, 60, 90, 80), 0.9),))
         target = SearchTarget(
-            example, (1.0, 0.0, 0.0), (torch.empty(9, device=FAKE), plan), torch.empty(7, device=FAKE)
+            example, (1.0, 0.0, 0.0), (torch.empty(9, device=FAKE), plan), torch.empty(7, device=FAKE), search
         )
         with torch.device(FAKE):
             head = Head(embedding=7)

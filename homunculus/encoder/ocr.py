@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -30,6 +30,14 @@ class Line:
     text: str
     box: tuple[float, float, float, float]
     confidence: float
+
+
+class ReadsText(Protocol):
+    """Whatever reads lines off a picture."""
+
+    def read(self, image: Pixels, /) -> Sequence[Line]:
+        """The lines of a picture, uint8 [h, w, 3]."""
+        ...
 
 
 class TextReader:

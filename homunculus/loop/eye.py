@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import ModelError, PlanError, QueryError
@@ -18,11 +18,13 @@ from homunculus.bridge.pyramid import Closing, Pyramid
 from homunculus.bridge.unit import TextureUnit, check_unit
 from homunculus.bridge.values import shown
 from homunculus.encoder import Encoding, FoveatedViT, Texts
+from homunculus.encoder.ocr import ReadsText
 from homunculus.loop.options import Options
 from homunculus.loop.record import Glimpse
 from homunculus.relevance import Channel, Head, ImageStatistics, Relevance, SearchTarget, registry, relevance
 from homunculus.relevance.acuity import Fixations
 from homunculus.relevance.query import Query
+from homunculus.relevance.word_search import WordSearch
 
 GENERIC = "object"  # what relevance to a text is relative to
 MOST_COARSE_TOKENS = 256
@@ -36,7 +38,8 @@ class Eye(Closing):
     unit: an open unit to use and leave open; by default the fastest that works here, closed with the eye. encoder: what turns
     patches into tokens; without one `look` gives patches alone. text: what turns words into what is looked for; without
     one words are read for places and colours. head: a trained procedural channel; the weights learned with it are used
-    where none are given. options: as of `Options`.
+    where none are given. reader: what reads text off tokens, such as `TextReader`; a query's words are then looked for among what
+    has been read. options: as of `Options`.
     Nothing else between pyramid and tokens reads a value back. Raises PlanError and ModelError for what does not fit.
     """
 
@@ -47,11 +50,12 @@ class Eye(Closing):
         *,
         text: Texts | None = None,
         head: Head | None = None,
+        reader: ReadsText | None = None,
         backend: Backend | None = None,
         **options: Any,
     ) -> None:
         self.options = Options(**options)
-        _check_parts(unit, encoder, text, head)
+        _check_parts(unit, encoder, text, head, reader)
         if encoder is None and self.options.enough is not None:
             raise ModelError("enough is given and there is no encoder whose coarse tokens could do; give one")
         self.patch_size = self.options.patch_size or 16
@@ -65,7 +69,7 @@ class Eye(Closing):
             raise PlanError(f"weights name {sorted(unknown)}; the channels are {', '.join(self.channels)}")
         self._owns_unit = unit is None
         self.unit = open_unit(backend) if unit is None else unit
-        self.encoder, self.text = encoder, text
+        self.encoder, self.text, self.reader = encoder, text, reader
         self._generic: Tensor | None = None
 
     @property
@@ -83,14 +87,15 @@ class Eye(Closing):
         """What is looked for as a vector [D] in the space of texts and patches, less the generic one; and a remark."""
         if query is None or (query.embedding is None and not query.subject):
             return None, ""
+        untold = self.reading(query) if query.rest and self.words(query) is None else ""
         if self.encoder is None:
             if query.embedding is not None:
                 raise QueryError("the query has an embedding and the eye no encoder to compare it with; give one")
-            return None, self.reading(query) if query.rest else ""
+            return None, untold
         if self.text is None:
             if query.embedding is not None:
                 return query.embedding.to(self.device), ""
-            return None, self.reading(query) if query.rest else ""
+            return None, untold
         if query.embedding is None and not self.text.knows(query.subject):
             return None, self.reading(query)
         if self._generic is None:
@@ -104,8 +109,14 @@ class Eye(Closing):
         """What of a query's words this eye understands and what it does not; empty for one without words."""
         if query is None:
             return ""
+        if self.words(query) is not None:
+            return query.reading(query.subject)
         read = "" if self.encoder is None or self.text is None else self.text.read(query.subject)
         return query.reading(read)
+
+    def words(self, query: Query | None) -> WordSearch | None:
+        """The words that this eye's reader is to find; None where it has none, or the query no words but places and colours."""
+        return None if self.reader is None or query is None or not query.rest else WordSearch.of(query.subject)
 
     def related(self, statistics: ImageStatistics, query: Query | None, target: SearchTarget) -> Relevance:
         """The relevance channels for one query on the statistics of one image, and the query's prior. Visits no host."""
@@ -181,7 +192,7 @@ def _split(patches: Patches, plans: Sequence[SamplePlan]) -> list[Patches]:
     return [Patches(pixels, inside) for pixels, inside in parts]
 
 
-def _check_parts(unit: object, encoder: object, text: object, head: object) -> None:
+def _check_parts(unit: object, encoder: object, text: object, head: object, reader: object) -> None:
     if unit is not None:
         check_unit(unit)
     if encoder is not None and not isinstance(encoder, FoveatedViT):
@@ -190,6 +201,10 @@ def _check_parts(unit: object, encoder: object, text: object, head: object) -> N
         raise ModelError(f"text is {shown(text)}; give a text encoder, or None")
     if head is not None and not isinstance(head, Head):
         raise ModelError(f"head is {shown(head)}; give a Head, as Head.load reads it, or None")
+    if reader is not None and (
+        isinstance(reader, type | nn.Module | str) or not callable(getattr(reader, "read", None))
+    ):
+        raise ModelError(f"reader is {shown(reader)}; give a TextReader, or what has its `read`, or None")
 
 
 def _check_encoder(encoder: FoveatedViT, options: Options) -> None:

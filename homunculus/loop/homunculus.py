@@ -117,6 +117,8 @@ class Homunculus(Eye):
                 seen.relevance,
                 seen.remarks,
                 self.reading(job.query),
+                seen.target.words,
+                seen.coarse_tokens,
             )
             for job, seen in zip(jobs, found, strict=True)
         ]
@@ -130,6 +132,8 @@ class Homunculus(Eye):
             "policy": options.policy,
             "merge": options.merge,
             "enough": options.enough,
+            "reading": options.reading_budget if self.reader is not None else None,
+            "glimpses": options.glimpses,
             "patch_size": self.patch_size,
             "quality": options.quality,
         }

@@ -12,7 +12,7 @@ from homunculus.bridge.checks import check_quality
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.values import PATCH, TOKENS, choice, flag, number, shown, whole
+from homunculus.bridge.values import FIXATIONS, PATCH, TOKENS, choice, flag, number, shown, whole
 from homunculus.relevance.fixation import Policy, check_policy
 
 Confidence = Literal["margin", "attention"]
@@ -29,6 +29,8 @@ class Options:
     (0..1), they are the answer and nothing more is sampled; None looks always. confidence: `margin` of the best place over
     the second best, or `attention`, 1 less the entropy of the coarse attention over its greatest; to compare it with
     `enough` costs a visit to the host, as does going on from one fixation to the next where they do not share a plan.
+    reading: tokens that a coarse pass may spend on what is inked, where the eye has a reader and words to look for; by default twice
+    the budget. glimpses: plans of the budget that then follow at most, until the answer has been read.
     patch_size: texels along a side of a patch, 16 by default; with an encoder it is the encoder's. hidden: intermediates of
     the encoder that every encoding keeps. Raises PlanError.
     """
@@ -41,6 +43,8 @@ class Options:
     merge: bool = True
     enough: float | None = None
     confidence: Confidence = "margin"
+    reading: int | None = None
+    glimpses: int = 2
     patch_size: int | None = None
     hidden: Sequence[str] = ()
 
@@ -54,6 +58,8 @@ class Options:
             "allocator": _allocator(self.allocator),
             "merge": flag("merge", self.merge),
             "enough": None if self.enough is None else number("enough", self.enough),
+            "reading": None if self.reading is None else whole("reading", self.reading, TOKENS),
+            "glimpses": whole("glimpses", self.glimpses, FIXATIONS),
             "patch_size": None if self.patch_size is None else whole("patch_size", self.patch_size, PATCH),
             "hidden": tuple(self.hidden),
         }
@@ -71,6 +77,11 @@ class Options:
     def plan(self, scene: Scene) -> SamplePlan:
         """The budget spent on a scene. Raises PlanError where the allocator lacks something, naming it."""
         return cast(Allocator, self.allocator).allocate(scene, self.budget)
+
+    @property
+    def reading_budget(self) -> int:
+        """Tokens of the coarse pass for reading."""
+        return 2 * self.budget if self.reading is None else self.reading
 
     @property
     def allocator_name(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from math import isfinite
 from pathlib import Path
@@ -30,6 +30,7 @@ from homunculus.layouts.metrics import PlanMetrics, measure
 from homunculus.relevance import Relevance
 from homunculus.relevance.acuity import Fixations
 from homunculus.relevance.query import Query
+from homunculus.relevance.word_search import WordSearch
 from homunculus.report import draw_footprints, write_look
 
 Points = Sequence[float] | Sequence[Sequence[float]]
@@ -51,7 +52,8 @@ class Look(Pictured):
 
     source: the image [H, W, 3] as it was sampled; request, unit: as told by `as_dict`; timings_ms: by part, on the host's clock.
     query: what was looked for; relevance: the maps [1, rows, columns] that the fixations were chosen on; notes: what the caller might not
-    expect; reading: what of the query's words was understood and what not. All but `plan`, `patches`,
+    expect; reading: what of the query's words was understood and what not; words: what a reader was to find, and all that it has
+    read; coarse_tokens: spent before the first glimpse, by what they were spent on. All but `plan`, `patches`,
     `tokens` and `relevance` visit the host.
 
     >>> seen = hm.look("examples/data/photograph.jpg", at=(0.43, 0.22), budget=100, backend="torch")
@@ -68,6 +70,8 @@ class Look(Pictured):
     relevance: Relevance | None = None
     remarks: Sequence[str] = ()
     reading: str = ""
+    words: WordSearch | None = None
+    coarse_tokens: Mapping[str, int] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         height, width = self.image.shape[:2]
@@ -97,6 +101,12 @@ class Look(Pictured):
         """[N, D] in the plan's order, None without an encoder."""
         encoding = self.glimpses[-1].encoding
         return None if encoding is None else encoding.tokens
+
+    @property
+    def spent(self) -> dict[str, Any]:
+        """Tokens: of each coarse pass by its purpose, of each glimpse, and in all."""
+        glimpses = [len(glimpse.plan) for glimpse in self.glimpses]
+        return {**self.coarse_tokens, "glimpses": glimpses, "in_all": sum(glimpses) + sum(self.coarse_tokens.values())}
 
     @cached_property
     def image(self) -> Array:
@@ -129,6 +139,8 @@ class Look(Pictured):
             "request": dict(self.request),
             "plan": {"warped": self.plan.texels is not None, "note": self.plan.note},
             "tokens": None if self.tokens is None else list(self.tokens.shape),
+            "spent": self.spent,
+            "words": None if self.words is None else self.words.as_dict(),
             "notes": self.notes,
             "metrics": {name: value if isfinite(value) else None for name, value in self.metrics.as_dict().items()},
             "unit": dict(self.unit),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -18,11 +18,14 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Pyramid
 from homunculus.encoder import Encoding, dense_features, in_cells, similarity
 from homunculus.loop.eye import UNTIMED, Eye
+from homunculus.loop.reading import ink_plan, read_around, read_coarse
 from homunculus.loop.record import Glimpse
 from homunculus.relevance import ImageStatistics, Relevance, SearchTarget
 from homunculus.relevance.acuity import Fixations
 from homunculus.relevance.fixation import attention_entropy, fixate, given, margin
+from homunculus.relevance.matching import Written
 from homunculus.relevance.query import Query
+from homunculus.relevance.word_search import WordSearch
 
 # Of relevance where something is asked for, before a fixation is chosen on it: of 32 scenes of shapes on clutter the first one
 # fell on the target in 59 % at 1, 81 % at 2, and 91 % at 4 and 8, as where the maximum itself is taken.
@@ -49,14 +52,21 @@ class Coarse:
 
 @dataclass(eq=False)
 class Seen:
-    """What has been seen for one job so far. text: what it looks for, as a vector less the generic one."""
+    """What has been seen for one job so far. text: what it looks for, as a vector less the generic one. coarse_tokens: spent before
+    the first glimpse, on the model's coarse pass and on reading; of several queries on one picture each is told all of them."""
 
     job: Job
     text: Tensor | None
     target: SearchTarget
     relevance: Relevance
     remarks: list[str]
+    coarse_tokens: dict[str, int]
     glimpses: list[Glimpse] = field(default_factory=list)
+
+    @property
+    def answered(self) -> bool:
+        """Whether what was asked for has been read; for what is no words nobody knows."""
+        return self.target.words is not None and self.target.words.answered
 
 
 class VisualSearch:
@@ -69,6 +79,7 @@ class VisualSearch:
             self.statistics = ImageStatistics.of(eye.unit, pyramid).split()
         with clock.part("coarse"):
             self.texts = [eye.embedded(job.query) for job in jobs]
+        self.words = [eye.words(job.query) for job in jobs]
 
     @property
     def _cells(self) -> int:
@@ -87,16 +98,22 @@ class VisualSearch:
         """The coarse pass, and what matters where for every job before anything is fixated."""
         with self.clock.part("coarse"):
             coarse = self._coarse()
+        with self.clock.part("words"):
+            lines = self._coarse_lines()
         with self.clock.part("relevance"):
-            seen = [self._related(job, text, coarse) for job, text in zip(self.jobs, self.texts, strict=True)]
+            seen = [
+                self._related(*parts, coarse, lines) for parts in zip(self.jobs, self.texts, self.words, strict=True)
+            ]
         return seen, coarse
 
     def run(self, fixations: int, points: list[tuple[float, float]] | None = None) -> list[Seen]:
         """What is seen for every job."""
         seen, coarse = self.search()
         going = [one for one in seen if not self._enough(one, coarse)]
-        counts = [fixations] if self.eye.options.merge or points is not None else [1] * fixations
-        for turn, count in enumerate(counts):
+        for turn, count in enumerate(counts := self._counts(fixations, points)):
+            going = [one for one in going if not (turn and one.answered)]
+            if turn and self.eye.options.merge:  # only what is read can be looked for again
+                going = [one for one in going if one.target.words is not None]
             with self.clock.part("fixation"):
                 gazes = [(one, self.gaze(one, count, points)) for one in going]
                 if turn:  # another look is spared where it would add too little
@@ -106,7 +123,20 @@ class VisualSearch:
                 self._look(gazes, last=turn == len(counts) - 1)
         return seen
 
-    def _related(self, job: Job, text: tuple[Tensor | None, str], coarse: Coarse | None) -> Seen:
+    def _counts(self, fixations: int, points: list[tuple[float, float]] | None) -> list[int]:
+        """Fixations of each glimpse."""
+        if points is not None or (self.eye.options.merge and not any(self.words)):
+            return [fixations]
+        return [fixations] * self.eye.options.glimpses if self.eye.options.merge else [1] * fixations
+
+    def _related(
+        self,
+        job: Job,
+        text: tuple[Tensor | None, str],
+        words: WordSearch | None,
+        coarse: Coarse | None,
+        lines: Mapping[int, tuple[int, list[Written]]],
+    ) -> Seen:
         """What is looked for in one image, and the relevance of everything before the first fixation."""
         eye, statistics = self.eye, self.statistics[job.layer]
         embedding, remark = text
@@ -119,11 +149,31 @@ class VisualSearch:
                 )
             where = in_cells(coarse.plans[job.layer], self._cells)
             tokens = (self._alike(coarse.features[job.layer], embedding).to(statistics.device), where)
+        read = coarse is not None and (tokens is not None or coarse.encodings is not None)
+        spent = {"coarse": len(coarse.plans[job.layer])} if coarse is not None and read else {}
         target = SearchTarget.of(eye.unit, statistics, job.query, tokens, embedding)
         if tokens is not None and self._points:
             target = replace(target, color=None)
+        if words is not None:
+            spent["reading"], now = lines[job.layer]
+            target = replace(target, words=words.reading(now))
         found = eye.related(statistics, job.query, target)
-        return Seen(job, embedding, target, found, [remark] if remark else [])
+        return Seen(job, embedding, target, found, [remark] if remark else [], spent)
+
+    def _coarse_lines(self) -> dict[int, tuple[int, list[Written]]]:
+        """By image: tokens spent on a coarse pass for reading, and what was read, of those in which words are looked for."""
+        eye = self.eye
+        found: dict[int, tuple[int, list[Written]]] = {}
+        for layer in sorted({job.layer for job, words in zip(self.jobs, self.words, strict=True) if words is not None}):
+            plan = ink_plan(self.statistics[layer], eye.options.reading_budget, eye.patch_size)
+            if plan is None:
+                found[layer] = 0, []
+                continue
+            plan = plan.to(self.statistics[layer].device)
+            (patches,), _ = eye.sampled(self.pyramid, [plan], [layer])
+            assert eye.reader is not None
+            found[layer] = len(plan), read_coarse(eye.reader, patches.pixels, plan, self.size)
+        return found
 
     def _coarse(self) -> Coarse | None:
         """The coarse pass, where anything reads it: a text, or the question whether it is enough."""
@@ -184,6 +234,7 @@ class VisualSearch:
         glimpses, pixels = eye.see(self.pyramid, plans, [gaze for _, gaze in gazes], layers, self.clock)
         for (seen, _), glimpse in zip(gazes, glimpses, strict=True):
             seen.glimpses.append(glimpse)
+            self._read_words(seen, glimpse)
         told = [place for place, (seen, _) in enumerate(gazes) if seen.text is not None]
         if last or not told or pixels is None or eye.encoder is None:
             return
@@ -202,6 +253,18 @@ class VisualSearch:
             tokens = torch.cat([before, tokens[0]]), SamplePlan.concatenate([where, tokens[1]])
         seen.target = replace(seen.target, tokens=tokens)
         seen.relevance = self.eye.related(statistics, seen.job.query, seen.target)
+
+    def _read_words(self, seen: Seen, glimpse: Glimpse) -> None:
+        """What can be read off a glimpse joins what was read before."""
+        words = seen.target.words
+        if words is None or self.eye.reader is None:
+            return
+        with self.clock.part("words"):
+            points = glimpse.fixations.as_list()
+            read = read_around(self.eye.reader, glimpse.patches.pixels, glimpse.plan, self.size, points)
+            seen.target = replace(seen.target, words=words.reading(read))
+        with self.clock.part("relevance"):
+            seen.relevance = self.eye.related(self.statistics[seen.job.layer], seen.job.query, seen.target)
 
     def _plan(self, seen: Seen, gaze: Fixations) -> SamplePlan:
         job = seen.job

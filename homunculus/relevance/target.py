@@ -15,6 +15,7 @@ from homunculus.bridge.registry import Registry
 from homunculus.bridge.unit import TextureUnit
 from homunculus.relevance.image_statistics import ImageStatistics
 from homunculus.relevance.query import Query
+from homunculus.relevance.word_search import WordSearch
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,13 +24,14 @@ class SearchTarget:
 
     example: the statistics of a crop, measured as the picture was. color: red, green and blue in 0..1. tokens: how much the
     query is like each token of a coarse pass, float [N], relative to a generic query, and the plan of that pass.
-    embedding: float [D] or [B, D], the query as a learned head reads it.
+    embedding: float [D] or [B, D], the query as a learned head reads it. words: those of the query, and what has been read.
     """
 
     example: ImageStatistics | None = None
     color: tuple[float, float, float] | None = None
     tokens: tuple[Tensor, SamplePlan] | None = None
     embedding: Tensor | None = None
+    words: WordSearch | None = None
 
     @classmethod
     def of(
