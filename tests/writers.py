@@ -143,6 +143,8 @@ SLOW = {
     "homunculus.lab.needle.glyphs",
     "homunculus.lab.experiment.report",
     "homunculus.lab.experiment.run",
+    "homunculus.lab.photographs.report",
+    "homunculus.lab.photographs.run",
     "homunculus.lab.tables",
     "homunculus.lab.training.relevance",
     "homunculus.viewer.headless",

@@ -53,3 +53,25 @@ def needle(
     )
     for path in report.write(out, lines, costs):
         typer.echo(path)
+
+
+@experiment.command()
+def photographs(
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where journal, table, plot and page go.")] = Path(
+        "docs/photographs"
+    ),
+    folder: Annotated[
+        Path | None,
+        typer.Option("--pictures", file_okay=False, exists=True, help="Further photographs beside scikit-image's."),
+    ] = None,
+    backend: Backend = None,
+) -> None:
+    """Foveated tokens of a real ViT: which part of a photograph, and which photograph, do they still tell?"""
+    console = stderr_console()
+    with console.status("opening the library"):
+        from homunculus.lab.photographs import report
+        from homunculus.lab.photographs.run import run
+
+    entries = run(out, folder, backend=cast("Any", backend), track=tracking(console))
+    for path in report.write(out, entries):
+        typer.echo(path)

@@ -56,6 +56,8 @@ class Encoded:
     passes: for each pass through the encoder and each of its layers, how many tokens its attention and its MLP were given, special ones
         included. scoring: multiply-adds spent on the choice beside those passes.
     note: what the method did that the caller might not expect, empty if nothing.
+    special: [special, D] class token and registers of the pass that the tokens come from; None where there are several passes, or none
+        is kept.
     """
 
     tokens: Tensor
@@ -64,6 +66,7 @@ class Encoded:
     passes: tuple[tuple[tuple[int, int], ...], ...]
     scoring: int = 0
     note: str = ""
+    special: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.tokens)
@@ -146,7 +149,7 @@ def within(name: str, budget: int, most: int) -> None:
 def kept(full: FullEncode, chosen: Tensor, scoring: int = 0) -> Encoded:
     """Tokens of a full encode, chosen [n] by their indices in ascending order, each standing for itself."""
     plan = picked(full.plan, chosen)
-    return Encoded(full.tokens[chosen], plan, plan.area_px, (full.counts,), scoring)
+    return Encoded(full.tokens[chosen], plan, plan.area_px, (full.counts,), scoring, special=full.special)
 
 
 def picked(plan: SamplePlan, chosen: Tensor) -> SamplePlan:

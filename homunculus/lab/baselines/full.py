@@ -21,6 +21,7 @@ class FullEncode:
     tokens: [N, D]. plan: N footprints on their device. counts: per layer, tokens in its attention and in its MLP.
     attention: [N] what the class token attends to, mean over heads, in the layers `first`, `shallow` and `deep`, by their index; empty
         without a class token. keys: [N, head] of the layer `deep`, mean over heads, before rotation; None without a class token.
+    special: [special, D] what stands before the patch tokens.
     """
 
     tokens: Tensor
@@ -30,6 +31,7 @@ class FullEncode:
     counts: Counts
     attention: dict[int, Tensor]
     keys: Tensor | None
+    special: Tensor | None = None
 
     @classmethod
     def of(
@@ -53,8 +55,11 @@ class FullEncode:
         attention = {
             index: seen.hidden[name][0].mean(0)[family.special :] for index, name in zip(indices, wanted, strict=True)
         }
-        counts = counted(encoder, seen.last_hidden_state.shape[1])
-        return cls(seen.tokens, plan.to(seen.tokens.device), rows, columns, counts, attention, keys)
+        state = seen.last_hidden_state
+        counts = counted(encoder, state.shape[1])
+        return cls(
+            seen.tokens, plan.to(seen.tokens.device), rows, columns, counts, attention, keys, state[0, : family.special]
+        )
 
 
 def deep_layer(encoder: FoveatedViT) -> int:

@@ -26,7 +26,8 @@ def one_pass(encoder: FoveatedViT, seen: Encoding, plan: SamplePlan, note: str =
     """What an encoder made of a plan, all of whose tokens are kept."""
     plan = plan.to(seen.tokens.device)
     passes = (counted(encoder, seen.last_hidden_state.shape[1]),)
-    return Encoded(seen.tokens, plan, plan.area_px, passes, note=note or plan.note)
+    special = seen.last_hidden_state[0, : encoder.family.special]
+    return Encoded(seen.tokens, plan, plan.area_px, passes, note=note or plan.note, special=special)
 
 
 def point_sampled(plan: SamplePlan) -> SamplePlan:

@@ -94,8 +94,9 @@ def merged(
         passed.append((entering.shape[1], x.shape[1]))
         x = family.feed(index, x)
     raster = place.argsort()
-    tokens = family.finish(x, told)[1][0, raster]
-    return Encoded(tokens, picked(plan, place[raster]), area_px[raster], (tuple(passed),), scoring)
+    state, tokens, _ = family.finish(x, told)
+    merged_plan, special_tokens = picked(plan, place[raster]), state[0, :special]
+    return Encoded(tokens[0, raster], merged_plan, area_px[raster], (tuple(passed),), scoring, special=special_tokens)
 
 
 def matched(keys: Tensor, count: int, special: int = 0) -> tuple[Tensor, Tensor]:

@@ -48,7 +48,7 @@ class VisionZip:
             gained = gathered(area_px[others], group, contextual)
             kept_px = torch.cat([kept_px[: len(dominant)], kept_px[len(dominant) :] + gained])
             scoring += nearest_cost(len(others), contextual, full.keys.shape[-1])
-        return Encoded(tokens, picked(full.plan, chosen), kept_px, (full.counts,), scoring)
+        return Encoded(tokens, picked(full.plan, chosen), kept_px, (full.counts,), scoring, special=full.special)
 
 
 def uniform_targets(dominant: torch.Tensor, count: int, contextual: int) -> tuple[torch.Tensor, torch.Tensor]:

@@ -49,7 +49,7 @@ class VScanStage1:
         area_px = full.plan.area_px
         area_px = area_px[chosen] + gathered(area_px[others], group, budget)
         scoring = 2 * class_row_cost(encoder, count) + nearest_cost(len(others), budget, encoder.dim)
-        return Encoded(tokens, picked(full.plan, chosen), area_px, (full.counts,), scoring)
+        return Encoded(tokens, picked(full.plan, chosen), area_px, (full.counts,), scoring, special=full.special)
 
 
 def windowed(full: FullEncode, score: Tensor, windows: tuple[int, int], budget: int) -> Tensor:
