@@ -246,6 +246,8 @@ def test_rows_in_bands_and_bytes_are_the_same_picture(name: str, monkeypatch: py
     assert torch.equal(banded.covered, whole.covered)
     picture = reconstruction.reconstructed_picture(patches, plan, SIZE)
     np.testing.assert_array_equal(picture, np.asarray(to_picture(banded.pixels)))
+    part = reconstruction.reconstructed_picture(patches, plan, SIZE, (11, 9, 40, 33))
+    np.testing.assert_allclose(part, picture[9:33, 11:40], atol=1)
 
 
 def test_an_upright_patch_is_put_back_as_one_that_is_turned_by_nothing() -> None:
@@ -270,6 +272,11 @@ def test_patches_that_do_not_fit_are_refused() -> None:
     mute = SamplePlan(warped.footprints, 16, warped.texels)
     with pytest.raises(PlanError, match="without `locate` cannot be put back; use the plan that its layout returned"):
         reconstruct(torch.zeros(6, 3, 16, 16), mute, SIZE)
+
+
+def test_a_window_outside_the_image_is_refused() -> None:
+    with pytest.raises(PlanError, match=r"the window is \(0, 0, 9999, 5\); it must lie in"):
+        reconstruction.reconstructed_picture(torch.zeros(1, 3, 16, 16), PLANS["one"], SIZE, (0, 0, 9999, 5))
 
 
 def test_outlines_follow_the_border() -> None:

@@ -16,6 +16,7 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.threads import one_thread
 
 Array = np.ndarray[Any, Any]
+Window = tuple[int, int, int, int]
 
 UNSEEN = 0.5  # the grey of pixels that no footprint covers
 # Weights fall with this power of a texel's side: where footprints overlap the finest wins. With 2 or 4 the borders of
@@ -63,19 +64,29 @@ def reconstruct(pixels: Tensor, plan: SamplePlan, size: tuple[int, int], *, laye
     return Reconstruction(found, covered)
 
 
-def reconstructed_picture(pixels: Tensor, plan: SamplePlan, size: tuple[int, int]) -> Array:
-    """The same as uint8 [H, W, 3], without ever holding it all in float."""
-    picture = np.empty((*size, 3), np.uint8)
-    for rows, seen, _ in _bands(pixels, plan, size, 0):
+def reconstructed_picture(
+    pixels: Tensor, plan: SamplePlan, size: tuple[int, int], window: Window | None = None
+) -> Array:
+    """The same as uint8 [H, W, 3], without ever holding it all in float; of a window of the image where one is given.
+
+    window: (left, top, right, bottom) in pixels. Raises PlanError for one that is empty or not inside the image.
+    """
+    left, top, right, bottom = window or (0, 0, size[1], size[0])
+    if not (0 <= left < right <= size[1] and 0 <= top < bottom <= size[0]):
+        raise PlanError(f"the window is {(left, top, right, bottom)}; it must lie in {size[1]} x {size[0]} px")
+    picture = np.empty((bottom - top, right - left, 3), np.uint8)
+    for rows, seen, _ in _bands(pixels, plan, size, 0, (left, top, right, bottom)):
         for channel, plane in enumerate((seen.clamp_(0, 1) * 255).round_().byte().numpy()):
             picture[rows, :, channel] = plane
     return picture
 
 
 def _bands(
-    pixels: Tensor, plan: SamplePlan, size: tuple[int, int], layer: int
+    pixels: Tensor, plan: SamplePlan, size: tuple[int, int], layer: int, window: Window | None = None
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Some rows of the image at a time: which, what was seen there [3, n, W], which lasts until the next are asked for, and where."""
+    """Some rows of the window at a time, or of the image: which, what was seen there [3, n, W], which lasts until the next are asked
+    for, and where."""
+    left, start, right, end = window or (0, 0, size[1], size[0])
     expected = (len(plan), 3, plan.patch_size, plan.patch_size)
     if tuple(pixels.shape) != expected:
         raise PlanError(f"patches have shape {tuple(pixels.shape)}; this plan needs {expected}")
@@ -86,10 +97,13 @@ def _bands(
     if isinstance(plan, Locates) and plan.texels is not None:
         parts: list[_Part] = [_Unwarped(pixels, plan.texels, plan, size)]
     else:
-        indices = (plan.layers == layer).nonzero().flatten().tolist()
+        reach = (plan.footprints[:, 2:4].abs() + plan.footprints[:, 4:6].abs()) * (plan.patch_size / 2)
+        first, last = plan.footprints[:, :2] - reach, plan.footprints[:, :2] + reach
+        near = (last > first.new_tensor([left, start])) & (first < first.new_tensor([right, end]))
+        indices = ((plan.layers == layer) & near.all(-1)).nonzero().flatten().tolist()
         places = (_placed(pixels[index], plan.footprints[index].tolist(), size) for index in indices)
         parts = [place for place in places if place is not None]
-    height, width = size
+    height, width = end - start, right - left
     band = torch.empty(
         4, min(ROWS_AT_ONCE, height), width, dtype=torch.float32, device="cpu"
     )  # used again and again: fresh memory costs more than the sums
@@ -97,15 +111,15 @@ def _bands(
         sums = band[:, : height - top].zero_()
         with one_thread(), torch.autocast("cpu", enabled=False):
             for part in parts:
-                part.add(sums, top)
+                part.add(sums, start + top, left)
             covered = sums[3] > 0
             seen = sums[:3].div_(sums[3].clamp(min=torch.finfo(torch.float32).tiny)).masked_fill_(~covered, UNSEEN)
         yield slice(top, top + len(covered)), seen, covered
 
 
 class _Part(Protocol):
-    def add(self, sums: Tensor, first: int) -> None:
-        """Adds its colours, times their weight, and the weight itself to sums [4, n, W], the rows of the image from `first` on."""
+    def add(self, sums: Tensor, first: int, first_column: int) -> None:
+        """Adds its colours, times their weight, and the weight itself to sums [4, n, m], the pixels of the image from there on."""
 
 
 class _Placed(NamedTuple):
@@ -118,15 +132,16 @@ class _Placed(NamedTuple):
     top: int
     bottom: int
 
-    def add(self, sums: Tensor, first: int) -> None:
+    def add(self, sums: Tensor, first: int, first_column: int) -> None:
         top, bottom = max(self.top, first), min(self.bottom, first + sums.shape[1])
-        if top >= bottom:
+        left, right = max(self.left, first_column), min(self.right, first_column + sums.shape[2])
+        if top >= bottom or left >= right:
             return
         side = self.source.shape[-1]
         center_x, center_y, right_x, right_y, down_x, down_y = self.footprint[:6]
         area_px = right_x * down_y - right_y * down_x
-        part = sums[:, top - first : bottom - first, self.left : self.right]
-        x = torch.arange(self.left, self.right, dtype=torch.float32, device="cpu") + 0.5 - center_x
+        part = sums[:, top - first : bottom - first, left - first_column : right - first_column]
+        x = torch.arange(left, right, dtype=torch.float32, device="cpu") + 0.5 - center_x
         y = torch.arange(top, bottom, dtype=torch.float32, device="cpu") + 0.5 - center_y
         # Where a pixel lies in the patch, from -1 at one border to 1 at the other.
         if right_y == 0 and down_x == 0:
@@ -194,11 +209,11 @@ class _Unwarped:
         self._reach_px = extents.max() / 2
         self._extents = extents.reshape(-1, 2)
 
-    def add(self, sums: Tensor, first: int) -> None:
+    def add(self, sums: Tensor, first: int, first_column: int) -> None:
         _, height, width = sums.shape
         side, source, image_px = self._side, self._source, self._image_px
         x, y = (
-            torch.arange(width, dtype=torch.float32, device="cpu") + 0.5,
+            torch.arange(first_column, first_column + width, dtype=torch.float32, device="cpu") + 0.5,
             torch.arange(first, first + height, dtype=torch.float32, device="cpu") + 0.5,
         )
         points = torch.stack(torch.meshgrid(x, y, indexing="xy"), -1).reshape(-1, 2)

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from homunculus.allocators.fixation import fixations_of
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import FoveatedViT
@@ -38,20 +39,11 @@ class TwoViewCrop:
 
     def encode(self, encoder: FoveatedViT, view: View, budget: int) -> Encoded:
         budget = checked(self, encoder, view, budget)
-        if budget < 2:
-            raise PlanError(
-                f"{self.name} needs a token for each of its two views; the budget is {budget}, give at least 2"
-            )
-        height, width = view.size
-        extent = torch.tensor([width, height], dtype=torch.float64, device="cpu")
-        side_px = self._side_px(encoder.patch_size, budget - budget // 2)
-        sides = torch.full((2,), side_px, dtype=torch.float64, device="cpu").minimum(extent)
-        point = torch.tensor([fixations_of(view.scene)[0]], dtype=torch.float64, device="cpu")
-        corner = clamp_centers(point, sides[None], extent)[0] - sides / 2
-        thumbnail = self._plan(torch.zeros_like(corner), extent, budget // 2, encoder, view)
-        crop = self._plan(corner, sides, budget - budget // 2, encoder, view)
+        thumbnail, crop, corner, sides = self._views(view.scene, budget, encoder.patch_size)
         if self.together:
             return encoded_plan(encoder, view, SamplePlan.concatenate([thumbnail, crop]))
+        height, width = view.size
+        extent = torch.tensor([width, height], dtype=torch.float64, device="cpu")
         frames = [(thumbnail, torch.zeros_like(corner), extent), (crop, corner, sides)]
         tokens, passes = [], []
         for plan, origin, frame in frames:
@@ -61,18 +53,32 @@ class TwoViewCrop:
         plan = SamplePlan.concatenate([thumbnail, crop]).to(tokens[0].device)
         return Encoded(torch.cat(tokens), plan, plan.area_px, tuple(passes))
 
+    def allocate(self, scene: Scene, budget: int) -> SamplePlan:
+        """The tokens of both views, as an allocator gives them."""
+        thumbnail, crop, _, _ = self._views(scene, budget, scene.patch_size)
+        return SamplePlan.concatenate([thumbnail, crop])
+
+    def _views(self, scene: Scene, budget: int, patch_size: int) -> tuple[SamplePlan, SamplePlan, Tensor, Tensor]:
+        """Thumbnail and crop, and the crop's corner and sides in px."""
+        if budget < 2:
+            raise PlanError(
+                f"{self.name} needs a token for each of its two views; the budget is {budget}, give at least 2"
+            )
+        height, width = scene.size
+        extent = torch.tensor([width, height], dtype=torch.float64, device="cpu")
+        side_px = self._side_px(patch_size, budget - budget // 2)
+        sides = torch.full((2,), side_px, dtype=torch.float64, device="cpu").minimum(extent)
+        point = torch.tensor([fixations_of(scene)[0]], dtype=torch.float64, device="cpu")
+        corner = clamp_centers(point, sides[None], extent)[0] - sides / 2
+        thumbnail = _cut(torch.zeros_like(corner), extent, budget // 2, patch_size, scene.layer)
+        return thumbnail, _cut(corner, sides, budget - budget // 2, patch_size, scene.layer), corner, sides
+
     def _side_px(self, patch_size: int, count: int) -> float:
         if self.side_px is None:
             return math.sqrt(count) * patch_size
         if not 0 < self.side_px < math.inf:
             raise PlanError(f"side_px is {self.side_px}; it must be above 0 and finite, or None for one pixel a texel")
         return self.side_px
-
-    @staticmethod
-    def _plan(corner: Tensor, sides: Tensor, count: int, encoder: FoveatedViT, view: View) -> SamplePlan:
-        centers, each = cells(float(sides[0]), float(sides[1]), count)
-        boxes = torch.cat([corner + centers - each / 2, corner + centers + each / 2], -1)
-        return SamplePlan.boxes(boxes, encoder.patch_size, layer=view.scene.layer).to(dtype=torch.float32)
 
 
 registry.register("two_view_crop_apart")(TwoViewCrop(together=False, name="two_view_crop_apart"))
@@ -83,3 +89,10 @@ def moved(plan: SamplePlan, by: Tensor) -> SamplePlan:
     rows = plan.footprints.clone()
     rows[:, :2] += by.to(rows)
     return SamplePlan(rows, plan.patch_size)
+
+
+def _cut(corner: Tensor, sides: Tensor, count: int, patch_size: int, layer: int) -> SamplePlan:
+    """So many cells of a rectangle."""
+    centers, each = cells(float(sides[0]), float(sides[1]), count)
+    boxes = torch.cat([corner + centers - each / 2, corner + centers + each / 2], -1)
+    return SamplePlan.boxes(boxes, patch_size, layer=layer).to(dtype=torch.float32)

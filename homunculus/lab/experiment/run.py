@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import statistics
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -19,8 +18,9 @@ from homunculus.bridge.files.reading import read_json, refusing, shown
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.unit import TextureUnit
 from homunculus.encoder.reader import Reader
+from homunculus.lab.asking import Sized, Track, asking
 from homunculus.lab.bench.machine import describe, peak_mib
-from homunculus.lab.experiment.asking import Sized, asking
+from homunculus.lab.experiment.asking import Answering
 from homunculus.lab.experiment.page import PageUnderTest
 from homunculus.lab.experiment.rows import rows
 from homunculus.lab.experiment.work import PRESETS, PageCounts, works
@@ -30,7 +30,6 @@ from homunculus.layouts.metrics import measure
 
 COSTS, JOURNAL = "costs.json", "journal.jsonl"
 REPEATS = 2
-Track = Callable[[Iterable[Any], str], Iterable[Any]]
 
 
 def run(
@@ -61,7 +60,7 @@ def run(
     journal = Journal(out / JOURNAL, task)
     check_writable(out)
     todo = [part for work in works(chosen) for part in work.without(journal.entries).parts()]
-    with asking(reader, backend, jobs) as ask:
+    with asking(Answering(reader, backend), jobs) as ask:
         for lines in track(Sized(ask(todo), len(todo)), "pages"):
             for line in lines:
                 journal.append(line)

@@ -109,7 +109,7 @@ class Sheet:
     ) -> float:  # fmt: skip
         """Writes lines no wider than so, as far as `bottom`; the base line below the last."""
         limit = self.height if bottom is None else bottom
-        for line in self.lines(text, width_px, size_pt):
+        for line in self.lines(text, width_px, size_pt, weight):
             if y > limit:
                 return y
             self.text(x, y, line, size_pt, weight)
@@ -120,7 +120,8 @@ class Sheet:
         self, text: str, width_px: float, size_pt: float | None = None, weight: Weight = "regular"
     ) -> Iterator[str]:
         """The text broken into lines no wider than so; a word is measured once."""
-        font, line, length = self.font(size_pt, weight), [], 0.0
+        font, length = self.font(size_pt, weight), 0.0
+        line: list[str] = []
         space = font.getlength(" ")
         lengths = {word: font.getlength(word) for word in set(text.split())}
         for word in text.split():
