@@ -1,0 +1,110 @@
+"""What is compared: ways to spend tokens on a page, by who says where to look. A row of the table each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from homunculus import allocators
+from homunculus.lab.baselines.two_views import TwoViewCrop
+from homunculus.lab.experiment.page import bump
+from homunculus.lab.pages.desk import Desk, Sight
+from homunculus.lab.pages.document import LARGE
+from homunculus.lab.pages.fonts import Typeface
+from homunculus.loop import Homunculus, Job, VisualSearch
+from homunculus.relevance import registry as channels
+from homunculus.relevance.query import Query
+
+BUDGET = 273
+PRIMARY = "foveated_pyramid"
+UNIFORM, UNIFORM_LARGE = (1, 2, 3, 4, 6, 8), (4, 8, 16, 32, 48, 64)  # in budgets
+CROP_PX = (-(-BUDGET // 2)) ** 0.5 * 16  # side of the crop of a two-view crop at which a texel is a pixel
+Group = Literal["page", "uniform", "oracle", "channel", "words"]
+
+
+@dataclass(frozen=True)
+class Way:
+    """One line of the table. far: whether values elsewhere on the page are read too."""
+
+    name: str
+    group: Group
+    see: Callable[[Desk], Sight]
+    far: bool = False
+
+
+def ways(kind: str, key_face: Typeface) -> list[Way]:
+    """All for a kind of page. key_face: in which the key is drawn for those that are asked by example."""
+    large = kind in LARGE
+    uniform = UNIFORM_LARGE if large else UNIFORM
+    found = [Way("the page itself", "page", Desk.page, far=not large)]
+    found += [Way(f"uniform {count}", "uniform", _uniform(count), far=count in (uniform[0], 4)) for count in uniform]
+    return [*found, *_oracles(), *_channels(key_face)]
+
+
+def _uniform(budgets: int) -> Callable[[Desk], Sight]:
+    return lambda desk: desk.resized(budgets * BUDGET)
+
+
+def _oracles() -> Iterator[Way]:
+    foveated = allocators.get(PRIMARY)
+    yield Way(f"{PRIMARY} at the value", "oracle", lambda desk: desk.spent(foveated, BUDGET, [desk.at_value]), far=True)
+    yield Way(
+        f"{PRIMARY} at key and value",
+        "oracle",
+        lambda desk: desk.spent(foveated, BUDGET, [desk.at_key, desk.at_value]),
+        far=True,
+    )
+    for side_px, name in ((None, "two-view crop"), (2 * CROP_PX, "two-view crop, twice as wide")):
+        crop = TwoViewCrop(side_px=side_px)
+        yield Way(f"{name}, at the value", "oracle", _at_value(crop), far=True)
+    top_k = allocators.get("grid_top_k")
+    yield Way(
+        "grid_top_k around the value",
+        "oracle",
+        lambda desk: desk.spent(top_k, BUDGET, [desk.at_value], bump(desk.at_value, desk.size)),
+        far=True,
+    )
+
+
+def _at_value(crop: TwoViewCrop) -> Callable[[Desk], Sight]:
+    return lambda desk: desk.spent(crop, BUDGET, [desk.at_value])
+
+
+def _channels(key_face: Typeface) -> Iterator[Way]:
+    """By the fixation of a channel alone: the key drawn as a crop where it compares, else what it says of itself."""
+    yield Way(
+        f"{PRIMARY} by example",
+        "channel",
+        lambda desk: by_channel(desk, "participatory", Query(example=drawn(desk.document.asked.key, key_face, desk))),
+    )
+    for name in ("perspectival", "saliency"):
+        if name in channels:
+            yield Way(f"{PRIMARY} by {name}", "channel", _alone(name))
+
+
+def _alone(channel: str) -> Callable[[Desk], Sight]:
+    return lambda desk: by_channel(desk, channel, None)
+
+
+def by_channel(desk: Desk, channel: str, query: Query | None) -> Sight:
+    """The library's own loop, with one relevance channel."""
+    weights = {name: float(name == channel) for name in channels}
+    eye = Homunculus(desk.unit, None, weights=weights, budget=BUDGET)
+    (seen,) = VisualSearch(eye, desk.pyramid, desk.image[None], [Job(0, query)]).run(1)
+    glimpse = seen.glimpses[-1]
+    return desk.seen(glimpse.patches.pixels, glimpse.plan, len(glimpse.plan), glimpse.fixations.as_list())
+
+
+def drawn(text: str, face: Typeface, desk: Desk) -> Tensor:
+    """uint8 [h, w, 3]: a text in black on white at about the page's size of letters."""
+    font = face.font(desk.document.em_px)
+    left, top, right, bottom = font.getbbox(text)
+    picture = Image.new("RGB", (round(right - left) + 8, round(bottom - top) + 8), "white")
+    ImageDraw.Draw(picture).text((4 - left, 4 - top), text, "black", font)
+    return torch.from_numpy(np.array(picture))

@@ -1,0 +1,44 @@
+"""What is to be done: which pages, in an order in which kinds and sizes stay balanced wherever it stops."""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from dataclasses import dataclass
+
+from homunculus.lab.pages.document import A4_KINDS, LARGE, LARGE_PX, SIZES_PX
+
+PAGES = 120
+PAGES_A_LARGE = 5  # pages of A4 for each large one
+
+
+@dataclass(frozen=True)
+class PageWork:
+    """A page, and the rows that are known of it."""
+
+    kind: str
+    height_px: int
+    seed: int
+    done: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return f"{self.kind}/{self.height_px}/{self.seed}"
+
+
+def works(pages: int = PAGES, first_seed: int = 0) -> list[PageWork]:
+    """So many pages of A4, and a large one after every five."""
+    found, large = [], 0
+    for place in range(pages):
+        turn, kind = divmod(place, len(A4_KINDS))
+        found.append(PageWork(A4_KINDS[kind], SIZES_PX[turn % len(SIZES_PX)], first_seed + turn))
+        if place % PAGES_A_LARGE == PAGES_A_LARGE - 1:
+            turn, kind = divmod(large, len(LARGE))
+            found.append(PageWork(list(LARGE)[kind], LARGE_PX, first_seed + turn))
+            large += 1
+    return found
+
+
+def left(work: PageWork, names: list[str], entries: Container[int | str]) -> PageWork | None:
+    """The work without what is known already; None where nothing is left."""
+    done = tuple(name for name in names if f"{work.id}/{name}" in entries)
+    return None if len(done) == len(names) else PageWork(work.kind, work.height_px, work.seed, done)
