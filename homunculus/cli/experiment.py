@@ -11,6 +11,10 @@ import typer
 from homunculus.cli.options import Backend
 from homunculus.cli.progress import stderr_console, tracking
 
+Jobs = Annotated[
+    int | None,
+    typer.Option(min=0, help="Processes that share the pages; by default one a core, 0 for none but this."),
+]
 experiment = typer.Typer(no_args_is_help=True, help="Does looking help?")
 
 
@@ -29,10 +33,7 @@ def needle(
         Path | None, typer.Option(help="Weights of `homunculus train needle`; by default those that ship.")
     ] = None,
     pages: Annotated[int | None, typer.Option(min=2, help="Fewer than the preset's, of its main size alone.")] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option(min=0, help="Processes that share the pages; by default one a core, 0 for none but this."),
-    ] = None,
+    jobs: Jobs = None,
     backend: Backend = None,
 ) -> None:
     """Every way to spend a budget of tokens, on pages of marks and values, with one encoder, in one table."""
@@ -74,4 +75,37 @@ def photographs(
 
     entries = run(out, folder, backend=cast("Any", backend), track=tracking(console))
     for path in report.write(out, entries):
+        typer.echo(path)
+
+
+@experiment.command()
+def pages(
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where journal, table, plots and page go.")] = Path(
+        "docs/pages"
+    ),
+    pages: Annotated[int, typer.Option(min=2, help="Pages of A4; a large one comes after every five of them.")] = 120,
+    fonts: Annotated[
+        Path | None, typer.Option(file_okay=False, help="A folder of the fonts, where the system has them not.")
+    ] = None,
+    first_seed: Annotated[int, typer.Option(min=0, help="Of the pages; the experiment's own are below 10000.")] = 0,
+    jobs: Jobs = None,
+    backend: Backend = None,
+) -> None:
+    """Does looking help a reader that others made? Pages of real fonts, read by PP-OCRv6 from tokens alone."""
+    console = stderr_console()
+    with console.status("opening the library"):
+        from homunculus.lab.pages import report
+        from homunculus.lab.pages.fonts import typefaces
+        from homunculus.lab.pages.run import run
+
+    lines = run(
+        out,
+        typefaces(fonts),
+        pages=pages,
+        first_seed=first_seed,
+        jobs=os.cpu_count() or 1 if jobs is None else jobs,
+        backend=cast("Any", backend),
+        track=tracking(console),
+    )
+    for path in report.write(out, lines):
         typer.echo(path)

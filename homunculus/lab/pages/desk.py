@@ -17,6 +17,7 @@ from homunculus.allocators.scene import Allocator, Scene
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Closing
 from homunculus.bridge.unit import TextureUnit
+from homunculus.encoder.ocr import TextReader
 from homunculus.lab.pages.document import Document
 from homunculus.lab.pages.judge import Pixels, Show
 from homunculus.lab.pages.sheet import Box
@@ -34,14 +35,13 @@ class Sight:
     tokens: int
     fixations: Sequence[Point] = ()
     said: str | None = None
-    told: str = ""
 
 
 class Desk(Closing):
-    """A page in a texture unit."""
+    """A page in a texture unit. reader: with which the library itself reads."""
 
-    def __init__(self, unit: TextureUnit, document: Document) -> None:
-        self.unit, self.document, self.size = unit, document, document.size
+    def __init__(self, unit: TextureUnit, document: Document, reader: TextReader) -> None:
+        self.unit, self.document, self.size, self.reader = unit, document, document.size, reader
         self.image = torch.from_numpy(document.image)
         self.pyramid = unit.pyramid(document.image)
 

@@ -14,7 +14,7 @@ from homunculus.lab.pages.sheet import Box, Pair
 
 Pixels = np.ndarray[Any, Any]
 Show = Callable[[Box], Pixels]  # uint8 [h, w, 3]: what a method shows of a box of the page, at the page's scale
-KEY_ALIKE = 0.75  # from which on what was read counts as the key
+KEY_ALIKE = 0.6  # from which on what was read counts as the key
 VALUE_MARGIN, STRIPE_MARGIN = 0.15, (0.8, 0.5)  # in ems: around a value, and around a pair across and down
 STRIPE_PX = 128  # the least height at which lines are detected in a stripe
 

@@ -23,7 +23,10 @@ from homunculus.relevance.query import Query
 
 BUDGET = 273
 PRIMARY = "foveated_pyramid"
-UNIFORM, UNIFORM_LARGE = (1, 2, 3, 4, 6, 8), (4, 8, 16, 32, 48, 64)  # in budgets
+# Budgets for reading first on what is inked, and glimpses of a budget after it.
+WORDS = ((0.5, 1), (1, 1), (2, 1), (3, 1), (1, 2), (2, 2))
+WORDS_LARGE = ((7, 1), (15, 1), (31, 1))
+UNIFORM, UNIFORM_LARGE = (1, 2, 3, 4, 6, 8), (8, 16, 32, 48, 64, 96)  # in budgets
 CROP_PX = (-(-BUDGET // 2)) ** 0.5 * 16  # side of the crop of a two-view crop at which a texel is a pixel
 Group = Literal["page", "uniform", "oracle", "channel", "words"]
 
@@ -42,9 +45,9 @@ def ways(kind: str, key_face: Typeface) -> list[Way]:
     """All for a kind of page. key_face: in which the key is drawn for those that are asked by example."""
     large = kind in LARGE
     uniform = UNIFORM_LARGE if large else UNIFORM
-    found = [Way("the page itself", "page", Desk.page, far=not large)]
-    found += [Way(f"uniform {count}", "uniform", _uniform(count), far=count in (uniform[0], 4)) for count in uniform]
-    return [*found, *_oracles(), *_channels(key_face)]
+    found = [Way("the page itself", "page", Desk.page, far=True)]
+    found += [Way(f"uniform {count}", "uniform", _uniform(count), far=count in (1, 4)) for count in uniform]
+    return [*found, *_oracles(), *_channels(key_face), *map(_words, WORDS_LARGE if large else WORDS)]
 
 
 def _uniform(budgets: int) -> Callable[[Desk], Sight]:
@@ -86,6 +89,25 @@ def _channels(key_face: Typeface) -> Iterator[Way]:
     for name in ("perspectival", "saliency"):
         if name in channels:
             yield Way(f"{PRIMARY} by {name}", "channel", _alone(name))
+
+
+def _words(spent: tuple[float, int]) -> Way:
+    reading, glimpses = spent
+    again = "" if glimpses == 1 else f", {glimpses} glimpses"
+    name = f"words, {reading + glimpses:g} budgets in all{again}"
+    return Way(name, "words", lambda desk: by_words(desk, round(reading * BUDGET), glimpses))
+
+
+def by_words(desk: Desk, reading: int, glimpses: int) -> Sight:
+    """The library's own loop, with a reader: it looks for the words of the key, and then at what it read."""
+    eye = Homunculus(desk.unit, None, reader=desk.reader, budget=BUDGET, reading=reading, glimpses=glimpses)
+    (seen,) = VisualSearch(eye, desk.pyramid, desk.image[None], [Job(0, Query(desk.document.asked.key))]).run(2)
+    assert seen.target.words is not None
+    best, last = seen.target.words.best, seen.glimpses[-1]
+    tokens = sum(seen.coarse_tokens.values()) + sum(len(glimpse.plan) for glimpse in seen.glimpses)
+    points = [point for glimpse in seen.glimpses for point in glimpse.fixations.as_list()]
+    said = "" if best is None else best.answer
+    return desk.seen(last.patches.pixels, last.plan, tokens, points, said=said)
 
 
 def _alone(channel: str) -> Callable[[Desk], Sight]:

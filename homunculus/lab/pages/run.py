@@ -18,11 +18,11 @@ from homunculus.bridge.files import check_writable
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.unit import TextureUnit
 from homunculus.bridge.versions import version_of
-from homunculus.encoder.ocr import MODELS
+from homunculus.encoder.ocr import MODELS, TextReader
 from homunculus.lab.asking import Lines, Sized, Track, asking
 from homunculus.lab.journal import Journal
 from homunculus.lab.pages.desk import Desk, Sight, distance_px, middle
-from homunculus.lab.pages.document import Document, make_document
+from homunculus.lab.pages.document import LARGE, Document, make_document
 from homunculus.lab.pages.fonts import Typeface
 from homunculus.lab.pages.judge import PairJudge, error_rate, plain
 from homunculus.lab.pages.rows import Way, ways
@@ -85,15 +85,17 @@ class Reading:
 
     @contextmanager
     def __call__(self) -> Iterator[Callable[[PageWork], Lines]]:
-        judge = PairJudge.hired()
+        judge, reader = PairJudge.hired(), TextReader()
         with open_unit(self.backend) as unit:
-            yield lambda work: lines_of(unit, judge, self.faces, work)
+            yield lambda work: lines_of(unit, judge, reader, self.faces, work)
 
 
-def lines_of(unit: TextureUnit, judge: PairJudge, faces: Sequence[Typeface], work: PageWork) -> Lines:
+def lines_of(
+    unit: TextureUnit, judge: PairJudge, reader: TextReader, faces: Sequence[Typeface], work: PageWork
+) -> Lines:
     """The journal's lines for one page."""
     document, found = make_document(work.kind, work.height_px, work.seed, faces), []
-    with Desk(unit, document) as desk:
+    with Desk(unit, document, reader) as desk:
         for way in ways(work.kind, faces[-1]):
             if way.name in work.done:
                 continue
@@ -111,7 +113,7 @@ def lines_of(unit: TextureUnit, judge: PairJudge, faces: Sequence[Typeface], wor
 def judged(judge: PairJudge, document: Document, way: Way, sight: Sight) -> dict[str, Any]:
     """How well the answer, and a few other values, are read from what a row shows."""
     asked, size, em_px = document.asked, document.size, document.em_px
-    others = elsewhere(document) if way.far else []
+    others = elsewhere(document) if way.far and document.kind not in LARGE else []
     texts = judge.values(sight.show, [asked, *others], size, em_px)
     behind = judge.pair(sight.show, asked, size, em_px)
     points = sight.fixations or [middle(asked.value_box)]
