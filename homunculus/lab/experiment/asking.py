@@ -17,7 +17,7 @@ from homunculus.lab.needle.needle import make_page
 
 
 @dataclass(frozen=True, eq=False)
-class Answering:
+class RowAnswers:
     """A reader beside a texture unit of its own, for `lab.asking`."""
 
     reader: Reader

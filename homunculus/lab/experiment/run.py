@@ -20,7 +20,7 @@ from homunculus.bridge.unit import TextureUnit
 from homunculus.encoder.reader import Reader
 from homunculus.lab.asking import Sized, Track, asking
 from homunculus.lab.bench.machine import describe, peak_mib
-from homunculus.lab.experiment.asking import Answering
+from homunculus.lab.experiment.asking import RowAnswers
 from homunculus.lab.experiment.page import PageUnderTest
 from homunculus.lab.experiment.rows import rows
 from homunculus.lab.experiment.work import PRESETS, PageCounts, works
@@ -60,7 +60,7 @@ def run(
     journal = Journal(out / JOURNAL, task)
     check_writable(out)
     todo = [part for work in works(chosen) for part in work.without(journal.entries).parts()]
-    with asking(Answering(reader, backend), jobs) as ask:
+    with asking(RowAnswers(reader, backend), jobs) as ask:
         for lines in track(Sized(ask(todo), len(todo)), "pages"):
             for line in lines:
                 journal.append(line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from homunculus.allocators.scene import Allocator, Scene
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Closing
 from homunculus.bridge.unit import TextureUnit
-from homunculus.encoder.ocr import TextReader
+from homunculus.encoder.ocr import Line, ReadsText
 from homunculus.lab.pages.document import Document
 from homunculus.lab.pages.judge import Pixels, Show
 from homunculus.lab.pages.sheet import Box
@@ -28,7 +29,7 @@ Point = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
+class Showing:
     """What a row saw. tokens: all that it cost, looking for the place included. said: the answer that the row itself gives, if any."""
 
     show: Show
@@ -37,11 +38,24 @@ class Sight:
     said: str | None = None
 
 
+class Remembering:
+    """A reader that reads each picture once: rows that begin with the same look share it."""
+
+    def __init__(self, reader: ReadsText) -> None:
+        self._reader, self._known = reader, dict[bytes, Sequence[Line]]()
+
+    def read(self, image: Pixels, /) -> Sequence[Line]:
+        key = hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
+        if key not in self._known:
+            self._known[key] = self._reader.read(image)
+        return self._known[key]
+
+
 class Desk(Closing):
     """A page in a texture unit. reader: with which the library itself reads."""
 
-    def __init__(self, unit: TextureUnit, document: Document, reader: TextReader) -> None:
-        self.unit, self.document, self.size, self.reader = unit, document, document.size, reader
+    def __init__(self, unit: TextureUnit, document: Document, reader: ReadsText) -> None:
+        self.unit, self.document, self.size, self.reader = unit, document, document.size, Remembering(reader)
         self.image = torch.from_numpy(document.image)
         self.pyramid = unit.pyramid(document.image)
 
@@ -56,12 +70,12 @@ class Desk(Closing):
     def at_key(self) -> Point:
         return middle(self.document.asked.key_box)
 
-    def page(self) -> Sight:
+    def page(self) -> Showing:
         """The page itself, and the native patches it takes."""
         image, (height, width) = self.document.image, self.size
-        return Sight(lambda box: image[box[1] : box[3], box[0] : box[2]], -(-height // PATCH) * -(-width // PATCH))
+        return Showing(lambda box: image[box[1] : box[3], box[0] : box[2]], -(-height // PATCH) * -(-width // PATCH))
 
-    def resized(self, tokens: int) -> Sight:
+    def resized(self, tokens: int) -> Showing:
         """The page averaged over areas to as many pixels as so many tokens have, in one piece, and enlarged smoothly to be read."""
         height, width = self.size
         scale = min(1.0, (tokens * PATCH**2 / (height * width)) ** 0.5)
@@ -75,20 +89,20 @@ class Desk(Closing):
             part = (left * across, top * down, right * across, bottom * down)
             return np.array(small.resize((right - left, bottom - top), Image.Resampling.BICUBIC, part))
 
-        return Sight(show, tokens)
+        return Showing(show, tokens)
 
     def spent(
         self, allocator: Allocator, budget: int, fixations: Sequence[Point], relevance: Tensor | None = None
-    ) -> Sight:
+    ) -> Showing:
         """A budget spent by an allocator around fixations that are given."""
         scene = Scene(self.size, fixations, relevance, PATCH, image=self.image)
         plan = allocator.allocate(scene, budget)
         pixels = self.unit.sample(self.pyramid, plan, quality="high").pixels
         return self.seen(pixels, plan, len(plan), fixations)
 
-    def seen(self, pixels: Tensor, plan: SamplePlan, tokens: int, fixations: Sequence[Point], **more: Any) -> Sight:
+    def seen(self, pixels: Tensor, plan: SamplePlan, tokens: int, fixations: Sequence[Point], **more: Any) -> Showing:
         """What patches [N, 3, P, P] show, put back where they were taken from."""
-        return Sight(lambda box: reconstructed_picture(pixels, plan, self.size, box), tokens, list(fixations), **more)
+        return Showing(lambda box: reconstructed_picture(pixels, plan, self.size, box), tokens, list(fixations), **more)
 
 
 def middle(box: Box) -> Point:

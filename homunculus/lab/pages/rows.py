@@ -14,7 +14,7 @@ from torch import Tensor
 from homunculus import allocators
 from homunculus.lab.baselines.two_views import TwoViewCrop
 from homunculus.lab.experiment.page import bump
-from homunculus.lab.pages.desk import Desk, Sight
+from homunculus.lab.pages.desk import Desk, Showing
 from homunculus.lab.pages.document import LARGE
 from homunculus.lab.pages.fonts import Typeface
 from homunculus.loop import Homunculus, Job, VisualSearch
@@ -24,8 +24,9 @@ from homunculus.relevance.query import Query
 BUDGET = 273
 PRIMARY = "foveated_pyramid"
 # Budgets for reading first on what is inked, and glimpses of a budget after it.
-WORDS = ((0.5, 1), (1, 1), (2, 1), (3, 1), (1, 2), (2, 2))
-WORDS_LARGE = ((7, 1), (15, 1), (31, 1))
+WORDS = ((0.5, 1), (1, 1), (2, 1), (2, 2), (1, 2), (3, 1))
+WORDS_LARGE = ((15, 1), (7, 1), (31, 1))
+DEAR = (1, 2), (3, 1), (7, 1), (31, 1)  # of these, what is done last
 UNIFORM, UNIFORM_LARGE = (1, 2, 3, 4, 6, 8), (8, 16, 32, 48, 64, 96)  # in budgets
 CROP_PX = (-(-BUDGET // 2)) ** 0.5 * 16  # side of the crop of a two-view crop at which a texel is a pixel
 Group = Literal["page", "uniform", "oracle", "channel", "words"]
@@ -33,12 +34,13 @@ Group = Literal["page", "uniform", "oracle", "channel", "words"]
 
 @dataclass(frozen=True)
 class Way:
-    """One line of the table. far: whether values elsewhere on the page are read too."""
+    """One line of the table. far: whether values elsewhere on the page are read too. dear: run on all pages after the other rows."""
 
     name: str
     group: Group
-    see: Callable[[Desk], Sight]
+    see: Callable[[Desk], Showing]
     far: bool = False
+    dear: bool = False
 
 
 def ways(kind: str, key_face: Typeface) -> list[Way]:
@@ -50,7 +52,7 @@ def ways(kind: str, key_face: Typeface) -> list[Way]:
     return [*found, *_oracles(), *_channels(key_face), *map(_words, WORDS_LARGE if large else WORDS)]
 
 
-def _uniform(budgets: int) -> Callable[[Desk], Sight]:
+def _uniform(budgets: int) -> Callable[[Desk], Showing]:
     return lambda desk: desk.resized(budgets * BUDGET)
 
 
@@ -75,7 +77,7 @@ def _oracles() -> Iterator[Way]:
     )
 
 
-def _at_value(crop: TwoViewCrop) -> Callable[[Desk], Sight]:
+def _at_value(crop: TwoViewCrop) -> Callable[[Desk], Showing]:
     return lambda desk: desk.spent(crop, BUDGET, [desk.at_value])
 
 
@@ -95,10 +97,10 @@ def _words(spent: tuple[float, int]) -> Way:
     reading, glimpses = spent
     again = "" if glimpses == 1 else f", {glimpses} glimpses"
     name = f"words, {reading + glimpses:g} budgets in all{again}"
-    return Way(name, "words", lambda desk: by_words(desk, round(reading * BUDGET), glimpses))
+    return Way(name, "words", lambda desk: by_words(desk, round(reading * BUDGET), glimpses), dear=spent in DEAR)
 
 
-def by_words(desk: Desk, reading: int, glimpses: int) -> Sight:
+def by_words(desk: Desk, reading: int, glimpses: int) -> Showing:
     """The library's own loop, with a reader: it looks for the words of the key, and then at what it read."""
     eye = Homunculus(desk.unit, None, reader=desk.reader, budget=BUDGET, reading=reading, glimpses=glimpses)
     (seen,) = VisualSearch(eye, desk.pyramid, desk.image[None], [Job(0, Query(desk.document.asked.key))]).run(2)
@@ -110,11 +112,11 @@ def by_words(desk: Desk, reading: int, glimpses: int) -> Sight:
     return desk.seen(last.patches.pixels, last.plan, tokens, points, said=said)
 
 
-def _alone(channel: str) -> Callable[[Desk], Sight]:
+def _alone(channel: str) -> Callable[[Desk], Showing]:
     return lambda desk: by_channel(desk, channel, None)
 
 
-def by_channel(desk: Desk, channel: str, query: Query | None) -> Sight:
+def by_channel(desk: Desk, channel: str, query: Query | None) -> Showing:
     """The library's own loop, with one relevance channel."""
     weights = {name: float(name == channel) for name in channels}
     eye = Homunculus(desk.unit, None, weights=weights, budget=BUDGET)

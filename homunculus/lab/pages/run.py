@@ -21,7 +21,7 @@ from homunculus.bridge.versions import version_of
 from homunculus.encoder.ocr import MODELS, TextReader
 from homunculus.lab.asking import Lines, Sized, Track, asking
 from homunculus.lab.journal import Journal
-from homunculus.lab.pages.desk import Desk, Sight, distance_px, middle
+from homunculus.lab.pages.desk import Desk, Showing, distance_px, middle
 from homunculus.lab.pages.document import LARGE, Document, make_document
 from homunculus.lab.pages.fonts import Typeface
 from homunculus.lab.pages.judge import PairJudge, error_rate, plain
@@ -56,11 +56,13 @@ def run(
     }
     journal = Journal(out / JOURNAL, task)
     check_writable(out)
-    todo = []
-    for work in works(pages, first_seed):
-        some = left(work, [way.name for way in ways(work.kind, faces[0])], journal.entries)
-        todo += [] if some is None else [some]
-    with asking(Reading(tuple(faces), backend), jobs) as ask:
+    todo = [
+        some
+        for dear in (False, True)
+        for work in works(pages, first_seed)
+        if (some := left(work, [way.name for way in ways(work.kind, faces[-1]) if way.dear == dear], journal.entries))
+    ]
+    with asking(PageJudges(tuple(faces), backend), jobs) as ask:
         for lines in track(Sized(ask(todo), len(todo)), "pages"):
             for line in lines:
                 journal.append(line)
@@ -77,7 +79,7 @@ def digest(faces: Sequence[Typeface]) -> str:
 
 
 @dataclass(frozen=True, eq=False)
-class Reading:
+class PageJudges:
     """A judge beside a texture unit, for `lab.asking`."""
 
     faces: tuple[Typeface, ...]
@@ -97,7 +99,7 @@ def lines_of(
     document, found = make_document(work.kind, work.height_px, work.seed, faces), []
     with Desk(unit, document, reader) as desk:
         for way in ways(work.kind, faces[-1]):
-            if way.name in work.done:
+            if way.name not in work.rows:
                 continue
             start = perf_counter()
             line = {"id": f"{work.id}/{way.name}", "page": work.id, "kind": work.kind, "height_px": work.height_px}
@@ -110,7 +112,7 @@ def lines_of(
     return found
 
 
-def judged(judge: PairJudge, document: Document, way: Way, sight: Sight) -> dict[str, Any]:
+def judged(judge: PairJudge, document: Document, way: Way, sight: Showing) -> dict[str, Any]:
     """How well the answer, and a few other values, are read from what a row shows."""
     asked, size, em_px = document.asked, document.size, document.em_px
     others = elsewhere(document) if way.far and document.kind not in LARGE else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from homunculus.lab.pages.document import A4_KINDS, LARGE, LARGE_PX, SIZES_PX
@@ -13,12 +13,12 @@ PAGES_A_LARGE = 5  # pages of A4 for each large one
 
 @dataclass(frozen=True)
 class PageWork:
-    """A page, and the rows that are known of it."""
+    """A page, and the rows asked of it, by name."""
 
     kind: str
     height_px: int
     seed: int
-    done: tuple[str, ...] = ()
+    rows: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:
@@ -38,7 +38,7 @@ def works(pages: int = PAGES, first_seed: int = 0) -> list[PageWork]:
     return found
 
 
-def left(work: PageWork, names: list[str], entries: Container[int | str]) -> PageWork | None:
-    """The work without what is known already; None where nothing is left."""
-    done = tuple(name for name in names if f"{work.id}/{name}" in entries)
-    return None if len(done) == len(names) else PageWork(work.kind, work.height_px, work.seed, done)
+def left(work: PageWork, names: Iterable[str], known: Container[int | str]) -> PageWork | None:
+    """The page with those of some rows that are not known; None where nothing is left."""
+    rows = tuple(name for name in names if f"{work.id}/{name}" not in known)
+    return PageWork(work.kind, work.height_px, work.seed, rows) if rows else None
