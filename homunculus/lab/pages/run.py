@@ -15,6 +15,7 @@ import numpy as np
 
 from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.files import check_writable
+from homunculus.bridge.files.reading import content_of
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.unit import TextureUnit
 from homunculus.bridge.versions import version_of
@@ -74,7 +75,7 @@ def digest(faces: Sequence[Typeface]) -> str:
     found = hashlib.sha256()
     for face in faces:
         for path in (face.regular, face.bold):
-            found.update(Path(path).read_bytes())
+            found.update(content_of(Path(path)))
     return found.hexdigest()[:16]
 
 
