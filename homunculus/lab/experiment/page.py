@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -30,12 +29,15 @@ from homunculus.relevance.query import Query
 
 BUMP = 0.012  # standard deviation of the relevance around a given fixation, over the page's side
 PARTS = "target", "secondary", "periphery"
+Points = list[tuple[float, float]]
+Glance = tuple[Encoded, Points]  # what was made of one look, and where it looked
 MAP_SIDE = 64
 
 
 @dataclass(frozen=True)
 class Trial:
-    """target: the item asked for, its nearest and its farthest neighbour, which are read without looking again."""
+    """items: the target, which is asked for, its nearest and its farthest neighbour, which are read without looking again unless a
+    row does look again."""
 
     items: tuple[int, int, int]
 
@@ -58,6 +60,7 @@ class PageUnderTest(Closing):
         self.trials = [Trial((int(item), *page.around(int(item)))) for item in chosen]
         self._view = self.view(())
         self._random = rng.uniform(0.05, 0.95, (len(self.trials), 2))
+        self._found: dict[tuple[int, ...], tuple[VisualSearch, list[Seen]]] = {}
 
     def close(self) -> None:
         self.pyramid.close()
@@ -82,44 +85,52 @@ class PageUnderTest(Closing):
         scene = Scene(self.size, fixations, relevance, self.patch_size, image=self.image)
         return View(scene, self.sample, None if item is None else self.reader.in_text_space(self.asked([item])[0, 0]))
 
-    def search(self, *, area: bool = False, **options: Any) -> VisualSearch:
-        """The library's own loop over this page, asked for the mark of every trial in words."""
+    def search(self, items: Sequence[int], *, area: bool = False, **options: Any) -> VisualSearch:
+        """The library's own loop over this page, asked for the marks of items in words."""
         eye = Homunculus(self.unit, self.vits[area], text=MarkWords(self.reader), **options)
-        jobs = [Job(0, Query(self.page.items[trial.target].name)) for trial in self.trials]
+        jobs = [Job(0, Query(self.page.items[item].name)) for item in items]
         return VisualSearch(eye, self.pyramid, self.image[None], jobs)
 
-    @cached_property
-    def found(self) -> tuple[VisualSearch, list[Seen]]:
-        """What the library finds relevant for every trial."""
-        search = self.search()
-        return search, search.search()[0]
+    def found(self, items: Sequence[int]) -> tuple[VisualSearch, list[Seen]]:
+        """What the library finds relevant for each of them."""
+        kept = tuple(items)
+        if kept not in self._found:
+            search = self.search(kept)
+            self._found[kept] = search, search.search()[0]
+        return self._found[kept]
 
     @property
     def scoring(self) -> int:
-        """Multiply-adds of the coarse pass that says where to look."""
-        eye, vit = self.found[0].eye, self.vits[False]
+        """Multiply-adds of the coarse pass that says where to look: one, whatever is asked for."""
+        eye, vit = self.found([trial.target for trial in self.trials])[0].eye, self.vits[False]
         return pass_cost(vit, counted(vit, eye.coarse_tokens + vit.family.special))
 
-    def encodings(self, row: Condition) -> list[tuple[Encoded, list[tuple[float, float]]]]:
-        """What a row makes of the page for every trial, and where it looked."""
-        vit, budget, trials = self.vits[row.area], row.tokens(self.size, self.patch_size), range(len(self.trials))
+    def encodings(self, row: Condition) -> list[list[Glance]]:
+        """What a row makes of the page for every trial: one look, or one for each of the three questions."""
+        asked = [trial.items if row.again else (trial.target,) for trial in self.trials]
+        glances = iter(self._glances(row, [item for items in asked for item in items]))
+        return [[next(glances) for _ in items] for items in asked]
+
+    def _glances(self, row: Condition, items: Sequence[int]) -> list[Glance]:
+        """A look for each item."""
+        vit, budget = self.vits[row.area], row.tokens(self.size, self.patch_size)
         if row.gaze == "none":
-            return [(row.method.encode(vit, self._view, budget), [])] * len(trials)
+            return [(row.method.encode(vit, self._view, budget), [])] * len(items)
         if row.gaze != "own" or not isinstance(row.method, Allocated):
-            views = [self._looking(row, trial) for trial in trials]
+            views = [self._looking(row, items, place) for place in range(len(items))]
             return [(row.method.encode(vit, view, budget), points) for view, points in views]
-        search = self.search(area=row.area, allocator=row.method.allocator, budget=budget)
+        search = self.search(items, area=row.area, allocator=row.method.allocator, budget=budget)
         return [_handed_on(vit, seen.glimpses[-1]) for seen in search.run(row.fixations)]
 
-    def _looking(self, row: Condition, trial: int) -> tuple[View, list[tuple[float, float]]]:
-        """What a row is told for a trial, and where it looks."""
+    def _looking(self, row: Condition, items: Sequence[int], place: int) -> tuple[View, Points]:
+        """What a row is told for one of the items, and where it looks."""
         height, width = self.size
-        item = self.trials[trial].target
+        item = items[place]
         if row.gaze == "own":
-            search, found = self.found
-            points = search.gaze(found[trial], row.fixations).as_list()
-            return self.view(points, found[trial].relevance.total[0], item), points
-        x, y = self._random[trial]
+            search, found = self.found(items)
+            points = search.gaze(found[place], row.fixations).as_list()
+            return self.view(points, found[place].relevance.total[0], item), points
+        x, y = self._random[place]
         point = {
             "oracle": self.page.items[item].center,
             "center": (width / 2, height / 2),
@@ -128,7 +139,7 @@ class PageUnderTest(Closing):
         return self.view([point], bump(point, self.size), item), [point]
 
 
-def _handed_on(vit: FoveatedViT, glimpse: Glimpse) -> tuple[Encoded, list[tuple[float, float]]]:
+def _handed_on(vit: FoveatedViT, glimpse: Glimpse) -> Glance:
     assert glimpse.encoding is not None
     return one_pass(vit, glimpse.encoding, glimpse.plan), glimpse.fixations.as_list()
 
@@ -144,32 +155,33 @@ def bump(point: tuple[float, float], size: tuple[int, int]) -> Tensor:
 def answered(page: PageUnderTest, row: Condition) -> dict[str, Any]:
     """One line of the journal: how a row did in every trial on a page."""
     answers = page.encodings(row)
-    questions = [
-        _judged(page, encoded, trial, points) for (encoded, points), trial in zip(answers, page.trials, strict=True)
-    ]
-    encoded = answers[-1][0]
+    questions = [_judged(page, glances, trial) for glances, trial in zip(answers, page.trials, strict=True)]
+    encoded = [encoded for encoded, _ in answers[-1]]
     scoring = page.scoring if row.gaze == "own" else 0
     return {
         "page": page.page.seed,
         "row": row.name,
         "questions": questions,
-        "tokens": len(encoded),
-        "multiply_adds": multiply_adds(page.vits[row.area], encoded) + scoring,
+        "tokens": sum(map(len, encoded)),
+        "multiply_adds": sum(multiply_adds(page.vits[row.area], one) for one in encoded) + scoring,
     }
 
 
-def _judged(
-    page: PageUnderTest, encoded: Encoded, trial: Trial, points: Sequence[tuple[float, float]]
-) -> dict[str, Any]:
-    digits = page.reader.read(encoded.tokens[None], page.asked(trial.items)).digits[0].argmax(-1)
-    items = [page.page.items[item] for item in trial.items]
-    said = ["".join(str(digit) for digit in row) for row in digits.tolist()]
+def _judged(page: PageUnderTest, glances: Sequence[Glance], trial: Trial) -> dict[str, Any]:
+    """All questions are read from the one look, or each from its own."""
+    shares = [trial.items] if len(glances) == 1 else [(item,) for item in trial.items]
+    said: list[str] = []
+    seen: list[float] = []
+    for (encoded, _), numbers in zip(glances, shares, strict=True):
+        digits = page.reader.read(encoded.tokens[None], page.asked(numbers)).digits[0].argmax(-1)
+        said += ["".join(str(digit) for digit in row) for row in digits.tolist()]
+        seen += [round(shown(encoded.plan, page.page.items[number]), 3) for number in numbers]
     return {
         "items": list(trial.items),
         "said": said,
-        "right": [word == item.value for word, item in zip(said, items, strict=True)],
-        "shown": [round(shown(encoded.plan, item), 3) for item in items],
-        "fixations": [[round(x, 1), round(y, 1)] for x, y in points],
+        "right": [word == page.page.items[number].value for word, number in zip(said, trial.items, strict=True)],
+        "shown": seen,
+        "fixations": [[round(x, 1), round(y, 1)] for _, points in glances for x, y in points],
     }
 
 

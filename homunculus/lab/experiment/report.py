@@ -10,17 +10,20 @@ from typing import Any
 from homunculus.bridge.files import replaced_together
 from homunculus.lab import plots
 from homunculus.lab.experiment.page import PARTS
-from homunculus.lab.experiment.results import Claim, Lines, RowResult, better, entries, verdicts
+from homunculus.lab.experiment.results import GRIDS, Claim, Lines, RowResult, better, entries, uniform_need, verdicts
 from homunculus.lab.experiment.rows import BUDGET, BUDGETS, PRIMARY, rows
 from homunculus.lab.tables import in_markdown
 
 GROUPS = {
     "reference": "References",
+    "uniform": "A uniform grid with more tokens",
+    "again": "Looking again: a look for each of the three questions, the tokens of all three counted",
     "rival": "Rivals",
     "ours": "This library's allocators, by the reader's own fixation",
     "ablation": f"Ablation of {PRIMARY}",
     "curve": "Budgets",
 }
+MORE = "uniform", "again"  # groups that are given more than the budget
 INK = {"target": plots.BLUE, "secondary": plots.ORANGE, "periphery": plots.GRAY}
 CURVES = {
     PRIMARY: plots.BLUE,
@@ -79,13 +82,14 @@ def page(
     """The page, in Markdown."""
     main = [entry for entry in found if entry.size_px == size_px]
     by_name = {entry.name: entry for entry in main}
-    first = main[0]
+    first, ways = main[0], sum(entry.group not in MORE for entry in main)
     machine = costs["machine"]
     parts = [
         "# Does looking help?",
         "",
-        f"Values of {size_px} px pages read by one encoder from {BUDGET} tokens, spent in {len(main)} ways; {first.questions} questions on "
-        f"{first.pages} pages of fonts and figures it was not trained on. Percentages with 95 % bootstrap intervals over pages. Made by "
+        f"Values of {size_px} px pages read by one encoder from {BUDGET} tokens, spent in {ways} ways, and from more of them in a uniform "
+        f"grid, or in a look for each question; {first.questions} questions on {first.pages} pages of fonts and figures it was not "
+        "trained on. Percentages with 95 % bootstrap intervals over pages. Made by "
         "`homunculus experiment needle`; the task and the encoder are described in [needle.md](../needle.md). Every number comes from "
         "[results.json](results.json), that from [journal.jsonl](journal.jsonl), times and memory from [costs.json](costs.json): "
         f"{machine['processor']}, {machine['cores']} cores, {machine['renderer']}, torch {machine['versions']['torch']}.",
@@ -124,11 +128,23 @@ def _losses(lines: Lines, found: Sequence[RowResult], by_name: dict[str, RowResu
             f"- By its own fixation {PRIMARY} reads {own.right['target'].percent()} % at the target. Of all questions it looked in "
             f"the wrong place and failed in {100 * own.elsewhere:.1f} %, and looked there and misread in {100 * own.misread:.1f} %."
         )
+    least, enough = uniform_need(lines, found, size_px)
+    if least is not None:
+        said.append(
+            f"- A uniform grid of {_grid(least)} reads less at the target than {PRIMARY} by its own fixation, beyond doubt."
+        )
+    if enough is not None:
+        said.append(f"- One of {_grid(enough)} is the smallest tried of which that cannot be said.")
     for part in PARTS:
         ahead = better(lines, found, size_px, part)
         names = "; ".join(f"{entry.name} by {share.percent()}" for entry, share in ahead)
         said.append(f"- At the {part} it loses beyond doubt to: {names or 'none'}.")
     return said
+
+
+def _grid(entry: RowResult) -> str:
+    times, share = entry.tokens / BUDGET, entry.right["target"].percent()
+    return f"{entry.tokens:.0f} tokens, {times:.0f} times as many ({share} %),"
 
 
 def _table(some: Sequence[RowResult], costs: dict[str, Any]) -> list[str]:
@@ -154,9 +170,10 @@ def figures(entries: Sequence[RowResult], costs: dict[str, Any], size_px: int) -
     """Figures, by the name of their file: rows.png, budgets.png and cost.png."""
     some = [entry for entry in entries if entry.size_px == size_px]
     main = [entry for entry in some if entry.group in ("reference", "rival", "ours")]
+    shown = [entry for entry in some if entry in main or entry.group in MORE]
     found: dict[str, Any] = {}
     drawn: tuple[tuple[str, tuple[float, float], Callable[[Any], None]], ...] = (
-        ("rows", (9.6, 0.27 * len(main) + 1.2), lambda axes: _rows(axes, main)),
+        ("rows", (9.6, 0.27 * len(shown) + 1.2), lambda axes: _rows(axes, shown)),
         ("budgets", (8.4, 5.0), lambda axes: _budgets(axes, some)),
         ("cost", (8.4, 5.4), lambda axes: _cost(axes, main, costs)),
     )
@@ -175,7 +192,7 @@ def _rows(axes: Any, entries: Sequence[RowResult]) -> None:
     axes.set_yticks(range(len(ordered)), [entry.name for entry in ordered], fontsize=8)
     for label, entry in zip(axes.get_yticklabels(), ordered, strict=True):
         label.set_fontweight("bold" if entry.name == PRIMARY else "normal")
-    axes.set_xlabel(f"values read [%], with 95 % intervals over pages; {BUDGET} tokens except the full grid")
+    axes.set_xlabel(f"values read [%], with 95 % intervals over pages; {BUDGET} tokens, looking again thrice that")
     axes.set_xlim(-1, 101)
     plots.grid(axes, "x")
     axes.legend(loc="lower right", frameon=False, fontsize=9)
@@ -184,8 +201,11 @@ def _rows(axes: Any, entries: Sequence[RowResult]) -> None:
 def _budgets(axes: Any, entries: Sequence[RowResult]) -> None:
     by_name = {entry.name: entry for entry in entries}
     for name, color in CURVES.items():
-        of_budgets = (by_name.get(name if budget == BUDGET else f"{name} @ {budget}") for budget in BUDGETS)
-        points = [(entry.tokens, entry.right["target"]) for entry in of_budgets if entry is not None]
+        of_budgets = [by_name.get(name if budget == BUDGET else f"{name} @ {budget}") for budget in BUDGETS]
+        if name in GRIDS:
+            of_budgets += [entry for entry in entries if entry.group == "uniform" or entry.name == "full grid"]
+        measured = sorted((entry for entry in of_budgets if entry is not None), key=lambda entry: entry.tokens)
+        points = [(entry.tokens, entry.right["target"]) for entry in measured]
         if points:
             tokens = [tokens for tokens, _ in points]
             axes.plot(tokens, [100 * share.mean for _, share in points], "o-", ms=4, color=color, label=name)
@@ -193,13 +213,14 @@ def _budgets(axes: Any, entries: Sequence[RowResult]) -> None:
             axes.fill_between(tokens, low, high, color=color, alpha=0.12, lw=0)
     if full := by_name.get("full grid"):
         height = 100 * full.right["target"].mean
-        axes.axhline(height, color=plots.DARK, lw=1, ls="--")
-        axes.annotate(f"full grid, {full.tokens:.0f} tokens", (BUDGETS[0], height), fontsize=8, va="bottom")
+        axes.annotate("full grid", (full.tokens, height), (0, 5), textcoords="offset points", fontsize=8, ha="center")
+    axes.set_xscale("log", base=2)
+    axes.xaxis.set_major_formatter("{x:.0f}")
     axes.set_xlabel("tokens")
     axes.set_ylabel("values read at the target [%]")
     axes.set_ylim(-2, 103)
     plots.grid(axes)
-    axes.legend(frameon=False, fontsize=8, loc="center right")
+    axes.legend(frameon=False, fontsize=8, loc="center", bbox_to_anchor=(0.6, 0.45))
 
 
 def _cost(axes: Any, entries: Sequence[RowResult], costs: dict[str, Any]) -> None:

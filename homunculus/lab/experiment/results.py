@@ -15,6 +15,7 @@ from homunculus.lab.experiment.rows import BUDGET, PRIMARY, Condition
 from homunculus.lab.needle.needle import READABLE
 
 Lines = Sequence[dict[str, Any]]
+GRIDS = "resize-grid", "full grid"
 FULL_AT_LEAST, GRID_AT_MOST, ORACLE_AT_LEAST, MORE_IN_PERIPHERY = 0.95, 0.30, 0.90, 0.05
 # Of one row at the target: the claim, the row, the share it must reach, or stay below where that is negative.
 ALONE = (
@@ -30,6 +31,7 @@ ALONE = (
         ORACLE_AT_LEAST,
     ),
 )
+AGAIN, MORE = f"{PRIMARY}, looking again", 4 * BUDGET
 # Of two: the claim, which reads more than which, where, and by more than how much beyond doubt; None for no less.
 PAIRED = (
     (f"150 foveated tokens read more than {BUDGET} in a uniform grid", f"{PRIMARY} @ 150", "resize-grid", "target", 0.0),
@@ -41,6 +43,9 @@ PAIRED = (
     ("the eye reads more than a two-view crop at the same fixation", PRIMARY, "two-view crop", "target", 0.0),
     ("nearby, without looking again, more than a two-view crop", PRIMARY, "two-view crop", "secondary", 0.0),
     ("in the periphery no less than a uniform grid", PRIMARY, "resize-grid", "periphery", None),
+    ("looking again for it, more in the periphery than in one look", AGAIN, PRIMARY, "periphery", 0.0),
+    (f"three looks read more in the periphery than {MORE} tokens in a uniform grid", AGAIN, f"resize-grid @ {MORE}", "periphery", 0.0),
+    ("looking again, more in the periphery than a two-view crop that looks again", AGAIN, "two-view crop, looking again", "periphery", 0.0),
 )  # fmt: skip
 
 
@@ -143,6 +148,22 @@ def verdicts(lines: Lines, entries: Sequence[RowResult], size_px: int) -> list[C
             yes = more.high >= 0 if margin is None else more.low > margin
             found.append(Claim(claim, yes, more, f"the difference at the {part} is"))
     return found
+
+
+def uniform_need(lines: Lines, entries: Sequence[RowResult], size_px: int) -> tuple[RowResult | None, RowResult | None]:
+    """Of the grids over the whole page: the largest that reads beyond doubt less at the target than the primary allocator by its own
+    fixation, and the smallest of those above it."""
+    grids = [
+        entry for entry in entries if entry.size_px == size_px and (entry.group == "uniform" or entry.name in GRIDS)
+    ]
+    least, enough = None, None
+    for entry in sorted(grids, key=lambda entry: entry.tokens):
+        more = compared(lines, PRIMARY, entry.name, size_px)
+        if more is not None and more.low > 0:
+            least, enough = entry, None
+        elif more is not None and enough is None:
+            enough = entry
+    return least, enough
 
 
 def better(

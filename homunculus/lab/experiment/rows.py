@@ -22,16 +22,19 @@ from homunculus.layouts.grid import native_square
 
 BUDGET = 273
 BUDGETS = 64, 100, 150, 200, BUDGET
+# So many budgets a uniform grid is given, to see how many it needs; what is between these and the full grid's 60 is left to them.
+UNIFORM = 2, 4, 6, 8, 16, 32
 PRIMARY = "foveated_pyramid"
 Gaze = Literal["none", "own", "oracle", "center", "random"]
-Group = Literal["reference", "rival", "ours", "ablation", "curve"]
+Group = Literal["reference", "uniform", "rival", "ours", "again", "ablation", "curve"]
 
 
 @dataclass(frozen=True)
 class Condition:
     """One line of the table. gaze: who says where to look; `none` where the question changes nothing.
 
-    budget: None for every native patch. area: whether tokens count by their area in attention.
+    budget: of one look, None for every native patch. area: whether tokens count by their area in attention. again: whether it looks
+    anew for every question, each time with the budget; else one look answers them all.
     """
 
     name: str
@@ -41,6 +44,7 @@ class Condition:
     fixations: int = 1
     budget: int | None = BUDGET
     area: bool = False
+    again: bool = False
 
     def tokens(self, size: tuple[int, int], patch_size: int) -> int:
         rows, columns = native_shape(size, patch_size)
@@ -87,7 +91,7 @@ RIVALS: dict[str, tuple[str, Gaze]] = {
 
 def rows() -> list[Condition]:
     """Every row, those of the main table first."""
-    return [*_references(), *_rivals(), *_ours(), *_ablation(), *_curves()]
+    return [*_references(), *_uniform(), *_rivals(), *_ours(), *_again(), *_ablation(), *_curves()]
 
 
 def _references() -> Iterator[Condition]:
@@ -97,6 +101,12 @@ def _references() -> Iterator[Condition]:
     for gaze in given:
         yield Condition(f"{PRIMARY}, {gaze} fixation", "reference", allocated(PRIMARY), gaze)
     yield Condition("two-view crop, oracle fixation", "reference", get("two_view_crop"), "oracle")
+
+
+def _uniform() -> Iterator[Condition]:
+    for count in UNIFORM:
+        budget = count * BUDGET
+        yield Condition(f"resize-grid @ {budget}", "uniform", get("resize_grid"), budget=budget)
 
 
 def _rivals() -> Iterator[Condition]:
@@ -115,6 +125,12 @@ def _ours() -> Iterator[Condition]:
     for name in ("log_polar", "cortical"):
         yield Condition(name, "ours", allocated(name), "own")
     yield Condition("quadtree layout", "ours", allocated("quadtree"), "own")
+
+
+def _again() -> Iterator[Condition]:
+    methods = {PRIMARY: allocated(PRIMARY), "two-view crop": get("two_view_crop")}
+    for name, method in methods.items():
+        yield Condition(f"{name}, looking again", "again", method, "own", again=True)
 
 
 def _ablation() -> Iterator[Condition]:

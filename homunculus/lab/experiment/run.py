@@ -70,7 +70,7 @@ def run(
 
 
 def _costs(out: Path, unit: TextureUnit, reader: Reader, preset: PageCounts, track: Track) -> dict[str, Any]:
-    """Milliseconds of one question on a page that is in the texture unit, scoring pass and sampling included; peak memory beside
+    """Milliseconds of one trial on a page that is in the texture unit, scoring pass and sampling included; peak memory beside
     what was in use before; coverage of the image. Measured once a folder."""
     path = out / COSTS
     if os.path.isfile(path):
@@ -84,11 +84,11 @@ def _costs(out: Path, unit: TextureUnit, reader: Reader, preset: PageCounts, tra
                 with PageUnderTest(unit, reader, page, 1) as seen:
                     start, before = perf_counter(), peak_mib(reset=True)
                     with torch.no_grad():
-                        ((encoded, _),) = seen.encodings(row)
+                        (glances,) = seen.encodings(row)
                     times.append((perf_counter() - start) * 1e3)
                     peaks.append(peak_mib() - before)
                     if not turn:
-                        metrics = measure(encoded.plan, seen.size).as_dict()
+                        metrics = measure(glances[0][0].plan, seen.size).as_dict()
         except HomunculusError:
             continue
         found[row.name] = {
