@@ -83,8 +83,15 @@ class Observer:
         list[str] | None, typer.Option(help="A channel of relevance, for rows by it alone; repeat it.")
     ] = None
 
-    def opened(self, backend: str | None, channel: str | None = None) -> Homunculus:
-        """channel: the only one that counts."""
+    read: Annotated[
+        bool,
+        typer.Option(
+            "--read", help="A row more: the loop with a reader of text (extra: ocr), looking for the query's words."
+        ),
+    ] = False
+
+    def opened(self, backend: str | None, channel: str | None = None, *, reads: bool = False) -> Homunculus:
+        """channel: the only one that counts. reads: whether it has a reader of text."""
         from homunculus.loop import Homunculus
         from homunculus.relevance import Head
 
@@ -92,6 +99,10 @@ class Observer:
         options: dict[str, Any] = {"budget": self.budget, "allocator": self.allocator, "backend": backend, "head": head}
         if channel is not None:
             options["weights"] = _alone(channel)
+        if reads:
+            from homunculus.encoder.ocr import TextReader
+
+            options["reader"] = TextReader()
         return Homunculus(**options) if self.model is None else Homunculus.from_pretrained(self.model, **options)
 
 
@@ -149,6 +160,10 @@ def gaze(
             "centre fixation": lab.at_center(eye),
             "random fixation": lab.at_random(eye, estimation.seed),
         }
+        if observer.read:
+            predictors["loop with a reader"] = lab.by_query(
+                closing.enter_context(observer.opened(backend, reads=True)), observer.fixations
+            )
         for name in observer.channel or ():
             alone = closing.enter_context(observer.opened(backend, name))
             predictors |= {
