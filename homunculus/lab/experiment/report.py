@@ -23,6 +23,10 @@ GROUPS = {
     "ablation": f"Ablation of {PRIMARY}",
     "curve": "Budgets",
 }
+ITS_READER = (
+    "That is what this reader needs: it learned to read at native resolution, and from plans and grids of at most 273 tokens. "
+    "One that others made needs far fewer, on pages of its own: [pages](../pages/README.md)."
+)
 MORE = "uniform", "again"  # groups that are given more than the budget
 INK = {"target": plots.BLUE, "secondary": plots.ORANGE, "periphery": plots.GRAY}
 CURVES = {
@@ -134,7 +138,7 @@ def _losses(lines: Lines, found: Sequence[RowResult], by_name: dict[str, RowResu
             f"- A uniform grid of {_grid(least)} reads less at the target than {PRIMARY} by its own fixation, beyond doubt."
         )
     if enough is not None:
-        said.append(f"- One of {_grid(enough)} is the smallest tried of which that cannot be said.")
+        said.append(f"- One of {_grid(enough)} is the smallest tried of which that cannot be said. {ITS_READER}")
     for part in PARTS:
         ahead = better(lines, found, size_px, part)
         names = "; ".join(f"{entry.name} by {share.percent()}" for entry, share in ahead)
