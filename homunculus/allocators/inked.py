@@ -45,10 +45,10 @@ def inked(mask: Mask, cell_px: float, budget: int, patch_size: int = 16) -> Samp
 
 def _tokens(mask: Mask, width: float) -> Iterator[Rectangle]:
     """Left, top, right and bottom of each token, in cells."""
-    for top, bottom in _covering(mask.any(axis=1, keepdims=True)[:, 0], ASPECT * width):
+    for top, bottom in _covering(np.asarray(mask.any(1)), ASPECT * width):
         first = int(top)
         band = mask[first : int(np.ceil(bottom))]
-        for left, right in _covering(band.any(axis=0, keepdims=True)[0], width):
+        for left, right in _covering(np.asarray(band.any(0)), width):
             rows = np.flatnonzero(band[:, int(left) : int(np.ceil(right))].any(1))
             yield left, max(top, float(first + rows[0])), right, min(bottom, float(first + rows[-1] + 1))
 

@@ -13,11 +13,14 @@ from homunculus.cli.options import Backend, Budget, HeadFile, PictureReading, ex
 from homunculus.cli.progress import stderr_console
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import Console
     from rich.table import Table
 
     from homunculus.bridge.pictures.files import PictureFile
     from homunculus.loop.record import Look
+    from homunculus.relevance.word_search import WordSearch
 
     Points = list[tuple[float, float]] | None
 
@@ -36,6 +39,9 @@ class Search:
         typer.Option(metavar="PATH", help="Encode the tokens: a folder or hub name, CLIP, SigLIP, DINO, ..."),
     ] = None
     head: HeadFile = None
+    read: Annotated[
+        bool, typer.Option("--read/--no-read", help="Read text for words that nothing else understands (extra: ocr).")
+    ] = True
     one_by_one: Annotated[
         bool, typer.Option("--one-by-one", help="Spend the whole budget at each fixation, one after the other.")
     ] = False
@@ -124,11 +130,12 @@ def _search(console: Console, picture: PictureFile, points: Points, search: Sear
         import torch
 
         from homunculus.bridge.pictures.files import read_image
+        from homunculus.encoder.ocr import TextReader, missing
         from homunculus.loop import Homunculus
         from homunculus.loop.builtin import builtin, knows
         from homunculus.relevance import Head
         from homunculus.relevance.query import Query
-    text, query = search.query, None
+    text, query, hint = search.query, None, ""
     if text is not None or search.example is not None:
         query = Query(text or "", None if search.example is None else torch.from_numpy(read_image(search.example)))
     options: dict[str, Any] = {
@@ -145,10 +152,32 @@ def _search(console: Console, picture: PictureFile, points: Points, search: Sear
             eye = Homunculus.from_pretrained(search.model, **options)
         elif text is not None and knows(text) and spending.patch_size in (None, 16):
             eye = builtin(**options)
+        elif query is not None and query.rest and search.read and not (hint := missing()):
+            eye = Homunculus(reader=TextReader(), **options)
         else:
             eye = Homunculus(**options)
+    if hint:
+        console.print(hint, style="dim", highlight=False, markup=False)
     with eye, console.status("looking"):
         return eye.look(picture, query, 3 if search.fixations is None else search.fixations, at=points)
+
+
+def _read(words: WordSearch) -> str:
+    """The likeliest place in a line: the words there and their answer, and how sure they are."""
+    best = words.best
+    if best is None:
+        return f"{len(words.lines)} lines, and none is like {words.key!r}"
+    said = best.answer if words.wanted == "row" else f"{best.key.text} {best.answer}".strip()
+    sure = min(best.key.confidence, best.confidence) if best.answer else best.key.confidence
+    doubt = "" if words.answered else f"; uncertain, {best.alike:.0%} like {words.key!r}"
+    return f'"{said}" ({sure:.2f}{doubt})'
+
+
+def _spent(spent: Mapping[str, Any]) -> str:
+    """Tokens, by what they were spent on."""
+    parts = [f"{count} on {name}" for name, count in spent.items() if name not in ("glimpses", "in_all")]
+    parts += [f"{count} on glimpse {number}" for number, count in enumerate(spent["glimpses"], 1)]
+    return f"{', '.join(parts)}: {spent['in_all']} tokens in all"
 
 
 def _summary(seen: Look) -> Table:
@@ -165,6 +194,9 @@ def _summary(seen: Look) -> Table:
         table.add_row("channels", ", ".join(active))
         for name, reason in seen.relevance.inactive.items():
             table.add_row("", f"{name} is silent: {reason}", style="dim")
+    if seen.words is not None:
+        table.add_row("read", _read(seen.words))
+        table.add_row("spent", _spent(seen.spent))
     if seen.tokens is not None:
         table.add_row("encoded", f"{seen.tokens.shape[0]} x {seen.tokens.shape[1]}")
     table.add_row("tokens", f"{shown['tokens']}, {shown['tokens_inside']} of them centred inside the image")

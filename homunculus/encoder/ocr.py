@@ -112,7 +112,7 @@ def _package() -> ModuleType:
         import_module("onnxruntime")
         return import_module("rapidocr")
     except ImportError as error:
-        raise BackendUnavailableError(f"reading text needs rapidocr and onnxruntime ({error})", REMEDY) from None
+        raise BackendUnavailableError(f"to read text needs rapidocr and onnxruntime ({error})", REMEDY) from None
 
 
 def _checked(image: Pixels) -> Pixels:

@@ -21,7 +21,7 @@ Array = np.ndarray[Any, Any]
 # Of the oriented energy that one cell in a hundred exceeds: what has more is inked. And the least: of rounding, and of JPEG's blocks.
 INK_SHARE, LEAST_INK = 0.03, 1e-4
 ENLARGED = 2.0  # pixels that a texel of the coarse pass is shown at
-MOST_COARSE_PX = 2400  # of the longer side of what is shown of it
+MOST_SHOWN_PX = 1600  # of the longer side of what is shown of it, if that has a pixel for each texel
 REACH_X, REACH_Y = 0.12, 0.04  # of the longer side: how far around a fixation is read
 LEAST_SHOWN_PX = 736  # sides of what is shown; below, it is framed with paper
 
@@ -42,8 +42,8 @@ def ink_plan(statistics: ImageStatistics, budget: int, patch_size: int) -> Sampl
 
 def read_coarse(reader: ReadsText, pixels: Tensor, plan: SamplePlan, size: tuple[int, int]) -> list[Written]:
     """What can be read off the patches [N, 3, P, P] of a plan over a picture of (height, width), anywhere in it."""
-    scale = ENLARGED / float(texel_sides_px(plan).median())
-    scale = min(scale, MOST_COARSE_PX / max(size))
+    sharp = 1 / float(texel_sides_px(plan).median())
+    scale = max(sharp, min(ENLARGED * sharp, MOST_SHOWN_PX / max(size)))
     return _read(reader, pixels, plan, (0.0, 0.0, float(size[1]), float(size[0])), scale)
 
 

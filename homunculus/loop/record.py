@@ -108,6 +108,12 @@ class Look(Pictured):
         glimpses = [len(glimpse.plan) for glimpse in self.glimpses]
         return {**self.coarse_tokens, "glimpses": glimpses, "in_all": sum(glimpses) + sum(self.coarse_tokens.values())}
 
+    @property
+    def answer(self) -> str | None:
+        """What was read where the query's words say, sure or not: `words.best` tells; None where nothing was read for them."""
+        best = None if self.words is None else self.words.best
+        return best.answer if best is not None and best.answer else None
+
     @cached_property
     def image(self) -> Array:
         """uint8 [H, W, 3]."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -17,7 +18,8 @@ MID_WORD, REST = (
     0.1,
     0.1,
 )  # what likeness loses where a word goes on at an end, and times the share of a text that is something else
-MARKS = " \t:;,.|-–—_#=()[]"
+# What stands around a text and is none of it; a minus before a number is.
+_BEFORE, _AFTER = re.compile(r"^(?:[\s:;,.|_=#!?*~–—]|-(?!\d))+"), re.compile(r"[\s:;,.|_=]+$")
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,11 @@ def letters(text: str) -> tuple[str, list[int]]:
                 found.append(plain)
                 places.append(place)
     return "".join(found), places
+
+
+def bare(text: str) -> str:
+    """A text without the marks around it."""
+    return _AFTER.sub("", _BEFORE.sub("", text))
 
 
 def found_in(key: str, text: str) -> Likeness:

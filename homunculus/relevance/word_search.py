@@ -8,22 +8,24 @@ from functools import cached_property
 from typing import Any, Literal
 
 from homunculus.relevance.matching import (
-    MARKS,
     Box,
     Run,
     Written,
     around,
+    bare,
     below,
     found_in,
     in_row,
     joined,
+    letters,
     right_of,
     runs,
 )
 
 Wanted = Literal["value", "row"]
 
-LEAST_ALIKE = 0.6  # of a key and what was read, below which it is no candidate
+# Of a key and what was read, below which it is no candidate: what was read at three pixels a texel is seldom right.
+LEAST_ALIKE = 0.4
 MOST_PLACES = 5  # candidates that relevance is given to
 SURE = 0.8  # of likeness and of confidence, from which on an answer counts as read
 STRETCH = 8.0  # heights of a key, right of it, in which its value is looked for where none was read
@@ -83,7 +85,7 @@ class WordSearch:
         relation = _RELATION.match(asked)
         key = asked if relation is None else relation["key"]
         quoted = _QUOTED.search(key)
-        key = (key if quoted is None else quoted[1]).strip(MARKS)
+        key = bare(key if quoted is None else quoted[1])
         if not re.search(r"\w", key):
             return None
         return cls(key, "row" if relation is not None and relation["row"] else "value")
@@ -124,16 +126,15 @@ class WordSearch:
         if not found:
             _, top, right, bottom = key.box
             return Place(key, alike, "", (right, top, right + STRETCH * (bottom - top), bottom), 0.0)
-        said = " ".join(part.text for part in found).strip(MARKS)
+        said = bare(" ".join(part.text for part in found))
         return Place(key, alike, said, around([part.box for part in found]), min(part.confidence for part in found))
 
     def _row(self, key: Written) -> list[Written]:
         return sorted((line for line in self.lines if in_row(key.box, line.box)), key=_left)
 
     def _value(self, run: Run, end: int, key: Written, texts: list[Run]) -> list[Written]:
-        rest = run.text[end:]
-        if rest.strip(MARKS):
-            return run.parts(end + len(rest) - len(rest.lstrip(MARKS)), len(run.text))
+        if letters(run.text[end:])[0]:
+            return run.parts(end, len(run.text))
         others = [line for line in self.lines if line not in run.lines]
         first = right_of(key.box, others) or below(key.box, others)
         if first is None:
