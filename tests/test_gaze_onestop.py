@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from homunculus.bridge.errors import DataError
 from homunculus.cli import app
+from homunculus.encoder import ocr
 from homunculus.lab.gaze import (
     PEOPLE,
     Prediction,
@@ -226,8 +227,13 @@ def test_the_real_readers_dwell_on_the_answer() -> None:
 
 @pytest.mark.slow
 def test_the_command_tells_how_long_they_dwelt(pages: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Blind:
+        def read(self, image: np.ndarray) -> list[object]:
+            return []
+
     monkeypatch.setattr(onestop, "installed", lambda: pages)
-    options = ("--limit", 1, "--budget", 20, "--backend", "torch", "--channel", "perspectival")
+    monkeypatch.setattr(ocr, "TextReader", Blind)
+    options = ("--limit", 1, "--budget", 20, "--backend", "torch", "--channel", "perspectival", "--read")
     code, shown, errors = run("gaze", "onestop", *options, "--out", tmp_path / "out")
     assert code == 0, errors
     assert "times as long on a word of the answer" in shown
@@ -236,6 +242,7 @@ def test_the_command_tells_how_long_they_dwelt(pages: Path, tmp_path: Path, monk
     assert record["request"]["channel"] == ["perspectival"]
     assert {PEOPLE, "loop", "perspectival alone", "perspectival map", "every word alike"} <= set(rows)
     assert list(rows[PEOPLE]) == ["answer_bits"]
+    assert rows["loop with a reader"] == rows["loop"], "who reads nothing changes nothing"
     assert rows["perspectival map"]["first_distance"] == rows["perspectival alone"]["first_distance"]
 
 
