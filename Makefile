@@ -39,11 +39,13 @@ demo: venv gl
 	$(PY) examples/04_overview.py $(OUT)
 	$(PY) -m homunculus look examples/data/photograph.jpg --at 0.43,0.22 --out $(OUT)/photograph
 	$(PY) -m homunculus look examples/data/photograph.jpg --query "orange, bottom left" --out $(OUT)/query
+	$(PY) examples/08_words.py $(OUT)
 	@echo
 	@echo "Open these, side by side:"
 	@for look in page photograph query; do for picture in footprints reconstruction; do \
 		echo "  $(OUT)/$$look/$$picture.png"; done; done
 	@echo "  $(OUT)/query/relevance.png"
+	@echo "  $(OUT)/words.png, beside $(OUT)/invoice.png"
 
 test: lint gl xvfb
 	$(PY) -m pytest

@@ -133,6 +133,13 @@ def test_an_uncertain_answer_is_none_yet_and_says_where_it_may_stand() -> None:
     assert searched("passport").places == []
 
 
+def test_what_was_read_surely_and_differs_is_less_likely_than_what_may_be_misread() -> None:
+    other, blurred = Written("Ullbrook", (50, 100, 120, 120), 0.99), Written("Caltarnok", (50, 200, 120, 220), 0.7)
+    found = searched("Coldbrook", [other, blurred])
+    assert [place.key for place in found.places] == [blurred, other]
+    assert found.places[0].alike < found.places[1].alike
+
+
 def test_neighbours_are_one_text_and_others_are_not() -> None:
     assert [run.text for run in runs(INVOICE[:5])] == ["Invoice number:", "2024-118", "Order number", "77"]
     assert right_of((50, 100, 200, 120), INVOICE) is INVOICE[2]
@@ -168,7 +175,7 @@ def test_the_map_stands_on_key_and_answer_and_less_on_what_is_less_alike(statist
     def at(x: float, y: float) -> float:
         return float(said[0, int(y / down), int(x / right)])
 
-    assert at(325, 270) > at(75, 270) > at(325, 230) > at(90, 230) > 0.5, "total before subtotal, answers before keys"
+    assert at(325, 270) > at(75, 270) > at(325, 230) > at(90, 230) > 0.1, "total before subtotal, answers before keys"
     assert at(600, 900) == at(325, 150) == 0
 
 

@@ -28,6 +28,7 @@ Wanted = Literal["value", "row"]
 LEAST_ALIKE = 0.4
 MOST_PLACES = 5  # candidates that relevance is given to
 SURE = 0.8  # of likeness and of confidence, from which on an answer counts as read
+TRUST = 0.9  # in the reader's confidence: letters that differ count ten times as much where it is 1 as where it is 0
 STRETCH = 8.0  # heights of a key, right of it, in which its value is looked for where none was read
 
 _LEAD = re.compile(
@@ -56,6 +57,11 @@ class Place:
     answer: str
     box: Box
     confidence: float
+
+    @property
+    def likely(self) -> float:
+        """0..1: how likely these are the words. What was read surely and is not alike is another word; what was not may be misread."""
+        return float(max(self.alike, 0.0) ** (1 / (1 - TRUST * self.key.confidence)))
 
     @property
     def sure(self) -> bool:
@@ -155,6 +161,7 @@ class WordSearch:
                     "key": place.key.text,
                     "key_box_px": [round(side, 1) for side in place.key.box],
                     "alike": round(place.alike, 3),
+                    "likely": round(place.likely, 3),
                     "answer": place.answer,
                     "box_px": [round(side, 1) for side in place.box],
                     "confidence": round(min(place.confidence, place.key.confidence), 3),
@@ -174,7 +181,7 @@ class WordSearch:
 
 
 def _rank(place: Place) -> tuple[float, float]:
-    return place.alike, place.confidence
+    return place.likely, place.confidence
 
 
 def _left(line: Written) -> float:

@@ -17,7 +17,8 @@ KEY_SHARE: Final = 0.9  # of the relevance of an answer that its key has
 # What is asked for counts for more than what stands out by itself, as in `participatory`.
 @channel("words", weight=8.0)
 def words(statistics: ImageStatistics, target: SearchTarget) -> Tensor | Silent:
-    """[B, rows, columns] in 0..1: the likeness of every candidate, on its answer, and nine tenths of it on its key."""
+    """[B, rows, columns] in 0..1: the likeness of the best candidate on its answer, and nine tenths of it on its key; on others as much
+    less as they are less likely."""
     search = target.words
     if search is None:
         return Silent(
@@ -29,9 +30,11 @@ def words(statistics: ImageStatistics, target: SearchTarget) -> Tensor | Silent:
         return Silent(f"nothing that was read is like {search.key!r}")
     like = next(iter(statistics.sources.values()))
     found = torch.zeros(statistics.grid, device=like.device, dtype=like.dtype)
+    best = search.places[0]
     for place in search.places:
+        height = best.alike * place.likely / max(best.likely, torch.finfo(like.dtype).tiny)
         for box, share in ((place.box, 1.0), (place.key.box, KEY_SHARE)):
-            found = torch.maximum(found, place.alike * share * _covered(statistics, box, like))
+            found = torch.maximum(found, height * share * _covered(statistics, box, like))
     return found.expand(statistics.batch, -1, -1)
 
 
