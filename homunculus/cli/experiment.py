@@ -109,3 +109,41 @@ def pages(
     )
     for path in report.write(out, lines):
         typer.echo(path)
+
+
+@experiment.command()
+def search(
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where journal, table and plot go.")] = Path("out"),
+    pages: Annotated[int, typer.Option(min=2, help="The four kinds of A4 page in turn.")] = 48,
+    read_pages: Annotated[
+        int | None, typer.Option(min=0, help="On how many of them whole looks are read, which is slow; by default all.")
+    ] = None,
+    first: Annotated[int, typer.Option(min=0, help="Seed of the first page.")] = 0,
+    learned: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Weights of `homunculus train words`, to compare them too.")
+    ] = None,
+    fonts: Annotated[
+        Path | None, typer.Option(file_okay=False, help="A folder of the fonts, where the system has them not.")
+    ] = None,
+    backend: Backend = None,
+) -> None:
+    """What finding a word costs: ways to find a key on a page, and how many each finds for so many tokens."""
+    console = stderr_console()
+    with console.status("opening the library"):
+        from homunculus.lab.pages.fonts import typefaces
+        from homunculus.lab.search import report
+        from homunculus.lab.search.run import run
+        from homunculus.lab.training.words import WordFeatures
+
+    lines = run(
+        out,
+        typefaces(fonts),
+        pages=pages,
+        read_pages=read_pages,
+        first=first,
+        features=None if learned is None else WordFeatures.load(learned),
+        backend=cast("Any", backend),
+        track=tracking(console),
+    )
+    for path in report.write(out, lines):
+        typer.echo(path)

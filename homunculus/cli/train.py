@@ -78,3 +78,26 @@ def needle(
     log = lines(out / LOG_FILE)
     fit(out, preset=preset, steps=steps, seed=seed, start=start, device=device, track=tracking(console), log=log)
     typer.echo(out / WEIGHTS_FILE)
+
+
+@train.command()
+def words(
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where weights and checkpoint go.")] = Path("out"),
+    steps: Annotated[int, typer.Option(help="In all, those before a stop included.")] = 450,
+    batch: Annotated[int, typer.Option(help="Lessons a step.")] = 6,
+    rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 2e-3,
+    seed: Annotated[int, typer.Option(help="The same gives the same lessons.")] = 0,
+    fonts: Annotated[
+        Path | None, typer.Option(file_okay=False, help="A folder of the fonts, where the system has them not.")
+    ] = None,
+) -> None:
+    """Fit features in which words look like a drawing of them in another typeface, at sizes too small to read."""
+    console = stderr_console()
+    with console.status("opening the library"):
+        from homunculus.lab.pages.fonts import typefaces
+        from homunculus.lab.training.words import WEIGHTS_FILE
+        from homunculus.lab.training.words import train as fit
+
+    losses = fit(out, typefaces(fonts), steps=steps, batch=batch, rate=rate, seed=seed, track=tracking(console))
+    typer.echo(f"loss {losses[0]:.3f} to {losses[-1]:.3f} in {len(losses)} steps")
+    typer.echo(out / WEIGHTS_FILE)

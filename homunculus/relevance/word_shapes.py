@@ -79,7 +79,8 @@ def correlation(page: Tensor, template: Tensor) -> Tensor:
     squares = _windows(page.square().sum(-3, keepdim=True), height, width).sum(-3)
     variance = squares - _windows(page, height, width).square().sum(-3) / (height * width)
     norm = wanted.square().sum((-3, -2, -1)).sqrt()[..., None, None]
-    return found / (norm * variance.clamp(min=LEAST_VARIANCE).sqrt()).clamp(min=TINY)
+    likeness: Tensor = found / (norm * variance.clamp(min=LEAST_VARIANCE).sqrt()).clamp(min=TINY)
+    return likeness
 
 
 def look_alikes(ink: Tensor, words: str, ems: Sequence[float], most: int, features: Any = None) -> list[Shape]:
@@ -98,7 +99,7 @@ def look_alikes(ink: Tensor, words: str, ems: Sequence[float], most: int, featur
         found *= template.numel() ** SIZE_WEIGHT
         which = torch.where(found > best, number, which)
         best = torch.maximum(best, found)
-    shapes = []
+    shapes: list[Shape] = []
     reach = max(1, round(0.5 * float(np.median(ems))))
     while len(shapes) < most:
         row, column = divmod(int(best.argmax()), best.shape[1])

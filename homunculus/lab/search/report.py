@@ -1,0 +1,127 @@
+"""Writes what was found: results.json, the plot, and a page in plain words."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from homunculus.bridge.files import replaced_together
+from homunculus.lab import plots
+from homunculus.lab.bootstrap import Estimate
+from homunculus.lab.search.ways import WAYS
+from homunculus.lab.tables import in_markdown
+
+SHARE, WITHIN = 0.8, 1.5  # the aim: so many keys found for so many budgets
+HEADINGS = "", "budgets", "pages", "near [%]", "in its box [%]", "of 20 places one near [%]", "CPU s"
+COLOURS = dict(
+    zip(
+        (way.name for way in WAYS),
+        (plots.SKY, plots.GREEN, plots.BLUE, plots.PURPLE, plots.ORANGE, plots.VERMILION, plots.GRAY),
+        strict=True,
+    )
+)
+TEXT = """# What finding a word costs
+
+Before a value can be read its key must be found, and by reading alone that costs more tokens than the reading of the value.
+Each way gets the key's words and so many budgets of 273 tokens of 16 x 16 texels; the place it names first counts as found
+where it lies within 0.03 page heights of the middle of the key's box. 95 % intervals, bootstrapped over pages.
+
+- **shape**: one coarse look on inked cells alone, tokens of one size; the key, drawn in Pillow's own typeface (which no page is
+  set in) at four sizes and five widths, is correlated with it (`homunculus.relevance.word_shapes`). Nothing is read or learned.
+- **learned shape**: the same on features of three convolutions that `homunculus train words` fits on pages of made-up words.
+- **then strips read**: half a budget of the total goes to strips over the likeliest places, read by PP-OCRv6's recogniser alone.
+- **ink read**, **page read**: PP-OCRv6, detector and recogniser, on one look at the ink, or at all of the page.
+
+Where ink lies is known from statistics of the whole page, which the texture units make; they are no tokens, and are not counted.
+Text is taken to be of 7.5 to 10.5 pt on an A4 page; a way that reads whole looks needs no such knowledge.
+The last column is of one thread of the machine that ran it, and only tells cheap from dear."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A way at a total. near, inside: of the first place; among: whether one of the first 20 is near."""
+
+    way: str
+    budgets: float
+    pages: int
+    near: Estimate
+    inside: Estimate
+    among: Estimate
+    seconds: float
+
+
+def rows(lines: Sequence[dict[str, Any]]) -> list[Row]:
+    """In the order of WAYS, those that were run on two pages at least."""
+    found = []
+    for way in WAYS:
+        some = sorted((line for line in lines if line["way"] == way.name), key=lambda line: line["page"])
+        if len(some) > 1:
+            found += [_row(way.name, total, [line["totals"][str(total)] for line in some]) for total in way.totals]
+    return found
+
+
+def _row(way: str, total: float, outcomes: Sequence[dict[str, Any]]) -> Row:
+    def share(of: str, ranks: int) -> Estimate:
+        return Estimate.of([float(one[of] is not None and one[of] < ranks) for one in outcomes])
+
+    seconds = statistics.median(one["s"] for one in outcomes)
+    return Row(way, total, len(outcomes), share("near", 1), share("inside", 1), share("near", 20), seconds)
+
+
+def verdict(found: Sequence[Row]) -> str:
+    """Whether the aim is reached, by which way, and by how much or how little."""
+    cheap = [row for row in found if row.budgets <= WITHIN]
+    aim = f"The aim, {SHARE:.0%} of keys for {WITHIN} budgets,"
+    if not cheap:
+        return f"{aim} was not put to the test."
+    best = max(cheap, key=lambda row: (row.near.mean, -row.budgets))
+    told = f"{best.way} finds {best.near.percent()} % for {best.budgets:g} on {best.pages} pages."
+    if best.near.mean < SHARE:
+        return f"**No.** {aim} is missed: at most, {told}"
+    sure = "" if best.near.low >= SHARE else " The interval does not exclude less."
+    least = min((row for row in cheap if row.near.mean >= SHARE), key=lambda row: (row.budgets, -row.near.mean))
+    enough = (
+        f" {least.budgets:g} budgets suffice: {least.way}, {least.near.percent()} %."
+        if least.budgets < best.budgets
+        else ""
+    )
+    return f"**Yes.** {aim} is reached: {told}{sure}{enough}"
+
+
+def write(out: Path, lines: Sequence[dict[str, Any]]) -> list[Path]:
+    """results.json, README.md, and search.png where matplotlib is. Raises WriteError; earlier files are then still there."""
+    found = rows(lines)
+    names = ["results.json", "README.md", *(["search.png"] if plots.HAS_MATPLOTLIB else [])]
+    picture = ["![Keys found against budgets of tokens](search.png)", ""] if plots.HAS_MATPLOTLIB else []
+    table = in_markdown(HEADINGS, map(_cells, found))
+    with replaced_together(out, names[0]) as staging:
+        staging.json(names[0], {"rows": [asdict(row) for row in found], "files": names}, indent=1)
+        staging.text(names[1], "\n".join([TEXT, "", verdict(found), "", *picture, *table]) + "\n")
+        if picture:
+            staging.figure(names[2], _plot(found), dpi=120)
+    return [out / name for name in names]
+
+
+def _plot(found: Sequence[Row]) -> Any:
+    figure, (axes,) = plots.figure((7, 4.4))
+    for place, way in enumerate(dict.fromkeys(row.way for row in found)):
+        some = [row for row in found if row.way == way]
+        at = [row.budgets + 0.012 * (place - 3) for row in some]
+        axes.plot(at, [100 * row.near.mean for row in some], "o-", color=COLOURS[way], markersize=4, label=way)
+        axes.vlines(
+            at, [100 * row.near.low for row in some], [100 * row.near.high for row in some], COLOURS[way], linewidth=1
+        )
+    axes.axhline(100 * SHARE, color=plots.DARK, linewidth=0.6, linestyle=":")
+    axes.axvline(WITHIN, color=plots.DARK, linewidth=0.6, linestyle=":")
+    axes.set(xlabel="budgets of 273 tokens, all told", ylabel="keys found within 0.03 page heights [%]", ylim=(0, 102))
+    axes.legend(fontsize=7, frameon=False, loc="lower right")
+    plots.grid(axes)
+    return figure
+
+
+def _cells(row: Row) -> list[str]:
+    shares = (row.near.percent(), row.inside.percent(), f"{row.among.mean:.0%}".rstrip("%"))
+    return [row.way, f"{row.budgets:g}", str(row.pages), *shares, f"{row.seconds:.2f}"]
