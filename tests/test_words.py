@@ -24,7 +24,7 @@ from homunculus.encoder.ocr import TextReader
 from homunculus.loop import Homunculus, reading, visual_search
 from homunculus.relevance import ImageStatistics, SearchTarget, Silent
 from homunculus.relevance.matching import Written, below, found_in, joined, right_of, runs
-from homunculus.relevance.word_search import LEAST_ALIKE, WordSearch
+from homunculus.relevance.word_search import SURE, WordSearch
 from homunculus.relevance.words import words
 
 needs_ocr = pytest.mark.skipif(
@@ -65,6 +65,7 @@ def searched(text: str, lines: Sequence[Written] = INVOICE) -> WordSearch:
         ("value of the VAT rate", "VAT rate", "value"),
         ("the row of Alderbrook", "Alderbrook", "row"),
         ('find the line with "Net, total"', "Net, total", "row"),
+        ("show me the driver's licence number", "driver's licence number", "value"),
         ("number of pages", "number of pages", "value"),
     ],
 )
@@ -136,8 +137,8 @@ def test_an_uncertain_answer_is_none_yet_and_says_where_it_may_stand() -> None:
 def test_what_was_read_surely_and_differs_is_less_likely_than_what_may_be_misread() -> None:
     other, blurred = Written("Ullbrook", (50, 100, 120, 120), 0.99), Written("Caltarnok", (50, 200, 120, 220), 0.7)
     found = searched("Coldbrook", [other, blurred])
-    assert [place.key for place in found.places] == [blurred, other]
-    assert found.places[0].alike < found.places[1].alike
+    assert [place.key for place in found.places] == [blurred]
+    assert found_in("Coldbrook", other.text).alike > found.places[0].alike
 
 
 def test_neighbours_are_one_text_and_others_are_not() -> None:
@@ -217,9 +218,19 @@ def test_tokens_lie_on_ink_alone_cover_all_of_it_and_shrink_with_the_budget() ->
 def test_what_no_token_saw_is_paper() -> None:
     """The reader sees the tokens alone: of a picture that is white left and black right, those on the left show white."""
     plan = SamplePlan.boxes(torch.tensor([[0.0, 0.0, 16.0, 16.0]]))
-    shown = reading.shown_window(torch.full((1, 3, 16, 16), 0.75), plan, (0, 0, 32, 16), 1.0)
+    shown = reading.shown_window(torch.full((1, 3, 16, 16), 0.75), plan, (0, 0, 32, 16), 1.0, (16, 32))
     assert set(np.unique(shown)) == {191}
     assert min(shown.shape[:2]) >= reading.LEAST_SHOWN_PX
+
+
+def test_a_warped_plan_shows_its_window_too() -> None:
+    image = np.full((256, 256, 3), 255, np.uint8)
+    image[100:140, 120:180] = 0
+    seen = hm.look(image, (0.5, 0.5), budget=273, layout="cortical", backend="torch")
+    shown = reading.shown_window(seen.patches.pixels, seen.plan, (96, 96, 224, 160), 0.5, (256, 256))
+    assert shown[:32, :64].shape == (32, 64, 3)
+    assert shown[12, 27].max() < 40
+    assert shown[12, 55].min() > 215
 
 
 def test_stripes_around_fixations_that_touch_are_one() -> None:
@@ -347,7 +358,7 @@ def test_a_real_reader_finds_the_value_and_reads_it_off_the_tokens(invoice: Path
     assert seen.spent["in_all"] <= 80 + 48
     assert absent.words is not None
     assert not absent.words.answered
-    assert absent.words.best is None or absent.words.best.alike < 2 * LEAST_ALIKE
+    assert absent.words.best is None or absent.words.best.alike < SURE
     far = reading.read_around(eye.reader, *_seen_at(invoice, (60, 630)), [(380, 91)])  # type: ignore[arg-type]
     near = reading.read_around(eye.reader, *_seen_at(invoice, (380, 91)), [(380, 91)])  # type: ignore[arg-type]
     assert "2024-118" in {line.text for line in near}

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 
 from homunculus.allocators.inked import inked
@@ -15,6 +17,7 @@ from homunculus.encoder.ocr import ReadsText
 from homunculus.relevance import ImageStatistics
 from homunculus.relevance.matching import Box, Written
 from homunculus.report import reconstruct
+from homunculus.report.reconstruction import reconstructed_picture
 
 Array = np.ndarray[Any, Any]
 
@@ -44,7 +47,7 @@ def read_coarse(reader: ReadsText, pixels: Tensor, plan: SamplePlan, size: tuple
     """What can be read off the patches [N, 3, P, P] of a plan over a picture of (height, width), anywhere in it."""
     sharp = 1 / float(texel_sides_px(plan).median())
     scale = max(sharp, min(ENLARGED * sharp, MOST_SHOWN_PX / max(size)))
-    return _read(reader, pixels, plan, (0.0, 0.0, float(size[1]), float(size[0])), scale)
+    return _read(reader, pixels, plan, (0.0, 0.0, float(size[1]), float(size[0])), scale, size)
 
 
 def read_around(
@@ -54,7 +57,7 @@ def read_around(
     found: list[Written] = []
     scale = min(1.0, 1 / float(texel_sides_px(plan).min()))
     for box in windows(points, size):
-        found += _read(reader, pixels, plan, box, scale)
+        found += _read(reader, pixels, plan, box, scale, size)
     return found
 
 
@@ -78,10 +81,12 @@ def texel_sides_px(plan: SamplePlan) -> Tensor:
     return plan.side_px / plan.patch_size
 
 
-def _read(reader: ReadsText, pixels: Tensor, plan: SamplePlan, window: Box, scale: float) -> list[Written]:
+def _read(
+    reader: ReadsText, pixels: Tensor, plan: SamplePlan, window: Box, scale: float, size: tuple[int, int]
+) -> list[Written]:
     """Shows a window of the picture, as the tokens saw it, at so many pixels a level-0 pixel; lines in level-0 pixels."""
     left, top, right, bottom = window
-    shown = shown_window(pixels, plan, window, scale)
+    shown = shown_window(pixels, plan, window, scale, size)
     plan = plan.to("cpu")
     lines = [
         (
@@ -98,17 +103,22 @@ def _read(reader: ReadsText, pixels: Tensor, plan: SamplePlan, window: Box, scal
     ]
 
 
-def shown_window(pixels: Tensor, plan: SamplePlan, window: Box, scale: float) -> Array:
+def shown_window(pixels: Tensor, plan: SamplePlan, window: Box, scale: float, size: tuple[int, int]) -> Array:
     """uint8 [h, w, 3]: a window of the picture from the tokens alone; where none lies, and around it, the median of what they saw."""
     left, top, right, bottom = window
-    rows = plan.footprints.detach().to("cpu", torch.float32).clone()
-    rows[:, :2] -= torch.tensor([left, top], dtype=torch.float32, device="cpu")
-    rows[:, :6] *= scale
     height, width = (max(1, round((high - low) * scale)) for low, high in ((top, bottom), (left, right)))
-    seen = reconstruct(pixels, SamplePlan(rows, plan.patch_size), (height, width))
-    paper = pixels.detach().to("cpu", torch.float32).transpose(0, 1).flatten(1).median(1).values
-    framed = paper[:, None, None].repeat(1, max(height, LEAST_SHOWN_PX), max(width, LEAST_SHOWN_PX))
-    framed[:, :height, :width] = torch.where(seen.covered, seen.pixels, paper[:, None, None])
+    paper = pixels.detach().to("cpu", torch.float32).transpose(0, 1).flatten(1).median(1).values[:, None, None]
+    framed = paper.repeat(1, max(height, LEAST_SHOWN_PX), max(width, LEAST_SHOWN_PX))
+    if plan.warped:  # its patches are put back at the picture's own scale alone
+        whole = int(left), int(top), min(ceil(right), size[1]), min(ceil(bottom), size[0])
+        picture = Image.fromarray(reconstructed_picture(pixels, plan, size, whole)).resize((width, height))
+        framed[:, :height, :width] = torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 255
+    else:
+        rows = plan.footprints.detach().to("cpu", torch.float32).clone()
+        rows[:, :2] -= torch.tensor([left, top], dtype=torch.float32, device="cpu")
+        rows[:, :6] *= scale
+        seen = reconstruct(pixels, SamplePlan(rows, plan.patch_size), (height, width))
+        framed[:, :height, :width] = torch.where(seen.covered, seen.pixels, paper)
     return (framed.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
 
 

@@ -24,15 +24,14 @@ from homunculus.relevance.matching import (
 
 Wanted = Literal["value", "row"]
 
-# Of a key and what was read, below which it is no candidate: what was read at three pixels a texel is seldom right.
-LEAST_ALIKE = 0.4
+LEAST_LIKELY = 0.03  # below which a place is no candidate
 MOST_PLACES = 5  # candidates that relevance is given to
 SURE = 0.8  # of likeness and of confidence, from which on an answer counts as read
 TRUST = 0.9  # in the reader's confidence: letters that differ count ten times as much where it is 1 as where it is 0
 STRETCH = 8.0  # heights of a key, right of it, in which its value is looked for where none was read
 
 _LEAD = re.compile(
-    r"^\s*(?:(?:please|find|show|read|get|look\s+for|what\s+is|what's|what\s+are|where\s+is|which\s+is)\s+)*(?:(?:the|a|an)\s+)?",
+    r"^\s*(?:(?:please|find|show(?:\s+me)?|read|get|look\s+for|what\s+is|what's|what\s+are|where\s+is|which\s+is)\s+)*(?:(?:the|a|an)\s+)?",
     re.IGNORECASE,
 )
 _RELATION = re.compile(
@@ -41,7 +40,7 @@ _RELATION = re.compile(
     r"(?:(?:the|a|an)\s+)?(?P<key>.+)$",
     re.IGNORECASE | re.DOTALL,
 )
-_QUOTED = re.compile(r"[\"'“‘](.+)[\"'”’]")
+_QUOTED = re.compile(r"(?<!\w)[\"'“‘](.+)[\"'”’](?!\w)")
 
 
 @dataclass(frozen=True)
@@ -107,8 +106,9 @@ class WordSearch:
         texts = runs(self.lines)
         for run in texts:
             likeness = found_in(self.key, run.text)
-            if likeness.alike >= LEAST_ALIKE:
+            if likeness.alike > 0:
                 found.append(self._place(run, likeness.start, likeness.end, likeness.alike, texts))
+        found = [place for place in found if place.likely >= LEAST_LIKELY]
         return sorted(found, key=_rank, reverse=True)[:MOST_PLACES]
 
     @property
