@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -24,9 +24,9 @@ from homunculus.relevance.query import Query
 BUDGET = 273
 PRIMARY = "foveated_pyramid"
 # Budgets for reading first on what is inked, and glimpses of a budget after it.
-WORDS = ((0.5, 1), (1, 1), (2, 1), (2, 2), (1, 2), (3, 1))
+WORDS = ((1, 1), (2, 1), (2, 2), (0.5, 1), (1, 2), (3, 1))
 WORDS_LARGE = ((15, 1), (7, 1), (31, 1))
-DEAR = (1, 2), (3, 1), (7, 1), (31, 1)  # of these, what is done last
+DEAR = (0.5, 1), (1, 2), (3, 1), (7, 1), (31, 1)  # of these, what is done last
 UNIFORM, UNIFORM_LARGE = (1, 2, 3, 4, 6, 8), (8, 16, 32, 48, 64, 96)  # in budgets
 CROP_PX = (-(-BUDGET // 2)) ** 0.5 * 16  # side of the crop of a two-view crop at which a texel is a pixel
 Group = Literal["page", "uniform", "oracle", "channel", "words"]
@@ -49,7 +49,8 @@ def ways(kind: str, key_face: Typeface) -> list[Way]:
     uniform = UNIFORM_LARGE if large else UNIFORM
     found = [Way("the page itself", "page", Desk.page, far=True)]
     found += [Way(f"uniform {count}", "uniform", _uniform(count), far=count in (1, 4)) for count in uniform]
-    return [*found, *_oracles(), *_channels(key_face), *map(_words, WORDS_LARGE if large else WORDS)]
+    by_channels = [replace(way, dear=large) for way in _channels(key_face)]
+    return [*found, *_oracles(), *by_channels, *map(_words, WORDS_LARGE if large else WORDS)]
 
 
 def _uniform(budgets: int) -> Callable[[Desk], Showing]:
@@ -118,8 +119,8 @@ def _alone(channel: str) -> Callable[[Desk], Showing]:
 
 def by_channel(desk: Desk, channel: str, query: Query | None) -> Showing:
     """The library's own loop, with one relevance channel."""
-    weights = {name: float(name == channel) for name in channels}
-    eye = Homunculus(desk.unit, None, weights=weights, budget=BUDGET)
+    eye = Homunculus(desk.unit, None, weights={channel: 1.0}, budget=BUDGET)
+    eye.channels = {channel: channels[channel]}  # the others would be asked, too, at whatever cost
     (seen,) = VisualSearch(eye, desk.pyramid, desk.image[None], [Job(0, query)]).run(1)
     glimpse = seen.glimpses[-1]
     return desk.seen(glimpse.patches.pixels, glimpse.plan, len(glimpse.plan), glimpse.fixations.as_list())
