@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,10 @@ from homunculus.lab.pages import fonts, report, run
 from homunculus.lab.pages.desk import Desk, Remembering, distance_px
 from homunculus.lab.pages.document import A4_KINDS, EXPERIMENT_SEEDS, LARGE, SIZES_PX, make_document
 from homunculus.lab.pages.judge import PairJudge, answer, error_rate, plain
-from homunculus.lab.pages.results import by_distance, entries, price, verdicts
+from homunculus.lab.pages.results import by_distance, entries, verdicts, worths
 from homunculus.lab.pages.rows import BUDGET, PRIMARY, Way, by_words, ways
 from homunculus.lab.pages.work import PageWork, left, works
+from homunculus.lab.pages.worth import needed
 
 pytest.importorskip("matplotlib", reason="its wheel carries the fonts of this test")
 FACES = fonts.fallback()
@@ -202,11 +204,20 @@ def test_verdicts_are_computed_and_can_be_no(lines: list[dict[str, Any]]) -> Non
     assert not any(one.yes for one in verdicts(worse, entries(worse)) if "read more" in one.claim)
 
 
-def test_a_price_lies_between_the_rows_that_bracket_it(lines: list[dict[str, Any]]) -> None:
-    found = entries(lines)
-    assert price(found, "A4", "uniform", 0.5) == pytest.approx(3)
-    assert price(found, "A4", "uniform", 0.75) == pytest.approx((3 * 6) ** 0.5)
-    assert price(found, "A4", "words", 0.99) is None
+def test_what_looking_is_worth_is_what_a_resize_needs_to_read_as_much(lines: list[dict[str, Any]]) -> None:
+    tokens, read = np.array([300.0, 600, 1200]), np.array([0.0, 0.5, 1.0])
+    assert [needed(tokens, read, share) for share in (0, 0.5, 0.75, 1)] == pytest.approx([300, 600, 600 * 2**0.5, 1200])
+    assert needed(tokens, read / 2, 0.75) == 1200
+    told, more = worths(lines)
+    assert more is None
+    assert told["A4"].ratio.mean == pytest.approx(2 ** ((38 - 20) / 20))
+    assert told["A4"].ratio.low <= told["A4"].ratio.mean <= told["A4"].ratio.high
+    assert (told["A4"].budgets, told["A4"].at_least) == (3, False)
+    better = [{**one, "pair_right": one["pair_right"] and one["row"] != "uniform 6"} for one in lines]
+    assert worths(better)[0]["A4"].at_least
+
+
+def test_errors_are_told_by_distance(lines: list[dict[str, Any]]) -> None:
     (near, far) = by_distance(lines)["uniform 3"]
     assert (near["n"], near["mean"], far["mean"]) == (40, 0.5, 0.5)
 
@@ -227,10 +238,10 @@ def test_a_report_is_of_its_journal_alone(lines: list[dict[str, Any]], tmp_path:
 def test_without_a_reader_the_run_is_refused_before_the_work(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cheap: Callable[[], None]
 ) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "rapidocr", None)
+    monkeypatch.setitem(sys.modules, "rapidocr", None)
     found = CliRunner().invoke(
         app, ["experiment", "pages", "--out", str(tmp_path / "new"), "--pages", "2", "--jobs", "0"]
     )
     assert found.exit_code == 2
-    assert "reading text needs rapidocr and onnxruntime" in found.output
+    assert "needs rapidocr and onnxruntime" in found.output
     assert not (tmp_path / "new").exists()

@@ -12,9 +12,10 @@ from homunculus.lab import plots
 from homunculus.lab.bootstrap import Estimate
 from homunculus.lab.experiment.results import Claim
 from homunculus.lab.pages.document import A4_KINDS, LARGE
-from homunculus.lab.pages.results import BINS, ENOUGH, Lines, WayResult, by_distance, entries, price, verdicts
+from homunculus.lab.pages.results import BINS, Lines, WayResult, by_distance, entries, verdicts, worths
 from homunculus.lab.pages.rows import BUDGET, PRIMARY
 from homunculus.lab.pages.run import JOURNAL
+from homunculus.lab.pages.worth import Worth
 from homunculus.lab.tables import in_markdown
 
 INK = {
@@ -50,15 +51,13 @@ def write(out: Path, lines: Lines) -> list[Path]:
     lines = sorted(lines, key=lambda line: line["id"])
     found = entries(lines)
     claims, far = verdicts(lines, found), by_distance(lines)
-    prices = {
-        part: {group: price(found, part, group) for group in ("uniform", "words")}
-        for part in ("A4", "large", *A4_KINDS, *LARGE)
-    }
+    told, more = worths(lines)
     results = {
         "pages": {kind: len({line["page"] for line in lines if line["kind"] == kind}) for kind in (*A4_KINDS, *LARGE)},
         "rows": [asdict(entry) for entry in found],
         "verdicts": [{"claim": one.claim, "yes": one.yes, "of": one.of, **vars(one.share)} for one in claims],
-        "budgets_needed": {"share": ENOUGH, **prices},
+        "worth": {part: asdict(one) for part, one in told.items()},
+        "worth_more_on_large": None if more is None else vars(more),
         "by_distance": far,
         "reasons": {line["row"]: line["reason"] for line in lines if "reason" in line},
     }
@@ -66,20 +65,26 @@ def write(out: Path, lines: Lines) -> list[Path]:
     names = ["results.json", "README.md", *drawn]
     with replaced_together(out, names[0]) as staging:
         staging.json(names[0], {**results, "files": names}, indent=1)
-        staging.text(names[1], page(found, claims, results, bool(drawn)))
+        staging.text(names[1], page(found, claims, results, (told, more), bool(drawn)))
         for name, figure in drawn.items():
             staging.figure(name, figure)
     return [out / name for name in names]
 
 
-def page(found: Sequence[WayResult], claims: Sequence[Claim], results: dict[str, Any], pictures: bool) -> str:
+def page(
+    found: Sequence[WayResult],
+    claims: Sequence[Claim],
+    results: dict[str, Any],
+    worth: tuple[dict[str, Worth], Estimate | None],
+    pictures: bool,
+) -> str:
     """The page, in Markdown."""
     counts = results["pages"]
-    told = ", ".join(f"{count} {kind}s" for kind, count in counts.items() if count)
+    kinds = ", ".join(f"{count} {kind}s" for kind, count in counts.items() if count)
     parts = [
         "# Does looking help a real reader?",
         "",
-        f"PP-OCRv6, which others made and trained, reads generated pages of real fonts from tokens alone: {told}. One question a page, "
+        f"PP-OCRv6, which others made and trained, reads generated pages of real fonts from tokens alone: {kinds}. One question a page, "
         f"the value behind a key. A budget is {BUDGET} tokens of 16 px. *Value*: the recogniser on the value's true box of the "
         "reconstruction; *key and value*: detector and recogniser on the stripe that holds both, the key matched fuzzily, what stands "
         "right of it compared exactly. A uniform row is the whole page averaged to as many pixels, in one piece; its stripe is placed by "
@@ -91,7 +96,7 @@ def page(found: Sequence[WayResult], claims: Sequence[Claim], results: dict[str,
         "## What was found",
         "",
         *[f"- **{'Yes' if one.yes else 'No'}**: {one.claim}; {one.of} {one.share.percent()} %." for one in claims],
-        *_prices(results["budgets_needed"]),
+        *_worth(*worth),
         "",
         COUNTER,
     ]
@@ -111,21 +116,21 @@ def page(found: Sequence[WayResult], claims: Sequence[Claim], results: dict[str,
     return "\n".join(parts) + "\n"
 
 
-def _prices(needed: dict[str, Any]) -> list[str]:
-    """What a share of keys and values costs both ways, and whether looking pays more on large pages."""
-    ratios, said = {}, []
-    for part in ("A4", "large"):
-        uniform, words = needed[part]["uniform"], needed[part]["words"]
-        both = [f"{cost:.1f} budgets" if cost else "more than was tried" for cost in (uniform, words)]
-        ratios[part] = uniform / words if uniform and words else None
-        of = f", {ratios[part]:.2f} times as many" if ratios[part] else ""
+def _worth(told: dict[str, Worth], more: Estimate | None) -> list[str]:
+    """What a uniform resize needs to read as much as words, and whether looking pays more on large pages."""
+    said = []
+    for part, one in told.items():
+        ratio = f"{one.ratio.mean:.2f} ({one.ratio.low:.2f}–{one.ratio.high:.2f})"
+        bound = "at least " if one.at_least else ""
         said.append(
-            f"- To read {100 * needed['share']:.0f} % of keys and values of {part} pages a uniform resize needs {both[0]}{of}; "
-            f"words, search included, {both[1]}."
+            f"- On {one.pages} {part} pages a uniform resize needs {bound}{ratio} times the tokens to read what *{one.words}* reads, "
+            f"{100 * one.read:.0f} % of keys and values for {one.budgets:.1f} budgets with the search."
         )
-    if ratios["A4"] and ratios["large"]:
-        more = ratios["large"] > ratios["A4"]
-        said.append(f"- **{'Yes' if more else 'No'}**: looking pays more on large pages; the two ratios stand above.")
+    if more is not None:
+        said.append(
+            f"- **{'Yes' if more.low > 0 else 'No'}**: looking pays more on large pages; the two ratios differ by {more.mean:.2f} "
+            f"({more.low:.2f}–{more.high:.2f})."
+        )
     return said
 
 

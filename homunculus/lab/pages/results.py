@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, get_args
 
+import numpy as np
+
 from homunculus.lab.bootstrap import Estimate
 from homunculus.lab.experiment.results import Claim
 from homunculus.lab.pages.document import LARGE
-from homunculus.lab.pages.rows import BUDGET, PRIMARY, Group
+from homunculus.lab.pages.rows import PRIMARY, Group
+from homunculus.lab.pages.worth import Worth, worth
 
 Lines = Sequence[dict[str, Any]]
 NEAR = 0.03  # page heights from key or value within which a fixation counts as on it
 BINS = 0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 2.0  # page heights
-ENOUGH = 0.8  # share of keys and values whose price in tokens is told
 WORDS = "words, {} budgets in all"
-WITHIN, AT_KEY_AND_VALUE = WORDS.format(3), f"{PRIMARY} at key and value"
+WITHIN, WITHIN_LARGE = WORDS.format(3), WORDS.format(16)
+AT_KEY_AND_VALUE = f"{PRIMARY} at key and value"
 CROP = "two-view crop, twice as wide, at the value"
 
 
@@ -133,20 +135,6 @@ def verdicts(lines: Lines, found: Sequence[WayResult]) -> list[Claim]:
     return told
 
 
-def price(found: Iterable[WayResult], part: str, group: str, share: float = ENOUGH) -> float | None:
-    """Budgets in all at which a group's rows read that share of keys and values, between two rows on a log scale; None where none does."""
-    points = sorted((entry.tokens, entry.pair.mean) for entry in found if (entry.part, entry.group) == (part, group))
-    before: tuple[float, float] | None = None
-    for tokens, read in points:
-        if read >= share:
-            if before is None or before[1] >= read:
-                return tokens / BUDGET
-            along = (share - before[1]) / (read - before[1])
-            return math.exp(math.log(before[0]) + along * math.log(tokens / before[0])) / BUDGET
-        before = tokens, read
-    return None
-
-
 def by_distance(lines: Lines) -> dict[str, list[dict[str, Any]]]:
     """Row -> bins of the distance from the nearest fixation, of A4 pages: n and the character error rate with its interval over pages."""
     found: dict[str, list[dict[str, Any]]] = {}
@@ -170,3 +158,15 @@ def by_distance(lines: Lines) -> dict[str, list[dict[str, Any]]]:
                     | vars(error)
                 )
     return found
+
+
+def worths(lines: Lines) -> tuple[dict[str, Worth], Estimate | None]:
+    """What looking is worth on A4 and on large pages, and how much more it is on large ones; None where one of them is missing."""
+    of_parts = parts(lines)
+    found = {part: worth(of_parts[part], name) for part, name in (("A4", WITHIN), ("large", WITHIN_LARGE))}
+    told = {part: both[0] for part, both in found.items() if both is not None}
+    small, large = found["A4"], found["large"]
+    if small is None or large is None:
+        return told, None
+    low, high = np.quantile(large[1] - small[1], [0.025, 0.975])
+    return told, Estimate(large[0].ratio.mean - small[0].ratio.mean, float(low), float(high))

@@ -24,9 +24,9 @@ from homunculus.relevance.query import Query
 BUDGET = 273
 PRIMARY = "foveated_pyramid"
 # Budgets for reading first on what is inked, and glimpses of a budget after it.
-WORDS = ((1, 1), (2, 1), (2, 2), (0.5, 1), (1, 2), (3, 1))
+WORDS = ((0.5, 1), (1, 1), (1, 2), (2, 1), (2, 2), (3, 1))
 WORDS_LARGE = ((15, 1), (7, 1), (31, 1))
-DEAR = (0.5, 1), (1, 2), (3, 1), (7, 1), (31, 1)  # of these, what is done last
+DEAR = (3, 1), (7, 1), (31, 1)  # of these, what is done last
 UNIFORM, UNIFORM_LARGE = (1, 2, 3, 4, 6, 8), (8, 16, 32, 48, 64, 96)  # in budgets
 CROP_PX = (-(-BUDGET // 2)) ** 0.5 * 16  # side of the crop of a two-view crop at which a texel is a pixel
 Group = Literal["page", "uniform", "oracle", "channel", "words"]
