@@ -36,6 +36,7 @@ def test_words(query: str, color: str, shape: str) -> None:
 def test_weights_ship_small_and_say_what_they_were_trained_on() -> None:
     folder = Path(builtin.__file__).parents[1] / "encoder" / "data"
     assert (folder / "needle.safetensors").stat().st_size < 8e6
+    assert (folder / "words.safetensors").stat().st_size < 2e4
     assert "trained on generated pages alone" in builtin.about()
     notes, trainings = Reader.load().notes, []
     while notes:

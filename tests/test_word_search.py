@@ -12,16 +12,17 @@ import torch
 from PIL import Image, ImageDraw
 from typer.testing import CliRunner
 
-from homunculus.bridge.errors import DataError
+from homunculus.bridge.errors import DataError, ModelError
 from homunculus.bridge.open import open_unit
 from homunculus.cli.commands import app
+from homunculus.encoder.word_features import FEATURES, WordFeatures
 from homunculus.lab.pages import fonts
 from homunculus.lab.search import report
 from homunculus.lab.search.looks import BUDGET, PATCH, Paper, affordable, strip_tokens
 from homunculus.lab.search.run import JOURNAL, run
 from homunculus.lab.search.ways import WAYS, KeySearch
 from homunculus.lab.training import words
-from homunculus.relevance.word_shapes import Shape
+from homunculus.relevance.word_shapes import Shape, correlation
 
 Lines = list[dict[str, Any]]
 
@@ -154,12 +155,34 @@ def test_a_lesson_shows_its_words_where_it_says(faces: list[fonts.Typeface]) -> 
 
 
 def test_features_begin_as_ink_and_little_else() -> None:
-    model = words.WordFeatures()
+    model = WordFeatures()
     ink = torch.rand(1, 20, 30, dtype=torch.float32, device="cpu")
     found = model(ink)
-    assert found.shape == (1 + words.FEATURES, 20, 30)
+    assert found.shape == (1 + FEATURES, 20, 30)
     assert torch.equal(found[:1], ink)
     assert float(found[1:].detach().std()) < 0.1
+
+
+def test_the_shipped_features_are_small_and_others_are_refused(tmp_path: Path) -> None:
+    assert sum(weights.numel() for weights in WordFeatures.load().parameters()) < 4000
+    path = tmp_path / "torn.safetensors"
+    path.write_bytes(b"torn")
+    with pytest.raises(ModelError, match=r"torn\.safetensors .*give the file that `homunculus train words` wrote"):
+        WordFeatures.load(path)
+
+
+def test_shipped_features_find_what_shape_alone_does_not(faces: list[fonts.Typeface]) -> None:
+    """First places of lessons that were not learned from."""
+    rng = np.random.default_rng([1, 0])
+    features, hits = WordFeatures.load(), {True: 0, False: 0}
+    for one in [words.lesson(rng, faces) for _ in range(12)]:
+        for learned in hits:
+            compared = features if learned else lambda ink: ink
+            with torch.no_grad():
+                likeness = correlation(compared(one.ink), compared(one.template))
+            row, column = divmod(int(likeness.argmax()), likeness.shape[1])
+            hits[learned] += abs(row - one.place[0]) <= 1 and abs(column - one.place[1]) <= 1
+    assert hits[True] > hits[False]
 
 
 @pytest.mark.slow
@@ -182,7 +205,7 @@ def test_training_lowers_the_loss_and_goes_on(
         words.train(tmp_path / "parts", faces, steps=12, batch=2, rate=0.01, track=stop)
     again = words.train(tmp_path / "parts", faces, steps=12, batch=2, rate=0.01)
     assert again == losses
-    whole, parts = (words.WordFeatures.load(tmp_path / name / words.WEIGHTS_FILE) for name in ("whole", "parts"))
+    whole, parts = (WordFeatures.load(tmp_path / name / words.WEIGHTS_FILE) for name in ("whole", "parts"))
     assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), parts.parameters(), strict=True))
 
 

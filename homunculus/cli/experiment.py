@@ -113,14 +113,15 @@ def pages(
 
 @experiment.command()
 def search(
-    out: Annotated[Path, typer.Option(file_okay=False, help="Where journal, table and plot go.")] = Path("out"),
-    pages: Annotated[int, typer.Option(min=2, help="The four kinds of A4 page in turn.")] = 48,
+    out: Annotated[Path, typer.Option(file_okay=False, help="Where journal, table and plot go.")] = Path("docs/search"),
+    pages: Annotated[int, typer.Option(min=2, help="The four kinds of A4 page in turn.")] = 40,
     read_pages: Annotated[
         int | None, typer.Option(min=0, help="On how many of them whole looks are read, which is slow; by default all.")
     ] = None,
-    first: Annotated[int, typer.Option(min=0, help="Seed of the first page.")] = 0,
+    first: Annotated[int, typer.Option(min=0, help="Seed of the first page.")] = 10_000,
     learned: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Weights of `homunculus train words`, to compare them too.")
+        Path | None,
+        typer.Option(dir_okay=False, help="Weights of `homunculus train words`; by default those that ship."),
     ] = None,
     fonts: Annotated[
         Path | None, typer.Option(file_okay=False, help="A folder of the fonts, where the system has them not.")
@@ -130,10 +131,10 @@ def search(
     """What finding a word costs: ways to find a key on a page, and how many each finds for so many tokens."""
     console = stderr_console()
     with console.status("opening the library"):
+        from homunculus.encoder.word_features import WordFeatures
         from homunculus.lab.pages.fonts import typefaces
         from homunculus.lab.search import report
         from homunculus.lab.search.run import run
-        from homunculus.lab.training.words import WordFeatures
 
     lines = run(
         out,
@@ -141,7 +142,7 @@ def search(
         pages=pages,
         read_pages=read_pages,
         first=first,
-        features=None if learned is None else WordFeatures.load(learned),
+        features=WordFeatures.load(learned),
         backend=cast("Any", backend),
         track=tracking(console),
     )

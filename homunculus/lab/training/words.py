@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
-from torch import Tensor, nn
+from torch import Tensor
 
 from homunculus.bridge.errors import DataError
-from homunculus.bridge.files import check_writable, write_tensors
-from homunculus.bridge.files.reading import fill, read_tensors
+from homunculus.bridge.files import check_writable
+from homunculus.encoder.word_features import WordFeatures
 from homunculus.lab.pages.fonts import Typeface
 from homunculus.lab.training import checkpoint
 from homunculus.relevance.word_shapes import STRETCHES, correlation, drawn
 
 WEIGHTS_FILE = "words.safetensors"
-HIDDEN, FEATURES = 16, 6
 SAVE_EVERY = 50
 LEFT_OUT = "Caladea"  # no lesson is set in it
 SHEET = 112, 160  # texels of a lesson, height and width
 EMS = 2.0, 5.5  # texels of its letters
 EM_PX = 22  # pixels that letters are drawn with, before their mean over a texel is taken
-FIRST_SHARPNESS = 20.0  # of likeness in -1..1, before places compete for the probability
 # fmt: off
 SYLLABLES = [
     "ba", "ce", "di", "fo", "gu", "ha", "je", "ki", "lo", "mu", "na", "pe", "ri", "so", "tu", "va", "we", "xi", "yo", "zu",
@@ -44,46 +41,16 @@ class Lesson(NamedTuple):
     place: tuple[int, int]
 
 
-class WordFeatures(nn.Module):
-    """[..., 1, H, W] of ink to [..., 1 + FEATURES, H, W]: the ink, and what three convolutions make of it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        widths = 1, HIDDEN, HIDDEN, FEATURES
-        layers: list[nn.Module] = []
-        for coming, going in pairwise(widths):
-            layers += [nn.Conv2d(coming, going, 3, padding=1, dtype=torch.float32, device="cpu"), nn.ReLU()]
-        self.layers = nn.Sequential(*layers[:-1])
-        self.sharpness = nn.Parameter(torch.tensor(FIRST_SHARPNESS, dtype=torch.float32, device="cpu"))
-        with torch.no_grad():
-            layers[-2].get_parameter("weight").mul_(0.1)  # it starts near to plain correlation
-
-    def forward(self, ink: Tensor) -> Tensor:
-        return torch.cat([ink, self.layers(ink)], -3)
-
-    def loss(self, lessons: Sequence[Lesson]) -> Tensor:
-        """Cross-entropy of the right place among all texels of all lessons, where one texel's error is none."""
-        pages = self(torch.stack([lesson.ink for lesson in lessons]))
-        losses = []
-        for number, lesson in enumerate(lessons):
-            likeness = self.sharpness * correlation(pages, self(lesson.template)[None])
-            row, column = lesson.place
-            right = likeness[number, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
-            losses.append(likeness.flatten().logsumexp(0) - right.flatten().logsumexp(0))
-        return torch.stack(losses).mean()
-
-    def save(self, path: Path) -> None:
-        """Raises WriteError."""
-        write_tensors(path, dict(self.state_dict()), {})
-
-    @classmethod
-    def load(cls, path: Path) -> Self:
-        """What `homunculus train words` left. Raises DataError for what is no such file."""
-        remedy = "give the file that `homunculus train words` wrote"
-        tensors, _ = read_tensors(path, remedy=remedy)
-        model = cls()
-        fill(model, tensors, path, error=DataError, remedy=remedy)
-        return model.eval()
+def loss(model: WordFeatures, lessons: Sequence[Lesson]) -> Tensor:
+    """Cross-entropy of the right place among all texels of all lessons, where one texel's error is none."""
+    pages = model(torch.stack([lesson.ink for lesson in lessons]))
+    losses = []
+    for number, lesson in enumerate(lessons):
+        likeness = model.sharpness * correlation(pages, model(lesson.template)[None])
+        row, column = lesson.place
+        right = likeness[number, max(0, row - 1) : row + 2, max(0, column - 1) : column + 2]
+        losses.append(likeness.flatten().logsumexp(0) - right.flatten().logsumexp(0))
+    return torch.stack(losses).mean()
 
 
 def train(
@@ -113,9 +80,9 @@ def train(
     for lessons in training.over(WordLessons(faces, range(training.progress.step, steps), batch, seed), steps, track):
         for group in training.optimizers[0].param_groups:
             group["lr"] = rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * training.progress.step / steps)))
-        loss = model.loss(lessons)
-        training.learn(loss, clip=1.0)
-        training.progress.losses.append(float(loss.detach()))
+        found = loss(model, lessons)
+        training.learn(found, clip=1.0)
+        training.progress.losses.append(float(found.detach()))
     model.save(out / WEIGHTS_FILE)
     return training.progress.losses
 
