@@ -170,9 +170,12 @@ def entries() -> run.Entries:
     """Two photographs of two parts each, and their crops: the uniform resize is right once, `other` thrice."""
     other = "foveated at the middle"
     right = {UNIFORM: [True, False, False, False], other: [True, True, True, False]}
+    right[f"{UNIFORM}, `area_attention`"] = [False, False, False, False]
 
     def question(number: int) -> dict[str, Any]:
         found = {name: [20.0 if each[number] else 40.0, 14.0] for name, each in right.items()}
+        if number == 0:
+            found[other] = [7.5, 5.0]
         return {"pair": "turned", "at": [0, 0, 0, 0], "found": found}
 
     parts = [
@@ -185,20 +188,23 @@ def entries() -> run.Entries:
 
 
 def test_the_page_says_what_the_journal_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = (UNIFORM, "foveated at the middle")
+    option = f"{UNIFORM}, `area_attention`"
+    names = (UNIFORM, "foveated at the middle", option)
     monkeypatch.setattr(report, "rows", lambda: [row for row in rows() if row.name in names])
     paths = report.write(tmp_path, entries())
     assert {path.name for path in paths} >= {"results.json", "README.md"}
-    results = {row["name"]: row for row in json.loads((tmp_path / "results.json").read_text())["rows"]}
-    uniform, other = results[UNIFORM], results["foveated at the middle"]
-    assert [uniform["shares"][name]["mean"] for name in ("px", "footprint", "class")] == [0.25, 0.0, 0.25]
-    assert [other["shares"][name]["mean"] for name in ("px", "footprint", "class")] == [0.75, 0.0, 0.75]
+    results = json.loads((tmp_path / "results.json").read_text())
+    by_name = {row["name"]: row for row in results["rows"]}
+    uniform, other = by_name[UNIFORM], by_name["foveated at the middle"]
+    assert [uniform["shares"][name]["mean"] for name in ("px", "fine", "footprint", "class")] == [0.25, 0.0, 0.0, 0.25]
+    assert [other["shares"][name]["mean"] for name in ("px", "fine", "footprint", "class")] == [0.75, 0.25, 0.0, 0.75]
     assert other["over"]["px"] == {"mean": 0.5, "low": 0.5, "high": 0.5}  # in each photograph one of two
     assert "px" not in uniform["over"]
     page = (tmp_path / "README.md").read_text()
     better = "better than a uniform resize of 273 tokens: foveated at the middle +50.0 (50.0 to 50.0). Worse: none."
     assert f"- **part within 28 px**: beyond doubt {better}" in page
     assert "- **part within one footprint**: beyond doubt better than a uniform resize of 273 tokens: none." in page
+    assert results["options"][option]["px"] == {"mean": -0.25, "low": -0.5, "high": 0.0}
     assert "| reach 3, all layers | 28 | 0.55 | 0.90 |" in page
 
 

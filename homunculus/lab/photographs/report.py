@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,10 +18,10 @@ from homunculus.lab.photographs.run import LAYERS, Entries
 from homunculus.lab.photographs.tasks import CHANGES, CROP_PX, CROPS, EXAMPLE_PX, LOOKED_AT
 from homunculus.lab.tables import in_markdown
 
-WITHIN_PX: Final = 28.0  # two native patches
+WITHIN_PX: Final = {"px": 28.0, "fine": 8.0}  # two native patches, and about half of one
 # What is judged, by its key: the heading in the table.
 MEASURES: Final = {
-    "px": f"part within {WITHIN_PX:.0f} px [%]",
+    **{name: f"part within {within_px:.0f} px [%]" for name, within_px in WITHIN_PX.items()},
     "footprint": "part within one footprint [%]",
     "class": "photograph, by class token [%]",
     "token": "photograph, by likest token [%]",
@@ -48,7 +48,10 @@ def write(out: Path, entries: Entries) -> list[Path]:
     drawn = {"rows.png": figure(found)} if plots.HAS_MATPLOTLIB else {}
     names = ["results.json", "README.md", *drawn]
     with replaced_together(out, names[0]) as staging:
-        staging.json(names[0], {"rows": [asdict(one) for one in found], "files": names}, indent=1)
+        options = {
+            one.name: {name: asdict(each) for name, each in one.over.items()} for one in optional(entries, found)
+        }
+        staging.json(names[0], {"rows": [asdict(one) for one in found], "options": options, "files": names}, indent=1)
         staging.text(names[1], page(found, entries, bool(drawn)))
         for name, each in drawn.items():
             staging.figure(name, each)
@@ -63,7 +66,8 @@ def answers(entries: Entries) -> dict[str, Answers]:
         if kind == "parts":
             for number, question in enumerate(entry["questions"]):
                 for row, (off_px, side_px) in question["found"].items():
-                    found["px"].setdefault(row, {})[name, number] = off_px <= WITHIN_PX
+                    for measure, within_px in WITHIN_PX.items():
+                        found[measure].setdefault(row, {})[name, number] = off_px <= within_px
                     found["footprint"].setdefault(row, {})[name, number] = off_px <= side_px
         elif kind == "crops":
             for measure, right in entry["right"].items():
@@ -81,6 +85,18 @@ def outcomes(entries: Entries, settings: Iterable[PhotographRow]) -> list[Outcom
         over = {name: less(each, found[name][UNIFORM]) for name, each in own.items() if row.name != UNIFORM}
         shares = {name: estimate(each) for name, each in own.items()}
         told.append(Outcome(row.name, row.tokens, shares, over, {name: len(each) for name, each in own.items()}))
+    return told
+
+
+def optional(entries: Entries, found: Sequence[Outcome]) -> list[Outcome]:
+    """The rows that set an option of the ViT's, each less the one that does not."""
+    given = answers(entries)
+    told = []
+    for one in found:
+        base, _, option = one.name.partition(", `")
+        if option:
+            over = {name: less(given[name][one.name], given[name][base]) for name in one.shares}
+            told.append(replace(one, over=over))
     return told
 
 
@@ -114,10 +130,11 @@ def page(found: Sequence[Outcome], entries: Entries, pictures: bool) -> str:
         f"a JPEG; of the {STEREO} the stereo pair with its true disparity. A part is a token of the first view's full native grid, and "
         f"the row's answer its likest token of the second. Tokens after {LAYERS} of 12 layers, by which parts are told apart better "
         f"than by the last. {asked['px']} parts; of rows that look at each anew {LOOKED_AT} a pair, {fewer} in all. A coarse token is "
-        "easily within its own footprint: read both columns.",
+        "easily within its own footprint, and cannot say a place finer than half its side: read all three columns.",
         f"- **Crops.** Which photograph is a square of {CROP_PX} px out of, and where in it, when it is {', '.join(CHANGES)}? {CROPS} "
         f"crops of each, {asked['token']} questions; each crop is read on its own full grid, by all layers.",
-        f"- *At the place*: the truth is fixated, which no eye knows. *`example`*: this library's relevance of {EXAMPLE_PX} px around "
+        "- *At the place*: the truth is fixated, which no eye knows; a token of quadtree and of log-polar then stands exactly on it. "
+        f"*`example`*: this library's relevance of {EXAMPLE_PX} px around "
         "the part. *A uniform pass*: the likest token of the uniform resize is fixated; both passes are paid for.",
         "",
         "## What was found",
@@ -130,6 +147,10 @@ def page(found: Sequence[Outcome], entries: Entries, pictures: bool) -> str:
         f"## Less the {UNIFORM}, on the same questions, in points",
         "",
         *in_markdown(HEADINGS, (cells(one, over=True) for one in found if one.over)),
+        "",
+        "## Options, less the same row without them, in points",
+        "",
+        *in_markdown(HEADINGS, (cells(one, over=True) for one in optional(entries, found))),
         "",
         *masked(entries),
         "Photographs: " + ", ".join(names) + ".",
