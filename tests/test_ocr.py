@@ -96,4 +96,4 @@ def test_without_the_extra_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch, a
     monkeypatch.setattr(ocr, "import_module", without)
     with pytest.raises(BackendUnavailableError, match=rf"{absent}.*Run: pip install 'homunculus\[ocr\]'"):
         TextReader()
-    assert "homunculus[ocr]" in ocr.missing()
+    assert "pip install rapidocr onnxruntime" in ocr.missing()

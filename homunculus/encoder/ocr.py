@@ -15,7 +15,7 @@ from homunculus.bridge.errors import BackendUnavailableError, ImageError, ModelE
 from homunculus.bridge.values import shown, whole
 
 MODELS = {"Det": "PP-OCRv6_det_small.onnx", "Rec": "PP-OCRv6_rec_small.onnx"}
-REMEDY = "run: pip install 'homunculus[ocr]', which is rapidocr and onnxruntime"
+REMEDY = "run: pip install rapidocr onnxruntime"
 LONGEST_SIDE_PX = 6000  # beyond it rapidocr shrinks a picture; the default, 2000, is less than a page
 MOST_TALL = 8  # heights a width: a narrower picture is widened by its last column, or detection would enlarge it beyond all memory
 LEAST_DETECTED_PX = 736  # what rapidocr enlarges the smaller side to before it looks for lines
