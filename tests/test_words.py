@@ -233,6 +233,13 @@ def test_a_warped_plan_shows_its_window_too() -> None:
     assert shown[12, 55].min() > 215
 
 
+def test_what_a_finer_look_does_not_confirm_is_not_there() -> None:
+    plan = hm.layouts.quadtree(SIZE, fixation=(100, 110), budget=100)
+    near, far = (Written("Total", (60, y, 140, y + 20), 0.5, 6.0) for y in (100, 800))
+    sharp = Written("Total", (60, 100, 140, 120), 0.5, 1.0)
+    assert reading.unseen([near, far, sharp], plan, SIZE, [(100, 110)]) == [far, sharp]
+
+
 def test_stripes_around_fixations_that_touch_are_one() -> None:
     found = reading.windows([(100, 500), (250, 510), (600, 100)], SIZE)
     assert found == [(0, 460, 370, 550), (480, 60, 700, 140)]
@@ -347,7 +354,7 @@ def invoice(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @needs_ocr
 @pytest.mark.slow
 def test_a_real_reader_finds_the_value_and_reads_it_off_the_tokens(invoice: Path) -> None:
-    with Homunculus(backend="torch", budget=48, reading=80, glimpses=2, reader=TextReader()) as eye:
+    with Homunculus(backend="torch", budget=48, reading=80, glimpses=1, reader=TextReader()) as eye:
         seen, absent = eye.looks([hm.read_image(invoice)], ["the amount due", "passport"])
     assert seen.answer == "1,204.50"
     assert seen.words is not None

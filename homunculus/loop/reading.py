@@ -26,6 +26,7 @@ INK_SHARE, LEAST_INK = 0.03, 1e-4
 ENLARGED = 2.0  # pixels that a texel of the coarse pass is shown at
 MOST_SHOWN_PX = 1600  # of the longer side of what is shown of it, if that has a pixel for each texel
 REACH_X, REACH_Y = 0.12, 0.04  # of the longer side: how far around a fixation is read
+FINER = 0.7  # of the pixels a texel of an earlier reading, up to which another takes its place
 LEAST_SHOWN_PX = 736  # sides of what is shown; below, it is framed with paper
 
 
@@ -59,6 +60,20 @@ def read_around(
     for box in windows(points, size):
         found += _read(reader, pixels, plan, box, scale, size)
     return found
+
+
+def unseen(
+    lines: Sequence[Written], plan: SamplePlan, size: tuple[int, int], points: Sequence[tuple[float, float]]
+) -> list[Written]:
+    """Of what was read before, all but what a look at these points shows more finely: what it does not confirm is not there."""
+    boxes, plan = windows(points, size), plan.to("cpu")
+    kept = []
+    for line in lines:
+        x, y = (line.box[0] + line.box[2]) / 2, (line.box[1] + line.box[3]) / 2
+        near = any(box[0] <= x <= box[2] and box[1] <= y <= box[3] for box in boxes)
+        if not near or texel_px(plan, line.box) > FINER * line.texel_px:
+            kept.append(line)
+    return kept
 
 
 def windows(points: Sequence[tuple[float, float]], size: tuple[int, int]) -> list[Box]:

@@ -18,7 +18,7 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Pyramid
 from homunculus.encoder import Encoding, dense_features, in_cells, similarity
 from homunculus.loop.eye import UNTIMED, Eye
-from homunculus.loop.reading import ink_plan, read_around, read_coarse
+from homunculus.loop.reading import ink_plan, read_around, read_coarse, unseen
 from homunculus.loop.record import Glimpse
 from homunculus.relevance import ImageStatistics, Relevance, SearchTarget
 from homunculus.relevance.acuity import Fixations
@@ -262,6 +262,7 @@ class VisualSearch:
         with self.clock.part("words"):
             points = glimpse.fixations.as_list()
             read = read_around(self.eye.reader, glimpse.patches.pixels, glimpse.plan, self.size, points)
+            words = replace(words, lines=tuple(unseen(words.lines, glimpse.plan, self.size, points)))
             seen.target = replace(seen.target, words=words.reading(read))
         with self.clock.part("relevance"):
             seen.relevance = self.eye.related(self.statistics[seen.job.layer], seen.job.query, seen.target)
