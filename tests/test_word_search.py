@@ -131,7 +131,9 @@ def test_the_report_counts_first_places(tmp_path: Path) -> None:
     assert "The interval does not exclude less." in report.verdict(found)
     names = {path.name for path in report.write(tmp_path, lines)}
     assert {"README.md", "results.json"} <= names <= {"README.md", "results.json", "search.png"}
-    assert "| shape | 0.5 | 10 | 90.0 (" in (tmp_path / "README.md").read_text()
+    page = (tmp_path / "README.md").read_text()
+    assert "| shape | 0.5 | 10 | 90.0 (" in page
+    assert "were left out of this run" in page
 
 
 def test_the_report_says_no() -> None:

@@ -34,7 +34,7 @@ for development. Every number comes from [results.json](results.json), that from
 
 - **shape**: one look at inked cells alone, tokens of one size, none for blank paper. The key is drawn in Pillow's own typeface, in which
   no page is set, at four sizes and five widths, and correlated with it (`homunculus.relevance.word_shapes`). Nothing is read or learned.
-- **learned shape**: the same of what three convolutions make of ink and drawing. `homunculus train words` fits their 4,000 weights to
+- **learned shape**: the same of what three convolutions make of ink and drawing. `homunculus train words` fits their 3,351 weights to
   pages of made-up words, 450 steps; those that ship are of its defaults. No word of the pages and nothing set in Caladea was learned from.
 - **..., then strips read**: half a budget of the total goes to strips of 9 texels an em over the likeliest places, some 30 of them, which
   PP-OCRv6's recogniser reads; where one of them reads like the key, that is the place.
@@ -47,6 +47,7 @@ LIMITS = """Read this with care:
   put the key first on 56 % of 32 pages, against 75 % with the size known, both by shape alone at one budget.
 - The pages are clean, upright and generated, and keys on them begin a line or a cell. Skew, scans and handwriting were not tried. The
   weight that large drawings get was chosen on seeds 10100 to 10131; the method itself was tried on some of the pages above.
+- Where all n pages are found the bootstrap sees no spread; the true share may be as low as 0.025^(1/n), 87 % for 26 pages, 90 % for 35.
 - A place is all that is found: the value is still to be read there.
 - Seconds are of one thread of a busy machine, and only tell cheap from dear."""
 
@@ -111,11 +112,47 @@ def write(out: Path, lines: Sequence[dict[str, Any]]) -> list[Path]:
     with replaced_together(out, names[0]) as staging:
         staging.json(names[0], {"rows": [asdict(row) for row in found], "files": names}, indent=1)
         staging.text(
-            names[1], "\n".join([TEXT, "", verdict(found), "", *picture, *table, "", *_left_out(lines), LIMITS]) + "\n"
+            names[1],
+            "\n".join(
+                [
+                    TEXT,
+                    "",
+                    verdict(found),
+                    "",
+                    *picture,
+                    *table,
+                    "",
+                    *_paired(lines),
+                    *_left_out(lines),
+                    *_unread(found),
+                    LIMITS,
+                ]
+            )
+            + "\n",
         )
         if picture:
             staging.figure(names[2], _plot(found), dpi=120)
     return [out / name for name in names]
+
+
+def _paired(lines: Sequence[dict[str, Any]]) -> list[str]:
+    """What learning adds, on the pages of both."""
+    told = []
+    for total, suffix in (("1", ""), ("1", ", then strips read")):
+        hits = {
+            learned: {
+                line["page"]: line["totals"][total]["near"] == 0 for line in lines if line["way"] == name + suffix
+            }
+            for learned, name in ((True, "learned shape"), (False, "shape"))
+        }
+        both = sorted(hits[True].keys() & hits[False].keys())
+        if len(both) > 1:
+            more = Estimate.of([float(hits[True][page]) - float(hits[False][page]) for page in both])
+            told.append(
+                f"On the {len(both)} pages of both, learned shape{suffix} finds {more.percent()} points more than shape{suffix} "
+                f"for {total} budget."
+            )
+    return [" ".join(told), ""] if told else []
 
 
 def _left_out(lines: Sequence[dict[str, Any]]) -> list[str]:
@@ -123,6 +160,18 @@ def _left_out(lines: Sequence[dict[str, Any]]) -> list[str]:
     some = [line for line in lines if line["way"] == "learned shape" and line.get("face") == LEFT_OUT]
     hits = sum(line["totals"]["1"]["near"] == 0 for line in some)
     return [f"Of {len(some)} pages set in {LEFT_OUT} learned shape finds {hits} at one budget.", ""] if some else []
+
+
+def _unread(found: Sequence[Row]) -> list[str]:
+    """What to say where no whole look was read."""
+    if any("read" in row.way.partition(",")[0] for row in found):
+        return []
+    return [
+        "The ways that read whole looks were left out of this run (`--read-pages 0`): one look takes a core nine seconds. For comparison, "
+        "the loop's own way, two budgets of ink read and one more looked at, has its first fixation near key or value on 23 of 24 other "
+        "pages ([loop.md](../loop.md)).",
+        "",
+    ]
 
 
 def _plot(found: Sequence[Row]) -> Any:
