@@ -94,6 +94,6 @@ def test_without_the_extra_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch, a
         return builtins
 
     monkeypatch.setattr(ocr, "import_module", without)
-    with pytest.raises(BackendUnavailableError, match=rf"{absent}.*Run: pip install 'homunculus\[ocr\]'"):
+    with pytest.raises(BackendUnavailableError, match=rf"{absent}.*Run: pip install rapidocr onnxruntime"):
         TextReader()
     assert "pip install rapidocr onnxruntime" in ocr.missing()
