@@ -41,7 +41,13 @@ PRODUCTS = re.compile(
 )
 # Where products may be made otherwise: in models, which run as their user has said, and where arrays are numpy's.
 MODELS = ("encoder/", "language/", "lab/baselines/", "lab/training/", "lab/needle/")
-NUMPY = ("lab/bootstrap.py", "lab/gaze/density.py", "lab/gaze/dwell.py", "allocators/hysteresis.py")
+NUMPY = (
+    "lab/bootstrap.py",
+    "lab/gaze/density.py",
+    "lab/gaze/dwell.py",
+    "lab/photographs/pictures.py",
+    "allocators/hysteresis.py",
+)
 ELSEWHERE = ("bridge/tensors.py", "relevance/exemplar.py", "report/reconstruction.py")  # float64, or autocast is off
 
 

@@ -18,6 +18,7 @@ from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder.reader import Reader
 from homunculus.encoder.small import SmallConfig
+from homunculus.encoder.word_features import WordFeatures
 from homunculus.lab.bench import sampling
 from homunculus.lab.datasets import Dataset, Question, VQABenchmark, write_results
 from homunculus.lab.datasets.answers import anls
@@ -122,6 +123,7 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
     "homunculus.lab.datasets.results": results,
     "homunculus.lab.journal": journal,
     "homunculus.encoder.reader": reader,
+    "homunculus.encoder.word_features": learned(WordFeatures),
     "homunculus.loop.compare": comparison,
     "homunculus.relevance.procedural": head,
     "homunculus.report.files": look,
@@ -144,9 +146,14 @@ SLOW = {
     "homunculus.lab.experiment.report",
     "homunculus.lab.experiment.run",
     "homunculus.lab.photographs.report",
+    "homunculus.lab.pages.report",
+    "homunculus.lab.pages.run",
     "homunculus.lab.photographs.run",
+    "homunculus.lab.search.report",
+    "homunculus.lab.search.run",
     "homunculus.lab.tables",
     "homunculus.lab.training.relevance",
+    "homunculus.lab.training.words",
     "homunculus.viewer.headless",
 }
 APPENDING = {"homunculus.lab.journal", "homunculus.lab.needle.train"}

@@ -110,7 +110,7 @@ def _tensors(path: Path) -> dict[str, Tensor]:
         ) from None
     with refusing(f"{path} cannot be read", ModelError, KNOWN):
         graph = onnx.load(str(path)).graph
-        held = {each.name: torch.tensor(numpy_helper.to_array(each)) for each in graph.initializer}
+        held = {each.name: torch.from_numpy(numpy_helper.to_array(each).copy()) for each in graph.initializer}
         found = {name: value for name, value in held.items() if not name.startswith("onnx::")}
         for node in graph.node:
             if node.op_type == "MatMul" and node.input[1] in held:

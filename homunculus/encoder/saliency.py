@@ -33,11 +33,11 @@ class SaliencyDecoder(nn.Module):
 
     def __init__(self, widths: tuple[int, ...] = (384, 256, 128, 64)) -> None:
         super().__init__()
-        made: dict[str, Any] = {"dtype": torch.float32, "device": "cpu"}
+        dtype, device = torch.float32, torch.device("cpu")
         for stage, (coming, going) in enumerate(pairwise(widths), 1):
-            self.add_module(f"upconv{stage}", nn.ConvTranspose2d(coming, going, 4, 2, 1, **made))
-            self.add_module(f"bn{stage}", nn.BatchNorm2d(going, **made))
-        self.final_conv = nn.Conv2d(widths[-1], 1, 1, **made)
+            self.add_module(f"upconv{stage}", nn.ConvTranspose2d(coming, going, 4, 2, 1, dtype=dtype, device=device))
+            self.add_module(f"bn{stage}", nn.BatchNorm2d(going, dtype=dtype, device=device))
+        self.final_conv = nn.Conv2d(widths[-1], 1, 1, dtype=dtype, device=device)
         self.stages = len(widths) - 1
 
     def load(self, path: Path) -> Self:

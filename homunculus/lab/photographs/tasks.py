@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tensors import product
 from homunculus.bridge.unit import TextureUnit
 from homunculus.lab.baselines import Encoded
 from homunculus.lab.photographs import pictures
@@ -90,7 +91,7 @@ def nearest(plan: SamplePlan, point: Point) -> int:
 
 
 def likest(tokens: Tensor, asked: Tensor) -> int:
-    return int((F.normalize(tokens, dim=-1) @ F.normalize(asked, dim=-1)).argmax())
+    return int(product(F.normalize(tokens, dim=-1), F.normalize(asked, dim=-1)).argmax())
 
 
 def answered(seen: Encoded, asked: Tensor, there: Point) -> list[float]:
@@ -123,7 +124,7 @@ class Retrieval:
         """For each question: is the photograph with the likest class token the one; that with the likest token; and is that at the place,
         within half of the crop's side?"""
         seen = [picture.encoded(row) for picture in self.gallery]
-        best = [self.middles @ F.normalize(each.tokens, dim=-1).T for each in seen]
+        best = [product(self.middles, F.normalize(each.tokens, dim=-1).mT) for each in seen]
         greatest = torch.stack([each.amax(1) for each in best], 1)
         right: dict[str, list[bool]] = {"token": [], "place": []}
         for number, (index, place, _) in enumerate(self.questions):
@@ -134,6 +135,8 @@ class Retrieval:
             right["place"].append(said == index and near)
         special = [each.special[0] for each in seen if each.special is not None]
         if len(special) == len(seen):
-            likeness = self.special @ F.normalize(torch.stack(special), dim=-1).T
-            right["class"] = (likeness.argmax(1) == torch.tensor([index for index, _, _ in self.questions])).tolist()
+            likeness = product(self.special, F.normalize(torch.stack(special), dim=-1).mT)
+            right["class"] = [
+                int(said) == index for said, (index, _, _) in zip(likeness.argmax(1), self.questions, strict=True)
+            ]
         return right
