@@ -21,7 +21,7 @@ from homunculus.lab.pages.desk import Desk, Remembering, distance_px
 from homunculus.lab.pages.document import A4_KINDS, EXPERIMENT_SEEDS, LARGE, SIZES_PX, make_document
 from homunculus.lab.pages.judge import PairJudge, answer, error_rate, plain
 from homunculus.lab.pages.results import by_distance, entries, verdicts, worths
-from homunculus.lab.pages.rows import BUDGET, PRIMARY, Way, by_words, ways
+from homunculus.lab.pages.rows import BUDGET, PRIMARY, Way, by_ink, by_words, ways
 from homunculus.lab.pages.work import PageWork, left, works
 from homunculus.lab.pages.worth import needed
 
@@ -159,6 +159,11 @@ def test_a_reader_reads_every_native_value_and_finds_words_by_itself() -> None:
     with open_unit("torch") as unit, Desk(unit, document, TextReader()) as desk:
         texts = judge.values(desk.page().show, document.pairs[:10], desk.size, document.em_px)
         assert [plain(text) for text in texts] == [plain(pair.value) for pair in document.pairs[:10]]
+        inked = by_ink(desk, 4 * BUDGET)
+        assert 3 * BUDGET < inked.tokens <= 4 * BUDGET
+        assert [plain(text) for text in judge.values(inked.show, [document.asked], desk.size, document.em_px)] == [
+            plain(document.asked.value)
+        ]
         shown = by_words(desk, 2 * BUDGET, 1)
         assert BUDGET < shown.tokens <= 3 * BUDGET
         assert plain(shown.said or "") == plain(document.asked.value)

@@ -19,14 +19,19 @@ from homunculus.lab.pages.worth import Worth
 from homunculus.lab.tables import in_markdown
 
 INK = {
-    "page": plots.DARK, "uniform": plots.GRAY, "oracle": plots.SKY, "channel": plots.PURPLE, "words": plots.BLUE,
+    "page": plots.DARK, "uniform": plots.GRAY, "inked": plots.ORANGE, "oracle": plots.SKY, "channel": plots.PURPLE, "words": plots.BLUE,
 }  # fmt: skip
 LABELS = {
-    "page": "the page itself", "uniform": "uniform resize", "oracle": "fixations given", "channel": "a channel's own fixation",
+    "page": "the page itself",
+    "uniform": "uniform resize",
+    "inked": "what is inked, equally fine, not looked at",
+    "oracle": "fixations given",
+    "channel": "a channel's own fixation",
     "words": "words read on a coarse pass, its tokens counted",
-}  # fmt: skip
+}
 HEADINGS = (
     "",
+    "pages",
     "tokens in all",
     "value [%]",
     "key and value [%]",
@@ -88,8 +93,10 @@ def page(
         f"the value behind a key. A budget is {BUDGET} tokens of 16 px. *Value*: the recogniser on the value's true box of the "
         "reconstruction; *key and value*: detector and recogniser on the stripe that holds both, the key matched fuzzily, what stands "
         "right of it compared exactly. A uniform row is the whole page averaged to as many pixels, in one piece; its stripe is placed by "
-        "truth, as that of every row, which favours it. *Words* rows read a coarse pass first, fixate what they found, and count both; "
-        "*by example* is asked with the key drawn as a picture. Percentages and error rates with 95 % bootstrap intervals over pages. "
+        "truth, as that of every row, which favours it. *Words* rows read a coarse pass first, fixate what they found, and count both. "
+        "*Ink alone* rows stop after such a pass, on which they spend all of the total. What is inked is known from statistics of the "
+        "whole picture, which the texture units measure and which are no tokens. *By example* is asked with the key drawn as a picture. "
+        "Percentages and error rates with 95 % bootstrap intervals over pages. "
         "Made by `homunculus experiment pages`; every number comes from [results.json](results.json), "
         f"that from [{JOURNAL}]({JOURNAL}).",
         "",
@@ -119,12 +126,13 @@ def page(
 def _worth(told: dict[str, Worth], more: Estimate | None) -> list[str]:
     """What a uniform resize needs to read as much as words, and whether looking pays more on large pages."""
     said = []
-    for part, one in told.items():
+    for where, one in told.items():
+        part = where.split(",")[0]
         ratio = f"{one.ratio.mean:.2f} ({one.ratio.low:.2f}–{one.ratio.high:.2f})"
         bound = "at least " if one.at_least else ""
         said.append(
             f"- On {one.pages} {part} pages a uniform resize needs {bound}{ratio} times the tokens to read what *{one.words}* reads, "
-            f"{100 * one.read:.0f} % of keys and values for {one.budgets:.1f} budgets with the search."
+            f"{100 * one.read:.0f} % of keys and values for {one.budgets:.1f} budgets."
         )
     if more is not None:
         said.append(
@@ -138,12 +146,13 @@ def _table(found: Sequence[WayResult], part: str, title: str) -> list[str]:
     some = [entry for entry in found if entry.part == part]
     if not some:
         return []
-    return ["", f"{title} ({max(entry.pages for entry in some)})", "", *in_markdown(HEADINGS, map(_cells, some))]
+    return ["", title, "", *in_markdown(HEADINGS, map(_cells, some))]
 
 
 def _cells(entry: WayResult) -> list[str]:
     return [
         f"**{entry.name}**" if entry.group == "words" else entry.name,
+        str(entry.pages),
         f"{entry.tokens:.0f} ({entry.tokens / BUDGET:.1f} budgets)",
         entry.value.percent(),
         entry.pair.percent(),
@@ -182,7 +191,7 @@ def _rates(axes: Any, some: Sequence[WayResult], part: str) -> None:
         if not points:
             continue
         tokens = [entry.tokens for entry in points]
-        line = "o-" if group in ("uniform", "words") else "o"
+        line = "o-" if group in ("uniform", "inked", "words") else "o"
         axes.plot(tokens, [100 * entry.pair.mean for entry in points], line, ms=5, color=ink, label=LABELS[group])
         for entry in points:
             _bar(axes, entry.tokens, entry.pair, ink)

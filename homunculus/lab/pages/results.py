@@ -18,7 +18,7 @@ from homunculus.lab.pages.worth import Worth, worth
 Lines = Sequence[dict[str, Any]]
 NEAR = 0.03  # page heights from key or value within which a fixation counts as on it
 BINS = 0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 2.0  # page heights
-WORDS = "words, {} budgets in all"
+WORDS, INK = "words, {} budgets in all", "ink alone, {} budgets"
 WITHIN, WITHIN_LARGE = WORDS.format(3), WORDS.format(16)
 AT_KEY_AND_VALUE = f"{PRIMARY} at key and value"
 CROP = "two-view crop, twice as wide, at the value"
@@ -118,11 +118,12 @@ def verdicts(lines: Lines, found: Sequence[WayResult]) -> list[Claim]:
     against = [
         (
             part,
-            f"{where}at a total of {count} budgets words read more than uniform",
+            f"{where}at a total of {count} budgets words read more than {rival}",
             WORDS.format(count),
-            f"uniform {count}",
+            row.format(count),
         )
         for part, where, counts in (("A4", "", (2, 3, 4)), ("large", "on large pages ", (8, 16, 32)))
+        for rival, row in (("uniform", "uniform {}"), ("as many tokens on ink alone", INK))
         for count in counts
     ]
     against.append(
@@ -163,7 +164,9 @@ def by_distance(lines: Lines) -> dict[str, list[dict[str, Any]]]:
 def worths(lines: Lines) -> tuple[dict[str, Worth], Estimate | None]:
     """What looking is worth on A4 and on large pages, and how much more it is on large ones; None where one of them is missing."""
     of_parts = parts(lines)
-    found = {part: worth(of_parts[part], name) for part, name in (("A4", WITHIN), ("large", WITHIN_LARGE))}
+    rows = {"A4": ("A4", WITHIN), "A4, ink alone": ("A4", INK.format(3))}
+    rows |= {"large": ("large", WITHIN_LARGE), "large, ink alone": ("large", INK.format(16))}
+    found = {where: worth(of_parts[part], name) for where, (part, name) in rows.items()}
     told = {part: both[0] for part, both in found.items() if both is not None}
     small, large = found["A4"], found["large"]
     if small is None or large is None:

@@ -12,12 +12,17 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from homunculus import allocators
+from homunculus.bridge.errors import PlanError
 from homunculus.lab.baselines.two_views import TwoViewCrop
 from homunculus.lab.experiment.page import bump
-from homunculus.lab.pages.desk import Desk, Showing
+from homunculus.lab.pages.desk import PATCH, Desk, Showing
 from homunculus.lab.pages.document import LARGE
 from homunculus.lab.pages.fonts import Typeface
+from homunculus.lab.pages.judge import Pixels
+from homunculus.lab.pages.sheet import Box
 from homunculus.loop import Homunculus, Job, VisualSearch
+from homunculus.loop.reading import ink_plan, shown_window
+from homunculus.relevance import ImageStatistics
 from homunculus.relevance import registry as channels
 from homunculus.relevance.query import Query
 
@@ -27,9 +32,10 @@ PRIMARY = "foveated_pyramid"
 WORDS = ((0.5, 1), (1, 1), (1, 2), (2, 1), (2, 2), (3, 1))
 WORDS_LARGE = ((15, 1), (7, 1), (31, 1))
 DEAR = (3, 1), (7, 1), (31, 1)  # of these, what is done last
+INKED, INKED_LARGE = (1, 2, 3, 4), (8, 16, 32)  # in budgets
 UNIFORM, UNIFORM_LARGE = (1, 2, 3, 4, 6, 8), (8, 16, 32, 48, 64, 96)  # in budgets
 CROP_PX = (-(-BUDGET // 2)) ** 0.5 * 16  # side of the crop of a two-view crop at which a texel is a pixel
-Group = Literal["page", "uniform", "oracle", "channel", "words"]
+Group = Literal["page", "uniform", "inked", "oracle", "channel", "words"]
 
 
 @dataclass(frozen=True)
@@ -49,12 +55,37 @@ def ways(kind: str, key_face: Typeface) -> list[Way]:
     uniform = UNIFORM_LARGE if large else UNIFORM
     found = [Way("the page itself", "page", Desk.page, far=True)]
     found += [Way(f"uniform {count}", "uniform", _uniform(count), far=count in (1, 4)) for count in uniform]
+    found += [
+        Way(f"ink alone, {count} budgets", "inked", _inked(count), dear=True)
+        for count in (INKED_LARGE if large else INKED)
+    ]
     by_channels = [replace(way, dear=large) for way in _channels(key_face)]
     return [*found, *_oracles(), *by_channels, *map(_words, WORDS_LARGE if large else WORDS)]
 
 
 def _uniform(budgets: int) -> Callable[[Desk], Showing]:
     return lambda desk: desk.resized(budgets * BUDGET)
+
+
+def _inked(budgets: int) -> Callable[[Desk], Showing]:
+    return lambda desk: by_ink(desk, budgets * BUDGET)
+
+
+def by_ink(desk: Desk, budget: int) -> Showing:
+    """All tokens equally fine on what is inked, as the words' coarse pass spends them, and nothing looked at after it."""
+    (statistics,) = ImageStatistics.of(desk.unit, desk.pyramid).split()
+    plan = ink_plan(statistics, budget, PATCH)
+    if plan is None:
+        raise PlanError("the page has no ink; give one that is written on")
+    plan = plan.to("cpu")
+    pixels = desk.unit.sample(desk.pyramid, plan, quality="high").pixels
+
+    def show(box: Box) -> Pixels:
+        left, top, right, bottom = box
+        window = float(left), float(top), float(right), float(bottom)
+        return shown_window(pixels, plan, window, 1.0, desk.size)[: bottom - top, : right - left]
+
+    return Showing(show, len(plan))
 
 
 def _oracles() -> Iterator[Way]:
