@@ -105,6 +105,9 @@ def page(
         *[f"- **{'Yes' if one.yes else 'No'}**: {one.claim}; {one.of} {one.share.percent()} %." for one in claims],
         *_worth(*worth),
         "",
+        "What *ink alone* reads more than a uniform resize is no looking: it is what sparing blank paper gives. What words read more than "
+        "that, at the same total, is what looking gives.",
+        "",
         COUNTER,
     ]
     if pictures:
@@ -200,7 +203,7 @@ def _rates(axes: Any, some: Sequence[WayResult], part: str) -> None:
     axes.set_ylabel("keys and values read [%]")
     axes.set_ylim(-3, 103)
     plots.grid(axes)
-    axes.legend(frameon=False, fontsize=8, loc="best")
+    axes.legend(frameon=False, fontsize=7, loc="lower right" if part == "A4" else "center left")
 
 
 def _bar(axes: Any, x: float, share: Estimate, ink: str) -> None:
