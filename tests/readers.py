@@ -24,6 +24,7 @@ from homunculus.allocators.pyramid import LearnedSplit
 from homunculus.bridge.files.writing import _superseded
 from homunculus.encoder.reader import Reader
 from homunculus.encoder.saliency import SaliencyDecoder
+from homunculus.encoder.word_features import WordFeatures
 from homunculus.lab.datasets import DOCVQA, TEXTVQA, VQAV2, VQABenchmark, read_results
 from homunculus.lab.experiment.run import _read_costs
 from homunculus.lab.gaze import aird, cocosearch18, mit1003, onestop
@@ -183,6 +184,7 @@ READERS: dict[str, Kind] = {
     "checkpoint": Kind("lab.training.checkpoint", written("lab.training.checkpoint"), restored),
     "head": Kind("relevance.procedural", written("relevance.procedural"), Head.load),
     "reader": Kind("encoder.reader", written("encoder.reader"), Reader.load),
+    "words": Kind("encoder.word_features", written("encoder.word_features"), WordFeatures.load),
     "saliency": Kind("encoder.saliency", decoder, lambda path: SaliencyDecoder(DECODER).load(path)),
     "strata": Kind("allocators.adaptive_stratified", written("allocators.adaptive_stratified"), StrataHead.load),
     "top k": Kind("allocators.coverage_top_k", written("allocators.coverage_top_k"), CoverageTopK.load),

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 OTHERS = {"pillow-heif", "."}  # a decoder that a user may add; a checkout
 FOLDERS = ("homunculus", "bridge", "interop", "shaders", "docs")
-INSTALL = re.compile(r"pip install (?:--upgrade )?((?:[\w.\[\]/*'-]+(?: (?=[a-z][\w-]*-)|(?= imgui-bundle))?)+)")
+INSTALL = re.compile(r"pip install (?:--[\w-]+ )*((?:[\w.\[\]/*'-]+(?: (?=[a-z][\w-]*-)|(?= imgui-bundle))?)+)")
 
 
 def distribution(requirement: str) -> str:
@@ -20,7 +20,9 @@ def distribution(requirement: str) -> str:
 
 def asked_for() -> set[str]:
     extras = [requirement for extra in PROJECT["optional-dependencies"].values() for requirement in extra]
-    return {distribution(requirement) for requirement in [*PROJECT["dependencies"], *extras]}
+    carried = re.search(r"^CARRIED := (.*)", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    assert carried is not None
+    return {distribution(requirement) for requirement in [*PROJECT["dependencies"], *extras, *carried[1].split()]}
 
 
 def remedies() -> list[tuple[str, str]]:

@@ -76,7 +76,7 @@ def test_the_package_itself_loads_nothing_slow() -> None:
         ("homunculus look page.png --layout ", set(names.ALLOCATORS)),
         ("homunculus view page.png --allocator tok", {"token_dag"}),
         ("homunculus compare page.png --backend gl", {"gl-cuda", "gl"}),
-        ("homunculus experiment ", {"needle"}),
+        ("homunculus experiment ", {"needle", "pages", "photographs", "search"}),
     ],
 )
 def test_the_tab_key_completes_commands_options_and_names(line: str, expected: set[str]) -> None:
