@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -14,6 +15,9 @@ from homunculus.cli.progress import stderr_console, tracking
 Jobs = Annotated[
     int | None,
     typer.Option(min=0, help="Processes that share the pages; by default one a core, 0 for none but this."),
+]
+Fonts = Annotated[
+    Path | None, typer.Option(file_okay=False, help="A folder of the fonts, where the system has them not.")
 ]
 experiment = typer.Typer(no_args_is_help=True, help="Does looking help?")
 
@@ -49,11 +53,10 @@ def needle(
         preset=preset,
         backend=cast("Any", backend),
         pages=pages,
-        jobs=os.cpu_count() or 1 if jobs is None else jobs,
+        jobs=_processes(jobs),
         track=tracking(console),
     )
-    for path in report.write(out, lines, costs):
-        typer.echo(path)
+    _tell(report.write(out, lines, costs))
 
 
 @experiment.command()
@@ -74,8 +77,7 @@ def photographs(
         from homunculus.lab.photographs.run import run
 
     entries = run(out, folder, backend=cast("Any", backend), track=tracking(console))
-    for path in report.write(out, entries):
-        typer.echo(path)
+    _tell(report.write(out, entries))
 
 
 @experiment.command()
@@ -84,9 +86,7 @@ def pages(
         "docs/pages"
     ),
     pages: Annotated[int, typer.Option(min=2, help="Pages of A4; a large one comes after every five of them.")] = 120,
-    fonts: Annotated[
-        Path | None, typer.Option(file_okay=False, help="A folder of the fonts, where the system has them not.")
-    ] = None,
+    fonts: Fonts = None,
     first_seed: Annotated[int, typer.Option(min=0, help="Of the pages; the experiment's own are below 10000.")] = 0,
     jobs: Jobs = None,
     backend: Backend = None,
@@ -103,12 +103,11 @@ def pages(
         typefaces(fonts),
         pages=pages,
         first_seed=first_seed,
-        jobs=os.cpu_count() or 1 if jobs is None else jobs,
+        jobs=_processes(jobs),
         backend=cast("Any", backend),
         track=tracking(console),
     )
-    for path in report.write(out, lines):
-        typer.echo(path)
+    _tell(report.write(out, lines))
 
 
 @experiment.command()
@@ -123,9 +122,7 @@ def search(
         Path | None,
         typer.Option(dir_okay=False, help="Weights of `homunculus train words`; by default those that ship."),
     ] = None,
-    fonts: Annotated[
-        Path | None, typer.Option(file_okay=False, help="A folder of the fonts, where the system has them not.")
-    ] = None,
+    fonts: Fonts = None,
     backend: Backend = None,
 ) -> None:
     """What finding a word costs: ways to find a key on a page, and how many each finds for so many tokens."""
@@ -146,5 +143,13 @@ def search(
         backend=cast("Any", backend),
         track=tracking(console),
     )
-    for path in report.write(out, lines):
+    _tell(report.write(out, lines))
+
+
+def _processes(jobs: int | None) -> int:
+    return os.cpu_count() or 1 if jobs is None else jobs
+
+
+def _tell(paths: Iterable[Path]) -> None:
+    for path in paths:
         typer.echo(path)

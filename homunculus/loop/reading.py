@@ -15,7 +15,7 @@ from homunculus.allocators.inked import inked
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder.ocr import ReadsText
 from homunculus.relevance import ImageStatistics
-from homunculus.relevance.matching import Box, Written
+from homunculus.relevance.matching import Box, Written, around
 from homunculus.report import reconstruct
 from homunculus.report.reconstruction import reconstructed_picture
 
@@ -85,8 +85,7 @@ def windows(points: Sequence[tuple[float, float]], size: tuple[int, int]) -> lis
         box = x - reach_x, y - reach_y, x + reach_x, y + reach_y
         while touching := [other for other in found if _touch(box, other)]:
             found = [other for other in found if other not in touching]
-            lefts, tops, rights, bottoms = zip(box, *touching, strict=True)
-            box = min(lefts), min(tops), max(rights), max(bottoms)
+            box = around([box, *touching])
         found.append(box)
     return [(max(a, 0.0), max(b, 0.0), min(c, float(width)), min(d, float(height))) for a, b, c, d in found]
 

@@ -14,10 +14,8 @@ Box = tuple[float, float, float, float]
 WORD_GAP = 1.0  # in heights of a line: what stands closer to the right is the same text
 SAME_ROW = 0.5  # of the lesser height, that two lines share if they stand in one row
 BELOW = 3.0  # heights of a line down to which a value stands under its key
-MID_WORD, REST = (
-    0.1,
-    0.1,
-)  # what likeness loses where a word goes on at an end, and times the share of a text that is something else
+MID_WORD = 0.1  # what likeness loses where a word goes on at an end
+REST = 0.1  # and times the share of a text that is something else
 # What stands around a text and is none of it; a minus before a number is.
 _BEFORE, _AFTER = re.compile(r"^(?:[\s:;,.|_=#!?*~–—]|-(?!\d))+"), re.compile(r"[\s:;,.|_=]+$")
 

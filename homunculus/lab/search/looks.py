@@ -22,7 +22,6 @@ BESIDE_EM = 0.5  # of a strip, left and right of the words
 HALVINGS = 24
 
 Array = NDArray[Any]
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +39,7 @@ class CoarseLook:
 
 
 class Paper:
-    """A page in a texture unit. Where its ink lies is known from statistics of the whole page, and costs no token."""
+    """A page in a texture unit. Where its ink lies is known from all of its pixels, and costs no token."""
 
     def __init__(self, unit: TextureUnit, pyramid: Pyramid, image: Array) -> None:
         self.unit, self.pyramid = unit, pyramid

@@ -41,8 +41,8 @@ for development. Every number comes from [results.json](results.json), that from
 - **ink read**, **page read**: PP-OCRv6, detector and recogniser, reads one look at the ink, or at all of the page."""
 LIMITS = """Read this with care:
 
-- Where ink lies is known from statistics of the whole page that the texture units make. They are no tokens and are not counted;
-  a system that cannot have them pays for them.
+- Where ink lies is told by the page's own pixels, those darker than 200 of 255; the loop's reading takes statistics that the texture units
+  make of the whole page instead. Neither is counted as tokens; a system that cannot have them pays for them.
 - Letters are taken to be of 7.5 to 10.5 pt on an A4 page. Where their size is not known, a search over sizes from 2 to 8 texels an em
   put the key first on 56 % of 32 pages, against 75 % with the size known, both by shape alone at one budget.
 - The pages are clean, upright and generated, and keys on them begin a line or a cell. Skew, scans and handwriting were not tried. The
