@@ -18,6 +18,7 @@ __all__ = [
     "PlanError",
     "QueryError",
     "ShaderError",
+    "TileError",
     "WriteError",
 ]
 
@@ -60,6 +61,10 @@ class ImageTooLargeError(ImageError):
         ...
     homunculus.bridge.errors.ImageTooLargeError: ...
     """
+
+
+class TileError(ImageReadError):
+    """A tile of a picture that is damaged, or a level that the file does not hold: what is read instead is the coarser level."""
 
 
 class BackendUnavailableError(HomunculusError, RuntimeError):

@@ -28,6 +28,9 @@ class SamplePlan(Pictured):
     texels: [N, P, P, 8] or None. A patch that is warped rather than affine has one footprint per texel; its row in `footprints`
         then is the affine summary. A texel's own footprint is sampled at its centre.
     note: what the layout did that the caller might not expect, empty if nothing.
+    origin: (x, y), whole level-0 pixels that the centres in `footprints` and `texels` are counted from. In pictures of more than 65,536
+        px float32 holds a centre no better than to 1/256 px: rows counted from the fixation stay exact where tokens are small.
+        `centers`, `corners` and all that is measured count from the picture's corner.
 
     Raises PlanError for a wrong shape or type, no footprint, or values that are not finite.
 
@@ -40,9 +43,11 @@ class SamplePlan(Pictured):
     patch_size: int = 16
     texels: Tensor | None = None
     note: str = ""
+    origin: tuple[int, int] = (0, 0)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "patch_size", whole("patch_size", self.patch_size, PATCH))
+        object.__setattr__(self, "origin", _origin(self.origin))
         one_text("note", self.note)
         self._check("footprints", tensor("footprints", self.footprints, "[N, 8]"), 2)
         if self.texels is not None:
@@ -121,13 +126,29 @@ class SamplePlan(Pictured):
             raise PlanError(
                 f"plans differ: patch sizes {sorted(sizes)}, warped {sorted(warped)}; concatenate like with like"
             )
+        plans = [plan.counted_from(plans[0].origin) for plan in plans]
         texels = [plan.texels for plan in plans if plan.texels is not None]
         return cls(
             torch.cat([plan.footprints for plan in plans]),
             sizes.pop(),
             torch.cat(texels) if texels else None,
             "; ".join(dict.fromkeys(plan.note for plan in plans if plan.note)),
+            plans[0].origin,
         )
+
+    def counted_from(self, origin: tuple[int, int]) -> SamplePlan:
+        """The same footprints with their centres counted from another origin (x, y). Itself where it is that one."""
+        origin = _origin(origin)
+        if origin == self.origin:
+            return self
+        shift = [own - other for own, other in zip(self.origin, origin, strict=True)]
+
+        def moved(rows: Tensor) -> Tensor:
+            centers = rows[..., :2].double() + torch.tensor(shift, dtype=torch.float64, device=rows.device)
+            return torch.cat([centers.to(rows.dtype), rows[..., 2:]], -1)
+
+        texels = None if self.texels is None else moved(self.texels)
+        return SamplePlan(moved(self.footprints), self.patch_size, texels, self.note, origin)
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SamplePlan:
         texels = None if self.texels is None else self.texels.to(device=device, dtype=dtype)
@@ -142,7 +163,7 @@ class SamplePlan(Pictured):
             return rows
 
         texels = None if self.texels is None else moved(self.texels)
-        return SamplePlan(moved(self.footprints), self.patch_size, texels, self.note)
+        return SamplePlan(moved(self.footprints), self.patch_size, texels, self.note, self.origin)
 
     def __len__(self) -> int:
         return len(self.footprints)
@@ -162,7 +183,8 @@ class SamplePlan(Pictured):
     @property
     def centers(self) -> Tensor:
         """[N, 2] (x, y) in level-0 pixels."""
-        return self.footprints[:, 0:2]
+        places = self.footprints[:, 0:2]
+        return places if self.origin == (0, 0) else places + places.new_tensor(self.origin)
 
     @property
     def right(self) -> Tensor:
@@ -233,6 +255,13 @@ class PlanProgram:
     uniforms: Mapping[str, int | float | tuple[float, ...]] = field(default_factory=dict)
     groups: int = 1
     warped: bool = False
+
+
+def _origin(origin: Sequence[int]) -> tuple[int, int]:
+    if not isinstance(origin, tuple | list) or len(origin) != 2:
+        raise PlanError(f"origin is {shown(origin)}; expected two whole numbers (x, y) of level-0 pixels")
+    x, y = (whole("origin", value, least=0) for value in origin)
+    return x, y
 
 
 def check_plan(plan: object) -> SamplePlan:

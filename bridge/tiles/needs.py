@@ -1,0 +1,78 @@
+"""Which tiles of the levels a plan reads."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from homunculus.bridge import law
+from homunculus.bridge.law import Quality
+from homunculus.bridge.plan import SamplePlan
+
+TILE_PX = 256
+# A tap reads texels up to 1 of its level away where it blends with the level above, half of one otherwise.
+REACH_TEXELS = 1.5
+# A level of detail this little below a whole one is that one: where layouts make whole levels, rounding must not ask for another tile.
+# The same number in shaders/pages.glsl.
+LEVEL_SLACK = 1 / 1024
+
+COARSEST = 31  # more than any level
+
+Tiles = NDArray[np.int64]  # [K, 3]: level, row, column
+
+
+def needed(
+    plan: SamplePlan,
+    size: tuple[int, int],
+    max_level: int,
+    quality: Quality,
+    *,
+    below: int | None = None,
+    finest: int = 0,
+    tile_px: int = TILE_PX,
+) -> Tiles:
+    """The tiles [K, 3] (level, row, column) that the taps of a plan read, each once, coarse levels first; rows on a device are fetched.
+
+    A tap between two levels counts for the finer one. size: (height, width) of the picture. below: levels from there on are not
+    listed. finest: taps on finer levels count for this one. Source: the law of sampling; a tile beside is listed where a tap's
+    bilinear weights reach over the seam.
+    """
+    boxes, level = _boxes(plan, max_level, quality)
+    level = np.maximum(level, finest)
+    kept = level < (max_level + 1 if below is None else below)
+    boxes, level = boxes[kept], level[kept]
+    scale = (tile_px * np.exp2(level))[:, None]
+    reach = REACH_TEXELS / tile_px
+    last = ((np.array([size[1], size[0]]) - 1)[None] >> level[:, None]) // tile_px  # (column, row)
+    low = np.floor(boxes[:, :2] / scale - reach)
+    high = np.floor(boxes[:, 2:] / scale + reach)
+    outside = (high < 0).any(1) | (low > last).any(1)
+    low, high = (np.clip(side, 0, last).astype(np.int64)[~outside] for side in (low, high))
+    return _listed(level[~outside], low, high)
+
+
+def _boxes(plan: SamplePlan, max_level: int, quality: Quality) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """What each footprint's taps lie in, [K, 4] (left, top, right, bottom) in level-0 pixels, and the level [K] they read."""
+    rows, side = (plan.footprints, plan.patch_size) if plan.texels is None else (plan.texels.reshape(-1, 8), 1)
+    rows = law.bounded(rows.detach().to("cpu", torch.float64))
+    right, down = rows[:, 2:4], rows[:, 4:6]
+    cut = law.taps(right, down, max_level)
+    lod = law.quality_lod(cut.step_px, rows[:, 7], quality).clamp(0, max_level)
+    reach = (right.abs() + down.abs()) * ((side - 1) / 2) + (cut.major.abs() + cut.minor.abs()) / 2
+    centers = rows[:, 0:2] + torch.tensor(plan.origin, dtype=torch.float64, device="cpu")
+    boxes = torch.cat([centers - reach, centers + reach], -1)
+    return boxes.numpy(), (lod + LEVEL_SLACK).floor().long().clamp(max=max_level).numpy()
+
+
+def _listed(level: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> Tiles:
+    """Every tile of ranges [K, 2] (column, row), ends included. As one number each: sorting rows takes ten times as long."""
+    spans = high - low
+    place = (COARSEST - level) << 32 | low[:, 1] << 16 | low[:, 0]
+    ranges = np.unique(place << 24 | spans[:, 1] << 12 | spans[:, 0])
+    first, down, across = ranges >> 24, (ranges >> 12 & 0xFFF) + 1, (ranges & 0xFFF) + 1
+    counts = across * down
+    index = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+    across = np.repeat(across, counts)
+    tiles = np.unique(np.repeat(first, counts) + index % across + (index // across << 16))
+    return np.column_stack([COARSEST - (tiles >> 32), tiles >> 16 & 0xFFFF, tiles & 0xFFFF])
