@@ -64,7 +64,15 @@ class ImageTooLargeError(ImageError):
 
 
 class TileError(ImageReadError):
-    """A tile of a picture that is damaged, or a level that the file does not hold: what is read instead is the coarser level."""
+    """A tile of a picture that is damaged, or a level that the file does not hold: what is read instead is the coarser level.
+
+    >>> from PIL import Image
+    >>> Image.new("RGB", (300, 200)).save("page.tif")
+    >>> hm.open_tiles("page.tif").read(1, 0, 0)
+    Traceback (most recent call last):
+        ...
+    homunculus.bridge.errors.TileError: ...
+    """
 
 
 class BackendUnavailableError(HomunculusError, RuntimeError):

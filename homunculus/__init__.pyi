@@ -16,6 +16,7 @@ from .bridge.errors import (
     PlanError,
     QueryError,
     ShaderError,
+    TileError,
     WriteError,
 )
 from .bridge.open import open_unit
@@ -23,6 +24,7 @@ from .bridge.patches import Patches
 from .bridge.pictures.files import PictureFile, read_image
 from .bridge.plan import SamplePlan
 from .bridge.pyramid import Pyramid
+from .bridge.slides.open import open_tiles
 from .bridge.unit import TextureUnit
 from .encoder import FoveatedViT
 from .layouts.metrics import measure
@@ -61,6 +63,7 @@ __all__ = [
     "Scene",
     "ShaderError",
     "TextureUnit",
+    "TileError",
     "WriteError",
     "allocators",
     "compare",
@@ -68,6 +71,7 @@ __all__ = [
     "layouts",
     "look",
     "measure",
+    "open_tiles",
     "open_unit",
     "read_image",
     "read_relevance",

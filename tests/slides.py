@@ -189,12 +189,20 @@ class _Tiles:
         return bytes(imagecodecs.zlib_encode(pixels)) if self.compression == "deflate" else pixels.tobytes()
 
     def _stretched(self, top: int, left: int) -> Array:
-        across, down = (self.picture.size[axis] / self.level[axis] for axis in (1, 0))
-        box = [left * across, top * down, (left + self.tile) * across, (top + self.tile) * down]
-        y, x = int(box[1]), int(box[0])
-        pixels = self.picture.region(y, x, int(box[3]) + 2 - y, int(box[2]) + 2 - x)
-        inside = box[0] - x, box[1] - y, box[2] - x, box[3] - y
-        return np.asarray(Image.fromarray(pixels).resize((self.tile, self.tile), Image.Resampling.BOX, inside))
+        down, y, height = self._shares(top, 0)
+        across, x, width = self._shares(left, 1)
+        pixels = self.picture.mean(y, x, height, width)
+        mean = np.einsum("yi,ijc,xj->yxc", down, pixels, across, optimize=True)
+        return np.ascontiguousarray(np.rint(mean).astype(np.uint8))
+
+    def _shares(self, first: int, axis: int) -> tuple[Array, int, int]:
+        """[tile, n]: what each of n pixels of level 0, from the one that is named, has in the means from a place of the level on."""
+        edges = (first + np.arange(self.tile + 1)) * self.picture.size[axis] / self.level[axis]
+        begin, end = int(edges[0]), int(np.ceil(edges[-1]))
+        pixel = np.arange(begin, end)
+        covered = np.minimum(edges[1:, None], pixel + 1) - np.maximum(edges[:-1, None], pixel)
+        covered = covered.clip(0)
+        return (covered / covered.sum(1, keepdims=True)).astype(np.float32), begin, end - begin
 
 
 def _write_aside(file: Any, description: str, size: tuple[int, int], subfiletype: int) -> None:

@@ -47,6 +47,7 @@ NUMPY = (
     "lab/gaze/dwell.py",
     "lab/photographs/pictures.py",
     "allocators/hysteresis.py",
+    "bridge/slides/registration.py",
 )
 ELSEWHERE = ("bridge/tensors.py", "relevance/exemplar.py", "report/reconstruction.py")  # float64, or autocast is off
 

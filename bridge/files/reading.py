@@ -62,6 +62,12 @@ def content_of(path: Path, *, error: Refusal = DataError) -> bytes:
         return path.read_bytes()
 
 
+def head_of(path: Path, count: int, *, error: Refusal = DataError) -> bytes:
+    """The first bytes, `count` at most."""
+    with refusing(f"{path} cannot be read", error, "check the path and its permissions"), path.open("rb") as file:
+        return file.read(count)
+
+
 def parsed(text: str | bytes, where: str, *, error: Refusal = DataError, remedy: str = AGAIN) -> Any:
     """What a text of JSON says. Bytes are UTF-8, with or without a mark in front."""
     try:

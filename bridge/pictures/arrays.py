@@ -31,7 +31,15 @@ def as_rgb(values: Any, several: bool = False) -> Tensor:
         raise ImageError(f"image has shape {shape}; expected {expected}")
     if 0 in shape:
         raise ImageError(f"image has shape {shape}; every side must be at least 1")
-    return _rgb(_levels(_channels_last(tensor)))
+    return channels_as_rgb(_channels_last(tensor))
+
+
+def channels_as_rgb(tensor: Tensor) -> Tensor:
+    """[..., 3] of [..., C] with C 1 (grey), 2 (grey and alpha), 3 or 4 (RGBA), as `as_rgb` does."""
+    tensor = _levels(tensor)
+    if tensor.shape[-1] in (2, 4):
+        tensor = over_white(tensor)
+    return tensor if tensor.shape[-1] == 3 else tensor.expand(*tensor.shape[:-1], 3)
 
 
 def tensor_of(values: Any) -> Tensor:
@@ -91,12 +99,6 @@ def _levels(tensor: Tensor) -> Tensor:
     if tensor.dtype == torch.uint8 or tensor.dtype in FLOATS:
         return tensor
     raise ImageError(_no_picture(tensor.dtype))
-
-
-def _rgb(tensor: Tensor) -> Tensor:
-    if tensor.shape[-1] in (2, 4):
-        tensor = over_white(tensor)
-    return tensor if tensor.shape[-1] == 3 else tensor.expand(*tensor.shape[:-1], 3)
 
 
 def over_white(tensor: Tensor) -> Tensor:
