@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Texels: TypeAlias = NDArray[np.uint8]
+Key: TypeAlias = tuple[int, int, int]  # level, row, column of a tile
 
 MOST_PX = 1 << 20  # along a side: what a page's key and a plan's whole-number origin hold with room to spare
 
