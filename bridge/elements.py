@@ -18,7 +18,9 @@ def plane_length(patch_size: int, dtype: torch.dtype) -> int:
     return -(-(patch_size**2) // in_a_word) * in_a_word
 
 
-def patches_of(planes: Tensor, inside: Tensor, patch_size: int, *, contiguous: bool = False) -> Patches:
+def patches_of(
+    planes: Tensor, inside: Tensor, resident: Tensor | None = None, *, patch_size: int, contiguous: bool = False
+) -> Patches:
     """Patches from planes [N, 3, plane_length] and shares [N], without what only fills the last word."""
     pixels = planes[..., : patch_size**2].view(len(planes), 3, patch_size, patch_size)
-    return Patches(pixels.contiguous() if contiguous else pixels, inside)
+    return Patches(pixels.contiguous() if contiguous else pixels, inside, resident)

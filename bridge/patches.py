@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +22,8 @@ class Patches(Pictured):
     pixels: [N, 3, P, P] in 0..1, or normalised if mean and std were given.
     inside: float32 [N], how much of each footprint lies inside the image, as filtered: the mean of its texels' alpha. 1 where every tap
         is inside, 0 where none is; across the border it follows the share of the area to 0.1 (0.2 for a patch of one texel).
+    resident: float32 [N], the share of each patch's taps that read the level they ask for, where a pyramid is paged; the others read the
+        finest coarser level at hand. None where all levels are there.
 
     >>> image = torch.full((64, 64, 3), 255, dtype=torch.uint8)
     >>> with hm.open_unit("torch") as unit:
@@ -31,6 +34,16 @@ class Patches(Pictured):
 
     pixels: Tensor
     inside: Tensor
+    resident: Tensor | None = None
+
+    @classmethod
+    def concatenate(cls, parts: Sequence[Patches]) -> Patches:
+        """One from several of the same patch size and type, in order."""
+        if len(parts) == 1:
+            return parts[0]
+        shares = [part.resident for part in parts if part.resident is not None]
+        resident = torch.cat(shares) if len(shares) == len(parts) else None
+        return cls(torch.cat([part.pixels for part in parts]), torch.cat([part.inside for part in parts]), resident)
 
     def __len__(self) -> int:
         return len(self.pixels)

@@ -6,14 +6,15 @@ from abc import ABC, abstractmethod
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
+import torch
 from torch import Tensor
 
 from homunculus.bridge.checks import check_level, stays_here
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.images import Format
-from homunculus.bridge.values import number
+from homunculus.bridge.values import number, whole
 
-Builder = Literal["exact", "driver", "simd", "auto"]
+Builder = Literal["exact", "driver", "simd", "tiles", "auto"]
 
 
 class Closing(ABC):
@@ -81,6 +82,16 @@ class Pyramid(Closing):
         """(height, width) of a level without its padding."""
         return -(-self.size[0] >> level), -(-self.size[1] >> level)
 
+    def overview(self, longest_px: int = 2048) -> Tensor:
+        """uint8 [h, w, 3] on the host: the first picture at the finest level whose longer side is at most `longest_px`, or the coarsest."""
+        level = self._overview_level(longest_px)
+        height, width = self.size_at(level)
+        return as_opaque(self._level(level)[0, :height, :width])
+
+    def _overview_level(self, longest_px: int) -> int:
+        longest_px = whole("longest_px", longest_px)
+        return min((-(-max(self.size) // longest_px) - 1).bit_length(), self.max_level)
+
     @abstractmethod
     def _level(self, level: int) -> Tensor: ...
 
@@ -90,3 +101,11 @@ class Pyramid(Closing):
     def __repr__(self) -> str:
         height, width = self.size
         return f"Pyramid({self.layers} x {height} x {width} px, levels 0..{self.max_level}, {self.format}, built by {self.builder})"
+
+
+def as_opaque(texels: Tensor) -> Tensor:
+    """uint8 [h, w, 3] on the host, of premultiplied texels [h, w, 4] in 0..1; white where nothing is."""
+    texels = texels.detach().cpu().float()
+    alpha = texels[..., 3:]
+    colour = texels[..., :3] / alpha.clamp(min=1 / 255)
+    return torch.where(alpha > 0, colour.clamp(0, 1) * 255, 255).round().to(torch.uint8)

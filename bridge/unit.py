@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,7 +24,12 @@ from homunculus.bridge.pyramid import Builder, Closing, Extent, Pyramid
 from homunculus.bridge.room import patches_told, pyramid_told, room
 from homunculus.bridge.statistics import LAYERS
 from homunculus.bridge.tensors import tensor_of
-from homunculus.bridge.values import choice, shown
+from homunculus.bridge.tiles.arrays import ArraySource
+from homunculus.bridge.tiles.paged import BUDGET_BYTES, PagedPyramid, page_count, page_extent, tail_blocks, tail_extent
+from homunculus.bridge.tiles.pages import PAGE_BYTES, Block
+from homunculus.bridge.tiles.source import TileSource, is_source
+from homunculus.bridge.tiles.tree import TileTree
+from homunculus.bridge.values import choice, shown, whole
 from homunculus.bridge.written import WrittenPlan
 from homunculus.interop.lending import revoke
 
@@ -81,9 +86,16 @@ class TextureUnit(Closing):
         self._closed = False
 
     def pyramid(
-        self, images: Pictures, *, format: Format | None = None, builder: Builder | None = None, max_level: int = 6
+        self,
+        images: Pictures | TileSource,
+        *,
+        format: Format | None = None,
+        builder: Builder | None = None,
+        max_level: int = 6,
+        budget_bytes: int = BUDGET_BYTES,
     ) -> Pyramid:
-        """Builds the pyramid of one picture, or of several of one size: paths, PIL images or arrays, or a list of them.
+        """Builds the pyramid of one picture, or of several of one size: paths, PIL images or arrays, or a list of them. Of what
+        `open_tiles` gives, and of one picture of bytes in memory beyond the device's limit, only what is looked at is read: `PagedPyramid`.
 
         images: an array is numpy or torch, [H, W, 3] or [B, H, W, 3], uint8, uint16 (scaled to 8 bits), bool, or floats in 0..1; or
             grey [H, W], grey and alpha or RGBA (composited over white), or [C, H, W] where it cannot be meant otherwise.
@@ -92,10 +104,13 @@ class TextureUnit(Closing):
         builder: `exact`, `driver`, `simd`, or `auto` (the driver's filter where its fingerprint is an exact box); by default the
             fastest that keeps its row of the tolerance table on this device.
         max_level: coarsest level; each side is padded with zeros to a multiple of 2**max_level.
+        budget_bytes: of a `PagedPyramid`, what its pages may take on the device. It has all levels, and decides by itself how it is built.
         Raises ImageError, ImageTooLargeError or GLError; nothing is kept then.
         """
         with ending.call():
             self._check_open()
+            if is_source(images):
+                return self._paged(images, budget_bytes)
             if not self.gradients:
                 checks.check_no_gradient(self.backend, "the image", images)
             batch, stored = as_batch(images, format)
@@ -108,6 +123,8 @@ class TextureUnit(Closing):
                 stored = self.formats[-1]
             if builder is not None:
                 choice("builder", builder, [*self.builders, "auto"], refusal=ImageError)
+            if self._too_large(batch):
+                return self._paged(ArraySource(batch[0].numpy(), "the picture"), budget_bytes)
             extent = self._extent((batch.shape[1], batch.shape[2]), len(batch), max_level, stored)
             with room(ImageTooLargeError, lambda: pyramid_told(tuple(batch.shape))):
                 return self._pyramid(
@@ -123,12 +140,14 @@ class TextureUnit(Closing):
         dtype: torch.dtype = torch.float32,
         mean: Sequence[float] = (0.0, 0.0, 0.0),
         std: Sequence[float] = (1.0, 1.0, 1.0),
+        wait: bool = True,
     ) -> Patches:
         """Filters every footprint of the plan. A texel partly outside the image is the mean of the part inside; one wholly outside is 0
-        after normalisation. Raises PlanError for a layer the pyramid lacks, or a footprint that quality `exact` cannot honour."""
+        after normalisation. wait: whether tiles that a `PagedPyramid` lacks are read first, or coarser ones stand in for them, as
+        `Patches.resident` then says. Raises PlanError for a layer the pyramid lacks, or a footprint that quality `exact` cannot honour."""
         with ending.call():
             filtering = self.checked(pyramid, plan, quality, dtype, mean, std)
-            with room(PlanError, lambda: patches_told(plan)):
+            with self._resident(pyramid, plan, quality, wait) as plan, room(PlanError, lambda: patches_told(plan)):
                 return self._sample(pyramid, plan, filtering)
 
     @contextmanager
@@ -148,7 +167,8 @@ class TextureUnit(Closing):
         views raises RuntimeError, with another build they are empty. Inside it they may be written to; use them on the stream that
         was current at the start, or is at the end. Raises what `sample` raises, and PlanError for more tokens than one buffer holds.
         """
-        with self._sampled(pyramid, plan, self.checked(pyramid, plan, quality, dtype, mean, std)) as patches:
+        filtering = self.checked(pyramid, plan, quality, dtype, mean, std)
+        with self._resident(pyramid, plan, quality) as plan, self._sampled(pyramid, plan, filtering) as patches:
             yield patches
 
     def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
@@ -173,6 +193,8 @@ class TextureUnit(Closing):
             self._check_open()
             self._check_own(pyramid)
             checks.check_level(level, pyramid.max_level)
+            if isinstance(pyramid, PagedPyramid):
+                pyramid, level = pyramid.tail, checks.check_tail_level(pyramid, level)
             size = pyramid.size_at(level)
             extent = self._extent(size, pyramid.layers, pyramid.max_level - level, "rgba32f", LAYERS)
             with room(ImageTooLargeError, lambda: pyramid_told((extent.layers, *size))):
@@ -215,6 +237,14 @@ class TextureUnit(Closing):
         return Filtering(quality, dtype, means, stds)
 
     # what a backend writes
+
+    def _blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
+        """A pyramid of a picture of that size whose levels nobody has written. Only a backend that has it, and `_write`, holds tiles."""
+        raise ImageError(f"backend {self.backend!r} holds whole pictures only, no tiles. {INSTEAD[0].upper()}{INSTEAD[1:]}")
+
+    def _write(self, pyramid: Pyramid, blocks: Iterable[Block]) -> None:
+        """Writes blocks of bytes into a pyramid that `_blank` gave."""
+        raise NotImplementedError
 
     @abstractmethod
     def _pyramid(self, batch: Tensor, extent: Extent, builder: Builder) -> Pyramid:
@@ -261,6 +291,38 @@ class TextureUnit(Closing):
         return True
 
     # what the verbs share
+
+    def _paged(self, source: TileSource, budget_bytes: int) -> PagedPyramid:
+        tree = TileTree(source)
+        count = page_count(tree, whole("budget_bytes", budget_bytes, refusal=ImageError), self.most_layers)
+        told = f"{count} pages of {PAGE_BYTES} bytes find no memory; give a smaller budget_bytes"
+        with room(ImageTooLargeError, lambda: told):
+            extent = page_extent(count)
+            store = self._blank((extent.height, extent.width), extent)
+
+        def tail() -> Pyramid:
+            extent = tail_extent(tree)
+            pyramid = self._blank(tree.size_at(tree.tail_level), extent)
+            self._write(pyramid, tail_blocks(tree, extent))
+            return pyramid
+
+        return PagedPyramid(tree, store, self._write, tail)
+
+    def _too_large(self, batch: Tensor) -> bool:
+        """Whether a picture in host memory is more than one texture holds, and can be held in pages."""
+        alone = len(batch) == 1 and batch.dtype == torch.uint8 and batch.device.type == "cpu"
+        return alone and self.most_px is not None and max(batch.shape[1:3]) > self.most_px - 64
+
+    @contextmanager
+    def _resident(
+        self, pyramid: Pyramid, plan: SamplePlan, quality: Quality, wait: bool = True
+    ) -> Iterator[SamplePlan]:
+        """The plan as the pyramid's samplers read it, with what it needs on the device."""
+        if isinstance(pyramid, PagedPyramid):
+            with pyramid.resident(plan, quality, wait):
+                yield plan
+        else:
+            yield plan.counted_from((0, 0))
 
     def _check_open(self) -> None:
         checks.check_open(self, self._closed)

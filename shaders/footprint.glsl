@@ -97,6 +97,10 @@ float pair_offset(float step_px, float axis_px) {
 #endif
 }
 
+#ifdef PAGED
+#include "pages.glsl"
+#endif
+
 // What all texels of one footprint share. Vectors in texture coordinates.
 struct Filter {
     vec2 first;   // from the texel's centre to its first tap
@@ -128,9 +132,20 @@ Filter prepare(Footprint footprint, vec2 scale, float max_level) {
     );
 }
 
-// Premultiplied RGBA of one texel whose centre is at `point` (texture coordinates).
-vec4 apply(Filter f, sampler2DArray pyramid, vec2 point) {
+// One tap. PAGED: of a picture in pages, `point` in level-0 pixels from its origin, and counted where it reads the level it asks for.
+vec4 fetch(Filter f, sampler2DArray pyramid, vec2 point, inout float resident) {
+#ifdef PAGED
+    return page_tap(pyramid, point, f.lod, resident);
+#else
+    return textureLod(pyramid, vec3(point, f.layer), f.lod);
+#endif
+}
+
+// Premultiplied RGBA of one texel whose centre is at `point` (texture coordinates). resident: grows by the share of its taps that read
+// the level they ask for.
+vec4 apply(Filter f, sampler2DArray pyramid, vec2 point, inout float resident) {
     vec4 total = vec4(0.0);
+    float found = 0.0;
     int tap = 0;
     // Tested at the end: a test at the head makes a CPU rasteriser run one masked tap too many, or unroll all 256.
     while (true) {
@@ -138,16 +153,20 @@ vec4 apply(Filter f, sampler2DArray pyramid, vec2 point) {
         float i = float(tap) - j * f.major_count;
         vec2 middle = point + f.first + i * f.major + j * f.minor;
 #if QUALITY == HIGH || QUALITY == EXACT
-        total += 0.25 * (textureLod(pyramid, vec3(middle - f.across - f.along, f.layer), f.lod)
-                       + textureLod(pyramid, vec3(middle + f.across - f.along, f.layer), f.lod)
-                       + textureLod(pyramid, vec3(middle - f.across + f.along, f.layer), f.lod)
-                       + textureLod(pyramid, vec3(middle + f.across + f.along, f.layer), f.lod));
+        total += 0.25 * (fetch(f, pyramid, middle - f.across - f.along, found)
+                       + fetch(f, pyramid, middle + f.across - f.along, found)
+                       + fetch(f, pyramid, middle - f.across + f.along, found)
+                       + fetch(f, pyramid, middle + f.across + f.along, found));
 #else
-        total += textureLod(pyramid, vec3(middle, f.layer), f.lod);
+        total += fetch(f, pyramid, middle, found);
 #endif
         if (++tap >= f.tap_count) {
             break;
         }
     }
+#if QUALITY == HIGH || QUALITY == EXACT
+    found *= 0.25;
+#endif
+    resident += found / float(f.tap_count);
     return total / float(f.tap_count);
 }

@@ -1,8 +1,7 @@
 // One work group a patch: filters every texel of its footprint and writes planes [N, 3, P * P].
 // defines: QUALITY (footprint.glsl), ELEMENT (0 float32, 1 float16, 2 bfloat16), WARPED (1: a footprint per texel), GROUP (threads,
-// a power of 2), PATCH_SIZE (or none, and it is a uniform)
+// a power of 2), PATCH_SIZE (or none, and it is a uniform), PAGED (or none: `pyramid` then holds all levels, not pages of some)
 #version 430
-#include "footprint.glsl"
 #include "rounding.glsl"
 
 layout(local_size_x = GROUP) in;
@@ -13,6 +12,14 @@ layout(std430, binding = 0) readonly buffer Plan { vec4 rows[]; };
 layout(std430, binding = 1) writeonly buffer Pixels { uint pixels[]; };  // of two elements in a word the first is the lower half
 layout(std430, binding = 2) writeonly buffer Inside { float inside[]; };
 
+#ifdef PAGED
+layout(std430, binding = 3) readonly buffer Table { ivec2 table[]; };
+layout(std430, binding = 4) writeonly buffer Resident { float resident[]; };
+uniform int table_mask;
+uniform ivec2 origin;      // that the rows' centres are counted from
+uniform ivec2 last_texel;  // of level 0
+#endif
+
 uniform int first_patch;
 uniform int patch_count;
 #ifdef PATCH_SIZE
@@ -20,12 +27,17 @@ const int patch_size = PATCH_SIZE;  // known to the compiler, so that no divisio
 #else
 uniform int patch_size;
 #endif
-uniform vec2 scale;       // 1 / padded size
+uniform vec2 scale;       // 1 / padded size; PAGED: 1
 uniform float max_level;
 uniform vec3 mean;
 uniform vec3 inverse_std;
 
 shared float alphas[GROUP];
+#ifdef PAGED
+shared float shares[GROUP];
+#endif
+
+#include "footprint.glsl"
 
 Footprint footprint(int row) {
     return unpack_footprint(rows[2 * row], rows[2 * row + 1]);
@@ -45,16 +57,16 @@ uint pack(float low, float high) { return bfloat16_bits(low) | (bfloat16_bits(hi
 #endif
 
 #if WARPED
-#define TEXEL(index) warped_texel(patch_index * texels + (index))
-vec4 warped_texel(int row) {
+#define TEXEL(index) warped_texel(patch_index * texels + (index), share)
+vec4 warped_texel(int row, inout float share) {
     Footprint own = footprint(row);
-    return apply(prepare(own, scale, max_level), pyramid, own.center * scale);
+    return apply(prepare(own, scale, max_level), pyramid, own.center * scale, share);
 }
 #else
-#define TEXEL(index) affine_texel(own, own_filter, index)
-vec4 affine_texel(Footprint own, Filter own_filter, int index) {
+#define TEXEL(index) affine_texel(own, own_filter, index, share)
+vec4 affine_texel(Footprint own, Filter own_filter, int index, inout float share) {
     vec2 offset = vec2(index % patch_size, index / patch_size) + 0.5 - 0.5 * float(patch_size);
-    return apply(own_filter, pyramid, (own.center + offset.x * own.right + offset.y * own.down) * scale);
+    return apply(own_filter, pyramid, (own.center + offset.x * own.right + offset.y * own.down) * scale, share);
 }
 #endif
 
@@ -71,6 +83,7 @@ void main() {
     Filter own_filter = prepare(own, scale, max_level);
 #endif
     float alpha = 0.0;
+    float share = 0.0;
     for (int word = int(gl_LocalInvocationIndex); word < words; word += GROUP) {
         vec4 low = TEXEL(ELEMENTS_PER_WORD * word);
         vec4 high = vec4(0.0);
@@ -88,13 +101,22 @@ void main() {
     }
     uint thread = gl_LocalInvocationIndex;
     alphas[thread] = alpha;
+#ifdef PAGED
+    shares[thread] = share;
+#endif
     for (uint rest = uint(GROUP) / 2u; rest > 0u; rest /= 2u) {
         barrier();
         if (thread < rest) {
             alphas[thread] += alphas[thread + rest];
+#ifdef PAGED
+            shares[thread] += shares[thread + rest];
+#endif
         }
     }
     if (thread == 0u) {
         inside[patch_index - first_patch] = alphas[0] / float(texels);
+#ifdef PAGED
+        resident[patch_index - first_patch] = shares[0] / float(texels);
+#endif
     }
 }

@@ -62,4 +62,4 @@ def sample(
         count = len(rows[part])
         values |= {"rows": rows[part], "pixels": planes[part], "inside": inside[part], "patch_count": count}
         kernels.run("sample.comp", defines, values, (count,))
-    return patches_of(planes, inside, patch_size, contiguous=True), -(-len(rows) // most)
+    return patches_of(planes, inside, patch_size=patch_size, contiguous=True), -(-len(rows) // most)

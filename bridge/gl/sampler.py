@@ -18,14 +18,19 @@ from homunculus.bridge.gl.pyramid import GLPyramid
 from homunculus.bridge.law import QUALITIES
 from homunculus.bridge.patches import Filtering, Patches, Stats
 from homunculus.bridge.plan import PlanProgram, SamplePlan
+from homunculus.bridge.tiles.paged import PagedPyramid
+from homunculus.bridge.tiles.pages import Pages
 from homunculus.bridge.written import WrittenPlan
 from homunculus.interop.buffer import Part, SharedBuffer
 from homunculus.interop.lending import revoke
 
 ROW_BYTES = 32
 # std430 bindings of sample.comp, and of a plan program
-BINDINGS = {"plan": 0, "pixels": 1, "inside": 2, "fixations": 0}
+BINDINGS = {"plan": 0, "pixels": 1, "inside": 2, "table": 3, "resident": 4, "fixations": 0}
 ROWS = 1
+_WRITTEN = ("pixels", "inside", "resident")  # the last of pages only
+
+Sampled = GLPyramid | PagedPyramid
 
 
 class ResidentPlan(WrittenPlan):
@@ -68,31 +73,28 @@ class Sampler:
         self._buffers: dict[str, SharedBuffer] = {}
         self._released = False
         self._written: weakref.WeakSet[ResidentPlan] = weakref.WeakSet()
+        self._table_stamp = 0  # of the pages whose table lies in the buffer "table"
         self._group = 8 if context.software else 64  # a CPU rasteriser runs a group's threads one after another
 
-    def sample(self, pyramid: GLPyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
+    def sample(self, pyramid: Sampled, plan: SamplePlan, filtering: Filtering) -> Patches:
         most = self._most(plan, filtering.dtype)
-        pixels, inside = [], []
+        parts = []
         for first in range(0, len(plan), most):
             count = min(most, len(plan) - first)
             with self._context.clock.part("sample"):
                 self._dispatch(pyramid, plan, first, count, filtering)
             with self._context.clock.part("hand-over"):
-                part = self._read(plan.patch_size, count, filtering.dtype)
-            pixels.append(part.pixels)
-            inside.append(part.inside)
-        if len(pixels) == 1:
-            return Patches(pixels[0], inside[0])
-        return Patches(torch.cat(pixels), torch.cat(inside))
+                parts.append(self._read(plan.patch_size, count, filtering.dtype, isinstance(pyramid, PagedPyramid)))
+        return Patches.concatenate(parts)
 
-    def leave(self, pyramid: GLPyramid, plan: SamplePlan, filtering: Filtering) -> None:
+    def leave(self, pyramid: Sampled, plan: SamplePlan, filtering: Filtering) -> None:
         """The same, left in the buffers "pixels" and "inside". Raises PlanError for more than one buffer holds."""
         self._check_most(plan, filtering.dtype)
         self._dispatch(pyramid, plan, 0, len(plan), filtering)
 
     def fetch(self, patch_size: int, count: int) -> Patches:
         """Reads back what `leave` left in float32."""
-        return self._read(patch_size, count, torch.float32)
+        return self._read(patch_size, count, torch.float32, paged=False)
 
     def _check_most(self, plan: SamplePlan, dtype: torch.dtype) -> None:
         most = self._most(plan, dtype)
@@ -113,21 +115,26 @@ class Sampler:
 
     def _dispatch(
         self,
-        pyramid: GLPyramid,
+        pyramid: Sampled,
         plan: SamplePlan,
         first: int,
         count: int,
         filtering: Filtering,
     ) -> None:
-        defines = {
+        paged = isinstance(pyramid, PagedPyramid)
+        held = pyramid.store if isinstance(pyramid, PagedPyramid) else pyramid
+        assert isinstance(held, GLPyramid)
+        defines: dict[str, int | float | str] = {
             "QUALITY": QUALITIES.index(filtering.quality),
             "ELEMENT": ELEMENTS[filtering.dtype],
             "WARPED": int(plan.warped),
             "GROUP": self._group,
             "PATCH_SIZE": plan.patch_size,
         }
+        if paged:
+            defines["PAGED"] = 1
         program = self._context.program("sample.comp", defines)
-        height, width = pyramid.padded_size
+        height, width = (1, 1) if paged else pyramid.padded_size
         program["scale"] = (1 / width, 1 / height)
         program["max_level"] = pyramid.max_level
         program["mean"] = filtering.mean
@@ -136,7 +143,13 @@ class Sampler:
         program["patch_count"] = count
         self.buffer("pixels", count * _patch_bytes(plan.patch_size, filtering.dtype))
         self.buffer("inside", count * 4)
-        pyramid.texture.use()
+        if isinstance(pyramid, PagedPyramid):
+            self.buffer("resident", count * 4)
+            self._bind_table(pyramid.pages)
+            program["table_mask"] = len(pyramid.pages.table) - 1
+            program["origin"] = plan.origin
+            program["last_texel"] = (pyramid.size[1] - 1, pyramid.size[0] - 1)
+        held.texture.use()
         columns = min(count, self._context.limits.work_groups)
         program.run(columns, -(-count // columns))
         self._context.moderngl.memory_barrier()
@@ -144,21 +157,22 @@ class Sampler:
         self.stats.dispatches += 1
 
     @contextmanager
-    def lend(self, pyramid: GLPyramid, plan: SamplePlan, filtering: Filtering) -> Iterator[Patches]:
+    def lend(self, pyramid: Sampled, plan: SamplePlan, filtering: Filtering) -> Iterator[Patches]:
         """The buffers themselves, as tensors, for the length of a block; other calls meanwhile get buffers of their own.
 
         Raises PlanError for more patches than one buffer holds.
         """
         self.leave(pyramid, plan, filtering)
-        lent = {name: self._buffers.pop(name) for name in ("pixels", "inside")}
+        paged = isinstance(pyramid, PagedPyramid)
+        lent = {name: self._buffers.pop(name) for name in _WRITTEN[: 2 + paged]}
         try:
             parts = _parts(lent, plan.patch_size, len(plan), filtering.dtype)
-            with self._context.memory.lend(parts) as (planes, inside):
-                patches = patches_of(planes, inside, plan.patch_size)
+            with self._context.memory.lend(parts) as (planes, *shares):
+                patches = patches_of(planes, *shares, patch_size=plan.patch_size)
                 try:
                     yield patches
                 finally:
-                    revoke([patches.pixels, patches.inside])
+                    revoke([patches.pixels, *shares])
         finally:
             for name, buffer in lent.items():
                 if self._released or name in self._buffers:
@@ -166,9 +180,18 @@ class Sampler:
                 else:
                     self._buffers[name] = buffer
 
-    def _read(self, size: int, count: int, dtype: torch.dtype) -> Patches:
-        pixels, inside = self._context.memory.read(_parts(self._buffers, size, count, dtype))
-        return patches_of(pixels, inside, size, contiguous=True)
+    def _read(self, size: int, count: int, dtype: torch.dtype, paged: bool) -> Patches:
+        written = {name: self._buffers[name] for name in _WRITTEN[: 2 + paged]}
+        planes, *shares = self._context.memory.read(_parts(written, size, count, dtype))
+        return patches_of(planes, *shares, patch_size=size, contiguous=True)
+
+    def _bind_table(self, pages: Pages) -> None:
+        """Binds the table of the pages, and sends it where another lies there."""
+        table = torch.from_numpy(pages.table)
+        buffer = self.buffer("table", table.numel() * 4)
+        if self._table_stamp != pages.stamp:
+            buffer.write(table)
+            self._table_stamp = pages.stamp
 
     def _bind_plan(self, plan: SamplePlan, first: int, count: int) -> int:
         """Binds the rows and returns the index of the first patch in the bound buffer."""
@@ -210,6 +233,8 @@ class Sampler:
                 self._context.release(buffer)
                 del self._buffers[name]
             buffer = self._buffers[name] = self._context.buffer(size_bytes, self.stats)
+            if name == "table":
+                self._table_stamp = 0
         buffer.bind(BINDINGS[name])
         return buffer
 
@@ -225,8 +250,12 @@ class Sampler:
 
 
 def _parts(buffers: Mapping[str, SharedBuffer], size: int, count: int, dtype: torch.dtype) -> list[Part]:
+    """What the buffers hold: planes of patches, and a number a patch in the others."""
     planes = (count, 3, plane_length(size, dtype))
-    return [Part(buffers["pixels"], planes, dtype), Part(buffers["inside"], (count,), torch.float32)]
+    return [
+        Part(buffer, *((planes, dtype) if name == "pixels" else ((count,), torch.float32)))
+        for name, buffer in buffers.items()
+    ]
 
 
 def _patch_bytes(patch_size: int, dtype: torch.dtype) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -24,6 +24,8 @@ from homunculus.bridge.patches import Filtering, Patches, Stats
 from homunculus.bridge.plan import PlanProgram, SamplePlan
 from homunculus.bridge.pool import Pool
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
+from homunculus.bridge.tiles.paged import PagedPyramid
+from homunculus.bridge.tiles.pages import Block
 from homunculus.bridge.unit import TextureUnit
 from homunculus.interop.lending import revoke
 
@@ -122,13 +124,28 @@ class GLUnit(TextureUnit):
             errors = [driver.level(level) - exact.level(level) for level in range(1, 7)]
         return all(float(error.abs().max()) <= greatest and abs(float(error.mean())) <= mean for error in errors)
 
-    def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
+    def _blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
+        return self.context.call(GLPyramid, self.context, self._pool, size, extent, "tiles")
+
+    def _write(self, pyramid: Pyramid, blocks: Iterable[Block]) -> None:
         assert isinstance(pyramid, GLPyramid)
+        self.context.call(self._write_blocks, pyramid.texture, blocks)
+
+    def _write_blocks(self, texture: Texture, blocks: Iterable[Block]) -> None:
+        texture.use()
+        with self.clock.part("upload"):
+            for level, layer, top, left, texels in blocks:
+                texture.write(level, layer, left, top, torch.from_numpy(texels))
+                self.stats.bytes_to_device += texels.nbytes
+        self.context.check("writing tiles")
+
+    def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
+        assert isinstance(pyramid, GLPyramid | PagedPyramid)
         return self.context.call(self.sampler.sample, pyramid, plan, filtering)
 
     @contextmanager
     def _sampled(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Iterator[Patches]:
-        assert isinstance(pyramid, GLPyramid)
+        assert isinstance(pyramid, GLPyramid | PagedPyramid)
         lending = self.sampler.lend(pyramid, plan, filtering)
         entered_on = self.context.memory.stream()
         patches = self.context.call(lending.__enter__)

@@ -42,6 +42,7 @@ class TileTree:
 
     def tiles(self, keys: Sequence[Key]) -> Iterator[tuple[Key, Texels | None]]:
         """Several, decoded side by side; None for those that are damaged, which `damaged` then names."""
+        self.tail  # noqa: B018  (here, for a thread that waits for the others ends none of them)
         if len(keys) == 1:
             yield keys[0], self._kept(keys[0])
             return
@@ -49,6 +50,7 @@ class TileTree:
 
     def want(self, keys: Iterable[Key]) -> None:
         """Decodes these, in that order, while the caller goes on; what was wanted before and has not begun is forgotten."""
+        self.tail  # noqa: B018
         self._decoding.want(self._kept, [key for key in keys if key not in self.cache])
 
     @cached_property

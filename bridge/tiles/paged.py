@@ -1,0 +1,190 @@
+"""A pyramid of which only what is looked at is on the device."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from homunculus.bridge.checks import gone
+from homunculus.bridge.errors import ImageError
+from homunculus.bridge.law import Quality
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.pyramid import Extent, Pyramid, as_opaque
+from homunculus.bridge.tiles.boxes import cut
+from homunculus.bridge.tiles.needs import TILE_PX, needed
+from homunculus.bridge.tiles.pages import PAGE_BYTES, PAGE_PX, Block, Pages
+from homunculus.bridge.tiles.source import Key
+from homunculus.bridge.tiles.tree import TAIL_PX, TileTree
+
+BUDGET_BYTES = 128 << 20
+LEAST_A_LEVEL = 9  # tiles that one fixation's tokens read of a level: a square of 480 texels
+UPLOAD_BYTES = 4 << 20  # at most so much in a call that does not wait
+CALM = 0.85  # share of the pages that a plan may need before its finest level is read again
+
+Write = Callable[[Pyramid, Iterable[Block]], None]
+
+
+class PagedPyramid(Pyramid):
+    """The pyramid of a `TileSource`: pages on the device, the tree on the host. Made by `TextureUnit.pyramid`.
+
+    store: the backend's own pyramid of two levels, whose layers are the pages. tail: gives the levels of at most 2048 px as a pyramid
+    of that backend, for those who read whole levels; made when it is first asked for.
+    note: what a plan did not get, empty if nothing. damaged: tiles (level, row, column) that could not be read, and why.
+    """
+
+    def __init__(self, tree: TileTree, store: Pyramid, write: Write, tail: Callable[[], Pyramid]) -> None:
+        extent = Extent(*tree.size, 1, tree.max_level + 1, store.format)
+        super().__init__(store.home, tree.size, extent, "tiles")
+        self.tree, self.store = tree, store
+        self.pages = Pages(store.layers, lambda blocks: write(store, blocks))
+        self.note = ""
+        self._make_tail, self._tail = tail, None
+        self._lock = threading.RLock()
+        self._finest = 0
+        self._closed = False
+
+    @property
+    def damaged(self) -> dict[Key, str]:
+        return self.tree.damaged
+
+    @property
+    def tail_level(self) -> int:
+        """The finest level that is kept as a whole."""
+        return self.tree.tail_level
+
+    @property
+    def tail(self) -> Pyramid:
+        """The levels from `tail_level` on as an ordinary pyramid: its level 0 is this one's `tail_level`."""
+        self._check()
+        with self._lock:
+            if self._tail is None:
+                self._tail = self._make_tail()
+            return self._tail
+
+    @contextmanager
+    def resident(self, plan: SamplePlan, quality: Quality, wait: bool = True) -> Iterator[None]:
+        """Inside the block the tiles of the plan are on their pages, but for damaged ones, and none of them is given up.
+
+        wait=False: what is decoded already, up to 4 MiB of it; the rest is decoded meanwhile.
+        """
+        self._check()
+        with self._lock:
+            tiles = self._fitting(plan, quality)
+            missing = [key for key in tiles if key not in self.pages]
+            if missing and wait:
+                self._admit(missing, tiles)
+            elif missing:
+                self.tree.want(missing)
+                at_hand = [key for key in missing if key in self.tree.cache or key[0] >= self.tail_level]
+                self._admit(at_hand[: UPLOAD_BYTES // PAGE_BYTES], tiles)
+            self.pages.touch(reversed(tiles))
+            yield
+
+    def want(self, plan: SamplePlan, quality: Quality = "high") -> None:
+        """Begins to decode what a plan will need, coarse tiles first, then those nearest to its smallest token. The newest wish counts."""
+        self._check()
+        with self._lock:
+            tiles = self._fitting(plan, quality)
+        nearest = plan.centers[int(plan.area_px.argmin())].tolist()
+
+        def distance(key: Key) -> tuple[int, float]:
+            x, y = ((index + 0.5) * (TILE_PX << key[0]) for index in (key[2], key[1]))
+            return -key[0], (x - nearest[0]) ** 2 + (y - nearest[1]) ** 2
+
+        self.tree.want(sorted((key for key in tiles if key not in self.pages), key=distance))
+
+    def overview(self, longest_px: int = TAIL_PX) -> Tensor:
+        level = max(self._overview_level(longest_px), self.tail_level)
+        return as_opaque(torch.from_numpy(self.tree.tail[level - self.tail_level]).float() / 255)
+
+    def close(self) -> None:
+        """Closes pages, tail and source."""
+        with self._lock:
+            self._closed = True
+            self.tree.close()
+            self.store.close()
+            if self._tail is not None:
+                self._tail.close()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise gone(self)
+
+    def _admit(self, missing: list[Key], tiles: list[Key]) -> None:
+        """Reads tiles and makes them resident; for what is damaged the tile above it, as far as there is one."""
+        while missing:
+            found = dict(self.tree.tiles(missing))
+            whole = {key: texels for key, texels in found.items() if texels is not None}
+            self.pages.admit(whole, {*tiles})
+            above = {(level + 1, row // 2, column // 2) for level, row, column in found.keys() - whole.keys()}
+            missing = sorted(key for key in above if key[0] <= self.max_level and key not in self.pages)
+            missing = missing[: max(self.pages.count - len({*tiles}), 0)]
+
+    def _fitting(self, plan: SamplePlan, quality: Quality) -> list[Key]:
+        """The tiles of the plan, coarse first. Of one that needs more than there are pages the finest level is left out, and another
+        only once 85 % do: or it would come and go with every step of an eye."""
+        finest = self._finest
+        tiles = self._needed(plan, quality, finest)
+        while len(tiles) > self.pages.count and finest < self.max_level:
+            finest += 1
+            tiles = self._needed(plan, quality, finest)
+        while 0 < finest <= self._finest:
+            finer = self._needed(plan, quality, finest - 1)
+            if len(finer) > CALM * self.pages.count:
+                break
+            finest, tiles = finest - 1, finer
+        self._finest = finest
+        self.note = "" if finest == 0 else (
+            f"the plan needs more than the {self.pages.count} pages of its budget; nothing finer than level {finest} is read"
+        )
+        return tiles
+
+    def _needed(self, plan: SamplePlan, quality: Quality, finest: int) -> list[Key]:
+        found = needed(plan, self.size, self.max_level, quality, finest=finest)
+        tiles = [(level, row, column) for level, row, column in found.tolist()]
+        top = (self.max_level, 0, 0)  # what is read where nothing finer is there
+        return tiles if tiles[:1] == [top] else [top, *tiles]
+
+    def _level(self, level: int) -> Tensor:
+        if level >= self.tail_level:
+            return self.tail.level(level - self.tail_level)
+        raise ImageError(
+            f"level {level} of {self.tree.source.name} is never read as a whole; levels from {self.tail_level} on are. Sample what is "
+            "looked at, or call overview()"
+        )
+
+
+def page_count(tree: TileTree, budget_bytes: int, most_layers: int | None) -> int:
+    """How many pages a budget buys, and no more than there are tiles. Raises ImageError for fewer than one fixation reads."""
+    rows = [tree.size_at(level) for level in range(tree.max_level + 1)]
+    total = sum(-(-height // TILE_PX) * -(-width // TILE_PX) for height, width in rows)
+    count = min(budget_bytes // PAGE_BYTES, total)
+    least = min(total, LEAST_A_LEVEL * (tree.tail_level + 1) + tree.max_level)
+    if count < least:
+        raise ImageError(
+            f"budget_bytes is {budget_bytes}; the tokens of one fixation read {least} tiles of {tree.source.name}, of {PAGE_BYTES} bytes "
+            f"each: give at least {least * PAGE_BYTES}"
+        )
+    return count if most_layers is None else min(count, most_layers)
+
+
+def page_extent(count: int) -> Extent:
+    return Extent(PAGE_PX, PAGE_PX, count, 2, "rgba8")
+
+
+def tail_extent(tree: TileTree) -> Extent:
+    """Of the tail as a pyramid of its own, down to one texel."""
+    levels = len(tree.tail)
+    height, width = (-(-side >> levels - 1) << levels - 1 for side in tree.size_at(tree.tail_level))
+    return Extent(height, width, 1, levels, "rgba8")
+
+
+def tail_blocks(tree: TileTree, extent: Extent) -> Iterator[Block]:
+    """What fills a pyramid with the tail."""
+    for level, texels in enumerate(tree.tail):
+        yield Block(level, 0, 0, 0, cut(texels, extent.height >> level, extent.width >> level))
+
