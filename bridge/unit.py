@@ -240,7 +240,9 @@ class TextureUnit(Closing):
 
     def _blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
         """A pyramid of a picture of that size whose levels nobody has written. Only a backend that has it, and `_write`, holds tiles."""
-        raise ImageError(f"backend {self.backend!r} holds whole pictures only, no tiles. {INSTEAD[0].upper()}{INSTEAD[1:]}")
+        raise ImageError(
+            f"backend {self.backend!r} holds whole pictures only, no tiles. {INSTEAD[0].upper()}{INSTEAD[1:]}"
+        )
 
     def _write(self, pyramid: Pyramid, blocks: Iterable[Block]) -> None:
         """Writes blocks of bytes into a pyramid that `_blank` gave."""

@@ -25,7 +25,9 @@ class WrittenPlan(SamplePlan):
 
     def __init__(self, program: PlanProgram, fixations: Tensor, place: str, rows: Tensor | None = None) -> None:
         """rows: where they are a tensor already."""
-        self.__dict__.update(program=program, fixations=fixations, place=place, patch_size=program.patch_size, origin=(0, 0))
+        self.__dict__.update(
+            program=program, fixations=fixations, place=place, patch_size=program.patch_size, origin=(0, 0)
+        )
         if rows is not None:
             self.__dict__["rows"] = rows.reshape(self.shape)
 

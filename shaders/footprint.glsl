@@ -112,6 +112,9 @@ struct Filter {
     float lod;
     float major_count;
     int tap_count;
+#ifdef PAGED
+    TileGrid grid;
+#endif
 };
 
 // `scale` is 1 / padded size.
@@ -119,6 +122,7 @@ Filter prepare(Footprint footprint, vec2 scale, float max_level) {
     Taps cut = taps(footprint.right, footprint.down, max_level);
     vec2 major = cut.major / cut.major_count;
     vec2 minor = cut.minor / cut.minor_count;
+    float lod = clamp(quality_lod(cut.step_px, footprint.lod_bias), 0.0, max_level);
     return Filter(
         0.5 * (major + minor - cut.major - cut.minor) * scale,
         major * scale,
@@ -126,16 +130,19 @@ Filter prepare(Footprint footprint, vec2 scale, float max_level) {
         major * scale * pair_offset(cut.step_px, length(major)),
         minor * scale * pair_offset(cut.step_px, length(minor)),
         footprint.layer,
-        clamp(quality_lod(cut.step_px, footprint.lod_bias), 0.0, max_level),
+        lod,
         cut.major_count,
         int(cut.major_count * cut.minor_count)
+#ifdef PAGED
+        , tile_grid(lod)
+#endif
     );
 }
 
 // One tap. PAGED: of a picture in pages, `point` in level-0 pixels from its origin, and counted where it reads the level it asks for.
 vec4 fetch(Filter f, sampler2DArray pyramid, vec2 point, inout float resident) {
 #ifdef PAGED
-    return page_tap(pyramid, point, f.lod, resident);
+    return page_tap(f.grid, pyramid, point, f.lod, resident);
 #else
     return textureLod(pyramid, vec3(point, f.layer), f.lod);
 #endif

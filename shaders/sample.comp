@@ -15,7 +15,8 @@ layout(std430, binding = 2) writeonly buffer Inside { float inside[]; };
 #ifdef PAGED
 layout(std430, binding = 3) readonly buffer Table { ivec2 table[]; };
 layout(std430, binding = 4) writeonly buffer Resident { float resident[]; };
-uniform int table_mask;
+uniform int table_spread;  // a factor that gives each key a place of its own, in the upper bits
+uniform int table_shift;
 uniform ivec2 origin;      // that the rows' centres are counted from
 uniform ivec2 last_texel;  // of level 0
 #endif

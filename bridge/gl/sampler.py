@@ -19,7 +19,7 @@ from homunculus.bridge.law import QUALITIES
 from homunculus.bridge.patches import Filtering, Patches, Stats
 from homunculus.bridge.plan import PlanProgram, SamplePlan
 from homunculus.bridge.tiles.paged import PagedPyramid
-from homunculus.bridge.tiles.pages import Pages
+from homunculus.bridge.tiles.table import Table
 from homunculus.bridge.written import WrittenPlan
 from homunculus.interop.buffer import Part, SharedBuffer
 from homunculus.interop.lending import revoke
@@ -73,7 +73,7 @@ class Sampler:
         self._buffers: dict[str, SharedBuffer] = {}
         self._released = False
         self._written: weakref.WeakSet[ResidentPlan] = weakref.WeakSet()
-        self._table_stamp = 0  # of the pages whose table lies in the buffer "table"
+        self._table_stamp = 0  # of the table that lies in the buffer "table"
         self._group = 8 if context.software else 64  # a CPU rasteriser runs a group's threads one after another
 
     def sample(self, pyramid: Sampled, plan: SamplePlan, filtering: Filtering) -> Patches:
@@ -145,8 +145,8 @@ class Sampler:
         self.buffer("inside", count * 4)
         if isinstance(pyramid, PagedPyramid):
             self.buffer("resident", count * 4)
-            self._bind_table(pyramid.pages)
-            program["table_mask"] = len(pyramid.pages.table) - 1
+            self._bind_table(pyramid.table)
+            program["table_spread"], program["table_shift"] = pyramid.table.spread, pyramid.table.shift
             program["origin"] = plan.origin
             program["last_texel"] = (pyramid.size[1] - 1, pyramid.size[0] - 1)
         held.texture.use()
@@ -185,13 +185,13 @@ class Sampler:
         planes, *shares = self._context.memory.read(_parts(written, size, count, dtype))
         return patches_of(planes, *shares, patch_size=size, contiguous=True)
 
-    def _bind_table(self, pages: Pages) -> None:
-        """Binds the table of the pages, and sends it where another lies there."""
-        table = torch.from_numpy(pages.table)
-        buffer = self.buffer("table", table.numel() * 4)
-        if self._table_stamp != pages.stamp:
-            buffer.write(table)
-            self._table_stamp = pages.stamp
+    def _bind_table(self, table: Table) -> None:
+        """Binds the table, and sends it where another lies there."""
+        entries = torch.from_numpy(table.entries)
+        buffer = self.buffer("table", entries.numel() * 4)
+        if self._table_stamp != table.stamp:
+            buffer.write(entries)
+            self._table_stamp = table.stamp
 
     def _bind_plan(self, plan: SamplePlan, first: int, count: int) -> int:
         """Binds the rows and returns the index of the first patch in the bound buffer."""

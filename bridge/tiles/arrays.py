@@ -13,7 +13,6 @@ from homunculus.bridge.tiles.needs import TILE_PX
 from homunculus.bridge.tiles.source import MOST_PX, Texels, TileLevel
 
 
-
 class ArraySource:
     """An array [H, W, 3], or [H, W], [H, W, 1 to 4], of bytes or what `read_image` turns into them; read where it is looked at.
 
@@ -30,7 +29,9 @@ class ArraySource:
                 f"{name} is {values.dtype}; tiles are of uint8, uint16 or bool. Convert it: values in 0..1 by (255 * x).astype('uint8')"
             )
         if max(values.shape[:2]) > MOST_PX:
-            raise ImageTooLargeError(f"{name} is {values.shape[1]} x {values.shape[0]} px; {MOST_PX} px a side can be looked at. Cut it")
+            raise ImageTooLargeError(
+                f"{name} is {values.shape[1]} x {values.shape[0]} px; {MOST_PX} px a side can be looked at. Cut it"
+            )
         self.name = name
         self._values: NDArray[Any] | None = values
         self.levels = [TileLevel((values.shape[0], values.shape[1]), (TILE_PX, TILE_PX))]

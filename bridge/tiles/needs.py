@@ -16,6 +16,8 @@ REACH_TEXELS = 1.5
 # A level of detail this little below a whole one is that one: where layouts make whole levels, rounding must not ask for another tile.
 # The same number in shaders/pages.glsl.
 LEVEL_SLACK = 1 / 1024
+# How far the float32 of a shader may be from the level of detail computed here.
+LOD_ERROR = 1e-5
 
 COARSEST = 31  # more than any level
 
@@ -38,7 +40,13 @@ def needed(
     listed. finest: taps on finer levels count for this one. Source: the law of sampling; a tile beside is listed where a tap's
     bilinear weights reach over the seam.
     """
-    boxes, level = _boxes(plan, max_level, quality)
+    boxes, lod = _boxes(plan, max_level, quality)
+    level, upper = (
+        np.floor(np.clip(lod + LEVEL_SLACK + off, 0, max_level)).astype(np.int64) for off in (-LOD_ERROR, LOD_ERROR)
+    )
+    unsure = level != upper
+    if unsure.any():
+        boxes, level = np.concatenate([boxes, boxes[unsure]]), np.concatenate([level, upper[unsure]])
     level = np.maximum(level, finest)
     kept = level < (max_level + 1 if below is None else below)
     boxes, level = boxes[kept], level[kept]
@@ -52,8 +60,8 @@ def needed(
     return _listed(level[~outside], low, high)
 
 
-def _boxes(plan: SamplePlan, max_level: int, quality: Quality) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """What each footprint's taps lie in, [K, 4] (left, top, right, bottom) in level-0 pixels, and the level [K] they read."""
+def _boxes(plan: SamplePlan, max_level: int, quality: Quality) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each footprint's taps lie in, [K, 4] (left, top, right, bottom) in level-0 pixels, and their level of detail [K]."""
     rows, side = (plan.footprints, plan.patch_size) if plan.texels is None else (plan.texels.reshape(-1, 8), 1)
     rows = law.bounded(rows.detach().to("cpu", torch.float64))
     right, down = rows[:, 2:4], rows[:, 4:6]
@@ -62,7 +70,7 @@ def _boxes(plan: SamplePlan, max_level: int, quality: Quality) -> tuple[NDArray[
     reach = (right.abs() + down.abs()) * ((side - 1) / 2) + (cut.major.abs() + cut.minor.abs()) / 2
     centers = rows[:, 0:2] + torch.tensor(plan.origin, dtype=torch.float64, device="cpu")
     boxes = torch.cat([centers - reach, centers + reach], -1)
-    return boxes.numpy(), (lod + LEVEL_SLACK).floor().long().clamp(max=max_level).numpy()
+    return boxes.numpy(), lod.numpy()
 
 
 def _listed(level: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> Tiles:

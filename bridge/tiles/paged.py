@@ -18,6 +18,7 @@ from homunculus.bridge.tiles.boxes import cut
 from homunculus.bridge.tiles.needs import TILE_PX, needed
 from homunculus.bridge.tiles.pages import PAGE_BYTES, PAGE_PX, Block, Pages
 from homunculus.bridge.tiles.source import Key
+from homunculus.bridge.tiles.table import Table, table
 from homunculus.bridge.tiles.tree import TAIL_PX, TileTree
 
 BUDGET_BYTES = 128 << 20
@@ -41,10 +42,12 @@ class PagedPyramid(Pyramid):
         super().__init__(store.home, tree.size, extent, "tiles")
         self.tree, self.store = tree, store
         self.pages = Pages(store.layers, lambda blocks: write(store, blocks))
+        self.table = table([], self.pages.slot)
         self.note = ""
         self._make_tail, self._tail = tail, None
         self._lock = threading.RLock()
         self._finest = 0
+        self._state: tuple[tuple[Key, ...], int] = ((), -1)
         self._closed = False
 
     @property
@@ -82,6 +85,7 @@ class PagedPyramid(Pyramid):
                 at_hand = [key for key in missing if key in self.tree.cache or key[0] >= self.tail_level]
                 self._admit(at_hand[: UPLOAD_BYTES // PAGE_BYTES], tiles)
             self.pages.touch(reversed(tiles))
+            self.table = self._table(tiles)
             yield
 
     def want(self, plan: SamplePlan, quality: Quality = "high") -> None:
@@ -109,6 +113,14 @@ class PagedPyramid(Pyramid):
             self.store.close()
             if self._tail is not None:
                 self._tail.close()
+
+    def _table(self, tiles: list[Key]) -> Table:
+        """The table of these tiles: the last one, where it is of the same tiles and none has come or gone since."""
+        state = (tuple(tiles), self.pages.changes)
+        if self._state != state:
+            self._state = state
+            return table(tiles, self.pages.slot)
+        return self.table
 
     def _check(self) -> None:
         if self._closed:
@@ -138,8 +150,12 @@ class PagedPyramid(Pyramid):
                 break
             finest, tiles = finest - 1, finer
         self._finest = finest
-        self.note = "" if finest == 0 else (
-            f"the plan needs more than the {self.pages.count} pages of its budget; nothing finer than level {finest} is read"
+        self.note = (
+            ""
+            if finest == 0
+            else (
+                f"the plan needs more than the {self.pages.count} pages of its budget; nothing finer than level {finest} is read"
+            )
         )
         return tiles
 
@@ -187,4 +203,3 @@ def tail_blocks(tree: TileTree, extent: Extent) -> Iterator[Block]:
     """What fills a pyramid with the tail."""
     for level, texels in enumerate(tree.tail):
         yield Block(level, 0, 0, 0, cut(texels, extent.height >> level, extent.width >> level))
-

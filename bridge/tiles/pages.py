@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from homunculus.bridge.tiles.boxes import box_means
 from homunculus.bridge.tiles.needs import TILE_PX
@@ -17,11 +15,6 @@ from homunculus.bridge.tiles.source import Key, Texels
 RIM = 2  # texels of the neighbours on each side, as many as the page's own half level needs; as in shaders/pages.glsl
 PAGE_PX = TILE_PX + 2 * RIM
 PAGE_BYTES = 4 * (PAGE_PX**2 + (PAGE_PX // 2) ** 2)
-# Spread of the table's keys over its places: Knuth, The Art of Computer Programming 3, 6.4 (multiplicative hashing)
-SPREAD = 2654435761
-EMPTY = -1
-
-_stamps = itertools.count(1)
 
 
 class Block(NamedTuple):
@@ -54,7 +47,7 @@ BESIDE = tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1) if (
 
 
 class Pages:
-    """Which tile lies on which page, and a table in which a shader finds it.
+    """Which tile lies on which page.
 
     A page is a tile with a rim of 2 texels, and its own half level: one look-up and one trilinear fetch are a tap. Rims hold what the
     neighbours have where these are resident, and nothing elsewhere: whoever reads over a seam needs both tiles, and has both.
@@ -64,8 +57,7 @@ class Pages:
 
     def __init__(self, count: int, put: Callable[[Iterable[Block]], None]) -> None:
         self.count = count
-        self.stamp = 0  # another one after every change, of these pages or of any others
-        self.table = _table({})
+        self.changes = 0
         self._put = put
         self._slots: OrderedDict[Key, int] = OrderedDict()  # least recently used first
         self._edges: dict[Key, Edges] = {}
@@ -76,6 +68,10 @@ class Pages:
 
     def __len__(self) -> int:
         return len(self._slots)
+
+    def slot(self, key: Key) -> int | None:
+        """The page on which a tile lies; None where it is not resident."""
+        return self._slots.get(key)
 
     def touch(self, keys: Iterable[Key]) -> None:
         """The last of them is given up last."""
@@ -91,7 +87,7 @@ class Pages:
         if not tiles:
             return
         for key, texels in tiles.items():
-            self._slots[key] = self._slot(held)
+            self._slots[key] = self._vacant(held)
             self._edges[key] = _edges(texels)
         blocks: list[Block] = []
         for key, texels in tiles.items():
@@ -99,10 +95,9 @@ class Pages:
             blocks += [Block(0, self._slots[key], 0, 0, page), Block(1, self._slots[key], 0, 0, box_means(page, 1))]
             blocks += self._rims_beside(key, tiles)
         self._put(blocks)
-        self.table = _table(self._slots)
-        self.stamp = next(_stamps)
+        self.changes += 1
 
-    def _slot(self, held: Collection[Key]) -> int:
+    def _vacant(self, held: Collection[Key]) -> int:
         if self._free:
             return self._free.pop()
         given_up = next(key for key in self._slots if key not in held)
@@ -131,11 +126,6 @@ class Pages:
             yield Block(1, self._slots[neighbour], top // 2, left // 2, box_means(rim, 1))
 
 
-def pack(level: int, row: int, column: int) -> int:
-    """A tile as the number that stands for it in the table."""
-    return level << 24 | row << 12 | column
-
-
 def _neighbour(key: Key, down: int, right: int) -> Key:
     return key[0], key[1] + down, key[2] + right
 
@@ -153,16 +143,3 @@ def _edges(texels: Texels) -> Edges:
         texels = full
     bands = (texels[:RIM], texels[-RIM:], texels[:, :RIM], texels[:, -RIM:])
     return Edges(*(band.copy() for band in bands))
-
-
-def _table(slots: Mapping[Key, int]) -> NDArray[np.int32]:
-    """[2^n, 2]: key and page, or -1; at most a quarter full, so that nearly every tile lies where it is looked for first."""
-    length = 1 << max(4 * len(slots) - 1, 63).bit_length()
-    table = np.full((length, 2), EMPTY, np.int32)
-    for key, slot in slots.items():
-        number = pack(*key)
-        place = (number * SPREAD >> 16) & length - 1 & 0xFFFF
-        while table[place, 1] != EMPTY:
-            place = place + 1 & length - 1
-        table[place] = number, slot
-    return table

@@ -17,6 +17,7 @@ from homunculus.bridge.tiles.source import Key, Texels, TileLevel, TileSource
 TAIL_PX = 2048  # levels whose longer side is no longer are kept as a whole
 CACHE_BYTES = 64 << 20
 
+
 class TileTree:
     """Tiles of 256 px of every level: the file's own where it has that level on the grid, else exact means of the next finer one.
 
