@@ -123,7 +123,7 @@ class TextureUnit(Closing):
                 stored = self.formats[-1]
             if builder is not None:
                 choice("builder", builder, [*self.builders, "auto"], refusal=ImageError)
-            if self._too_large(batch):
+            if self._too_large(batch, max_level):
                 return self._paged(ArraySource(batch[0].numpy(), "the picture"), budget_bytes)
             extent = self._extent((batch.shape[1], batch.shape[2]), len(batch), max_level, stored)
             with room(ImageTooLargeError, lambda: pyramid_told(tuple(batch.shape))):
@@ -310,10 +310,11 @@ class TextureUnit(Closing):
 
         return PagedPyramid(tree, store, self._write, tail)
 
-    def _too_large(self, batch: Tensor) -> bool:
+    def _too_large(self, batch: Tensor, max_level: int) -> bool:
         """Whether a picture in host memory is more than one texture holds, and can be held in pages."""
         alone = len(batch) == 1 and batch.dtype == torch.uint8 and batch.device.type == "cpu"
-        return alone and self.most_px is not None and max(batch.shape[1:3]) > self.most_px - 64
+        padded = padded_size((batch.shape[1], batch.shape[2]), max_level)
+        return alone and self.most_px is not None and max(padded) > self.most_px
 
     @contextmanager
     def _resident(

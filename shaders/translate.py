@@ -39,6 +39,7 @@ _TURNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
     (_UNIFORM, ""),
     (re.compile(r"^\s*#\s*version\b.*$", re.M), ""),
     (re.compile(r"^shared\b", re.M), "__shared__"),
+    (re.compile(r"\binout (\w+) "), r"\1& "),
     (re.compile(r"^const\b", re.M), "__device__ constexpr"),
     (re.compile(r"^void main\(\)", re.M), "void shader_main()"),
     (re.compile(r"(?<![\w.])(\d+\.\d*(?:[eE][+-]?\d+)?|\d+[eE][+-]?\d+)(?![\w.])"), r"\1f"),

@@ -163,8 +163,9 @@ def test_a_freed_texture_is_used_again_and_holds_nothing_of_the_last_picture(gl_
 def test_images_beyond_the_limits_are_refused_before_anything_is_allocated(gl_unit: GLUnit) -> None:
     limit = gl_unit.context.limits.texture_px
     live = dict(gl_unit.context.live)
-    with pytest.raises(ImageTooLargeError, match=rf"1 x {limit + 1} px.*allows {limit} px.*tiles"):
-        gl_unit.pyramid(np.zeros((limit + 1, 1, 3), np.uint8))
+    for image in (np.zeros((2, limit + 1, 1, 3), np.uint8), np.zeros((limit + 1, 1, 3), np.float32)):
+        with pytest.raises(ImageTooLargeError, match=rf"1 x {limit + 1} px.*allows {limit} px.*tiles"):
+            gl_unit.pyramid(image)
     layers = gl_unit.context.limits.layers
     with pytest.raises(
         ImageTooLargeError, match=rf"{layers + 1} images need {layers + 1} layers; .*{layers} layers.*Split"

@@ -125,7 +125,7 @@ class GLUnit(TextureUnit):
         return all(float(error.abs().max()) <= greatest and abs(float(error.mean())) <= mean for error in errors)
 
     def _blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
-        return self.context.call(GLPyramid, self.context, self._pool, size, extent, "tiles")
+        return self.context.call(partial(GLPyramid, self.context, self._pool, size, extent, "tiles"))
 
     def _write(self, pyramid: Pyramid, blocks: Iterable[Block]) -> None:
         assert isinstance(pyramid, GLPyramid)

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from homunculus.bridge.errors import ClosedError, HomunculusError
@@ -62,7 +63,5 @@ class Decoding:
 
 def _quietly(read: Callable[[Key], object], key: Key) -> None:
     """What fails ahead of time fails again, aloud, for whoever needs it."""
-    try:
+    with suppress(HomunculusError):
         read(key)
-    except HomunculusError:
-        pass

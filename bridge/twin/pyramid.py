@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,29 +10,22 @@ from torch import Tensor
 
 from homunculus.bridge.checks import gone
 from homunculus.bridge.images import Format, as_bytes
-from homunculus.bridge.pyramid import Extent, Pyramid
-
-
-@dataclass(frozen=True, eq=False)
-class Texels:
-    """What a sample reads. texels: [sum of B * h * w, 4], level by level; offsets: where each begins."""
-
-    levels: list[Tensor]
-    texels: Tensor
-    offsets: Tensor
-    max_level: int
-    padded_size: tuple[int, int]
+from homunculus.bridge.pyramid import Builder, Extent, Pyramid
+from homunculus.bridge.twin.texels import Texels
 
 
 class TwinPyramid(Pyramid):
     """Levels [B, h, w, 4] flattened one behind the other, so that a tap is one gather whatever its level."""
 
-    def __init__(self, levels: list[Tensor], size: tuple[int, int], format: Format) -> None:
+    def __init__(self, levels: list[Tensor], size: tuple[int, int], format: Format, builder: Builder = "exact") -> None:
         layers, height, width = levels[0].shape[:3]
-        super().__init__(("torch", levels[0].device), size, Extent(height, width, layers, len(levels), format))
+        super().__init__(("torch", levels[0].device), size, Extent(height, width, layers, len(levels), format), builder)
         counts = torch.tensor([level[..., 0].numel() for level in levels], device=levels[0].device, dtype=torch.int64)
         offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)[:-1]])
         texels = torch.cat([level.reshape(-1, 4) for level in levels])
+        levels = [
+            part.view(level.shape) for part, level in zip(texels.split(counts.tolist()), levels, strict=True)
+        ]  # the same memory, so that what is written to a level is read by taps
         self._texels: Texels | None = Texels(levels, texels, offsets, self.max_level, self.padded_size)
 
     def _level(self, level: int) -> Tensor:
@@ -48,7 +40,7 @@ class TwinPyramid(Pyramid):
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Tensors can be sent."""
-        return type(self), (self.held().levels, self.size, self.format)
+        return type(self), (self.held().levels, self.size, self.format, self.builder)
 
     def close(self) -> None:
         self._texels = None

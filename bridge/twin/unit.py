@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import torch
@@ -13,8 +14,11 @@ from homunculus.bridge.law import Quality
 from homunculus.bridge.patches import Filtering, Patches
 from homunculus.bridge.plan import PlanProgram, SamplePlan
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
-from homunculus.bridge.twin.pyramid import Texels, TwinPyramid, box_levels
-from homunculus.bridge.twin.sampler import sample_texels
+from homunculus.bridge.tiles.paged import PagedPyramid
+from homunculus.bridge.tiles.pages import Block
+from homunculus.bridge.twin.pages import PageTexels
+from homunculus.bridge.twin.pyramid import TwinPyramid, box_levels
+from homunculus.bridge.twin.sampler import Taps, sample_texels
 from homunculus.bridge.twin.statistics import statistics
 from homunculus.bridge.unit import TextureUnit
 
@@ -53,30 +57,46 @@ class TwinUnit(TextureUnit):
             levels = box_levels(there, extent, self.dtype)
             return TwinPyramid(levels, (batch.shape[1], batch.shape[2]), extent.format)
 
-    def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
+    def _blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
+        height, width, layers, count, format = extent
+        levels = [
+            torch.zeros(layers, height >> level, width >> level, 4, dtype=self.dtype, device=self.device)
+            for level in range(count)
+        ]
+        return TwinPyramid(levels, size, format, "tiles")
+
+    def _write(self, pyramid: Pyramid, blocks: Iterable[Block]) -> None:
         assert isinstance(pyramid, TwinPyramid)
+        levels = pyramid.held().levels
+        for level, layer, top, left, texels in blocks:
+            height, width = texels.shape[:2]
+            block = torch.from_numpy(texels).to(self.device, self.dtype) / 255
+            levels[level][layer, top : top + height, left : left + width] = block
+
+    def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
         self.stats.dispatches += 1
         with self.clock.part("sample"):
-            rgba = self._rgba(pyramid.held(), plan.to(self.device, self.dtype), filtering.quality)
+            found = self._rgba(_taps(pyramid, plan), plan.to(self.device, self.dtype), filtering.quality)
+            rgba, resident = found[:, :4], found[:, 4:].mean((1, 2, 3)).float() if found.shape[1] > 4 else None
             alpha = rgba[:, 3:]
             mean, std = (
                 torch.tensor(value, device=self.device, dtype=self.dtype)[:, None, None]
                 for value in (filtering.mean, filtering.std)
             )
             pixels = (rgba[:, :3] - alpha * mean) / (alpha.clamp(min=law.MIN_ALPHA) * std)
-            return Patches(pixels.to(filtering.dtype), alpha.mean((1, 2, 3)).float())
+            return Patches(pixels.to(filtering.dtype), alpha.mean((1, 2, 3)).float(), resident)
 
     @staticmethod
-    def _rgba(pyramid: Texels, plan: SamplePlan, quality: Quality) -> Tensor:
+    def _rgba(taps: Taps, plan: SamplePlan, quality: Quality) -> Tensor:
         size = plan.patch_size
         texels = None if plan.texels is None else law.bounded(plan.texels)
         plan = replace(plan, footprints=law.bounded(plan.footprints), texels=texels)
         if plan.texels is None:
-            rgba = sample_texels(pyramid, texel_centers(plan), plan.footprints, quality)
+            rgba = sample_texels(taps, texel_centers(plan), plan.footprints, quality)
         else:
             rows = plan.texels.reshape(-1, 8)
-            rgba = sample_texels(pyramid, rows[:, None, 0:2], rows, quality)
-        return rgba.reshape(len(plan), size, size, 4).permute(0, 3, 1, 2)
+            rgba = sample_texels(taps, rows[:, None, 0:2], rows, quality)
+        return rgba.reshape(len(plan), size, size, -1).permute(0, 3, 1, 2)
 
     def _write_plan(self, program: PlanProgram, fixations: Tensor) -> SamplePlan:
         return program.twin(fixations).to(self.device)
@@ -84,6 +104,15 @@ class TwinUnit(TextureUnit):
     def _statistics(self, pyramid: Pyramid, level: int, extent: Extent) -> Pyramid:
         assert isinstance(pyramid, TwinPyramid)
         return statistics(pyramid, level)
+
+
+def _taps(pyramid: Pyramid, plan: SamplePlan) -> Taps:
+    if isinstance(pyramid, PagedPyramid):
+        store = pyramid.store
+        assert isinstance(store, TwinPyramid)
+        return PageTexels(store.held(), pyramid.table, pyramid.size, pyramid.max_level, plan.origin)
+    assert isinstance(pyramid, TwinPyramid)
+    return pyramid.held()
 
 
 def texel_centers(plan: SamplePlan) -> Tensor:
