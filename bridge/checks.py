@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -15,9 +14,6 @@ from homunculus.bridge.errors import ClosedError, GradientError, ImageError, Pla
 from homunculus.bridge.law import QUALITIES, Quality
 from homunculus.bridge.plan import SamplePlan, check_plan
 from homunculus.bridge.values import FIXATIONS, choice, numbers, whole
-
-if TYPE_CHECKING:
-    from homunculus.bridge.tiles.paged import PagedPyramid
 
 PATCH_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -51,15 +47,6 @@ def stays_here(pyramid: object) -> ImageError:
 def check_level(level: int, max_level: int) -> None:
     if not 0 <= whole("level", level, least=-math.inf, refusal=ImageError) <= max_level:
         raise ImageError(f"level {level} does not exist; this pyramid has levels 0 to {max_level}")
-
-
-def check_tail_level(pyramid: PagedPyramid, level: int) -> int:
-    """The tail's level for one of the whole; the finer ones are never read as a whole."""
-    if level < pyramid.tail_level:
-        raise ImageError(
-            f"level {level} of {pyramid!r} is read where it is looked at, never as a whole; levels from {pyramid.tail_level} on are"
-        )
-    return level - pyramid.tail_level
 
 
 def check_quality(quality: Quality) -> None:

@@ -2,44 +2,37 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from homunculus.bridge import checks, ending
 from homunculus.bridge.backends import INSTEAD
-from homunculus.bridge.clock import Clock, wait_for
+from homunculus.bridge.contract import BackendContract
 from homunculus.bridge.errors import ImageError, ImageTooLargeError, PlanError
-from homunculus.bridge.images import Format, as_batch, padded_size
+from homunculus.bridge.images import Format, as_batch
 from homunculus.bridge.law import Quality
-from homunculus.bridge.patches import Filtering, Patches, Stats
+from homunculus.bridge.patches import Filtering, Patches
 from homunculus.bridge.pictures.entrance import Pictures
 from homunculus.bridge.plan import PlanProgram, SamplePlan
-from homunculus.bridge.pyramid import Builder, Closing, Extent, Pyramid
+from homunculus.bridge.pyramid import Builder, Pyramid
 from homunculus.bridge.room import patches_told, pyramid_told, room
 from homunculus.bridge.statistics import LAYERS
 from homunculus.bridge.tensors import tensor_of
 from homunculus.bridge.tiles.arrays import ArraySource
-from homunculus.bridge.tiles.paged import BUDGET_BYTES, PagedPyramid, page_count, page_extent, tail_blocks, tail_extent
-from homunculus.bridge.tiles.pages import PAGE_BYTES, Block
+from homunculus.bridge.tiles.paged import BUDGET_BYTES, PagedPyramid, paged
 from homunculus.bridge.tiles.source import TileSource, is_source
-from homunculus.bridge.tiles.tree import TileTree
-from homunculus.bridge.values import choice, shown, whole
+from homunculus.bridge.values import choice, shown
 from homunculus.bridge.written import WrittenPlan
-from homunculus.interop.lending import revoke
 
 if TYPE_CHECKING:
-    from homunculus.bridge.findings import Report
-
-HOST = torch.device("cpu")
+    pass
 
 
-class TextureUnit(Closing):
+class TextureUnit(BackendContract):
     """One open device that builds pyramids and samples plans. Made by `open_unit`; close it, or use it in a `with` block.
 
     A backend is a subclass and a row in `bridge.backends`. It states what it can in the attributes below, calls `__init__`, and
@@ -51,39 +44,6 @@ class TextureUnit(Closing):
     ...     unit.sample(pyramid, plan, quality="high")
     Patches(273 of 16 x 16 px, float32, on cpu)
     """
-
-    backend: ClassVar[str]
-    formats: ClassVar[tuple[Format, ...]] = ("rgba8", "rgba16f", "rgba32f")  # the widest last
-    builders: ClassVar[tuple[Builder, ...]] = ("exact",)
-    precision: ClassVar[torch.dtype] = torch.float32  # the widest type that it computes in
-    gradients: ClassVar[bool] = False  # whether they reach the image and the plan
-    emulated: ClassVar[bool] = False  # whether plain code stands in the place of texture units
-    most_px: int | None = None  # along a side, padding included
-    most_layers: int | None = None  # of a pyramid
-
-    def __init__(
-        self,
-        renderer: str,
-        reason: str,
-        *,
-        configuration: tuple[Any, ...],
-        home: object = None,
-        device: torch.device = HOST,
-        software: bool = False,
-        clock: Clock | None = None,
-    ) -> None:
-        """configuration: what opens another like it, where it was pickled. home: where its pyramids lie; those of an equal home can
-        be sampled, by default its own alone. device: where patches come. software: whether it filters with whole floats, not with
-        the 8 bits of a GPU's texture unit."""
-        self.renderer = renderer
-        self.reason = reason  # why this backend was chosen
-        self.device = device
-        self.software = software
-        self.home = object() if home is None else home
-        self.stats = Stats()
-        self.clock = Clock(partial(wait_for, device)) if clock is None else clock
-        self._configuration = configuration
-        self._closed = False
 
     def pyramid(
         self,
@@ -110,7 +70,7 @@ class TextureUnit(Closing):
         with ending.call():
             self._check_open()
             if is_source(images):
-                return self._paged(images, budget_bytes)
+                return paged(self, images, budget_bytes)
             if not self.gradients:
                 checks.check_no_gradient(self.backend, "the image", images)
             batch, stored = as_batch(images, format)
@@ -124,7 +84,7 @@ class TextureUnit(Closing):
             if builder is not None:
                 choice("builder", builder, [*self.builders, "auto"], refusal=ImageError)
             if self._too_large(batch, max_level):
-                return self._paged(ArraySource(batch[0].numpy(), "the picture"), budget_bytes)
+                return paged(self, ArraySource(batch[0].numpy(), "the picture"), budget_bytes)
             extent = self._extent((batch.shape[1], batch.shape[2]), len(batch), max_level, stored)
             with room(ImageTooLargeError, lambda: pyramid_told(tuple(batch.shape))):
                 return self._pyramid(
@@ -194,7 +154,8 @@ class TextureUnit(Closing):
             self._check_own(pyramid)
             checks.check_level(level, pyramid.max_level)
             if isinstance(pyramid, PagedPyramid):
-                pyramid, level = pyramid.tail, checks.check_tail_level(pyramid, level)
+                level = pyramid.tail_index(level)
+                pyramid = pyramid.tail
             size = pyramid.size_at(level)
             extent = self._extent(size, pyramid.layers, pyramid.max_level - level, "rgba32f", LAYERS)
             with room(ImageTooLargeError, lambda: pyramid_told((extent.layers, *size))):
@@ -235,121 +196,6 @@ class TextureUnit(Closing):
         if quality == "exact":
             checks.check_exact(plan, pyramid.max_level)
         return Filtering(quality, dtype, means, stds)
-
-    # what a backend writes
-
-    def _blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
-        """A pyramid of a picture of that size whose levels nobody has written. Only a backend that has it, and `_write`, holds tiles."""
-        raise ImageError(
-            f"backend {self.backend!r} holds whole pictures only, no tiles. {INSTEAD[0].upper()}{INSTEAD[1:]}"
-        )
-
-    def _write(self, pyramid: Pyramid, blocks: Iterable[Block]) -> None:
-        """Writes blocks of bytes into a pyramid that `_blank` gave."""
-        raise NotImplementedError
-
-    @abstractmethod
-    def _pyramid(self, batch: Tensor, extent: Extent, builder: Builder) -> Pyramid:
-        """The pyramid of images [B, H, W, 3], contiguous, uint8 or floating, on any device. Keeps nothing where it raises."""
-
-    @abstractmethod
-    def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
-        """The patches, by the law of sampling. Layers out of range, in rows that nobody looked at, are clamped."""
-
-    @abstractmethod
-    def _write_plan(self, program: PlanProgram, fixations: Tensor) -> SamplePlan:
-        """The plan for fixations [K, 2], in the unit's precision, on any device."""
-
-    @abstractmethod
-    def _statistics(self, pyramid: Pyramid, level: int, extent: Extent) -> Pyramid:
-        """The statistics of the texels of one level."""
-
-    def _close(self) -> None:
-        """Frees what the unit holds. Called once."""
-
-    def _built_by(self, asked: Builder | None, format: Format) -> Builder:
-        """The builder for one of `builders`, `auto`, or nothing asked for."""
-        return "exact" if asked in (None, "auto") else asked
-
-    @contextmanager
-    def _sampled(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Iterator[Patches]:
-        """Patches that end with the block; a backend that can lends its own memory."""
-        with ending.call(), room(PlanError, lambda: patches_told(plan)):
-            patches = self._sample(pyramid, plan, filtering)
-        try:
-            yield patches
-        finally:
-            revoke([patches.pixels, patches.inside])
-
-    # what `homunculus doctor` asks of it
-
-    @classmethod
-    def candidates(cls, report: Report) -> Iterator[dict[str, Any]]:
-        """Tells what stands between this machine and the backend, and gives the options of each unit that is worth opening."""
-        yield {}
-
-    def findings(self, report: Report) -> bool:
-        """Tells more of the open unit. Returns whether it is right as far as that went."""
-        return True
-
-    # what the verbs share
-
-    def _paged(self, source: TileSource, budget_bytes: int) -> PagedPyramid:
-        tree = TileTree(source)
-        count = page_count(tree, whole("budget_bytes", budget_bytes, refusal=ImageError), self.most_layers)
-        told = f"{count} pages of {PAGE_BYTES} bytes find no memory; give a smaller budget_bytes"
-        with room(ImageTooLargeError, lambda: told):
-            extent = page_extent(count)
-            store = self._blank((extent.height, extent.width), extent)
-
-        def tail() -> Pyramid:
-            extent = tail_extent(tree)
-            pyramid = self._blank(tree.size_at(tree.tail_level), extent)
-            self._write(pyramid, tail_blocks(tree, extent))
-            return pyramid
-
-        return PagedPyramid(tree, store, self._write, tail)
-
-    def _too_large(self, batch: Tensor, max_level: int) -> bool:
-        """Whether a picture in host memory is more than one texture holds, and can be held in pages."""
-        alone = len(batch) == 1 and batch.dtype == torch.uint8 and batch.device.type == "cpu"
-        padded = padded_size((batch.shape[1], batch.shape[2]), max_level)
-        return alone and self.most_px is not None and max(padded) > self.most_px
-
-    @contextmanager
-    def _resident(
-        self, pyramid: Pyramid, plan: SamplePlan, quality: Quality, wait: bool = True
-    ) -> Iterator[SamplePlan]:
-        """The plan as the pyramid's samplers read it, with what it needs on the device."""
-        if isinstance(pyramid, PagedPyramid):
-            with pyramid.resident(plan, quality, wait):
-                yield plan
-        else:
-            yield plan.counted_from((0, 0))
-
-    def _check_open(self) -> None:
-        checks.check_open(self, self._closed)
-
-    def _check_own(self, pyramid: Pyramid) -> None:
-        if not isinstance(pyramid, Pyramid) or pyramid.home != self.home:
-            raise ImageError(f"{shown(pyramid)} belongs to another backend; build it with this unit's pyramid()")
-
-    def _extent(
-        self, size: tuple[int, int], images: int, max_level: int, format: Format, layers_each: int = 1
-    ) -> Extent:
-        height, width = padded_size(size, max_level, limit_px=self.most_px)
-        layers = layers_each * images
-        if self.most_layers is not None and layers > self.most_layers:
-            raise ImageTooLargeError(
-                f"{images} images need {layers} layers; this device allows {self.most_layers} layers a texture. Split the batch"
-            )
-        return Extent(height, width, layers, max_level + 1, format)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._configuration
-
-    def __repr__(self) -> str:
-        return f"TextureUnit({self.backend} on {self.renderer})"
 
 
 def check_unit(unit: object) -> None:

@@ -79,7 +79,7 @@ class Kernels:
 
     def run(self, shader: str, defines: Defines, values: Mapping[str, Any], grid: Sequence[int]) -> None:
         """One launch of a compute shader. values: by the names in the shader, tensors for its buffers, what `Levels` gives for its
-        samplers and images, numbers for its uniforms; uniforms that are not given are 0, as in OpenGL.
+        samplers and images, numbers for its uniforms; what is not given is 0, as in OpenGL.
         """
         kernel, function = self.shader(shader, defines)
         arguments = [_argument(argument.type, values.get(argument.name, 0)) for argument in kernel.arguments]
@@ -90,7 +90,7 @@ def _argument(type: str, value: Any) -> Any:
     if isinstance(value, ctypes.Structure):
         return value
     if type.endswith("*"):
-        return address(value)
+        return address(value) if isinstance(value, Tensor) else handle(0)  # a buffer of another variant of the shader
     kind = UNIFORMS[type]
     if not issubclass(kind, ctypes.Array):
         return kind(value)

@@ -25,7 +25,7 @@ from homunculus.bridge.plan import PlanProgram, SamplePlan
 from homunculus.bridge.pool import Pool
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
 from homunculus.bridge.tiles.paged import PagedPyramid
-from homunculus.bridge.tiles.pages import Block
+from homunculus.bridge.tiles.pages import TexelBlock
 from homunculus.bridge.unit import TextureUnit
 from homunculus.interop.lending import revoke
 
@@ -124,14 +124,14 @@ class GLUnit(TextureUnit):
             errors = [driver.level(level) - exact.level(level) for level in range(1, 7)]
         return all(float(error.abs().max()) <= greatest and abs(float(error.mean())) <= mean for error in errors)
 
-    def _blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
+    def blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
         return self.context.call(partial(GLPyramid, self.context, self._pool, size, extent, "tiles"))
 
-    def _write(self, pyramid: Pyramid, blocks: Iterable[Block]) -> None:
+    def write(self, pyramid: Pyramid, blocks: Iterable[TexelBlock]) -> None:
         assert isinstance(pyramid, GLPyramid)
         self.context.call(self._write_blocks, pyramid.texture, blocks)
 
-    def _write_blocks(self, texture: Texture, blocks: Iterable[Block]) -> None:
+    def _write_blocks(self, texture: Texture, blocks: Iterable[TexelBlock]) -> None:
         texture.use()
         with self.clock.part("upload"):
             for level, layer, top, left, texels in blocks:

@@ -5,28 +5,31 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from homunculus.bridge.checks import gone
-from homunculus.bridge.errors import ImageError
+from homunculus.bridge.errors import ImageError, ImageTooLargeError
 from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Extent, Pyramid, as_opaque
+from homunculus.bridge.room import room
 from homunculus.bridge.tiles.boxes import cut
 from homunculus.bridge.tiles.needs import TILE_PX, needed
-from homunculus.bridge.tiles.pages import PAGE_BYTES, PAGE_PX, Block, Pages
-from homunculus.bridge.tiles.source import Key
+from homunculus.bridge.tiles.pages import PAGE_BYTES, PAGE_PX, Pages, TexelBlock
+from homunculus.bridge.tiles.source import Key, TileSource
 from homunculus.bridge.tiles.table import Table, table
 from homunculus.bridge.tiles.tree import TAIL_PX, TileTree
+from homunculus.bridge.values import whole
 
 BUDGET_BYTES = 128 << 20
 LEAST_A_LEVEL = 9  # tiles that one fixation's tokens read of a level: a square of 480 texels
 UPLOAD_BYTES = 4 << 20  # at most so much in a call that does not wait
 CALM = 0.85  # share of the pages that a plan may need before its finest level is read again
 
-Write = Callable[[Pyramid, Iterable[Block]], None]
+Write = Callable[[Pyramid, Iterable[TexelBlock]], None]
 
 
 class PagedPyramid(Pyramid):
@@ -44,7 +47,8 @@ class PagedPyramid(Pyramid):
         self.pages = Pages(store.layers, lambda blocks: write(store, blocks))
         self.table = table([], self.pages.slot)
         self.note = ""
-        self._make_tail, self._tail = tail, None
+        self._make_tail = tail
+        self._tail: Pyramid | None = None
         self._lock = threading.RLock()
         self._finest = 0
         self._state: tuple[tuple[Key, ...], int] = ((), -1)
@@ -165,13 +169,48 @@ class PagedPyramid(Pyramid):
         top = (self.max_level, 0, 0)  # what is read where nothing finer is there
         return tiles if tiles[:1] == [top] else [top, *tiles]
 
+    def tail_index(self, level: int) -> int:
+        """Which of the tail's levels a level is. Raises ImageError for a finer one."""
+        if level < self.tail_level:
+            raise ImageError(
+                f"level {level} of {self.tree.source.name} is never read as a whole; levels from {self.tail_level} on are. Sample what "
+                "is looked at, or call overview()"
+            )
+        return level - self.tail_level
+
     def _level(self, level: int) -> Tensor:
-        if level >= self.tail_level:
-            return self.tail.level(level - self.tail_level)
-        raise ImageError(
-            f"level {level} of {self.tree.source.name} is never read as a whole; levels from {self.tail_level} on are. Sample what is "
-            "looked at, or call overview()"
-        )
+        return self.tail.level(self.tail_index(level))
+
+
+class Writes(Protocol):
+    """What of a `TextureUnit` holds pages."""
+
+    @property
+    def most_layers(self) -> int | None: ...
+
+    def blank(self, size: tuple[int, int], extent: Extent) -> Pyramid: ...
+    def write(self, pyramid: Pyramid, blocks: Iterable[TexelBlock]) -> None: ...
+
+
+def paged(unit: Writes, source: TileSource, budget_bytes: int) -> PagedPyramid:
+    """The pyramid of a source on a unit, with as many pages as the budget buys. Raises ImageError for too small a budget."""
+    tree = TileTree(source)
+    count = page_count(tree, whole("budget_bytes", budget_bytes, refusal=ImageError), unit.most_layers)
+    with room(
+        ImageTooLargeError, lambda: f"{count} pages of {PAGE_BYTES} bytes find no memory; give a smaller budget_bytes"
+    ):
+        store = unit.blank((PAGE_PX, PAGE_PX), Extent(PAGE_PX, PAGE_PX, count, 2, "rgba8"))
+
+    def tail() -> Pyramid:
+        levels = len(tree.tail)
+        size = tree.size_at(tree.tail_level)
+        height, width = (-(-side >> levels - 1) << levels - 1 for side in size)
+        pyramid = unit.blank(size, Extent(height, width, 1, levels, "rgba8"))
+        whole_levels = (cut(texels, height >> level, width >> level) for level, texels in enumerate(tree.tail))
+        unit.write(pyramid, (TexelBlock(level, 0, 0, 0, texels) for level, texels in enumerate(whole_levels)))
+        return pyramid
+
+    return PagedPyramid(tree, store, unit.write, tail)
 
 
 def page_count(tree: TileTree, budget_bytes: int, most_layers: int | None) -> int:
@@ -186,20 +225,3 @@ def page_count(tree: TileTree, budget_bytes: int, most_layers: int | None) -> in
             f"each: give at least {least * PAGE_BYTES}"
         )
     return count if most_layers is None else min(count, most_layers)
-
-
-def page_extent(count: int) -> Extent:
-    return Extent(PAGE_PX, PAGE_PX, count, 2, "rgba8")
-
-
-def tail_extent(tree: TileTree) -> Extent:
-    """Of the tail as a pyramid of its own, down to one texel."""
-    levels = len(tree.tail)
-    height, width = (-(-side >> levels - 1) << levels - 1 for side in tree.size_at(tree.tail_level))
-    return Extent(height, width, 1, levels, "rgba8")
-
-
-def tail_blocks(tree: TileTree, extent: Extent) -> Iterator[Block]:
-    """What fills a pyramid with the tail."""
-    for level, texels in enumerate(tree.tail):
-        yield Block(level, 0, 0, 0, cut(texels, extent.height >> level, extent.width >> level))

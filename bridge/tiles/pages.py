@@ -17,7 +17,7 @@ PAGE_PX = TILE_PX + 2 * RIM
 PAGE_BYTES = 4 * (PAGE_PX**2 + (PAGE_PX // 2) ** 2)
 
 
-class Block(NamedTuple):
+class TexelBlock(NamedTuple):
     """Texels [h, w, 4] to be written into a layer of a level, from (top, left) on."""
 
     level: int
@@ -55,7 +55,7 @@ class Pages:
     put: writes blocks into the texture array that holds the pages.
     """
 
-    def __init__(self, count: int, put: Callable[[Iterable[Block]], None]) -> None:
+    def __init__(self, count: int, put: Callable[[Iterable[TexelBlock]], None]) -> None:
         self.count = count
         self.changes = 0
         self._put = put
@@ -89,10 +89,13 @@ class Pages:
         for key, texels in tiles.items():
             self._slots[key] = self._vacant(held)
             self._edges[key] = _edges(texels)
-        blocks: list[Block] = []
+        blocks: list[TexelBlock] = []
         for key, texels in tiles.items():
             page = self._page(key, texels)
-            blocks += [Block(0, self._slots[key], 0, 0, page), Block(1, self._slots[key], 0, 0, box_means(page, 1))]
+            blocks += [
+                TexelBlock(0, self._slots[key], 0, 0, page),
+                TexelBlock(1, self._slots[key], 0, 0, box_means(page, 1)),
+            ]
             blocks += self._rims_beside(key, tiles)
         self._put(blocks)
         self.changes += 1
@@ -114,7 +117,7 @@ class Pages:
                 page[rows, columns] = edges.towards(down, right)
         return page
 
-    def _rims_beside(self, key: Key, arriving: Mapping[Key, Texels]) -> Iterable[Block]:
+    def _rims_beside(self, key: Key, arriving: Mapping[Key, Texels]) -> Iterable[TexelBlock]:
         """What the neighbours that are resident already have of this tile in their rims."""
         for down, right in BESIDE:
             neighbour = _neighbour(key, down, right)
@@ -122,8 +125,8 @@ class Pages:
                 continue
             rim = np.ascontiguousarray(self._edges[key].towards(-down, -right))
             top, left = _span(-down).start, _span(-right).start
-            yield Block(0, self._slots[neighbour], top, left, rim)
-            yield Block(1, self._slots[neighbour], top // 2, left // 2, box_means(rim, 1))
+            yield TexelBlock(0, self._slots[neighbour], top, left, rim)
+            yield TexelBlock(1, self._slots[neighbour], top // 2, left // 2, box_means(rim, 1))
 
 
 def _neighbour(key: Key, down: int, right: int) -> Key:

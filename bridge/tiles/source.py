@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeIs
 
 Texels: TypeAlias = NDArray[np.uint8]
 Key: TypeAlias = tuple[int, int, int]  # level, row, column of a tile
@@ -34,9 +37,12 @@ class TileSource(Protocol):
     fingerprint: changes where the picture does.
     """
 
-    name: str
-    levels: Sequence[TileLevel]
-    fingerprint: str
+    @property
+    def name(self) -> str: ...
+    @property
+    def levels(self) -> Sequence[TileLevel]: ...
+    @property
+    def fingerprint(self) -> str: ...
 
     def read(self, level: int, row: int, column: int) -> Texels | None:
         """One tile, uint8 [h, w, 3], cut to its level; None where the source holds nothing there (transparent).
@@ -49,7 +55,7 @@ class TileSource(Protocol):
         """Lets the file go. Idempotent."""
 
 
-def is_source(picture: Any) -> TypeGuard[TileSource]:
+def is_source(picture: Any) -> TypeIs[TileSource]:
     """Whether something offers what a `TileSource` does."""
     return all(hasattr(picture, name) for name in ("levels", "fingerprint", "read", "close"))
 

@@ -24,7 +24,7 @@ class TwinPyramid(Pyramid):
         offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)[:-1]])
         texels = torch.cat([level.reshape(-1, 4) for level in levels])
         levels = [
-            part.view(level.shape) for part, level in zip(texels.split(counts.tolist()), levels, strict=True)
+            part.view(level.shape) for part, level in zip(torch.split(texels, counts.tolist()), levels, strict=True)
         ]  # the same memory, so that what is written to a level is read by taps
         self._texels: Texels | None = Texels(levels, texels, offsets, self.max_level, self.padded_size)
 

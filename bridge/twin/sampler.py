@@ -10,19 +10,22 @@ from homunculus.bridge import law
 from homunculus.bridge.law import Quality
 
 
-class Taps(Protocol):
+class Fetches(Protocol):
     """What is read: the levels of a pyramid, or the pages of one."""
 
-    max_level: int
-    layers: int
-    channels: int
+    @property
+    def max_level(self) -> int: ...
+    @property
+    def layers(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
 
     def fetch(self, layer: Tensor, points: Tensor, lod: Tensor) -> Tensor:
         """[N, M, channels], premultiplied RGBA first: points [N, M, 2] in level-0 pixels, one layer [N] and one level of detail [N] for
         each M."""
 
 
-def sample_texels(taps: Taps, centers: Tensor, rows: Tensor, quality: Quality) -> Tensor:
+def sample_texels(taps: Fetches, centers: Tensor, rows: Tensor, quality: Quality) -> Tensor:
     """[N, M, channels] of M texels at `centers` [N, M, 2], all M of one footprint row [N, 8]."""
     cut = law.taps(rows[:, 2:4], rows[:, 4:6], taps.max_level)
     lod = law.quality_lod(cut.step_px, rows[:, 7], quality)

@@ -15,10 +15,10 @@ from homunculus.bridge.patches import Filtering, Patches
 from homunculus.bridge.plan import PlanProgram, SamplePlan
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
 from homunculus.bridge.tiles.paged import PagedPyramid
-from homunculus.bridge.tiles.pages import Block
+from homunculus.bridge.tiles.pages import TexelBlock
 from homunculus.bridge.twin.pages import PageTexels
 from homunculus.bridge.twin.pyramid import TwinPyramid, box_levels
-from homunculus.bridge.twin.sampler import Taps, sample_texels
+from homunculus.bridge.twin.sampler import Fetches, sample_texels
 from homunculus.bridge.twin.statistics import statistics
 from homunculus.bridge.unit import TextureUnit
 
@@ -57,7 +57,7 @@ class TwinUnit(TextureUnit):
             levels = box_levels(there, extent, self.dtype)
             return TwinPyramid(levels, (batch.shape[1], batch.shape[2]), extent.format)
 
-    def _blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
+    def blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
         height, width, layers, count, format = extent
         levels = [
             torch.zeros(layers, height >> level, width >> level, 4, dtype=self.dtype, device=self.device)
@@ -65,7 +65,7 @@ class TwinUnit(TextureUnit):
         ]
         return TwinPyramid(levels, size, format, "tiles")
 
-    def _write(self, pyramid: Pyramid, blocks: Iterable[Block]) -> None:
+    def write(self, pyramid: Pyramid, blocks: Iterable[TexelBlock]) -> None:
         assert isinstance(pyramid, TwinPyramid)
         levels = pyramid.held().levels
         for level, layer, top, left, texels in blocks:
@@ -87,7 +87,7 @@ class TwinUnit(TextureUnit):
             return Patches(pixels.to(filtering.dtype), alpha.mean((1, 2, 3)).float(), resident)
 
     @staticmethod
-    def _rgba(taps: Taps, plan: SamplePlan, quality: Quality) -> Tensor:
+    def _rgba(taps: Fetches, plan: SamplePlan, quality: Quality) -> Tensor:
         size = plan.patch_size
         texels = None if plan.texels is None else law.bounded(plan.texels)
         plan = replace(plan, footprints=law.bounded(plan.footprints), texels=texels)
@@ -106,7 +106,7 @@ class TwinUnit(TextureUnit):
         return statistics(pyramid, level)
 
 
-def _taps(pyramid: Pyramid, plan: SamplePlan) -> Taps:
+def _taps(pyramid: Pyramid, plan: SamplePlan) -> Fetches:
     if isinstance(pyramid, PagedPyramid):
         store = pyramid.store
         assert isinstance(store, TwinPyramid)

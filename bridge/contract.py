@@ -1,0 +1,168 @@
+"""What a backend states and writes: the contract behind the verbs of `bridge.unit`."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from homunculus.bridge import checks, ending
+from homunculus.bridge.backends import INSTEAD
+from homunculus.bridge.clock import Clock, wait_for
+from homunculus.bridge.errors import ImageError, ImageTooLargeError, PlanError
+from homunculus.bridge.images import Format, padded_size
+from homunculus.bridge.law import Quality
+from homunculus.bridge.patches import Filtering, Patches, Stats
+from homunculus.bridge.plan import PlanProgram, SamplePlan
+from homunculus.bridge.pyramid import Builder, Closing, Extent, Pyramid
+from homunculus.bridge.room import patches_told, room
+from homunculus.bridge.tiles.paged import PagedPyramid
+from homunculus.bridge.tiles.pages import TexelBlock
+from homunculus.bridge.values import shown
+from homunculus.interop.lending import revoke
+
+if TYPE_CHECKING:
+    from homunculus.bridge.findings import Report
+
+HOST = torch.device("cpu")
+
+
+class BackendContract(Closing):
+    """The half of a `TextureUnit` that each backend fills in: what it can, and how pyramids and patches are made there."""
+
+    backend: ClassVar[str]
+    formats: ClassVar[tuple[Format, ...]] = ("rgba8", "rgba16f", "rgba32f")  # the widest last
+    builders: ClassVar[tuple[Builder, ...]] = ("exact",)
+    precision: ClassVar[torch.dtype] = torch.float32  # the widest type that it computes in
+    gradients: ClassVar[bool] = False  # whether they reach the image and the plan
+    emulated: ClassVar[bool] = False  # whether plain code stands in the place of texture units
+    most_px: int | None = None  # along a side, padding included
+    most_layers: int | None = None  # of a pyramid
+
+    def __init__(
+        self,
+        renderer: str,
+        reason: str,
+        *,
+        configuration: tuple[Any, ...],
+        home: object = None,
+        device: torch.device = HOST,
+        software: bool = False,
+        clock: Clock | None = None,
+    ) -> None:
+        """configuration: what opens another like it, where it was pickled. home: where its pyramids lie; those of an equal home can
+        be sampled, by default its own alone. device: where patches come. software: whether it filters with whole floats, not with
+        the 8 bits of a GPU's texture unit."""
+        self.renderer = renderer
+        self.reason = reason  # why this backend was chosen
+        self.device = device
+        self.software = software
+        self.home = object() if home is None else home
+        self.stats = Stats()
+        self.clock = Clock(partial(wait_for, device)) if clock is None else clock
+        self._configuration = configuration
+        self._closed = False
+
+    # what a backend writes
+
+    def blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
+        """A pyramid of a picture of that size whose levels nobody has written. Only a backend that has it, and `write`, holds tiles."""
+        raise ImageError(
+            f"backend {self.backend!r} holds whole pictures only, no tiles. {INSTEAD[0].upper()}{INSTEAD[1:]}"
+        )
+
+    def write(self, pyramid: Pyramid, blocks: Iterable[TexelBlock]) -> None:
+        """Writes blocks of bytes into a pyramid that `blank` gave."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def _pyramid(self, batch: Tensor, extent: Extent, builder: Builder) -> Pyramid:
+        """The pyramid of images [B, H, W, 3], contiguous, uint8 or floating, on any device. Keeps nothing where it raises."""
+
+    @abstractmethod
+    def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
+        """The patches, by the law of sampling. Layers out of range, in rows that nobody looked at, are clamped."""
+
+    @abstractmethod
+    def _write_plan(self, program: PlanProgram, fixations: Tensor) -> SamplePlan:
+        """The plan for fixations [K, 2], in the unit's precision, on any device."""
+
+    @abstractmethod
+    def _statistics(self, pyramid: Pyramid, level: int, extent: Extent) -> Pyramid:
+        """The statistics of the texels of one level."""
+
+    def _close(self) -> None:
+        """Frees what the unit holds. Called once."""
+
+    def _built_by(self, asked: Builder | None, format: Format) -> Builder:
+        """The builder for one of `builders`, `auto`, or nothing asked for."""
+        return "exact" if asked in (None, "auto") else asked
+
+    @contextmanager
+    def _sampled(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Iterator[Patches]:
+        """Patches that end with the block; a backend that can lends its own memory."""
+        with ending.call(), room(PlanError, lambda: patches_told(plan)):
+            patches = self._sample(pyramid, plan, filtering)
+        try:
+            yield patches
+        finally:
+            revoke([patches.pixels, patches.inside])
+
+    # what `homunculus doctor` asks of it
+
+    @classmethod
+    def candidates(cls, report: Report) -> Iterator[dict[str, Any]]:
+        """Tells what stands between this machine and the backend, and gives the options of each unit that is worth opening."""
+        yield {}
+
+    def findings(self, report: Report) -> bool:
+        """Tells more of the open unit. Returns whether it is right as far as that went."""
+        return True
+
+    # what the verbs share
+
+    def _too_large(self, batch: Tensor, max_level: int) -> bool:
+        """Whether a picture in host memory is more than one texture holds, and can be held in pages."""
+        alone = len(batch) == 1 and batch.dtype == torch.uint8 and batch.device.type == "cpu"
+        padded = padded_size((batch.shape[1], batch.shape[2]), max_level)
+        return alone and self.most_px is not None and max(padded) > self.most_px
+
+    @contextmanager
+    def _resident(
+        self, pyramid: Pyramid, plan: SamplePlan, quality: Quality, wait: bool = True
+    ) -> Iterator[SamplePlan]:
+        """The plan as the pyramid's samplers read it, with what it needs on the device."""
+        if isinstance(pyramid, PagedPyramid):
+            with pyramid.resident(plan, quality, wait):
+                yield plan
+        else:
+            yield plan.counted_from((0, 0))
+
+    def _check_open(self) -> None:
+        checks.check_open(self, self._closed)
+
+    def _check_own(self, pyramid: Pyramid) -> None:
+        if not isinstance(pyramid, Pyramid) or pyramid.home != self.home:
+            raise ImageError(f"{shown(pyramid)} belongs to another backend; build it with this unit's pyramid()")
+
+    def _extent(
+        self, size: tuple[int, int], images: int, max_level: int, format: Format, layers_each: int = 1
+    ) -> Extent:
+        height, width = padded_size(size, max_level, limit_px=self.most_px)
+        layers = layers_each * images
+        if self.most_layers is not None and layers > self.most_layers:
+            raise ImageTooLargeError(
+                f"{images} images need {layers} layers; this device allows {self.most_layers} layers a texture. Split the batch"
+            )
+        return Extent(height, width, layers, max_level + 1, format)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._configuration
+
+    def __repr__(self) -> str:
+        return f"TextureUnit({self.backend} on {self.renderer})"
