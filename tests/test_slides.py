@@ -166,14 +166,13 @@ def test_a_tile_that_was_left_out_is_none(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stretched", [False, True])
-@pytest.mark.parametrize("compression", ["jpeg", "deflate"])
-def test_cropped_and_stretched_levels_are_told_apart(tmp_path: Path, stretched: bool, compression: str) -> None:
-    size = (2002, 3015)  # 7 columns and 2 rows are left over at 16
-    slide = slides.write(tmp_path / "a.svs", size, steps=(1, 4, 16), stretched=stretched, compression=compression)
+def test_cropped_and_stretched_levels_are_told_apart(tmp_path: Path, stretched: bool) -> None:
+    size = (1202, 2015)  # 15 columns and 2 rows are left over at 16
+    slide = slides.write(tmp_path / "a.svs", size, steps=(1, 4, 16), stretched=stretched)
     with hm.open_tiles(slide.path) as source:
         assert len(source.levels) == 3
         last = source.levels[2].scale
-        assert last == ((size[1] / 188, size[0] / 125) if stretched else (16, 16))
+        assert last == ((size[1] / 125, size[0] / 75) if stretched else (16, 16))
         assert source.registration[1].told == ("stretched to its size" if stretched else "a whole step")
         assert max(one.rms for one in source.registration) < 1
         assert max(one.shift_px for one in source.registration) < 0.05

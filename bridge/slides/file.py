@@ -63,6 +63,7 @@ class TileFile:
     """
 
     reader: ClassVar[str]
+    zooms: ClassVar[bool] = False  # whether it is drawn at the resolution that is asked for
 
     def __init__(self, path: Path, **options: Any) -> None:
         self._begin(None)

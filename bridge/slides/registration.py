@@ -22,7 +22,7 @@ from homunculus.bridge.tiles.source import Texels, TileLevel, grid
 MOST_SHIFT_PX = 0.5  # of the level
 MOST_RMS = 3.0  # of 255, of means of 16 x 16: what an encoder makes of single pixels is no matter of register
 SAME_PX = 0.02  # two scales that nowhere differ by more are one
-LEAST_WINDOW_PX = 32  # of the level
+LEAST_PX = 32  # along the shorter side of a level that can be compared, and of what is compared
 INSET_PX = 2  # of the level: what lies in one tile of the finer level then does so under either scale
 LEAST_SLOPE = 0.5  # of 255 a pixel, rms: what is flatter tells no shift
 _MEANS_PX = 16  # an encoder's block, with its colours
@@ -67,6 +67,9 @@ class _Pair:
 
     def verdict(self) -> Registered:
         guesses, size = self._guesses(), self.levels[1].size
+        if min(size) < LEAST_PX:
+            told = "too small to be compared: left out, and made of the finer level"
+            return Registered(size, guesses[0], False, math.nan, math.nan, False, told)
         found: list[list[_Agreement]] = []  # of each window, with each guess
         damage = None
         for row, column, end in self._chosen():
@@ -136,7 +139,7 @@ class _Pair:
         if texels is None:
             return []
         sides = [
-            max(LEAST_WINDOW_PX, tile * size // full)
+            max(LEAST_PX, tile * size // full)
             for tile, size, full in zip(finer.tile, level.size, finer.size, strict=True)
         ]
         top, left = (

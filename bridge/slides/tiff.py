@@ -23,7 +23,7 @@ _SIZES = {JPEG: jpeg_size, WEBP: webp_size, **dict.fromkeys(JPEG2000, jpeg2000_s
 _ROUNDED_PX = 1  # tiles of subsampled colours may be one larger than they should
 
 
-class _Opened(NamedTuple):
+class _OpenTiff(NamedTuple):
     descriptor: int
     levels: list[Chunks]
 
@@ -37,7 +37,7 @@ class TiffTiles(VendorLevels):
     def takes(path: Path, head: bytes) -> bool:
         return layout_of(head) is not None
 
-    def _open(self) -> _Opened:
+    def _open(self) -> _OpenTiff:
         try:
             import imagecodecs  # noqa: F401
             import tifffile
@@ -54,7 +54,7 @@ class TiffTiles(VendorLevels):
                 for level in levels:  # what tifffile makes of a page at first need, it partly makes of the file
                     level.page.decode, level.page.jpegtables  # noqa: B018
                 self.facts = list(_facts(file, levels[0]))
-            return _Opened(descriptor, levels)
+            return _OpenTiff(descriptor, levels)
         except (HomunculusError, OtherReaderError):
             os.close(descriptor)
             raise
@@ -63,22 +63,22 @@ class TiffTiles(VendorLevels):
             reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
             raise ImageReadError(f"{self.name} cannot be read: {reason}; it is damaged: fetch it again") from error
 
-    def _release(self, handle: _Opened) -> None:
+    def _release(self, handle: _OpenTiff) -> None:
         os.close(handle.descriptor)
 
-    def _found_levels(self, handle: _Opened) -> list[TileLevel]:
+    def _found_levels(self, handle: _OpenTiff) -> list[TileLevel]:
         base = handle.levels[0].size
         return [
             TileLevel(level.size, level.tile, (base[1] / level.size[1], base[0] / level.size[0]))
             for level in handle.levels
         ]
 
-    def _weights(self, handle: _Opened, place: int) -> NDArray[np.float64] | None:
+    def _weights(self, handle: _OpenTiff, place: int) -> NDArray[np.float64] | None:
         level = handle.levels[place]
         rows, columns = level.grid
         return level.counts[: rows * columns].reshape(rows, columns).astype(np.float64) if not level.strips else None
 
-    def _tile(self, handle: _Opened, place: int, row: int, column: int) -> Texels | None:
+    def _tile(self, handle: _OpenTiff, place: int, row: int, column: int) -> Texels | None:
         level = handle.levels[place]
         pixels = self._rows(handle, level, row, column) if level.raw else self._chunks(handle, level, row, column)
         if pixels is None:
@@ -91,7 +91,7 @@ class TiffTiles(VendorLevels):
             raise ValueError(f"it holds {pixels.shape[1]} x {pixels.shape[0]} px of {width} x {height}")
         return level.samples.rgb(pixels[:height, :width])
 
-    def _chunks(self, handle: _Opened, level: Chunks, row: int, column: int) -> NDArray[Any] | None:
+    def _chunks(self, handle: _OpenTiff, level: Chunks, row: int, column: int) -> NDArray[Any] | None:
         """The decoded samples of a tile: one chunk, or strips below each other; of each plane, where they are apart."""
         plane = -(-level.size[0] // _rows_of(level)) if level.strips else level.grid[0] * level.grid[1]
         first = row * level.strips if level.strips else row * level.grid[1] + column
@@ -110,7 +110,7 @@ class TiffTiles(VendorLevels):
         joined = [np.concatenate(chunks, 0) if len(chunks) > 1 else chunks[0] for chunks in filled]
         return np.concatenate(joined, -1) if len(joined) > 1 else joined[0]
 
-    def _decoded(self, handle: _Opened, level: Chunks, index: int) -> NDArray[Any] | None:
+    def _decoded(self, handle: _OpenTiff, level: Chunks, index: int) -> NDArray[Any] | None:
         """[h, w, samples]; None for a chunk that was left out."""
         count = int(level.counts[index])
         if count == 0:
@@ -133,7 +133,7 @@ class TiffTiles(VendorLevels):
         kind = np.uint16 if level.samples.bits == 16 else np.uint8
         return np.full((height, level.tile[1], samples), np.iinfo(kind).max, kind)
 
-    def _rows(self, handle: _Opened, level: Chunks, row: int, column: int) -> NDArray[Any]:
+    def _rows(self, handle: _OpenTiff, level: Chunks, row: int, column: int) -> NDArray[Any]:
         """A tile of strips that are not compressed, a read for each of its rows."""
         page, per_strip = level.page, _rows_of(level)
         kind = np.dtype(f"{page.parent.byteorder}u{level.samples.bits // 8}")

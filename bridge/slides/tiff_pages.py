@@ -23,7 +23,6 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, YCBCR: 3}
 # Where the picture of these vendors lies is not in the tags alone.
 VENDORS = {"is_bif": "Ventana", "is_ndpi": "Hamamatsu", "is_philips": "Philips", "is_scn": "Leica"}
-LEAST_PX = 32  # along the shorter side of a level that is worth having
 ROWS_PX = 256  # of a tile made of strips
 SPARE_PX = 2  # what rounding leaves between a level's sides
 _MASK = 4  # of NewSubfileType
@@ -83,7 +82,7 @@ def _is_level(page: Any, finer: Chunks, base: Any) -> bool:
     if COLOURS.get(page.photometric) != COLOURS.get(base.photometric) or page.compression not in COMPRESSIONS:
         return False
     height, width = page.imagelength, page.imagewidth
-    if min(height, width) < LEAST_PX or height >= finer.size[0] or width >= finer.size[1]:
+    if height >= finer.size[0] or width >= finer.size[1]:
         return False
     return bool(
         abs(height - base.imagelength * width / base.imagewidth) <= SPARE_PX
@@ -162,8 +161,8 @@ def samples_of(page: Any, name: str) -> Samples:
     if kind not in COLOURS or (kind == YCBCR and page.compression != JPEG):
         raise OtherReaderError(f"colours of the kind {int(kind)} are not read here; write RGB or grey")
     if bits not in (1, 8, 16) or page.sampleformat != 1 or (bits == 1 and page.samplesperpixel != 1):
-        raise OtherReaderError(
-            f"samples of {bits} bits and format {int(page.sampleformat)} are not read here; write whole numbers of 8 or 16 bits"
+        raise ImageReadError(
+            f"{name} has samples of {bits} bits and format {int(page.sampleformat)}; write it with whole numbers of 8 or 16 bits"
         )
     colours = COLOURS[kind]
     if page.samplesperpixel < colours:
