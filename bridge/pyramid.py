@@ -14,7 +14,7 @@ from homunculus.bridge.errors import PlanError
 from homunculus.bridge.images import Format
 from homunculus.bridge.values import number, whole
 
-Builder = Literal["exact", "driver", "simd", "tiles", "auto"]
+Builder = Literal["exact", "driver", "simd", "sparse", "tiles", "auto"]
 
 
 class Closing(ABC):

@@ -61,8 +61,10 @@ class TextureUnit(BackendContract):
             grey [H, W], grey and alpha or RGBA (composited over white), or [C, H, W] where it cannot be meant otherwise.
         format: how levels are stored; by default `rgba8` for uint8 and the float format of the images' own width otherwise. A float
             format that is asked for holds any finite value, not only light in 0..1. Floats on a GPU are not looked at.
-        builder: `exact`, `driver`, `simd`, or `auto` (the driver's filter where its fingerprint is an exact box); by default the
-            fastest that keeps its row of the tolerance table on this device.
+        builder: `exact`, `driver`, `simd`, `sparse`, or `auto` (the driver's filter where its fingerprint is an exact box); by default
+            the fastest that keeps its row of the tolerance table on this device. `sparse`, the default on software OpenGL, makes the
+            coarse levels at once and reads the fine ones from the array when a plan needs them: until the pyramid is closed, or
+            all of it has been looked at, the array must not change. `sample` raises ImageError where it has, never a mixture.
         max_level: coarsest level; each side is padded with zeros to a multiple of 2**max_level.
         budget_bytes: of a `PagedPyramid`, what its pages may take on the device. It has all levels, and decides by itself how it is built.
         Raises ImageError, ImageTooLargeError or GLError; nothing is kept then.

@@ -34,9 +34,9 @@ def box_levels(image: np.ndarray, max_level: int = 6) -> list[np.ndarray]:
 @pytest.mark.slow
 @pytest.mark.gl
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("builder", ["exact", "simd"])
+@pytest.mark.parametrize("builder", ["exact", "simd", "sparse"])
 def test_byte_levels_keep_their_row_of_the_table(gl_unit: GLUnit, size: tuple[int, int], builder: Builder) -> None:
-    if builder == "simd" and not HAS_OPENCV:
+    if builder in ("simd", "sparse") and not HAS_OPENCV:
         pytest.skip("OpenCV is not installed; pip install opencv-python-headless")
     image = white_noise(*size)
     greatest, mean = LEVELS

@@ -71,10 +71,14 @@ def test_patches_are_the_twins(gl_unit: GLUnit, twin: TwinUnit, format: Format, 
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("format", "builder"),
-    [*((format, builder) for format in FORMATS for builder in ("exact", "driver")), ("rgba8", "simd")],
+    [
+        *((format, builder) for format in FORMATS for builder in ("exact", "driver")),
+        ("rgba8", "simd"),
+        ("rgba8", "sparse"),
+    ],
 )
 def test_every_level_of_every_layer_is_written(gl_unit: GLUnit, format: Format, builder: Builder) -> None:
-    if builder == "simd" and not HAS_OPENCV:
+    if builder in ("simd", "sparse") and not HAS_OPENCV:
         pytest.skip("builder 'simd' needs OpenCV")
     images = torch.stack([torch.from_numpy(white_noise(65, 130, seed)) for seed in (0, 1)]) // 2
     for _ in range(2):  # in a fresh texture, and in one used before

@@ -15,6 +15,8 @@ from homunculus.bridge.errors import CudaError
 from homunculus.bridge.gl import functions as gl
 from homunculus.bridge.gl.context import Context
 from homunculus.bridge.images import Format
+from homunculus.bridge.law import Quality
+from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pool import Pool
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
 from homunculus.interop.buffer import Transfers
@@ -127,12 +129,30 @@ class GLPyramid(Pyramid):
 
     @property
     def texture(self) -> Texture:
+        """All of it."""
+        return self.texture_from(0)
+
+    def texture_from(self, finest: int) -> Texture:
+        """The texture, whose levels from `finest` on are complete."""
+        texture = self.held
+        self.context.thread.call(self._complete, finest)
+        return texture
+
+    def reach(self, plan: SamplePlan, quality: Quality) -> None:
+        """Writes what is not there yet of what the taps of a plan read. On the context's thread."""
+
+    @property
+    def held(self) -> Texture:
+        """The texture, with as much as is there."""
         if self._texture is None or not self._texture.name:
             raise gone(self)
         return self._texture
 
+    def _complete(self, finest: int) -> None:
+        """Writes what is not there yet of the levels from `finest` on. On the context's thread."""
+
     def _level(self, level: int) -> Tensor:
-        return self.context.call(self.texture.read, level)
+        return self.context.call(lambda: self.texture_from(level).read(level))
 
     def close(self) -> None:
         self._texture = None

@@ -78,6 +78,7 @@ class Sampler:
 
     def sample(self, pyramid: Sampled, plan: SamplePlan, filtering: Filtering) -> Patches:
         most = self._most(plan, filtering.dtype)
+        _reach(pyramid, plan, filtering)
         parts = []
         for first in range(0, len(plan), most):
             count = min(most, len(plan) - first)
@@ -90,6 +91,7 @@ class Sampler:
     def leave(self, pyramid: Sampled, plan: SamplePlan, filtering: Filtering) -> None:
         """The same, left in the buffers "pixels" and "inside". Raises PlanError for more than one buffer holds."""
         self._check_most(plan, filtering.dtype)
+        _reach(pyramid, plan, filtering)
         self._dispatch(pyramid, plan, 0, len(plan), filtering)
 
     def fetch(self, patch_size: int, count: int) -> Patches:
@@ -149,7 +151,7 @@ class Sampler:
             program["table_spread"], program["table_shift"] = pyramid.table.spread, pyramid.table.shift
             program["origin"] = plan.origin
             program["last_texel"] = (pyramid.size[1] - 1, pyramid.size[0] - 1)
-        held.texture.use()
+        held.held.use()
         columns = min(count, self._context.limits.work_groups)
         program.run(columns, -(-count // columns))
         self._context.moderngl.memory_barrier()
@@ -247,6 +249,11 @@ class Sampler:
         for buffer in self._buffers.values():
             self._context.release(buffer)
         self._buffers.clear()
+
+
+def _reach(pyramid: Sampled, plan: SamplePlan, filtering: Filtering) -> None:
+    if isinstance(pyramid, GLPyramid):
+        pyramid.reach(plan, filtering.quality)
 
 
 def _parts(buffers: Mapping[str, SharedBuffer], size: int, count: int, dtype: torch.dtype) -> list[Part]:

@@ -17,25 +17,27 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from homunculus.bridge.errors import BackendUnavailableError, ImageError
+from homunculus.bridge.gl.blocks import SUMMED_LEVELS, Pixels, Sums, block_sums
 from homunculus.bridge.gl.context import Context
 from homunculus.bridge.gl.pyramid import Texture
 
 HAS_OPENCV = find_spec("cv2") is not None
 STRIPE_BYTES = 1 << 20  # a stripe of level 0 and what is reduced from it stay in the processor's cache
-SUMMED_LEVELS = 4  # the coarsest level whose sums of bytes fit 16 bits
 
-Pixels = NDArray[np.uint8]
-Sums = NDArray[np.uint16]
+
+def check_simd(builder: str, format: str) -> None:
+    """Raises BackendUnavailableError or ImageError where levels cannot be reduced here."""
+    if not HAS_OPENCV:
+        raise BackendUnavailableError(
+            f"builder {builder!r} needs OpenCV; run: pip install opencv-python-headless, or use builder='exact'"
+        )
+    if format != "rgba8":
+        raise ImageError(f"builder {builder!r} reduces rgba8 only, not {format}; use builder='exact'")
 
 
 def build_simd(context: Context, texture: Texture, batch: Tensor, max_level: int) -> None:
     """Levels 0 and 1 stripe by stripe, each uploaded as it is made; those above from the sums of level 2."""
-    if not HAS_OPENCV:
-        raise BackendUnavailableError(
-            "builder 'simd' needs OpenCV; run: pip install opencv-python-headless, or use builder='exact'"
-        )
-    if texture.extent.format != "rgba8":
-        raise ImageError(f"builder 'simd' reduces rgba8 only, not {texture.extent.format}; use builder='exact'")
+    check_simd("simd", texture.extent.format)
     height, width = texture.extent[:2]
     rows = min(height, max(4, STRIPE_BYTES // (4 * width) // 4 * 4))
     base = np.zeros((rows, width, 4), np.uint8)
@@ -58,8 +60,33 @@ def build_simd(context: Context, texture: Texture, batch: Tensor, max_level: int
                 if max_level >= 2:
                     _add_columns(_add_rows(quads[:half]), second[top >> 2 : (top + len(stripe)) >> 2])
         with context.clock.part("pyramid"):
-            for level, bytes in enumerate(_coarser(second, max_level), start=2):
+            for level, bytes in enumerate(coarser(second, 2, max_level), start=2):
                 texture.write(level, layer, 0, 0, bytes)
+
+
+def fine_levels(image: Pixels, shape: tuple[int, int], levels: range, base: int) -> tuple[dict[int, Tensor], Sums]:
+    """Of a piece of a picture [h, w, 3] some of its levels 0 to `base` - 1, and the sums of its level `base`, 1 to 4.
+
+    shape: (height, width) of the piece with its padding, multiples of 2**base.
+    """
+    found: dict[int, Tensor] = {}
+    first = max(1, levels.start)
+    if first == 1:  # by words of four channels
+        rgba = np.empty((*shape, 4), np.uint8)
+        rgba[:, image.shape[1] :] = 0
+        _fill(rgba, image)
+        if levels.start == 0:
+            found[0] = torch.from_numpy(rgba)
+        pairs = np.add(rgba[0::2], rgba[1::2], dtype=np.uint16)
+        sums = np.empty((len(pairs), pairs.shape[1] >> 1, 4), np.uint16)
+        _add_columns(pairs, sums)
+    else:
+        sums = block_sums(image, first, (shape[0] >> first, shape[1] >> first))
+    for level in range(first, base):
+        if level in levels:
+            found[level] = _means(sums, level)
+        sums = _halved(sums)
+    return found, sums
 
 
 def _fill(stripe: Pixels, image: Pixels) -> None:
@@ -81,18 +108,23 @@ def _add_columns(texels: Sums, out: Sums) -> None:
     np.add(words[:, 0::2], words[:, 1::2], out=out.view(np.uint64))
 
 
-def _coarser(second: Sums, max_level: int) -> Iterator[Tensor]:
-    """The bytes of levels 2 to `max_level` from the sums of level 2."""
+def _halved(sums: Sums) -> Sums:
+    """The sums of the next level."""
+    rows = _add_rows(sums)
+    halved = np.empty((len(rows), rows.shape[1] >> 1, 4), np.uint16)
+    _add_columns(rows, halved)
+    return halved
+
+
+def coarser(sums: Sums, base: int, max_level: int) -> Iterator[Tensor]:
+    """The bytes of levels `base` to `max_level` from the sums of level `base`, 1 to 4."""
     import cv2
 
-    sums = second
     means: Any = None
-    for level in range(2, max_level + 1):
+    for level in range(base, max_level + 1):
         if level <= SUMMED_LEVELS:
-            if level > 2:
-                rows = _add_rows(sums)
-                sums = np.empty((len(rows), rows.shape[1] >> 1, 4), np.uint16)
-                _add_columns(rows, sums)
+            if level > base:
+                sums = _halved(sums)
             yield _means(sums, level)
             continue
         if level == SUMMED_LEVELS + 1:

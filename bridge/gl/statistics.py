@@ -13,7 +13,7 @@ from homunculus.bridge.statistics import SURROUND_LEVELS, TILE_HEIGHT, TILE_WIDT
 
 def statistics(pool: Pool[Texture], stats: Stats, pyramid: GLPyramid, level: int, extent: Extent) -> GLPyramid:
     """The statistics pyramid of the texels of one level. Runs on the context's thread."""
-    context, texture = pyramid.context, pyramid.texture
+    context, texture = pyramid.context, pyramid.texture_from(level)
     result = GLPyramid(context, pool, pyramid.size_at(level), extent)
     try:
         program = context.program("statistics.comp", defines())

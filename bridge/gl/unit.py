@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -17,9 +18,10 @@ from homunculus.bridge.gl.context import Context, open_context
 from homunculus.bridge.gl.ingest import Ingest
 from homunculus.bridge.gl.pyramid import GLPyramid, Texture
 from homunculus.bridge.gl.sampler import Sampler
-from homunculus.bridge.gl.simd import HAS_OPENCV
+from homunculus.bridge.gl.simd import HAS_OPENCV, check_simd
+from homunculus.bridge.gl.sparse import SparsePyramid, base_level
 from homunculus.bridge.gl.statistics import statistics
-from homunculus.bridge.images import Format
+from homunculus.bridge.images import Format, as_bytes
 from homunculus.bridge.patches import Filtering, Patches, Stats
 from homunculus.bridge.plan import PlanProgram, SamplePlan
 from homunculus.bridge.pool import Pool
@@ -35,6 +37,7 @@ DRIVER_TOLERANCE: dict[Format, tuple[float, float]] = {
     "rgba16f": (5e-4, 1e-5),
     "rgba32f": (1e-4, 1e-5),
 }
+MOST_HELPERS = 3  # threads beside the context's: memory is the limit from there on
 
 
 class GLUnit(TextureUnit):
@@ -44,7 +47,7 @@ class GLUnit(TextureUnit):
     """
 
     backend = "gl"
-    builders = ("exact", "driver", "simd")
+    builders = ("exact", "driver", "simd", "sparse")
 
     def __init__(
         self,
@@ -69,14 +72,17 @@ class GLUnit(TextureUnit):
         self._pool = Pool(partial(Texture, self.context))
         self.sampler = Sampler(self.context, self.stats)
         self._ingest = Ingest(self.context, self.stats)
+        self._helpers = ThreadPoolExecutor(
+            MOST_HELPERS, "homunculus-levels"
+        )  # whose threads start with their first work
         self._finalizer = weakref.finalize(self, _forget, self.context, self._pool, self.sampler, self._ingest)
         self._finalizer.atexit = False
         self._driver_is_exact: dict[Format, bool] = {}
 
     def default_builder(self, format: Format) -> Builder:
-        """`simd` on software GL where OpenCV is installed and bytes are stored, else `exact`."""
+        """`sparse` on software GL where OpenCV is installed and bytes are stored, else `exact`."""
         on_host = self.software and not self.context.memory.shared
-        return "simd" if on_host and HAS_OPENCV and format == "rgba8" else "exact"
+        return "sparse" if on_host and HAS_OPENCV and format == "rgba8" else "exact"
 
     def _built_by(self, asked: Builder | None, format: Format) -> Builder:
         if asked == "auto" and self.driver_is_exact(format):
@@ -84,7 +90,22 @@ class GLUnit(TextureUnit):
         return self.default_builder(format) if asked in (None, "auto") else super()._built_by(asked, format)
 
     def _pyramid(self, batch: Tensor, extent: Extent, builder: Builder) -> Pyramid:
+        if builder == "sparse":
+            check_simd(builder, extent.format)
+            if base_level(extent):
+                return self.context.call(self._keep, as_bytes(batch.cpu()), extent, torch.get_num_threads())
+            builder = "simd"
         return self.context.call(self._build, batch, extent, builder)
+
+    def _keep(self, images: Tensor, extent: Extent, threads: int) -> SparsePyramid:
+        pyramid = SparsePyramid(self.context, self._pool, images, extent, self.stats)
+        try:
+            pyramid.build(self._helpers, threads)
+            self.context.check(f"building {pyramid!r}")
+        except BaseException:
+            pyramid.close()
+            raise
+        return pyramid
 
     def _build(self, batch: Tensor, extent: Extent, builder: Builder) -> GLPyramid:
         pyramid = GLPyramid(self.context, self._pool, (batch.shape[1], batch.shape[2]), extent, builder)
@@ -192,6 +213,7 @@ class GLUnit(TextureUnit):
 
     def _release(self) -> None:
         self._finalizer.detach()
+        self._helpers.shutdown(wait=False)
         self.context.thread.run_deferred()  # pyramids and plans that were forgotten
         self._pool.close(lent=True)
         self.sampler.release()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from homunculus.bridge import law
 from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tiles.reads import taps
 
 TILE_PX = 256
 # A tap reads texels up to 1 of its level away where it blends with the level above, half of one otherwise.
@@ -40,7 +39,8 @@ def needed(
     listed. finest: taps on finer levels count for this one. Source: the law of sampling; a tile beside is listed where a tap's
     bilinear weights reach over the seam.
     """
-    boxes, lod = _boxes(plan, max_level, quality)
+    found = taps(plan)
+    boxes, lod = found.boxes, found.lod(max_level, quality)
     level, upper = (
         np.floor(np.clip(lod + LEVEL_SLACK + off, 0, max_level)).astype(np.int64) for off in (-LOD_ERROR, LOD_ERROR)
     )
@@ -58,19 +58,6 @@ def needed(
     outside = (high < 0).any(1) | (low > last).any(1)
     low, high = (np.clip(side, 0, last).astype(np.int64)[~outside] for side in (low, high))
     return _listed(level[~outside], low, high)
-
-
-def _boxes(plan: SamplePlan, max_level: int, quality: Quality) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What each footprint's taps lie in, [K, 4] (left, top, right, bottom) in level-0 pixels, and their level of detail [K]."""
-    rows, side = (plan.footprints, plan.patch_size) if plan.texels is None else (plan.texels.reshape(-1, 8), 1)
-    rows = law.bounded(rows.detach().to("cpu", torch.float64))
-    right, down = rows[:, 2:4], rows[:, 4:6]
-    cut = law.taps(right, down, max_level)
-    lod = law.quality_lod(cut.step_px, rows[:, 7], quality).clamp(0, max_level)
-    reach = (right.abs() + down.abs()) * ((side - 1) / 2) + (cut.major.abs() + cut.minor.abs()) / 2
-    centers = rows[:, 0:2] + torch.tensor(plan.origin, dtype=torch.float64, device="cpu")
-    boxes = torch.cat([centers - reach, centers + reach], -1)
-    return boxes.numpy(), lod.numpy()
 
 
 def _listed(level: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> Tiles:

@@ -49,8 +49,9 @@ class Method:
             built.close()
 
 
-def ours(backend: str | None, quality: Quality, stack: ExitStack) -> Iterator[Method]:
-    """One backend, which must work, or all that do, by every builder that works, and by quality `high`; units are closed with the stack."""
+def ours(backend: str | None, quality: Quality, size_px: int, stack: ExitStack) -> Iterator[Method]:
+    """One backend, which must work, or all that do, by every builder that works on pictures of that side, and by quality `high`;
+    units are closed with the stack."""
     for name in [backend] if backend else list(BACKENDS):
         try:
             unit = stack.enter_context(open_unit(name))
@@ -59,9 +60,11 @@ def ours(backend: str | None, quality: Quality, stack: ExitStack) -> Iterator[Me
                 raise
             yield Method(name, "ours", _nothing, _nothing, 0, refusal=str(error).split(". ")[0])
             continue
-        with unit.pyramid(torch.zeros(1, 1, 3, dtype=torch.uint8, device="cpu")) as pyramid:
-            usual = pyramid.builder
-        others = [builder for builder in unit.builders if builder != usual and _builds(unit, builder)]
+        usual = _built(unit, None, size_px)
+        assert usual is not None
+        others = [
+            builder for builder in unit.builders if builder != usual and _built(unit, builder, size_px) == builder
+        ]
         for builder in [usual, *others]:
             mark = f"{unit.backend} backend" if unit.emulated else unit.backend  # not to be taken for a peer
             default = builder == usual and (not unit.emulated or backend is not None)
@@ -80,12 +83,13 @@ def _own(unit: TextureUnit, name: str, builder: Builder, quality: Quality, *, de
     )
 
 
-def _builds(unit: TextureUnit, builder: Builder) -> bool:
+def _built(unit: TextureUnit, builder: Builder | None, size_px: int) -> Builder | None:
+    """What builds a picture as long as that where this builder is asked for; None where it cannot."""
     try:
-        unit.pyramid(torch.zeros(1, 1, 3, dtype=torch.uint8, device="cpu"), builder=builder).close()
+        with unit.pyramid(torch.zeros(1, size_px, 3, dtype=torch.uint8, device="cpu"), builder=builder) as pyramid:
+            return pyramid.builder
     except HomunculusError:
-        return False
-    return True
+        return None
 
 
 def in_torch(device: str, *, compiled: bool = True) -> Iterator[Method]:

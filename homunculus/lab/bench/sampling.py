@@ -115,7 +115,7 @@ def _methods(
     setting: Setting, backend: str | None, quality: Quality, compiled: bool, stack: ExitStack
 ) -> Iterator[methods.Method]:
     """Of pictures on the GPU, peers on the CPU are left out: nobody would fetch them first."""
-    yield from methods.ours(backend, quality, stack)
+    yield from methods.ours(backend, quality, setting.size_px, stack)
     devices = [] if setting.place == "gpu" else ["cpu"]
     for device in [*devices, "cuda"] if torch.cuda.is_available() else devices:
         yield from methods.in_torch(device, compiled=compiled)
