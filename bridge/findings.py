@@ -1,7 +1,8 @@
-"""What `homunculus doctor` found, and what that makes of the machine."""
+"""What `homunculus doctor` found, and what that makes of the machine, or of a file."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -27,18 +28,20 @@ class Finding:
 @dataclass
 class Report:
     """Findings in the order they were made, and the class of machine: exit_code is 0 with OpenGL or CUDA on a GPU, 10 with OpenGL on the
-    CPU, 20 with torch alone, 30 where a backend gives wrong results. cuda: whether an NVIDIA driver is loaded."""
+    CPU, 20 with torch alone, 30 where a backend gives wrong results. cuda: whether an NVIDIA driver is loaded. verdicts: what each
+    exit_code says, by default of a machine."""
 
     findings: list[Finding] = field(default_factory=list)
     exit_code: int = TORCH_ONLY
     cuda: bool = False
+    verdicts: Mapping[int, str] = field(default_factory=lambda: VERDICTS)
 
     def add(self, topic: str, ok: bool | None, text: str, remedy: str = "") -> None:
         self.findings.append(Finding(topic, ok, text, remedy))
 
     @property
     def verdict(self) -> str:
-        return VERDICTS[self.exit_code]
+        return self.verdicts[self.exit_code]
 
     @property
     def lines(self) -> list[str]:

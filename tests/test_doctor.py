@@ -142,3 +142,37 @@ def test_a_unit_that_opens_and_fails_at_its_work_is_called_broken(monkeypatch: p
     doctor.examine_backend(report, "mine", BackendRow("homunculus.bridge.twin.unit:TwinUnit", frozenset()))
     assert report.findings[0].text == "fails at its work: cudaGraphicsMapResources answered cudaErrorUnknown"
     assert report.exit_code == findings.BROKEN
+
+
+@pytest.mark.slow
+def test_a_slide_is_examined(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tifffile = pytest.importorskip("tifffile", reason="slides need tifffile and imagecodecs")
+    pytest.importorskip("imagecodecs", reason="slides need tifffile and imagecodecs")
+    import slides
+    import typer.testing
+
+    from homunculus.cli.commands import app
+
+    slide = slides.write(tmp_path / "a.svs", (1501, 2003), steps=(1, 4))
+    done = typer.testing.CliRunner().invoke(app, ["doctor", str(slide.path)])
+    assert done.exit_code == 0
+    for told in (
+        "ok   reader         tiff\n",
+        "     format         BigTIFF (svs), JPEG, 8 bits, RGB, tiles\n",
+        "     pixel          0.25 µm, the description's MPP\n",
+        "ok   level 0        2003 x 1501 px, 48 tiles of 256 x 256\n",
+        "ok   level 1        500 x 375 px, 4 tiles of 256 x 256, scale 4: a whole step; 0.",
+        "     tiles          52 in 2 levels\n",
+        "verdict: every level is in register with level 0, and is read as it lies in the file (exit status 0)",
+    ):
+        assert told in done.output
+    with tifffile.TiffWriter(tmp_path / "b.tif") as file:
+        for pixels in (slide.picture.region(0, 0, 512, 512), slide.picture.region(0, 9, 256, 256, 2)):
+            file.write(pixels, photometric="rgb", tile=(128, 128), metadata=None)
+    done = typer.testing.CliRunner().invoke(app, ["doctor", str(tmp_path / "b.tif"), "--json"])
+    found = json.loads(done.output)
+    assert done.exit_code == found["exit_code"] == 10
+    assert [one["ok"] for one in found["findings"] if one["topic"].startswith("level")] == [True, False]
+    assert "not in register: left out, and made of the finer level" in done.output
+    done = typer.testing.CliRunner().invoke(app, ["doctor", str(tmp_path / "none.svs")])
+    assert done.exit_code == 2

@@ -20,6 +20,7 @@ from homunculus.bridge.errors import TileError
 from homunculus.bridge.pictures.arrays import as_rgb
 from homunculus.bridge.slides.file import TileFile
 from homunculus.bridge.slides.open import READERS
+from homunculus.bridge.tiles.arrays import ArraySource
 from homunculus.bridge.tiles.source import grid, is_source
 
 tifffile = pytest.importorskip("tifffile", reason="slides need tifffile and imagecodecs")
@@ -159,6 +160,19 @@ def test_a_tile_that_was_left_out_is_none(tmp_path: Path) -> None:
     with hm.open_tiles(tmp_path / "a.tif") as source:
         found = [source.read(0, row, column) for row in range(5) for column in range(8)]
     assert [one is None for one in found] == [bool(number % 3) for number in range(40)]
+
+
+@pytest.mark.parametrize("shape", [(300, 470), (259, 470, 1), (257, 470, 2), (260, 470, 4), (300, 470, 3)])
+def test_an_array_is_opened_like_a_file(tmp_path: Path, shape: tuple[int, ...]) -> None:
+    np.save(tmp_path / "a.npy", np.random.default_rng(0).integers(0, 255, shape, np.uint8))
+    mapped = np.load(tmp_path / "a.npy", mmap_mode="r")
+    with hm.open_tiles(mapped) as source:
+        assert isinstance(source, ArraySource)
+        tiles = [[source.read(0, row, column) for column in range(2)] for row in range(2)]
+    whole = np.concatenate([np.concatenate(row, 1) for row in tiles], 0)
+    assert (whole == as_rgb(mapped).numpy()).all()
+    with pytest.raises(hm.ImageReadError, match="page is 1 and dpi is None, and an array has neither"):
+        hm.open_tiles(mapped, page=1)
 
 
 # Where a vendor's levels lie.

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import Any
+from typing import Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 from homunculus.bridge.errors import BackendUnavailableError, ImageReadError
 from homunculus.bridge.files.reading import check_file, head_of
@@ -13,6 +16,7 @@ from homunculus.bridge.slides.openslide import OpenSlideTiles
 from homunculus.bridge.slides.pdf import PdfTiles
 from homunculus.bridge.slides.tiff import TiffTiles
 from homunculus.bridge.slides.zarr import ZarrTiles
+from homunculus.bridge.tiles.arrays import ArraySource
 from homunculus.bridge.values import number, whole
 
 # Asked in this order.
@@ -21,29 +25,38 @@ HEAD_BYTES = 1024
 MOST_DPI = 1e6
 
 
-def open_tiles(path: str | os.PathLike[str], *, page: int = 0, dpi: float | None = None) -> TileFile:
+@overload
+def open_tiles(path: str | os.PathLike[str], *, page: int = 0, dpi: float | None = None) -> TileFile: ...
+@overload
+def open_tiles(path: NDArray[Any]) -> ArraySource: ...
+def open_tiles(
+    path: str | os.PathLike[str] | NDArray[Any], *, page: int = 0, dpi: float | None = None
+) -> TileFile | ArraySource:
     """Opens a file of which only what is looked at is read; closed by `with`, or `close`.
 
-    path: TIFF (SVS, OME-TIFF with SubIFDs, BigTIFF, COG, tiles or strips), Zarr (OME-NGFF or an array), PDF, or what OpenSlide reads
-    (MRXS, DICOM, NDPI and others). page: which picture of a file of many, from 0. dpi: of a PDF, pixels of level 0 an inch, 1200 by
-    default. Values are 8 or 16 bits, grey, RGB or RGBA, read as `read_image` reads them, but as stored: no
-    profile and no orientation tag is applied. `~` is the home folder.
+    path: TIFF (SVS, OME-TIFF with SubIFDs, BigTIFF, COG, tiles or strips), Zarr (OME-NGFF or an array), a PDF, or what OpenSlide
+    reads (MRXS, DICOM, NDPI and others); `~` is the home folder. Or an array, in memory or mapped from a file, [H, W] or [H, W, C].
+    page: which picture of a file of many, from 0. dpi: of a PDF, pixels of level 0 an inch, 1200 by default. Values of 8 or 16
+    bits, grey, RGB or RGBA, become what `read_image` makes of them, but as stored: no profile and no orientation tag is applied.
 
     What comes is a `TileSource`: `levels` with their size, tile and scale, `read(level, row, column)`, uint8 [h, w, 3], from any
     thread. It pickles by its path. Levels that a vendor made are compared with the finer one at open, and left out where they do
     not show the same; `registration` tells.
 
     Raises ImageReadError for what is missing, truncated, damaged or nothing of these, ImageTooLargeError beyond 2^20 px a side,
-    BackendUnavailableError where the package that reads it is not installed; it names it.
+    BackendUnavailableError where the package that reads it is not installed, which it names.
 
-    >>> hm.open_tiles("no such slide.svs")
-    Traceback (most recent call last):
-        ...
-    homunculus.bridge.errors.ImageReadError: ...
+    >>> with hm.open_tiles(np.zeros((3000, 200_000, 3), np.uint8)) as source:
+    ...     source.levels[0].size, source.read(0, 11, 781).shape
+    ((3000, 200000), (184, 64, 3))
     """
     options: dict[str, Any] = {"page": whole("page", page, least=0, refusal=ImageReadError)}
     if dpi is not None:
         options["dpi"] = number("dpi", dpi, 1, MOST_DPI, refusal=ImageReadError)
+    if isinstance(path, np.ndarray):
+        if page or dpi is not None:
+            raise ImageReadError(f"page is {page} and dpi is {dpi}, and an array has neither; leave them out")
+        return ArraySource(path)
     path = expanded(path)
     if not path.is_dir():
         check_file(path, "slide", ImageReadError, "fetch or export it again")

@@ -22,7 +22,7 @@ from homunculus.bridge.tiles.source import Texels, TileLevel, grid
 MOST_SHIFT_PX = 0.5  # of the level
 MOST_RMS = 3.0  # of 255, of means of 16 x 16: what an encoder makes of single pixels is no matter of register
 SAME_PX = 0.02  # two scales that nowhere differ by more are one
-LEAST_PX = 32  # along the shorter side of a level that can be compared, and of what is compared
+LEAST_PX = 32  # along the shorter side of a level that is taken, and of what is compared
 INSET_PX = 2  # of the level: what lies in one tile of the finer level then does so under either scale
 LEAST_SLOPE = 0.5  # of 255 a pixel, rms: what is flatter tells no shift
 _MEANS_PX = 16  # an encoder's block, with its colours
@@ -38,6 +38,8 @@ class VendorLevels(TileFile):
     def _set_levels(self, found: list[TileLevel]) -> None:
         levels, places, verdicts = [found[0]], [0], []
         for place in range(1, len(found)):
+            if min(found[place].size) < LEAST_PX:  # it costs nothing to make
+                break
             pair = _Pair(self, self._handle, (places[-1], place), (levels[-1], found[place]), found[0].size)
             verdicts.append(pair.verdict())
             if verdicts[-1].kept:
@@ -67,9 +69,6 @@ class _Pair:
 
     def verdict(self) -> Registered:
         guesses, size = self._guesses(), self.levels[1].size
-        if min(size) < LEAST_PX:
-            told = "too small to be compared: left out, and made of the finer level"
-            return Registered(size, guesses[0], False, math.nan, math.nan, False, told)
         found: list[list[_Agreement]] = []  # of each window, with each guess
         damage = None
         for row, column, end in self._chosen():

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homunculus.bridge.errors import ClosedError, ImageError, ImageTooLargeError
-from homunculus.bridge.pictures.arrays import as_rgb
+from homunculus.bridge.pictures.arrays import channels_as_rgb, tensor_of
 from homunculus.bridge.tiles.needs import TILE_PX
 from homunculus.bridge.tiles.source import MOST_PX, Texels, TileLevel
 
@@ -46,7 +46,7 @@ class ArraySource:
             return np.asarray(block)
         if block.ndim == 2:
             block = block[..., None]
-        return as_rgb(np.asarray(block)).numpy()
+        return channels_as_rgb(tensor_of(block)).numpy()
 
     def close(self) -> None:
         self._values = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -65,11 +66,21 @@ app.add_typer(evaluate, name="evaluate")
 
 
 @app.command()
-def doctor(json: Annotated[bool, typer.Option("--json", help="For a machine to read.")] = False) -> None:
-    """Tell which backends work here, and why the others do not."""
-    from homunculus.bridge.doctor import examine
+def doctor(
+    file: Annotated[Path | None, typer.Argument(help="A slide, Zarr or PDF to examine instead of the machine.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="For a machine to read.")] = False,
+    page: Annotated[int, typer.Option(min=0, help="Which picture of a file of several, counted from 0.")] = 0,
+    dpi: Annotated[float | None, typer.Option(min=1, help="Of a PDF: pixels of level 0 an inch; 1200.")] = None,
+) -> None:
+    """Tell which backends work here, and why the others do not; or how a file is read, and whether its levels are right."""
+    if file is None:
+        from homunculus.bridge.doctor import examine
 
-    report = examine()
+        report = examine()
+    else:
+        from homunculus.bridge.slides.doctor import examine_file
+
+        report = examine_file(file, page=page, dpi=dpi)
     if json:
         from rich.console import Console
 
