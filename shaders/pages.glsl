@@ -11,6 +11,7 @@ const float LEVEL_SLACK = 1.0 / 1024.0;
 // A level as the taps of one footprint look their tiles up.
 struct TileGrid {
     int level;
+    bool wanted;  // whether it is the level that the taps ask for
     float scale;  // texels a level-0 pixel
     ivec2 base;   // the tile that holds the plan's origin
     vec2 start;   // from that tile's corner to the origin, level-0 pixels
@@ -19,12 +20,13 @@ struct TileGrid {
 };
 
 TileGrid tile_grid(float lod) {
-    int level = int(lod + LEVEL_SLACK);
+    int asked = int(lod + LEVEL_SLACK);
+    int level = max(asked, finest_level);
     int shift = level + TILE_SHIFT;
     ivec2 base = ivec2(origin.x >> shift, origin.y >> shift);
     vec2 start = vec2(origin.x - (base.x << shift), origin.y - (base.y << shift));
     vec2 last = vec2((last_texel.x >> shift) - base.x, (last_texel.y >> shift) - base.y);
-    return TileGrid(level, exp2(-float(level)), base, start, -vec2(base), last);
+    return TileGrid(level, level == asked, exp2(-float(level)), base, start, -vec2(base), last);
 }
 
 // Premultiplied RGBA at `point`, level-0 pixels from `origin`. Where a tile is not on the device, its entry names one of a coarser level;
@@ -42,7 +44,7 @@ vec4 page_tap(TileGrid grid, sampler2DArray pages, vec2 point, float lod, inout 
     vec2 within = vec2(tile.x & inner, tile.y & inner) * TILE_TEXELS;
     place = (within + place - steps * TILE_TEXELS) * uintBitsToFloat(uint(127 - coarser) << 23u);  // 2^-coarser
     place = clamp(place, vec2(-1.0), vec2(TILE_TEXELS + 1.0));  // farther out the rim is empty
-    resident += coarser == 0 ? 1.0 : 0.0;
+    resident += grid.wanted && coarser == 0 ? 1.0 : 0.0;
     vec3 texel = vec3((place + RIM_TEXELS) * (1.0 / PAGE_TEXELS), float(entry.y & 0xFFFF));
     vec4 value = textureLod(pages, texel, max(lod - float(grid.level + coarser), 0.0));
     return found ? value : vec4(0.0);

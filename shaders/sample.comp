@@ -17,6 +17,7 @@ layout(std430, binding = 3) readonly buffer Table { ivec2 table[]; };
 layout(std430, binding = 4) writeonly buffer Resident { float resident[]; };
 uniform int table_spread;  // a factor that gives each key a place of its own, in the upper bits
 uniform int table_shift;
+uniform int finest_level;  // nothing finer is read
 uniform ivec2 origin;      // that the rows' centres are counted from
 uniform ivec2 last_texel;  // of level 0
 #endif

@@ -149,6 +149,7 @@ class Sampler:
             self.buffer("resident", count * 4)
             self._bind_table(pyramid.table)
             program["table_spread"], program["table_shift"] = pyramid.table.spread, pyramid.table.shift
+            program["finest_level"] = pyramid.finest_level
             program["origin"] = plan.origin
             program["last_texel"] = (pyramid.size[1] - 1, pyramid.size[0] - 1)
         held.held.use()

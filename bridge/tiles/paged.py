@@ -50,7 +50,7 @@ class PagedPyramid(Pyramid):
         self._make_tail = tail
         self._tail: Pyramid | None = None
         self._lock = threading.RLock()
-        self._finest = 0
+        self.finest_level = 0  # nothing finer is read by the plan at hand
         self._state: tuple[tuple[Key, ...], int] = ((), -1)
         self._closed = False
 
@@ -120,7 +120,7 @@ class PagedPyramid(Pyramid):
 
     def _table(self, tiles: list[Key]) -> Table:
         """The table of these tiles: the last one, where it is of the same tiles and none has come or gone since."""
-        state = (tuple(tiles), self.pages.changes)
+        state = (tuple(tiles), self.pages.arrived)
         if self._state != state:
             self._state = state
             return table(tiles, self.pages.slot)
@@ -143,17 +143,17 @@ class PagedPyramid(Pyramid):
     def _fitting(self, plan: SamplePlan, quality: Quality) -> list[Key]:
         """The tiles of the plan, coarse first. Of one that needs more than there are pages the finest level is left out, and another
         only once 85 % do: or it would come and go with every step of an eye."""
-        finest = self._finest
+        finest = self.finest_level
         tiles = self._needed(plan, quality, finest)
         while len(tiles) > self.pages.count and finest < self.max_level:
             finest += 1
             tiles = self._needed(plan, quality, finest)
-        while 0 < finest <= self._finest:
+        while 0 < finest <= self.finest_level:
             finer = self._needed(plan, quality, finest - 1)
             if len(finer) > CALM * self.pages.count:
                 break
             finest, tiles = finest - 1, finer
-        self._finest = finest
+        self.finest_level = finest
         self.note = (
             ""
             if finest == 0

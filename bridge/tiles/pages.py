@@ -57,7 +57,7 @@ class Pages:
 
     def __init__(self, count: int, put: Callable[[Iterable[TexelBlock]], None]) -> None:
         self.count = count
-        self.changes = 0
+        self.arrived = 0  # tiles so far
         self._put = put
         self._slots: OrderedDict[Key, int] = OrderedDict()  # least recently used first
         self._edges: dict[Key, Edges] = {}
@@ -98,7 +98,7 @@ class Pages:
             ]
             blocks += self._rims_beside(key, tiles)
         self._put(blocks)
-        self.changes += 1
+        self.arrived += len(tiles)
 
     def _vacant(self, held: Collection[Key]) -> int:
         if self._free:

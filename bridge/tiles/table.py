@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from homunculus.bridge.tiles.source import Key
 
 EMPTY = -1
-LEAST_BITS, MOST_BITS = 6, 16  # of the number of places
+LEAST_BITS, SPARSE_BITS = 6, 16  # of the number of places; so many for the square of the keys, then an eighth of it
 COARSER_SHIFT = 16  # of an entry's steps above its page; as in shaders/pages.glsl
 
 _stamps = itertools.count(1)
@@ -36,8 +36,8 @@ def table(keys: Sequence[Key], slot: Callable[[Key], int | None]) -> Table:
     found = [_held(key, slot) for key in keys]
     tiles = np.array(keys, np.uint32).reshape(-1, 3)
     numbers = tiles[:, 0] << 24 | tiles[:, 1] << 12 | tiles[:, 2]
-    bits = min(max(len(keys) ** 2 - 1, 1).bit_length(), MOST_BITS)
-    bits = max(bits, LEAST_BITS)
+    bits = max(len(keys) ** 2 - 1, 1).bit_length()
+    bits = max(min(bits, SPARSE_BITS), bits - 3, LEAST_BITS)  # at worst one spread in e^4 will do
     spreads = np.random.default_rng(len(keys))
     while True:
         spread = int(spreads.integers(1 << 32)) | 1

@@ -54,6 +54,10 @@ class TileTree:
         self.tail  # noqa: B018
         self._decoding.want(self._kept, [key for key in keys if key not in self.cache])
 
+    def settle(self) -> None:
+        """Waits until all that is wanted has been read."""
+        self._decoding.wait()
+
     @cached_property
     def tail(self) -> list[Texels]:
         """The levels from `tail_level` on, [h, w, 4] each; where the file is damaged they have holes."""

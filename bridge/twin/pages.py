@@ -19,10 +19,11 @@ class PageTexels:
     channels = 5
 
     def __init__(
-        self, pages: Texels, table: Table, size: tuple[int, int], max_level: int, origin: tuple[int, int]
+        self, pages: Texels, table: Table, size: tuple[int, int], levels: tuple[int, int], origin: tuple[int, int]
     ) -> None:
-        """size: (height, width) of the picture. origin: (x, y), what points are counted from."""
-        self.max_level = max_level
+        """size: (height, width) of the picture. levels: the finest that is read, and the coarsest. origin: (x, y) of what points are
+        counted from."""
+        self._finest, self.max_level = levels
         self._pages = pages
         device = pages.texels.device
         held = table.entries[table.entries[:, 1] >= 0].astype(np.int64)
@@ -34,7 +35,8 @@ class PageTexels:
     def fetch(self, layer: Tensor, points: Tensor, lod: Tensor) -> Tensor:
         """[N, M, 5]: points [N, M, 2] in level-0 pixels from the origin, one level of detail [N] for each M."""
         lod = lod.clamp(0, self.max_level)
-        level = (lod.detach() + LEVEL_SLACK).floor().long()
+        asked = (lod.detach() + LEVEL_SLACK).floor().long()
+        level = asked.clamp(min=self._finest)
         shift = level[:, None] + (TILE_PX - 1).bit_length()
         base = self._origin >> shift
         last = (self._last >> shift) - base
@@ -48,7 +50,8 @@ class PageTexels:
         finer = (lod[:, None] - level[:, None] - coarser).clamp(min=0)
         texels = self._pages.fetch(page.reshape(-1), place.reshape(-1, 1, 2), finer.reshape(-1))
         texels = texels.reshape(*points.shape[:2], 4) * found[..., None]
-        return torch.cat([texels, (coarser == 0)[..., None].to(texels.dtype)], -1)
+        as_asked = (coarser == 0) & (level == asked)[:, None]
+        return torch.cat([texels, as_asked[..., None].to(texels.dtype)], -1)
 
     def _entries(self, keys: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Page, levels that it is above, and whether there is one, of tiles [N, M]."""

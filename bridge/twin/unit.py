@@ -90,7 +90,9 @@ class TwinUnit(TextureUnit):
     def _rgba(taps: Fetches, plan: SamplePlan, quality: Quality) -> Tensor:
         size = plan.patch_size
         texels = None if plan.texels is None else law.bounded(plan.texels)
-        plan = replace(plan, footprints=law.bounded(plan.footprints), texels=texels)
+        plan = replace(
+            plan, footprints=law.bounded(plan.footprints), texels=texels, origin=(0, 0)
+        )  # which the taps add
         if plan.texels is None:
             rgba = sample_texels(taps, texel_centers(plan), plan.footprints, quality)
         else:
@@ -110,7 +112,9 @@ def _taps(pyramid: Pyramid, plan: SamplePlan) -> Fetches:
     if isinstance(pyramid, PagedPyramid):
         store = pyramid.store
         assert isinstance(store, TwinPyramid)
-        return PageTexels(store.held(), pyramid.table, pyramid.size, pyramid.max_level, plan.origin)
+        return PageTexels(
+            store.held(), pyramid.table, pyramid.size, (pyramid.finest_level, pyramid.max_level), plan.origin
+        )
     assert isinstance(pyramid, TwinPyramid)
     return pyramid.held()
 
