@@ -10,9 +10,9 @@ def dead_leaves(size_px: int, seed: int = 0, smallest_px: float = 3, largest_px:
     """float64 [S, S, 3]: opaque discs with radius density r^-3, front to back (Lee, Mumford & Huang 2001)."""
     rng = np.random.default_rng(seed)
     image = np.zeros((size_px, size_px, 3))
-    empty = np.ones((size_px, size_px), bool)
+    empty, left = np.ones((size_px, size_px), bool), size_px**2
     y, x = np.mgrid[:size_px, :size_px] + 0.5
-    while empty.mean() > 1e-3:
+    while left / size_px**2 > 1e-3:
         u = rng.random()
         radius = 1 / np.sqrt((1 - u) / smallest_px**2 + u / largest_px**2)
         cx, cy = rng.uniform(-radius, size_px + radius, 2)
@@ -21,6 +21,7 @@ def dead_leaves(size_px: int, seed: int = 0, smallest_px: float = 3, largest_px:
         disc = ((x[rows, columns] - cx) ** 2 + (y[rows, columns] - cy) ** 2 <= radius**2) & empty[rows, columns]
         image[rows, columns][disc] = rng.random(3)
         empty[rows, columns] &= ~disc
+        left -= np.count_nonzero(disc)
     image[empty] = 0.5
     return image
 
