@@ -11,6 +11,10 @@ OUT := out/demo
 GPU_PYTHON ?= $(if $(wildcard $(PY)),$(PY),$(PYTHON))
 GPU_OUT ?= docs/gpu
 GPU_SECONDS ?= 500
+# Tests run in a process for each core, eight at most (each takes 2 GB), each with one thread of torch's: threads of processes that
+# share few cores wait for one another, and burn what they wait. What the other targets run keeps torch's default.
+JOBS ?= logical
+TOGETHER := OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=worksteal
 
 .NOTPARALLEL:
 .PHONY: help demo test test-fast test-zink test-poison test-states test-newest test-oldest soak lint lock venv gl zink xvfb wheel wheel-check gpu-check clean
@@ -48,10 +52,10 @@ demo: venv gl
 	@echo "  $(OUT)/words.png, beside $(OUT)/invoice.png"
 
 test: lint gl xvfb
-	$(PY) -m pytest
+	$(TOGETHER)
 
 test-fast: gl
-	$(PY) -m pytest -q -m "not slow"
+	$(TOGETHER) -q -m "not slow"
 
 # Mesa's OpenGL by Vulkan, on its Vulkan for CPUs: another compiler of the same GLSL, and memory that is recycled like a GPU's.
 # Mesa 22.3 compiles values of uniforms into variants of a shader and at times keeps the last use's: plan_cortical.comp then reads an

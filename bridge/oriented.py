@@ -63,7 +63,7 @@ def _filtered(plane: Tensor, kernel: Sequence[float], axis: int) -> Tensor:
 def _weighted(planes: Sequence[Tensor], weights: Sequence[float]) -> Tensor:
     total = planes[0] * weights[0]
     for plane, weight in zip(planes[1:], weights[1:], strict=True):
-        total = torch.add(total, plane, alpha=weight)
+        total.add_(plane, alpha=weight)
     return total
 
 
