@@ -134,7 +134,7 @@ Filter prepare(Footprint footprint, vec2 scale, float max_level) {
         cut.major_count,
         int(cut.major_count * cut.minor_count)
 #ifdef PAGED
-        , tile_grid(lod)
+        , tile_grid(lod, footprint.center - 0.5 * float(patch_size) * (abs(footprint.right) + abs(footprint.down)))
 #endif
     );
 }

@@ -17,35 +17,82 @@ struct TileGrid {
     vec2 start;   // from that tile's corner to the origin, level-0 pixels
     vec2 first;   // tile of the picture, counted from base
     vec2 last;
+#if NARROW
+    vec2 corner;  // the first of the 2 x 2 tiles that hold the footprint
+    ivec4 pages;  // theirs, row by row
+#endif
 };
 
-TileGrid tile_grid(float lod) {
-    int asked = int(lod + LEVEL_SLACK);
-    int level = max(asked, finest_level);
-    int shift = level + TILE_SHIFT;
-    ivec2 base = ivec2(origin.x >> shift, origin.y >> shift);
-    vec2 start = vec2(origin.x - (base.x << shift), origin.y - (base.y << shift));
-    vec2 last = vec2((last_texel.x >> shift) - base.x, (last_texel.y >> shift) - base.y);
-    return TileGrid(level, level == asked, exp2(-float(level)), base, start, -vec2(base), last);
+ivec2 entry_of(int key) {
+    return table[int(uint(key) * uint(table_spread) >> uint(table_shift))];
 }
 
-// Premultiplied RGBA at `point`, level-0 pixels from `origin`. Where a tile is not on the device, its entry names one of a coarser level;
-// what has no entry lies beyond the picture.
+int key_of(TileGrid grid, vec2 steps) {
+    ivec2 tile = grid.base + ivec2(steps);
+    return grid.level << 24 | tile.y << 12 | tile.x;
+}
+
+// The tile that holds a place in texels of the level, counted from base; of one beyond the picture the nearest.
+vec2 tile_of(TileGrid grid, vec2 place) {
+    return clamp(vec2(floor(place.x * (1.0 / TILE_TEXELS)), floor(place.y * (1.0 / TILE_TEXELS))), grid.first, grid.last);
+}
+
+#if NARROW
+int page_of(TileGrid grid, vec2 steps) {
+    int key = key_of(grid, min(steps, grid.last));
+    ivec2 entry = entry_of(key);
+    return entry.x == key ? entry.y : -1;
+}
+#endif
+
+// low: the least x and y of what the footprint covers.
+TileGrid tile_grid(float lod, vec2 low) {
+    TileGrid grid;
+    int asked = int(lod + LEVEL_SLACK);
+    grid.level = max(asked, finest_level);
+    grid.wanted = grid.level == asked;
+    int shift = grid.level + TILE_SHIFT;
+    grid.scale = exp2(-float(grid.level));
+    grid.base = ivec2(origin.x >> shift, origin.y >> shift);
+    grid.start = vec2(origin.x - (grid.base.x << shift), origin.y - (grid.base.y << shift));
+    grid.first = -vec2(grid.base);
+    grid.last = vec2((last_texel.x >> shift) - grid.base.x, (last_texel.y >> shift) - grid.base.y);
+#if NARROW
+    vec2 corner = tile_of(grid, (grid.start + low) * grid.scale - 1.0);
+    grid.corner = corner;
+    grid.pages = ivec4(page_of(grid, corner), page_of(grid, corner + vec2(1.0, 0.0)),
+                       page_of(grid, corner + vec2(0.0, 1.0)), page_of(grid, corner + vec2(1.0, 1.0)));
+#endif
+    return grid;
+}
+
+// Premultiplied RGBA at `point`, level-0 pixels from `origin`. What has no page lies beyond the picture. NARROW: no footprint covers more
+// than 2 x 2 tiles. STAND_INS: where a tile is not on the device, its entry names one of a coarser level.
 vec4 page_tap(TileGrid grid, sampler2DArray pages, vec2 point, float lod, inout float resident) {
     vec2 place = (grid.start + point) * grid.scale;  // texels of the level, from the corner of tile `base`
-    vec2 steps = vec2(floor(place.x * (1.0 / TILE_TEXELS)), floor(place.y * (1.0 / TILE_TEXELS)));
-    steps = clamp(steps, grid.first, grid.last);
-    ivec2 tile = grid.base + ivec2(steps);
-    int key = grid.level << 24 | tile.y << 12 | tile.x;
-    ivec2 entry = table[int(uint(key) * uint(table_spread) >> uint(table_shift))];
+    vec2 steps = tile_of(grid, place);
+    place = place - steps * TILE_TEXELS;
+    int coarser = 0;
+#if NARROW
+    bool right = steps.x > grid.corner.x;
+    int page = steps.y > grid.corner.y ? (right ? grid.pages.w : grid.pages.z) : (right ? grid.pages.y : grid.pages.x);
+    bool found = page >= 0;
+#else
+    int key = key_of(grid, steps);
+    ivec2 entry = entry_of(key);
     bool found = entry.x == key;
-    int coarser = found ? entry.y >> 16 : 0;
+    int page = entry.y & 0xFFFF;
+#endif
+#if STAND_INS
+    coarser = found ? entry.y >> 16 : 0;
     int inner = (1 << coarser) - 1;
+    ivec2 tile = grid.base + ivec2(steps);
     vec2 within = vec2(tile.x & inner, tile.y & inner) * TILE_TEXELS;
-    place = (within + place - steps * TILE_TEXELS) * uintBitsToFloat(uint(127 - coarser) << 23u);  // 2^-coarser
+    place = (within + place) * uintBitsToFloat(uint(127 - coarser) << 23u);  // 2^-coarser
+#endif
     place = clamp(place, vec2(-1.0), vec2(TILE_TEXELS + 1.0));  // farther out the rim is empty
     resident += grid.wanted && coarser == 0 ? 1.0 : 0.0;
-    vec3 texel = vec3((place + RIM_TEXELS) * (1.0 / PAGE_TEXELS), float(entry.y & 0xFFFF));
+    vec3 texel = vec3((place + RIM_TEXELS) * (1.0 / PAGE_TEXELS), float(page));
     vec4 value = textureLod(pages, texel, max(lod - float(grid.level + coarser), 0.0));
     return found ? value : vec4(0.0);
 }

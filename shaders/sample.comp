@@ -1,6 +1,7 @@
 // One work group a patch: filters every texel of its footprint and writes planes [N, 3, P * P].
 // defines: QUALITY (footprint.glsl), ELEMENT (0 float32, 1 float16, 2 bfloat16), WARPED (1: a footprint per texel), GROUP (threads,
-// a power of 2), PATCH_SIZE (or none, and it is a uniform), PAGED (or none: `pyramid` then holds all levels, not pages of some)
+// a power of 2), PATCH_SIZE (or none, and it is a uniform), PAGED (or none: `pyramid` then holds all levels, not pages of some),
+// NARROW, STAND_INS (pages.glsl)
 #version 430
 #include "rounding.glsl"
 

@@ -133,8 +133,8 @@ class Sampler:
             "GROUP": self._group,
             "PATCH_SIZE": plan.patch_size,
         }
-        if paged:
-            defines["PAGED"] = 1
+        if isinstance(pyramid, PagedPyramid):
+            defines |= {"PAGED": 1, **pyramid.variant(plan)}
         program = self._context.program("sample.comp", defines)
         height, width = (1, 1) if paged else pyramid.padded_size
         program["scale"] = (1 / width, 1 / height)

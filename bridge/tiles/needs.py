@@ -60,6 +60,14 @@ def needed(
     return _listed(level[~outside], low, high)
 
 
+def widest_texels(plan: SamplePlan, max_level: int, quality: Quality) -> float:
+    """The longest side of what any footprint's taps lie in, in texels of the level that they read."""
+    found = taps(plan)
+    sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(1)
+    lod = found.lod(max_level, quality)
+    return float((sides * np.exp2(-np.floor((lod + LEVEL_SLACK - LOD_ERROR).clip(0)))).max())
+
+
 def _listed(level: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> Tiles:
     """Every tile of ranges [K, 2] (column, row), ends included. As one number each: sorting rows takes ten times as long."""
     spans = high - low

@@ -17,7 +17,7 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Extent, Pyramid, as_opaque
 from homunculus.bridge.room import room
 from homunculus.bridge.tiles.boxes import cut
-from homunculus.bridge.tiles.needs import TILE_PX, needed
+from homunculus.bridge.tiles.needs import TILE_PX, needed, widest_texels
 from homunculus.bridge.tiles.pages import PAGE_BYTES, PAGE_PX, Pages, TexelBlock
 from homunculus.bridge.tiles.source import Key, TileSource
 from homunculus.bridge.tiles.table import Table, table
@@ -27,6 +27,7 @@ from homunculus.bridge.values import whole
 BUDGET_BYTES = 128 << 20
 LEAST_A_LEVEL = 9  # tiles that one fixation's tokens read of a level: a square of 480 texels
 UPLOAD_BYTES = 4 << 20  # at most so much in a call that does not wait
+NARROW_TEXELS = TILE_PX - 8  # what is no wider lies on 2 x 2 tiles
 CALM = 0.85  # share of the pages that a plan may need before its finest level is read again
 
 Write = Callable[[Pyramid, Iterable[TexelBlock]], None]
@@ -52,6 +53,10 @@ class PagedPyramid(Pyramid):
         self._lock = threading.RLock()
         self.finest_level = 0  # nothing finer is read by the plan at hand
         self._state: tuple[tuple[Key, ...], int] = ((), -1)
+        self._rows: Tensor | None = None  # of the last plan, and how they were read
+        self._how: tuple[object, ...] = ()
+        self._kept: list[Key] = []
+        self._narrow = False
         self._closed = False
 
     @property
@@ -80,7 +85,7 @@ class PagedPyramid(Pyramid):
         """
         self._check()
         with self._lock:
-            tiles = self._fitting(plan, quality)
+            tiles = self._tiles(plan, quality)
             missing = [key for key in tiles if key not in self.pages]
             if missing and wait:
                 self._admit(missing, tiles)
@@ -92,11 +97,16 @@ class PagedPyramid(Pyramid):
             self.table = self._table(tiles)
             yield
 
+    def variant(self, plan: SamplePlan) -> dict[str, int]:
+        """How pages.glsl looks up the tiles of the plan that is resident."""
+        stand_ins = not self.table.whole
+        return {"NARROW": int(self._narrow and not plan.warped and not stand_ins), "STAND_INS": int(stand_ins)}
+
     def want(self, plan: SamplePlan, quality: Quality = "high") -> None:
         """Begins to decode what a plan will need, coarse tiles first, then those nearest to its smallest token. The newest wish counts."""
         self._check()
         with self._lock:
-            tiles = self._fitting(plan, quality)
+            tiles = self._tiles(plan, quality)
         nearest = plan.centers[int(plan.area_px.argmin())].tolist()
 
         def distance(key: Key) -> tuple[int, float]:
@@ -117,6 +127,17 @@ class PagedPyramid(Pyramid):
             self.store.close()
             if self._tail is not None:
                 self._tail.close()
+
+    def _tiles(self, plan: SamplePlan, quality: Quality) -> list[Key]:
+        """The tiles of the plan that can be resident at once; those of the last one, where it is that one, and as it was."""
+        rows = plan.footprints if plan.texels is None else plan.texels
+        version = -1 if rows.is_inference() else rows._version
+        how = version, plan.patch_size, plan.origin, quality
+        if self._rows is not rows or self._how != how or version < 0:
+            self._kept = self._fitting(plan, quality)
+            self._narrow = not plan.warped and widest_texels(plan, self.max_level, quality) < NARROW_TEXELS
+            self._rows, self._how = rows, how
+        return self._kept
 
     def _table(self, tiles: list[Key]) -> Table:
         """The table of these tiles: the last one, where it is of the same tiles and none has come or gone since."""

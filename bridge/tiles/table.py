@@ -22,12 +22,14 @@ class Table(NamedTuple):
     """A perfect hash: key k stands in place (k * spread mod 2^32) >> shift, and no two in one.
 
     entries: int32 [2^n, 2]: the tile as a number, and its page; of a tile that is not resident the page of the finest coarser one, and
-    in the upper 16 bits how many levels that is up. spread: odd, as int32. stamp: of every table another.
+    in the upper 16 bits how many levels that is up. spread: odd, as int32. whole: whether all are resident. stamp: of every table
+    another.
     """
 
     entries: NDArray[np.int32]
     spread: int
     shift: int
+    whole: bool
     stamp: int
 
 
@@ -47,7 +49,9 @@ def table(keys: Sequence[Key], slot: Callable[[Key], int | None]) -> Table:
     entries = np.full((1 << bits, 2), EMPTY, np.int32)
     entries[places, 0] = numbers.astype(np.int32)
     entries[places, 1] = found
-    return Table(entries, spread - (spread >> 31 << 32), 32 - bits, next(_stamps))
+    return Table(
+        entries, spread - (spread >> 31 << 32), 32 - bits, max(found, default=0) < 1 << COARSER_SHIFT, next(_stamps)
+    )
 
 
 def _held(key: Key, slot: Callable[[Key], int | None]) -> int:
