@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
+import slides
 import torch
 from pictures import white_noise
 from procedural import Waves
@@ -157,6 +161,51 @@ def test_what_is_looked_at_again_is_neither_read_nor_sent(holder: TextureUnit) -
         reads = len(source.reads)
         assert torch.equal(holder.sample(pages, first).pixels, seen.pixels)
         assert len(source.reads) == reads
+
+
+@pytest.mark.slow
+@pytest.mark.gl
+def test_a_jpeg_slide_is_read_where_it_is_looked_at(gl_unit: TextureUnit, tmp_path: Path) -> None:
+    pytest.importorskip("tifffile", reason="tifffile is not installed")
+    slide = slides.write(tmp_path / "a.svs", (30_000, 40_000))
+    with hm.open_tiles(slide.path) as source, paged(gl_unit, source) as pages:
+        assert pages.overview().shape == (938, 1250, 3)
+        assert not any(key[0] == ~0 for key in pages.tree.cache.keys()), "the overview touches no tile of level 0"  # noqa: SIM118
+        plan = layouts.log_polar(pages.size, (12_400, 18_600), 273)
+        seen = gl_unit.sample(pages, plan)
+        tiles = needed(plan, pages.size, pages.max_level, "high")
+        assert len(tiles) <= 50
+        assert np.bincount(tiles[:, 0]).max() <= 9
+        reads = pages.tree.reads
+        assert torch.equal(gl_unit.sample(pages, plan).pixels, seen.pixels)
+        assert pages.tree.reads == reads
+        index = int(plan.area_px.argmin())
+        left, top = (round(float(value)) for value in plan.corners[index, 0])
+        native = hm.SamplePlan.boxes(
+            torch.tensor([[left, top, left + 16, top + 16]], dtype=torch.float32, device="cpu")
+        )
+        found = gl_unit.sample(pages, native, quality="fast").pixels[0].permute(1, 2, 0) * 255
+        off = np.abs(found.numpy() - slide.picture.region(top, left, 16, 16))
+        assert float(off.mean()) < 8, "but for JPEG the picture that the slide was made of"
+
+
+@pytest.mark.slow
+@pytest.mark.gl
+def test_memory_is_the_budget_and_stays_there(gl_unit: TextureUnit) -> None:
+    def resident_mb() -> float:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+    gl_unit.sample(gl_unit.pyramid(np.zeros((64, 64, 3), np.uint8)), squares([(30.0, 30.0)], 16.0))
+    gc.collect()
+    before, budget_bytes = resident_mb(), 32 << 20
+    random = np.random.default_rng(2)
+    laps = []
+    with gl_unit.pyramid(Waves((30_000, 40_000)), budget_bytes=budget_bytes) as pages:
+        for x, y in random.uniform((0, 0), (40_000, 30_000), (60, 2)):
+            gl_unit.sample(pages, layouts.log_polar(pages.size, (float(x), float(y)), 100))
+            laps.append(resident_mb() - before)
+    assert max(laps) <= budget_bytes / 1e6 + 250
+    assert max(laps[40:]) - max(laps[:40]) <= 5
 
 
 def test_opening_and_the_overview_leave_level_0_alone(holder: TextureUnit) -> None:

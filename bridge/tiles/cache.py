@@ -14,7 +14,6 @@ class Cache:
 
     def __init__(self, most_bytes: int) -> None:
         self.most_bytes = most_bytes
-        self.reads = 0  # how often something had to be made
         self._lock = threading.Lock()
         self._kept: OrderedDict[Hashable, Texels] = OrderedDict()
         self._bytes = 0
@@ -27,7 +26,6 @@ class Cache:
                 return found
         texels = make()
         with self._lock:
-            self.reads += 1
             if key not in self._kept:
                 self._kept[key] = texels
                 self._bytes += texels.nbytes
@@ -38,6 +36,11 @@ class Cache:
     def __contains__(self, key: Hashable) -> bool:
         with self._lock:
             return key in self._kept
+
+    def keys(self) -> list[Hashable]:
+        """Of what is kept, the least recently used first."""
+        with self._lock:
+            return list(self._kept)
 
     def clear(self) -> None:
         with self._lock:

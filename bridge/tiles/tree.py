@@ -31,6 +31,7 @@ class TileTree:
         self.tail_level = max((-(-max(self.size) // TAIL_PX) - 1).bit_length(), 0)
         self.files = _dyadic(source.levels)
         self.cache = Cache(cache_bytes)
+        self.reads = 0  # tiles of the file so far
         self.damaged: dict[Key, str] = {}  # what could not be read, and why
         self._decoding = Decoding()
 
@@ -155,6 +156,7 @@ class TileTree:
         def decoded() -> Texels:
             full = np.zeros((*held.tile, 4), np.uint8)
             pixels = self.source.read(index, row, column)
+            self.reads += 1
             if pixels is not None:
                 full[: pixels.shape[0], : pixels.shape[1], :3] = pixels
                 full[: pixels.shape[0], : pixels.shape[1], 3] = 255

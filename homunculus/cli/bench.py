@@ -20,6 +20,7 @@ class Benchmark(StrEnum):
     allocators = "allocators"
     loop = "loop"
     view = "view"
+    slide = "slide"
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Load:
     size: Annotated[list[int] | None, typer.Option(help="Side of the picture in pixels; repeat it.")] = None
     batch: Annotated[list[int] | None, typer.Option(help="Pictures sampled at once; repeat it.")] = None
     fixations: Annotated[int, typer.Option(min=2, help="How many on one picture, besides a single one.")] = 10
+    slide: Annotated[Path | None, typer.Option(help="For `bench slide`: the slide that is looked at.")] = None
     quick: Annotated[bool, typer.Option("--quick", help="One size, few repeats: well under a minute.")] = False
     full: Annotated[bool, typer.Option("--full", help="Up to 16384 px and 64 pictures: an hour on a small CPU.")] = (
         False
@@ -40,7 +42,7 @@ def bench(
     subject: Annotated[
         Benchmark,
         typer.Argument(
-            help="Patches beside PyTorch, allocators, the loop beside the full grid, or the viewer's frames."
+            help="Patches beside PyTorch, allocators, the loop beside the full grid, the viewer's frames, or glimpses of a slide."
         ),
     ] = Benchmark.sampling,
     *,
@@ -63,6 +65,12 @@ def bench(
         from homunculus.lab.bench.loop import run as run_loop
 
         run_loop((load.size or [1024])[0], backend=cast("Any", backend), rounds=min(repeats, 5), out=out)
+    elif subject is Benchmark.slide:
+        from homunculus.lab.bench.slides import run as run_slide
+
+        if load.slide is None:
+            raise typer.BadParameter("bench slide looks at a slide, and none is given; add --slide FILE")
+        run_slide(load.slide, backend=cast("Any", backend), quality=cast("Any", quality), repeats=repeats, out=out)
     else:
         from homunculus.lab.bench.view import run as run_view
 
