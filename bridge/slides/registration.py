@@ -141,10 +141,7 @@ class _Pair:
             max(LEAST_PX, tile * size // full)
             for tile, size, full in zip(finer.tile, level.size, finer.size, strict=True)
         ]
-        top, left = (
-            int(max(0, have - want) * end) // want * want + INSET_PX
-            for have, want in zip(texels.shape, sides, strict=False)
-        )
+        top, left = (_first(have, want, end) + INSET_PX for have, want in zip(texels.shape, sides, strict=False))
         window = texels[top : top + sides[0] - 2 * INSET_PX, left : left + sides[1] - 2 * INSET_PX].astype(np.float32)
         place = row * level.tile[0] + top, column * level.tile[1] + left
         found = [self._agreement(window, place, guess) for guess in guesses]
@@ -183,6 +180,12 @@ class _Pair:
                 down, across = max(0, y - top), max(0, x - left)
                 found[down : down + part.shape[0], across : across + part.shape[1]] = part
         return found
+
+
+def _first(have: int, want: int, end: float) -> int:
+    """Where a window begins, which lies in one tile of the finer level where there is a choice."""
+    first = int(max(0, have - want) * end)
+    return first - first % want if have >= 2 * want else first
 
 
 def _shares(edges: Numbers, count: int) -> Window:

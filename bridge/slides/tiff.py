@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from pathlib import Path
@@ -45,6 +46,7 @@ class TiffTiles(VendorLevels):
             raise MissingError(
                 f"TIFF needs tifffile and imagecodecs ({error}); run: pip install tifffile imagecodecs"
             ) from None
+        _be_quiet(tifffile.logger())
         descriptor = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_CLOEXEC", 0))
         try:
             size_bytes = os.fstat(descriptor).st_size
@@ -167,6 +169,12 @@ def _facts(file: Any, base: Chunks) -> Any:
         yield "colours", "as stored; the ICC profile is not applied"
     if page.tags.valueof(274, 1) != 1:
         yield "orientation", f"as stored; the tag says {page.tags.valueof(274, 1)}"
+
+
+def _be_quiet(logger: logging.Logger) -> None:
+    """What tifffile thinks of a damaged tag goes to who has asked for its log, and not to the terminal."""
+    if not any(isinstance(handler, logging.NullHandler) for handler in logger.handlers):
+        logger.addHandler(logging.NullHandler())
 
 
 _TURN = threading.Lock()
