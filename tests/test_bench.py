@@ -308,7 +308,7 @@ def test_a_slide_is_looked_at_by_pages_and_by_openslide(tmp_path: Path) -> None:
         "pages, again",
         "OpenSlide, new place",
         "OpenSlide, again",
-        "4000 x 3000 px whole",
+        "3000 x 2000 px whole",
     ]
     assert rows["pages, again"]["tiles"] == 0
     assert rows["3000 x 2000 px whole"]["tiles"] == 8 * 12
