@@ -72,6 +72,10 @@ class TextureUnit(BackendContract):
         with ending.call():
             self._check_open()
             if is_source(images):
+                if format not in (None, "rgba8"):
+                    raise ImageError(
+                        f"format is {format!r}; tiles are bytes. Leave it out, or read a part into an array"
+                    )
                 return paged(self, images, budget_bytes)
             if not self.gradients:
                 checks.check_no_gradient(self.backend, "the image", images)

@@ -330,6 +330,8 @@ def test_a_plan_beyond_the_budget_loses_its_finest_level_and_gets_it_back_late(h
 def test_too_small_a_budget_is_refused_with_the_number(holder: TextureUnit) -> None:
     with pytest.raises(hm.ImageError, match=r"budget_bytes is 1000000; .* read \d+ tiles of waves.*give at least \d+"):
         holder.pyramid(Waves((30_000, 40_000)), budget_bytes=1_000_000)
+    with pytest.raises(hm.ImageError, match="format is 'rgba32f'; tiles are bytes"):
+        holder.pyramid(Waves((30_000, 40_000)), format="rgba32f")
     with paged(holder, ArraySource(white_noise(20, 30)), 2_000) as small:
         assert small.store.layers == 6  # one a level
 

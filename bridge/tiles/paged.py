@@ -120,7 +120,7 @@ class PagedPyramid(Pyramid):
         return as_opaque(torch.from_numpy(self.tree.tail[level - self.tail_level]).float() / 255)
 
     def close(self) -> None:
-        """Closes pages, tail and source."""
+        """Lets pages and tail go; the source is its owner's."""
         with self._lock:
             self._closed = True
             self.tree.close()

@@ -76,10 +76,9 @@ class TileTree:
         return levels
 
     def close(self) -> None:
-        """Ends what is being decoded, and closes the source."""
+        """Ends what is being decoded. The source stays open: it is its owner's."""
         self._decoding.close()
         self.cache.clear()
-        self.source.close()
 
     def _kept(self, key: Key) -> Texels | None:
         try:

@@ -6,6 +6,7 @@ Tiles are those that were read from the file; OpenSlide keeps its own count. rms
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from pathlib import Path
@@ -107,8 +108,12 @@ def _rows(unit: TextureUnit, slide: Path, quality: Quality, repeats: int) -> Ite
     opening, cold, warm = Laps("open, overview"), Laps("pages, new place"), Laps("pages, again")
     peer, peer_warm = Laps("OpenSlide, new place"), Laps("OpenSlide, again")
 
+    sources = ExitStack()
+
     def opened() -> PagedPyramid:
-        pyramid = unit.pyramid(open_tiles(slide))
+        source = open_tiles(slide)
+        sources.callback(source.close)
+        pyramid = unit.pyramid(source)
         assert isinstance(pyramid, PagedPyramid)
         pyramid.overview()
         return pyramid
@@ -117,7 +122,7 @@ def _rows(unit: TextureUnit, slide: Path, quality: Quality, repeats: int) -> Ite
         pyramid = opening.take(opened)
         unit.sample(pyramid, _plan(pyramid.size, 0), quality=quality)
         pyramid.close()
-    with openslide.OpenSlide(str(slide)) as theirs:
+    with sources, openslide.OpenSlide(str(slide)) as theirs:
         pyramid = opening.take(opened)
         with pyramid:
             unit.sample(pyramid, _plan(pyramid.size, 0), quality=quality)
