@@ -1,13 +1,13 @@
 """Byte levels on the CPU by SIMD: on software GL faster than any shader, and the same levels as by `exact`, byte for byte.
 
-Four channels of 16 bits are one word of 64, so that a word's addition is four, and no sum leaves its channel: a block of level 4
-adds up to 256 x 255 at most. Above level 4 blocks are averaged in float32, which holds every mean to level 8 exactly. A level is
-rounded, ties to even, only where it is stored.
+Sums of blocks are whole numbers to level 4. Above level 4 blocks are averaged in float32, which holds every mean to level 8 exactly.
+A level is rounded, ties to even, only where it is stored.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import Executor
 from importlib.util import find_spec
 from typing import Any
 
@@ -17,7 +17,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from homunculus.bridge.errors import BackendUnavailableError, ImageError
-from homunculus.bridge.gl.blocks import SUMMED_LEVELS, Pixels, Sums, block_sums
+from homunculus.bridge.gl.blocks import (
+    SUMMED_LEVELS,
+    Pixels,
+    Sums,
+    add_columns,
+    add_rows,
+    added_pairs,
+    block_sums,
+    fill,
+    halved,
+)
 from homunculus.bridge.gl.context import Context
 from homunculus.bridge.gl.pyramid import Texture
 
@@ -49,71 +59,45 @@ def build_simd(context: Context, texture: Texture, batch: Tensor, max_level: int
         for top in range(0, height, rows):
             stripe = base[: height - top]
             with context.clock.part("upload"):
-                _fill(stripe, image[top : top + rows])
+                fill(stripe, image[top : top + rows])
                 texture.write(0, layer, 0, top, torch.from_numpy(stripe))
             with context.clock.part("pyramid"):
                 half = len(stripe) >> 1
                 if max_level >= 1:
                     np.add(stripe[0::2], stripe[1::2], out=pairs[:half], dtype=np.uint16)
-                    _add_columns(pairs[:half], quads[:half])
+                    add_columns(pairs[:half], quads[:half])
                     texture.write(1, layer, 0, top >> 1, _means(quads[:half], 1))
                 if max_level >= 2:
-                    _add_columns(_add_rows(quads[:half]), second[top >> 2 : (top + len(stripe)) >> 2])
+                    add_columns(add_rows(quads[:half]), second[top >> 2 : (top + len(stripe)) >> 2])
         with context.clock.part("pyramid"):
             for level, bytes in enumerate(coarser(second, 2, max_level), start=2):
                 texture.write(level, layer, 0, 0, bytes)
 
 
-def fine_levels(image: Pixels, shape: tuple[int, int], levels: range, base: int) -> tuple[dict[int, Tensor], Sums]:
+def fine_levels(
+    image: Pixels, shape: tuple[int, int], levels: range, base: int, helpers: Executor | None, threads: int
+) -> tuple[dict[int, Tensor], Sums]:
     """Of a piece of a picture [h, w, 3] some of its levels 0 to `base` - 1, and the sums of its level `base`, 1 to 4.
 
     shape: (height, width) of the piece with its padding, multiples of 2**base.
     """
     found: dict[int, Tensor] = {}
     first = max(1, levels.start)
-    if first == 1:  # by words of four channels
+    size = (shape[0] >> first, shape[1] >> first)
+    if levels.start == 0:
         rgba = np.empty((*shape, 4), np.uint8)
         rgba[:, image.shape[1] :] = 0
-        _fill(rgba, image)
-        if levels.start == 0:
-            found[0] = torch.from_numpy(rgba)
-        pairs = np.add(rgba[0::2], rgba[1::2], dtype=np.uint16)
-        sums = np.empty((len(pairs), pairs.shape[1] >> 1, 4), np.uint16)
-        _add_columns(pairs, sums)
+        fill(rgba, image)
+        found[0] = torch.from_numpy(rgba)
+        sums = np.empty((*size, 4), np.uint16)
+        add_columns(added_pairs(rgba), sums)  # of what is uploaded, not of the picture once more
     else:
-        sums = block_sums(image, first, (shape[0] >> first, shape[1] >> first))
+        sums = block_sums(image, first, size, helpers, threads)
     for level in range(first, base):
         if level in levels:
             found[level] = _means(sums, level)
-        sums = _halved(sums)
+        sums = halved(sums)
     return found, sums
-
-
-def _fill(stripe: Pixels, image: Pixels) -> None:
-    """Opaque pixels where the image reaches, zeros in the padding. The stripe's columns beyond the image are zero already."""
-    import cv2
-
-    if len(image):
-        cv2.cvtColor(image, cv2.COLOR_RGB2RGBA, dst=stripe[: len(image), : image.shape[1]])
-    stripe[len(image) :] = 0
-
-
-def _add_rows(texels: Sums) -> Sums:
-    words = texels.view(np.uint64)
-    return (words[0::2] + words[1::2]).view(np.uint16)
-
-
-def _add_columns(texels: Sums, out: Sums) -> None:
-    words = texels.view(np.uint64)
-    np.add(words[:, 0::2], words[:, 1::2], out=out.view(np.uint64))
-
-
-def _halved(sums: Sums) -> Sums:
-    """The sums of the next level."""
-    rows = _add_rows(sums)
-    halved = np.empty((len(rows), rows.shape[1] >> 1, 4), np.uint16)
-    _add_columns(rows, halved)
-    return halved
 
 
 def coarser(sums: Sums, base: int, max_level: int) -> Iterator[Tensor]:
@@ -124,7 +108,7 @@ def coarser(sums: Sums, base: int, max_level: int) -> Iterator[Tensor]:
     for level in range(base, max_level + 1):
         if level <= SUMMED_LEVELS:
             if level > base:
-                sums = _halved(sums)
+                sums = halved(sums)
             yield _means(sums, level)
             continue
         if level == SUMMED_LEVELS + 1:

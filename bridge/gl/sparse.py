@@ -66,13 +66,15 @@ class SparsePyramid(GLPyramid):
             for level in range(self.base)
         ]
         self._sums: list[Sums] = []
+        self._helpers: tuple[Executor | None, int] = (None, 1)
 
     def build(self, helpers: Executor | None, threads: int) -> None:
-        """The levels from `base` on."""
+        """The levels from `base` on, by that many threads, this one included."""
         assert self._images is not None
+        self._helpers = helpers, threads
         shape = (self.padded_size[0] >> self.base, self.padded_size[1] >> self.base)
         with self.context.clock.part("pyramid"):
-            self._sums = [block_sums(image, self.base, shape, helpers, threads) for image in self._images.numpy()]
+            self._sums = [block_sums(image, self.base, shape, *self._helpers) for image in self._images.numpy()]
             self.held.use()
             for layer, sums in enumerate(self._sums):
                 for level, texels in enumerate(coarser(sums, self.base, self.max_level), start=self.base):
@@ -91,12 +93,11 @@ class SparsePyramid(GLPyramid):
 
     def _missing(self, plan: SamplePlan, quality: Quality) -> Iterator[tuple[int, Box]]:
         """Level and box of what a plan reads and is not there."""
-        found = reads(plan, self.max_level, quality)
-        for level in range(self.base):
-            height, width = (side >> level for side in self.padded_size)
-            wanted = found.marked(level, (height, width), TILE_TEXELS) & ~self.resident[level]
+        sizes = [(self.padded_size[0] >> level, self.padded_size[1] >> level) for level in range(self.base)]
+        marked = reads(plan, self.max_level, quality).marked(sizes, TILE_TEXELS)
+        for level, (wanted, resident) in enumerate(zip(marked, self.resident, strict=True)):
             tile_px = TILE_TEXELS << level
-            for top, left, bottom, right in rectangles(wanted):
+            for top, left, bottom, right in rectangles(wanted & ~resident):
                 yield (
                     level,
                     (
@@ -145,7 +146,7 @@ class SparsePyramid(GLPyramid):
         for layer, image in enumerate(self._images.numpy()):
             with self.context.clock.part("upload"):
                 texels, sums = fine_levels(
-                    image[top:bottom, left:right], (bottom - top, right - left), levels, self.base
+                    image[top:bottom, left:right], (bottom - top, right - left), levels, self.base, *self._helpers
                 )
                 known = self._sums[layer][
                     top >> self.base : bottom >> self.base, left >> self.base : right >> self.base

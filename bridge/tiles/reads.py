@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -51,26 +52,29 @@ class Reads(NamedTuple):
     finest: Reals
     coarsest: Reals
 
-    def marked(self, level: int, size: tuple[int, int], tile: int) -> Marks:
-        """[rows, columns] which tiles of that many texels they read of a level of that (height, width)."""
-        height, width = size
-        rows, columns = -(-height // tile), -(-width // tile)
-        boxes = self.boxes[(self.finest <= level) & (level <= self.coarsest)] * 2.0**-level - 0.5
+    def marked(self, sizes: Sequence[tuple[int, int]], tile: int) -> list[Marks]:
+        """[rows, columns] a level, from level 0 on, of that (height, width): which of its tiles of that many texels they read."""
+        grids = [(-(-height // tile), -(-width // tile)) for height, width in sizes]
+        places = np.cumsum([0, *((rows + 1) * (columns + 1) for rows, columns in grids)])
+        levels = np.arange(len(sizes))
+        level, row = ((self.finest <= levels[:, None]) & (levels[:, None] <= self.coarsest)).nonzero()
+        boxes = self.boxes[row] * np.exp2(-level)[:, None] - 0.5
         first, last = np.floor(boxes[:, :2] - PLACE_SLACK), np.floor(boxes[:, 2:] + (PLACE_SLACK + 1))
-        edge = np.array([width - 1, height - 1], np.float64)
+        edge = np.array(sizes, np.float64).reshape(-1, 2)[level, ::-1] - 1
         seen = ((last >= 0) & (first <= edge)).all(1)
-        if not seen.any():
-            return np.zeros((rows, columns), bool)
-        left, top = (first[seen].clip(0, edge).astype(np.int64) // tile).T
-        right, bottom = (last[seen].clip(0, edge).astype(np.int64) // tile + 1).T
+        if not seen.all():
+            first, last, edge, level = first[seen], last[seen], edge[seen], level[seen]
+        left, top = np.clip(first, 0, edge).astype(np.int64).T // tile
+        right, bottom = np.clip(last, 0, edge).astype(np.int64).T // tile + 1
         # How many boxes begin less how many end at each tile: summed up both ways, how many cover it.
-        stride = columns + 1
-        begins = np.concatenate([top * stride + left, bottom * stride + right])
-        ends = np.concatenate([top * stride + right, bottom * stride + left])
-        cells = (rows + 1) * stride
-        change = np.bincount(begins, minlength=cells) - np.bincount(ends, minlength=cells)
-        covered: Marks = change.reshape(rows + 1, stride).cumsum(0).cumsum(1)[:-1, :-1] > 0
-        return covered
+        stride, place = np.array([columns + 1 for _, columns in grids], np.int64)[level], places[level]
+        top, bottom = place + top * stride, place + bottom * stride
+        begins, ends = np.concatenate([top + left, bottom + right]), np.concatenate([top + right, bottom + left])
+        change = np.bincount(begins, minlength=places[-1]) - np.bincount(ends, minlength=places[-1])
+        return [
+            change[start:end].reshape(rows + 1, columns + 1).cumsum(0).cumsum(1)[:-1, :-1] > 0
+            for start, end, (rows, columns) in zip(places[:-1], places[1:], grids, strict=True)
+        ]
 
 
 def taps(plan: SamplePlan) -> TapBoxes:
@@ -95,10 +99,13 @@ def taps(plan: SamplePlan) -> TapBoxes:
 def reads(plan: SamplePlan, max_level: int, quality: Quality) -> Reads:
     """What the taps of a plan read of the levels 0 to `max_level`."""
     found = taps(plan)
-    fine, coarse = (found.lod(max_level, quality, law.RATIO_SLACK + sign * RATIO_SLACK) for sign in (-1, 1))
-    finest = np.where(np.abs(fine - np.rint(fine)) < WHOLE, np.rint(fine), np.floor(fine - LEVEL_SLACK))
-    coarsest = np.where(np.abs(coarse - np.rint(coarse)) < WHOLE, np.rint(coarse), np.ceil(coarse + LEVEL_SLACK))
-    return Reads(found.boxes, finest.clip(0, max_level), coarsest.clip(0, max_level))
+    fine = found.lod(max_level, quality, law.RATIO_SLACK - RATIO_SLACK)
+    one_tap = found.minor_px.max() <= 2.0**max_level and np.array_equal(found.major_px, found.minor_px)
+    coarse = fine if one_tap else found.lod(max_level, quality, law.RATIO_SLACK + RATIO_SLACK)
+    low, high = np.rint(fine), np.rint(coarse)
+    finest = np.where(np.abs(fine - low) < WHOLE, low, np.floor(fine - LEVEL_SLACK))
+    coarsest = np.where(np.abs(coarse - high) < WHOLE, high, np.ceil(coarse + LEVEL_SLACK))
+    return Reads(found.boxes, finest, coarsest)
 
 
 def _step_count(ratio: Reals, slack: float) -> Reals:
