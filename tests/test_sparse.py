@@ -1,6 +1,5 @@
 """Pictures of which only what is looked at is uploaded: the patches of a whole pyramid, bit for bit, in a texture full of poison."""
 
-import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,7 +32,7 @@ SIZES = [(300, 517), (513, 129), (640, 640)]
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small pictures are kept by their owners as large ones are, and never completed for a plan."""
-    monkeypatch.setattr(sparse, "WHOLE_PX", 40)
+    monkeypatch.setattr(sparse, "BASE_PX", 40)
     monkeypatch.setattr(sparse, "MOST_SHARE", 1e9)
 
 
@@ -117,7 +116,7 @@ def test_who_takes_the_texture_gets_what_he_needs(gl_unit: GLUnit) -> None:
         gl_unit.sample(ours, plan)
         with gl_unit.statistics(whole, 1) as expected, gl_unit.statistics(ours, 1) as found:
             assert all(torch.equal(found.level(level), expected.level(level)) for level in range(3))
-        assert [bool(level.all()) for level in ours.resident] == [False, True, True]
+        assert [bool(level.all()) for level in ours.resident] == [False, True, True, True]
         texture = ours.texture
         assert all(level.all() for level in ours.resident)
         assert torch.equal(gl_unit.context.call(texture.read, 0), whole.level(0))
@@ -175,7 +174,7 @@ def test_a_picture_that_was_written_to_is_told(gl_unit: GLUnit) -> None:
         image[70:90, 100:420] ^= 1
         assert torch.equal(gl_unit.sample(ours, here, quality="fast").pixels, seen), "that was there already"
         message = (
-            r"has been written to between \(\d+, \d+\) and \(\d+, \d+\) since.*give a copy, or pass builder='simd'"
+            r"has been written to since .* between \(\d+, \d+\) and \(\d+, \d+\).* give a copy, or pass builder='simd'"
         )
         for _ in range(2):
             with pytest.raises(ImageError, match=message):
@@ -192,7 +191,7 @@ def test_what_torch_writes_is_told_wherever_it_is(gl_unit: GLUnit) -> None:
     plan = SamplePlan.squares(torch.tensor([[100.0, 80.0]]), torch.tensor([12.0]), 8)
     with opened(gl_unit, image) as ours:
         image[0, 0, 0] = 0
-        with pytest.raises(ImageError, match=re.escape("has been written to since the pyramid was built")):
+        with pytest.raises(ImageError, match="has been written to since the pyramid was built"):
             gl_unit.sample(ours, plan)
 
 

@@ -18,8 +18,9 @@ Pixels = NDArray[np.uint8]
 Sums = NDArray[np.uint16]
 
 SUMMED_LEVELS = 4  # the coarsest level whose sums of bytes fit 16 bits
-STRIPE_BYTES = 600_000  # of what is made of a stripe: it stays in the processor's cache
-TASK_BYTES = 3 << 20  # of a picture: fewer are not worth another thread
+# Of what is made of a stripe at once. It should stay in a cache, yet threads that take up small work wait for each other.
+STRIPE_BYTES = 1_200_000
+TASK_BYTES = 3 << 19  # of a picture: fewer are not worth another thread
 
 
 def block_sums(
@@ -88,7 +89,7 @@ def fill(rgba: Pixels, image: Pixels) -> None:
     """Opaque pixels where the image reaches, zeros below it. The columns beyond the image are zero already."""
     import cv2
 
-    if len(image):
+    if image.size:
         cv2.cvtColor(image, cv2.COLOR_RGB2RGBA, dst=rgba[: len(image), : image.shape[1]])
     rgba[len(image) :] = 0
 

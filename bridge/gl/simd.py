@@ -66,11 +66,13 @@ def build_simd(context: Context, texture: Texture, batch: Tensor, max_level: int
                 if max_level >= 1:
                     np.add(stripe[0::2], stripe[1::2], out=pairs[:half], dtype=np.uint16)
                     add_columns(pairs[:half], quads[:half])
-                    texture.write(1, layer, 0, top >> 1, _means(quads[:half], 1))
+                    texture.write(1, layer, 0, top >> 1, means(quads[:half], 1))
                 if max_level >= 2:
                     add_columns(add_rows(quads[:half]), second[top >> 2 : (top + len(stripe)) >> 2])
         with context.clock.part("pyramid"):
-            for level, bytes in enumerate(coarser(second, 2, max_level), start=2):
+            if max_level >= 2:
+                texture.write(2, layer, 0, 0, means(second, 2))
+            for level, bytes in enumerate(above(second, 2, max_level), start=3):
                 texture.write(level, layer, 0, 0, bytes)
 
 
@@ -95,29 +97,28 @@ def fine_levels(
         sums = block_sums(image, first, size, helpers, threads)
     for level in range(first, base):
         if level in levels:
-            found[level] = _means(sums, level)
+            found[level] = means(sums, level)
         sums = halved(sums)
     return found, sums
 
 
-def coarser(sums: Sums, base: int, max_level: int) -> Iterator[Tensor]:
-    """The bytes of levels `base` to `max_level` from the sums of level `base`, 1 to 4."""
+def above(sums: Sums, base: int, max_level: int) -> Iterator[Tensor]:
+    """The bytes of the levels above `base`, 1 to 4, up to `max_level`, from its sums."""
     import cv2
 
-    means: Any = None
-    for level in range(base, max_level + 1):
+    texels: Any = None
+    for level in range(base + 1, max_level + 1):
         if level <= SUMMED_LEVELS:
-            if level > base:
-                sums = halved(sums)
-            yield _means(sums, level)
+            sums = halved(sums)
+            yield means(sums, level)
             continue
         if level == SUMMED_LEVELS + 1:
-            means = sums * np.float32(4.0**-SUMMED_LEVELS)
-        means = cv2.resize(means, (means.shape[1] >> 1, means.shape[0] >> 1), interpolation=cv2.INTER_AREA)
-        yield _means(means, 0)
+            texels = sums * np.float32(4.0**-SUMMED_LEVELS)
+        texels = cv2.resize(texels, (texels.shape[1] >> 1, texels.shape[0] >> 1), interpolation=cv2.INTER_AREA)
+        yield means(texels, 0)
 
 
-def _means(texels: Sums | NDArray[np.float32], level: int) -> Tensor:
+def means(texels: Sums | NDArray[np.float32], level: int) -> Tensor:
     """Bytes from the sums of blocks of that level, rounded to nearest, ties to even. Level 0: from their means."""
     import cv2
 
