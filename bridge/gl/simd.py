@@ -7,7 +7,6 @@ A level is rounded, ties to even, only where it is stored.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from importlib.util import find_spec
 from typing import Any
 
@@ -76,9 +75,7 @@ def build_simd(context: Context, texture: Texture, batch: Tensor, max_level: int
                 texture.write(level, layer, 0, 0, bytes)
 
 
-def fine_levels(
-    image: Pixels, shape: tuple[int, int], levels: range, base: int, helpers: Executor | None, threads: int
-) -> tuple[dict[int, Tensor], Sums]:
+def fine_levels(image: Pixels, shape: tuple[int, int], levels: range, base: int) -> tuple[dict[int, Tensor], Sums]:
     """Of a piece of a picture [h, w, 3] some of its levels 0 to `base` - 1, and the sums of its level `base`, 1 to 4.
 
     shape: (height, width) of the piece with its padding, multiples of 2**base.
@@ -94,7 +91,7 @@ def fine_levels(
         sums = np.empty((*size, 4), np.uint16)
         add_columns(added_pairs(rgba), sums)  # of what is uploaded, not of the picture once more
     else:
-        sums = block_sums(image, first, size, helpers, threads)
+        sums = block_sums(image, first, size)
     for level in range(first, base):
         if level in levels:
             found[level] = means(sums, level)

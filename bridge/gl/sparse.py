@@ -7,8 +7,10 @@ picture and written. Whoever takes the texture itself gets a complete one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Executor
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +34,8 @@ BASE_PX = 512  # the longer side of the coarsest level of which only what is loo
 MOST_SHARE = 0.6
 STRIPE_BYTES = 1 << 20
 
-Box = tuple[int, int, int, int]  # top, left, bottom, right in level-0 pixels
+Box = tuple[int, ...]  # top, left, bottom, right in level-0 pixels
+Texels = list[tuple[int, int, int, int, Tensor]]  # level, layer, x, y and what stands there
 
 
 def base_level(extent: Extent) -> int:
@@ -98,45 +101,60 @@ class SparsePyramid(GLPyramid):
         if read * TILE_TEXELS**2 > MOST_SHARE * self.padded_size[0] * self.padded_size[1]:
             self._fill_levels(0)
             return
-        self.held.use()
+        work = [(tuple(side * TILE_TEXELS << level for side in box), range(level, level + 1)) for level, box in boxes]
+        self._fill_boxes(work)
         for level, (top, left, bottom, right) in boxes:
-            tile_px = TILE_TEXELS << level
-            box = top * tile_px, left * tile_px, bottom * tile_px, right * tile_px
-            self._fill_box(box, range(level, level + 1))
             self.resident[level][top:bottom, left:right] = True
-        self.context.check(f"uploading to {self!r}")
 
     def _fill_levels(self, finest: int) -> None:
         """All of the levels from `finest` to `base`."""
         height, width = self.padded_size
         block = 1 << self.base
         rows = max(block, STRIPE_BYTES // (4 * width) // block * block)
-        self.held.use()
-        for top in range(0, height, rows):
-            self._fill_box((top, 0, top + rows, width), range(finest, self.base + 1))
-        self.context.check(f"uploading to {self!r}")
+        levels = range(finest, self.base + 1)
+        self._fill_boxes([((top, 0, top + rows, width), levels) for top in range(0, height, rows)])
         for level in self.resident[finest:]:
             level[:] = True
         if finest == 0:
             self._images, self._sums = None, []
 
-    def _fill_box(self, box: Box, levels: range) -> None:
+    def _fill_boxes(self, work: Sequence[tuple[Box, range]]) -> None:
+        """Makes what is named of each box, a few at a time by other threads where there are some, and writes it."""
+        helpers, threads = self._helpers
+        self.held.use()
+        made: deque[Callable[[], Texels]] = deque()
+        for box, levels in reversed(work):  # coarse levels take longest
+            if helpers is not None and threads > 1:
+                made.append(helpers.submit(self._made, box, levels).result)
+            else:
+                made.append(partial(self._made, box, levels))
+            if len(made) > threads:
+                self._write_all(made.popleft()())
+        while made:
+            self._write_all(made.popleft()())
+        self.context.check(f"uploading to {self!r}")
+
+    def _made(self, box: Box, levels: range) -> Texels:
         """Those levels, up to `base`, of what lies in a box, which may reach out of the texture below and to the right."""
         top, left = box[:2]
         bottom, right = min(box[2], self.padded_size[0]), min(box[3], self.padded_size[1])
+        found: Texels = []
         for layer, known in enumerate(self._sums):
             known = known[top >> self.base : bottom >> self.base, left >> self.base : right >> self.base]
             if levels.start < self.base:
                 assert self._images is not None
                 piece = self._images[layer].numpy()[top:bottom, left:right]
-                size = bottom - top, right - left
-                texels, sums = fine_levels(piece, size, levels, self.base, *self._helpers)
+                texels, sums = fine_levels(piece, (bottom - top, right - left), levels, self.base)
                 if _version(self._images) != self._version or not np.array_equal(sums, known):
                     raise self._changed(f"between ({left}, {top}) and ({right}, {bottom})")
-                for level, values in texels.items():
-                    self._write(level, layer, left >> level, top >> level, values)
+                found += [(level, layer, left >> level, top >> level, values) for level, values in texels.items()]
             if self.base in levels:
-                self._write(self.base, layer, left >> self.base, top >> self.base, means(known, self.base))
+                found.append((self.base, layer, left >> self.base, top >> self.base, means(known, self.base)))
+        return found
+
+    def _write_all(self, made: Texels) -> None:
+        for part in made:
+            self._write(*part)
 
     def _write(self, level: int, layer: int, x: int, y: int, texels: Tensor) -> None:
         self.held.write(level, layer, x, y, texels)
