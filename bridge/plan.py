@@ -147,8 +147,15 @@ class SamplePlan(Pictured):
             centers = rows[..., :2].double() + torch.tensor(shift, dtype=torch.float64, device=rows.device)
             return torch.cat([centers.to(rows.dtype), rows[..., 2:]], -1)
 
-        texels = None if self.texels is None else moved(self.texels)
-        return SamplePlan(moved(self.footprints), self.patch_size, texels, self.note, origin)
+        plan = self.to()
+        texels = None if plan.texels is None else moved(plan.texels)
+        return replace(plan, footprints=moved(plan.footprints), texels=texels, origin=origin)
+
+    def enlarged(self, times: int) -> SamplePlan:
+        """The footprints, affine ones, on the same picture `times` as large."""
+        rows = torch.cat([self.footprints[:, :6] * times, self.footprints[:, 6:]], -1)
+        x, y = self.origin
+        return SamplePlan(rows, self.patch_size, note=self.note, origin=(x * times, y * times))
 
     def to(self, device: torch.device | str | None = None, dtype: torch.dtype | None = None) -> SamplePlan:
         texels = None if self.texels is None else self.texels.to(device=device, dtype=dtype)

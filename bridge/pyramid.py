@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Literal, NamedTuple, Self
 
@@ -103,8 +104,14 @@ class Pyramid(Closing):
         return f"Pyramid({self.layers} x {height} x {width} px, levels 0..{self.max_level}, {self.format}, built by {self.builder})"
 
 
+def level_of(size: tuple[int, int], smaller: Sequence[int]) -> int | None:
+    """The level at which a picture of (height, width) has that size; None where none has."""
+    level = max((-(-max(size) // max(*smaller, 1)) - 1).bit_length(), 0)
+    return level if tuple(smaller) == tuple(-(-side >> level) for side in size) else None
+
+
 def as_opaque(texels: Tensor) -> Tensor:
-    """uint8 [h, w, 3] on the host, of premultiplied texels [h, w, 4] in 0..1; white where nothing is."""
+    """uint8 [..., 3] on the host, of premultiplied texels [..., 4] in 0..1; white where nothing is."""
     texels = texels.detach().cpu().float()
     alpha = texels[..., 3:]
     colour = texels[..., :3] / alpha.clamp(min=1 / 255)

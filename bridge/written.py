@@ -51,7 +51,7 @@ class WrittenPlan(SamplePlan):
 
     @cached_property
     def _twin(self) -> SamplePlan:
-        return self.program.twin(self.fixations.cpu().double())
+        return self.program.twin(self.fixations.cpu().double()).counted_from((0, 0))
 
     @property
     def footprints(self) -> Tensor:

@@ -117,7 +117,10 @@ class PagedPyramid(Pyramid):
 
     def overview(self, longest_px: int = TAIL_PX) -> Tensor:
         level = max(self._overview_level(longest_px), self.tail_level)
-        return as_opaque(torch.from_numpy(self.tree.tail[level - self.tail_level]).float() / 255)
+        texels = self.tree.tail[level - self.tail_level]
+        picture, partly = torch.from_numpy(texels[..., :3].copy()), torch.from_numpy(texels[..., 3] < 255)
+        picture[partly] = as_opaque(torch.from_numpy(texels)[partly].float() / 255)
+        return picture
 
     def close(self) -> None:
         """Lets pages and tail go; the source is its owner's."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 
@@ -33,6 +34,7 @@ class TileTree:
         self.cache = Cache(cache_bytes)
         self.reads = 0  # tiles of the file so far
         self.damaged: dict[Key, str] = {}  # what could not be read, and why
+        self._lock = threading.Lock()
         self._decoding = Decoding()
 
     def size_at(self, level: int) -> tuple[int, int]:
@@ -155,7 +157,8 @@ class TileTree:
         def decoded() -> Texels:
             full = np.zeros((*held.tile, 4), np.uint8)
             pixels = self.source.read(index, row, column)
-            self.reads += 1
+            with self._lock:
+                self.reads += 1
             if pixels is not None:
                 full[: pixels.shape[0], : pixels.shape[1], :3] = pixels
                 full[: pixels.shape[0], : pixels.shape[1], 3] = 255

@@ -16,12 +16,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from homunculus.allocators.cuts import threshold_cut
-from homunculus.allocators.hierarchy import Request, relevance_mass
+from homunculus.allocators.grown import grown, mass_of
+from homunculus.allocators.hierarchy import Request, fixation_points, relevance_mass
 from homunculus.allocators.scene import Scene, registry
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.values import check_share
+from homunculus.bridge.values import NODES, check_share
 from homunculus.layouts import cortex
-from homunculus.layouts.frame import check_a_px
+from homunculus.layouts.frame import Frame, check_a_px, natives
 
 
 @registry.register("foveated_pyramid")
@@ -47,7 +48,13 @@ class FoveatedPyramid:
         check_a_px(self.a_px)
 
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
-        """Raises PlanError for a budget below 1."""
+        """Raises PlanError for a budget below 1.
+
+        On pictures of more native patches than a tree may hold nodes are made as they are split: there each gains by itself alone, with
+        the acuity at its nearest point.
+        """
+        if natives(scene.size, scene.patch_size) > NODES.most:
+            return self._grown(scene, budget)
         request = Request.of(scene, budget)
         tree = request.tree
         parents = slice(tree.natives, None)
@@ -55,6 +62,16 @@ class FoveatedPyramid:
         priority = mass * self.acuity(request, tree.centers[parents]) / tree.squares[parents, 2]
         priority, budget = F.pad(priority, (tree.natives, 0)), request.frame.budget
         return request.cut(threshold_cut(tree, priority, budget, tree.coarsest_level(self.floor * budget)))
+
+    def _grown(self, scene: Scene, budget: int) -> SamplePlan:
+        frame = Frame.of(scene.size, None, budget, scene.patch_size, layer=scene.layer)
+        fixations = fixation_points(scene).cpu()
+        law, a_px = cortex.get_law("areal"), self.a_px or replace(frame, fixations=fixations).constant_px()
+
+        def acuity(away_px: float) -> float:
+            return 1 / float(law.side(torch.tensor(away_px / a_px, dtype=torch.float64, device="cpu")))
+
+        return grown(frame, fixations, mass_of(scene, self.prior), acuity, self.floor).to(scene.device)
 
     def weighted(self, scene: Scene, budget: int) -> Scene:
         """The scene whose relevance is what this allocator spends by, prior and acuity included: by it `hysteresis` sees

@@ -14,7 +14,7 @@ from homunculus.allocators.budget import split
 from homunculus.allocators.frequency_energies import Energies, Scores, band_means, cell_means, measure, reach
 from homunculus.allocators.frequency_prior import prior
 from homunculus.allocators.oriented import direction
-from homunculus.allocators.scene import Scene, registry
+from homunculus.allocators.scene import Scene, at_image_level, registry
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.oriented import ORIENTATIONS
 from homunculus.bridge.plan import SamplePlan
@@ -44,6 +44,7 @@ class Frequency:
         self.gamma, self.elongation = number("gamma", gamma, 0), number("elongation", elongation, 0)
         self.floor = whole("floor", floor, TOKENS, least=0)
 
+    @at_image_level
     def allocate(self, scene: Scene, budget: int, energies: Energies | None = None) -> SamplePlan:
         """Exactly `budget` footprints, by level, orientation and rank, the grid last. energies: of this image, to save measuring it.
 
@@ -70,7 +71,7 @@ class Frequency:
         if rest:
             plan = layouts.grid(frame.size, None, rest, frame.patch_size, layer=frame.layer)
             note = f"detail took {frame.budget - rest} of {frame.budget} tokens; the other {rest} are a grid"
-            plans.append(SamplePlan(plan.footprints, plan.patch_size, note=note))
+            plans.append(replace(plan, note=note))
         plan = SamplePlan.concatenate(plans)
         notes = "; ".join(filter(None, [plan.note, frame.small_image_note()]))
         return replace(plan, note=notes).to(scene.device)

@@ -14,7 +14,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from homunculus import layouts
-from homunculus.allocators.scene import Scene, registry
+from homunculus.allocators.scene import Scene, at_image_level, registry
 from homunculus.allocators.segments import segment_colors
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
@@ -61,6 +61,7 @@ class HybridAtlas:
     def __init__(self, segment: Segment = segment_colors) -> None:
         self.segment = segment
 
+    @at_image_level
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Exactly `budget` upright footprints: the regions' in label order, heaviest first within each, then the grid row by row.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,6 +57,7 @@ def hysteresis(previous: SamplePlan, proposed: SamplePlan, scene: Scene, thresho
         )
     if previous.texels is not None or proposed.texels is not None:
         raise PlanError("a warped plan's patches cannot be exchanged one by one; use an allocator of affine patches")
+    proposed = proposed.counted_from(previous.origin)
     leaving, entering = missing(previous, proposed), missing(proposed, previous)
     if not len(entering):
         return Kept(proposed, 0, 0)
@@ -75,7 +76,8 @@ def hysteresis(previous: SamplePlan, proposed: SamplePlan, scene: Scene, thresho
         previous.footprints[torch.from_numpy(stays)],
         proposed.footprints[torch.from_numpy(arriving)].to(previous.footprints),
     ]
-    return Kept(SamplePlan(torch.cat(rows), previous.patch_size, note=proposed.note), len(arriving), len(entering))
+    kept = replace(previous, footprints=torch.cat(rows), note=proposed.note)
+    return Kept(kept, len(arriving), len(entering))
 
 
 def exchanges(change: Array, added: Array) -> Iterator[list[int]]:

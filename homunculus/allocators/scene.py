@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import wraps
 from typing import Any, Protocol, TypeVar, cast
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from homunculus.allocators.given_map import as_map
 from homunculus.bridge.errors import ImageError, PlanError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.pyramid import level_of
 from homunculus.bridge.registry import Registry
 from homunculus.bridge.values import FIXATIONS, LAYER, PATCH, one_text, size_of, tensor, whole
 from homunculus.layouts.frame import check_fixations
@@ -29,7 +31,8 @@ class Scene:
     relevance: float [h, w] of any resolution, numpy or torch, stretched over the whole image; finite and not negative. Kept as a tensor.
         None: nothing is known.
     patch_size: texels along a side of a patch.
-    image: uint8 or float (0..1) [H, W, 3] of that size, for allocators that measure detail; None where nobody asks for it.
+    image: uint8 or float (0..1) [H, W, 3] of that size, or a level of it, 2^l times smaller, as `Pyramid.overview` gives of a large one;
+        for allocators that measure detail. None where nobody asks for it.
     regions: whole numbers [h, w] of any resolution, stretched over the image: a label map, for allocators that spend by region.
     query: words that shift an allocator's prior, such as "text".
     layer: which image of a batch the footprints read.
@@ -66,8 +69,9 @@ class Scene:
             )
         if self.image is None:
             return
-        if tensor("image", self.image, "[H, W, 3]", refusal=ImageError).shape != (height, width, 3):
-            raise ImageError(f"image has shape {tuple(self.image.shape)}; this scene needs {(height, width, 3)}")
+        shape = tuple(tensor("image", self.image, "[H, W, 3]", refusal=ImageError).shape)
+        if len(shape) != 3 or shape[2] != 3 or level_of((height, width), shape[:2]) is None:
+            raise ImageError(f"image has shape {shape}; this scene needs {(height, width, 3)}, or a level of that")
 
     def _check_fixations(self, height: int, width: int) -> None:
         points = self.fixations
@@ -87,9 +91,34 @@ class Scene:
         return cast(T, self._kept[key])
 
     @property
+    def image_level(self) -> int:
+        """Which level of the picture `image` is; 0 without one."""
+        return 0 if self.image is None else level_of(self.size, self.image.shape[:2]) or 0
+
+    @property
     def device(self) -> torch.device:
         """Where the plan is made: where the relevance map lives."""
         return torch.device("cpu") if self.relevance is None else self.relevance.device
+
+
+def at_image_level(allocate: Callable[..., SamplePlan]) -> Callable[..., SamplePlan]:
+    """An allocator's `allocate` for scenes whose image is a level of the picture: the plan of that level, enlarged. No token is finer
+    than what was measured, and the note says so."""
+
+    @wraps(allocate)
+    def allocated(self: Any, scene: Scene, budget: int, *measured: Any, **named: Any) -> SamplePlan:
+        level = scene.image_level
+        if not level:
+            return allocate(self, scene, budget, *measured, **named)
+        assert scene.image is not None
+        size, step = (scene.image.shape[0], scene.image.shape[1]), 2**level
+        fixations = [(float(x) / step, float(y) / step) for x, y in scene.fixations]
+        smaller = scene.once(("level", level), lambda: replace(scene, size=size, fixations=fixations))
+        plan = allocate(self, smaller, budget, *measured, **named)
+        told = f"detail was measured on level {level} of the picture, and no token is finer"
+        return replace(plan.enlarged(step), note="; ".join(filter(None, [plan.note, told])))
+
+    return allocated
 
 
 class Allocator(Protocol):

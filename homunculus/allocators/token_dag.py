@@ -18,7 +18,7 @@ from torch import Tensor
 from homunculus.allocators.cuts import lagrange_cut, threshold_cut
 from homunculus.allocators.detail import detail
 from homunculus.allocators.hierarchy import Request, Tree, add_quarters, flatten, relevance_mass
-from homunculus.allocators.scene import Scene, registry
+from homunculus.allocators.scene import Scene, at_image_level, registry
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import choice
@@ -44,6 +44,7 @@ class TokenDag:
     def __post_init__(self) -> None:
         choice("cut", self.cut, get_args(Cut))
 
+    @at_image_level
     def allocate(self, scene: Scene, budget: int) -> SamplePlan:
         """Leaves in Morton order, then the quadtree layout's extras. Raises PlanError for a budget below 1, or a scene
         without an image.

@@ -43,6 +43,10 @@ class Coordinates:
                 f"plans of one batch differ in (tokens, patch size): {sorted(kinds)}; give all the same budget and patch size"
             )
         rows = torch.stack([plan.footprints.to(device, torch.float32, non_blocking=True) for plan in plans])
+        origins = [plan.origin for plan in plans]
+        centers = rows[..., 0:2]
+        if any(origin != (0, 0) for origin in origins):
+            centers = centers + torch.tensor(origins, dtype=torch.float32).to(device, non_blocking=True)[:, None]
         height, width = size
         right, down = rows[..., 2:4] * plans[0].patch_size, rows[..., 4:6] * plans[0].patch_size
         area = (right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]).abs()
@@ -53,7 +57,7 @@ class Coordinates:
                 )
             area = area_px.to(device, torch.float32).expand_as(area)
         return cls(
-            _fractions(rows[..., 0:2], width, height),
+            _fractions(centers, width, height),
             _fractions(right, width, height),
             _fractions(down, width, height),
             area / (height * width),

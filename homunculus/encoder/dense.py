@@ -78,7 +78,7 @@ def in_cells(plan: SamplePlan, cells: int) -> SamplePlan:
     shift = across.flatten().repeat(len(plan))[:, None] * rows[:, 2:4]
     rows[:, :2] += shift + along.flatten().repeat(len(plan))[:, None] * rows[:, 4:6]
     rows[:, 2:6] /= cells
-    return SamplePlan(rows, plan.patch_size)
+    return SamplePlan(rows, plan.patch_size, origin=plan.origin)
 
 
 def value_path(block: Attention, x: Tensor) -> Tensor:

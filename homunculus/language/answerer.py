@@ -140,7 +140,7 @@ class Answerer(Closing):
         encoding = seen.glimpses[-1].encoding
         assert encoding is not None
         with torch.no_grad():
-            image_tokens = self.connector.image_tokens(encoding, seen.plan, (seen.image.shape[0], seen.image.shape[1]))
+            image_tokens = self.connector.image_tokens(encoding, seen.plan, seen.size)
         reading = self.read(ids, image_tokens)
         return Answer(
             self._said(reading, limit),

@@ -42,6 +42,7 @@ def cortical(
     rings, wedges = factors(frame.budget)
     chart = CorticalChart(frame.size, (x, y), rings, wedges, frame.patch_size, frame.constant_px())
     axes = chart.footprints(rings, wedges).reshape(-1, 6)
+    axes[:, :2] -= axes.new_tensor(frame.origin)
     axes[:, 2:] /= frame.patch_size
     p = frame.patch_size
     footprints, texels = (
@@ -51,8 +52,9 @@ def cortical(
     footprints[:, 6] = texels[..., 6] = frame.layer
     footprints[:, :6] = axes
     cells = chart.footprints(chart.rows, chart.columns).reshape(rings, p, wedges, p, 6).permute(0, 2, 1, 3, 4)
+    cells[..., :2] -= cells.new_tensor(frame.origin)
     texels[..., :6].view(rings, wedges, p, p, 6).copy_(cells)
-    return WarpedPlan(footprints, p, texels, frame.small_image_note(), chart=chart)
+    return WarpedPlan(footprints, p, texels, frame.small_image_note(), frame.origin, chart=chart)
 
 
 def factors(budget: int) -> tuple[int, int]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,9 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.registry import Registry
 from homunculus.bridge.values import FIXATIONS, LAYER, NODES, PATCH, TOKENS, flag, number, numbers, size_of, whole
 from homunculus.layouts import cortex
+
+# Of pictures beyond it rows are counted from the first fixation: float32 holds a centre to 1/256 px up to there.
+EXACT_PX = 65_536
 
 # Beyond these the laws' integrals lose their precision.
 A_PX_RANGE = (1e-6, 1e9)
@@ -80,6 +83,14 @@ class Frame:
         return self.height, self.width
 
     @property
+    def origin(self) -> tuple[int, int]:
+        """(x, y) that rows are counted from: the picture's corner, or of one beyond 65,536 px the first fixation, rounded."""
+        if max(self.size) <= EXACT_PX:
+            return 0, 0
+        x, y = self.fixations[0].tolist()
+        return round(x), round(y)
+
+    @property
     def extent(self) -> Tensor:
         """[2] width and height, in the order of points."""
         return torch.tensor([self.width, self.height], dtype=torch.float64, device="cpu")
@@ -117,8 +128,9 @@ class Frame:
 
     def plan(self, centers: Tensor, right: Tensor, down: Tensor, note: str = "") -> SamplePlan:
         """The float32 plan of float64 patch axes."""
+        centers = centers - centers.new_tensor(self.origin)
         plan = SamplePlan.affine(centers, right, down, self.patch_size, layer=self.layer, note=note)
-        return plan.to(dtype=torch.float32)
+        return replace(plan, footprints=plan.footprints.float(), origin=self.origin)
 
     def boxes(self, centers: Tensor, sides: Tensor, note: str = "") -> SamplePlan:
         """Upright patches, centers and sides [N, 2] in pixels: grown to the least side, moved inside where they fit."""
@@ -131,10 +143,10 @@ class Frame:
     def squares(self, squares: Tensor, note: str = "") -> SamplePlan:
         """Upright square patches [N, 3], left, top and side in pixels, where they stand."""
         rows = squares.new_zeros(len(squares), 8)
-        rows[:, :2] = squares[:, :2] + squares[:, 2:] / 2
+        rows[:, :2] = squares[:, :2] + squares[:, 2:] / 2 - squares.new_tensor(self.origin)
         rows[:, 2:6:3] = squares[:, 2:] / self.patch_size
         rows[:, 6] = self.layer
-        return SamplePlan(rows.float(), self.patch_size, note=note)
+        return SamplePlan(rows.float(), self.patch_size, note=note, origin=self.origin)
 
     def small_image_note(self) -> str:
         """Tells the caller that the budget exceeds the image; empty where it does not."""
@@ -149,8 +161,12 @@ class Frame:
 
 def check_natives(size: tuple[int, int], patch_size: int) -> None:
     """Raises PlanError for an image of more native patches than an allocator may weigh one by one."""
-    patches = math.prod(-(-side // patch_size) for side in size)
-    whole(f"the number of patches of {patch_size} px in {size[0]} x {size[1]} px", patches, NODES)
+    whole(f"the number of patches of {patch_size} px in {size[0]} x {size[1]} px", natives(size, patch_size), NODES)
+
+
+def natives(size: tuple[int, int], patch_size: int) -> int:
+    """How many patches of one texel a pixel tile an image of (height, width)."""
+    return math.prod(-(-side // patch_size) for side in size)
 
 
 def clamp_centers(centers: Tensor, sides: Tensor, extent: Tensor) -> Tensor:

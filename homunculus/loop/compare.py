@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from time import perf_counter
@@ -23,7 +24,7 @@ from homunculus.bridge.files import replaced_together
 from homunculus.bridge.law import Quality
 from homunculus.bridge.notebook import Pictured
 from homunculus.bridge.open import Backend
-from homunculus.bridge.pictures.entrance import Picture, picture
+from homunculus.bridge.pictures.entrance import picture
 from homunculus.bridge.pictures.turning import Array
 from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.unit import TextureUnit
@@ -32,6 +33,7 @@ from homunculus.layouts.metrics import PlanMetrics, measure
 from homunculus.loop.homunculus import Homunculus
 from homunculus.loop.options import Options
 from homunculus.loop.record import Points, bytes_of, pairs, path_of
+from homunculus.loop.tiled import Looked, is_tiled, name_of
 from homunculus.relevance.fixation import given
 from homunculus.report.contact_sheet import Panel, contact_sheet
 
@@ -101,7 +103,7 @@ class Comparison(Pictured):
 
 
 def compare(
-    image: Picture,
+    image: Looked,
     at: Points | None = None,
     *,
     relevance: Tensor | Array | None = None,
@@ -115,7 +117,7 @@ def compare(
     eye: Homunculus | None = None,
     progress: Callable[[Iterable[str]], Iterable[str]] = iter,
 ) -> Comparison:
-    """Spends one budget in every registered way on one picture: a path, a PIL image, or an array [H, W, 3], as for `look`.
+    """Spends one budget in every registered way on one picture: a path, a PIL image, an array [H, W, 3], or tiles, as for `look`.
 
     at: as fractions of width and height, like `landmarks`, of which those not given (target, secondary, periphery) come from
     `default_landmarks`. relevance: [h, w] over the whole picture, finite and not negative; without it a query's, as `eye` finds it (by
@@ -128,16 +130,26 @@ def compare(
     True
     """
     options = Options(budget=budget, quality=quality, patch_size=patch_size)
-    pixels = picture(image)
-    size = height, width = (pixels.shape[0], pixels.shape[1])
+    pixels = None if is_tiled(image) else picture(image)
     given_landmarks = {name: pairs(point, name)[0] for name, point in (landmarks or {}).items()}
-    fixations = [] if at is None else [(x * width, y * height) for x, y in pairs(at)]
+    places = [] if at is None else pairs(at)
     map_ = None if relevance is None else as_map(relevance)
-    scene = Scene(size, fixations, map_, patch_size, image=torch.from_numpy(bytes_of(pixels)), query=query)
-    if unknown := given_landmarks.keys() - (known := default_landmarks(size, fixations)).keys():
+    if unknown := given_landmarks.keys() - (known := default_landmarks((1, 1), [])).keys():
         raise PlanError(f"landmark {min(unknown)!r} is unknown; choose among {', '.join(known)}")
-    with Homunculus(unit, backend=backend, **vars(options)) as plain, plain.unit.pyramid(pixels) as pyramid:
-        scene, remark = _judged(scene, pixels, eye or plain)
+    if pixels is not None:
+        _scene(pixels, (pixels.shape[0], pixels.shape[1]), places, map_, patch_size, query)
+    with ExitStack() as stack:
+        plain = stack.enter_context(Homunculus(unit, backend=backend, **vars(options)))
+        if is_tiled(image):
+            pyramid = plain.pages(image)
+            shown = pyramid.overview()
+        else:
+            assert pixels is not None
+            shown, pyramid = pixels, stack.enter_context(plain.unit.pyramid(pixels))
+        size = height, width = pyramid.size
+        scene = _scene(shown, size, places, map_, patch_size, query)
+        fixations = [(float(x), float(y)) for x, y in scene.fixations]
+        scene, remark = _judged(scene, image if is_tiled(image) else shown, eye or plain)
         points = default_landmarks(size, fixations, scene.relevance)
         points |= {name: (x * width, y * height) for name, (x, y) in given_landmarks.items()}
         entries = [
@@ -145,7 +157,7 @@ def compare(
             for name in progress(list(allocators.registry))
         ]
     request: dict[str, Any] = {
-        "image": path_of(image),
+        "image": name_of(image) if is_tiled(image) else path_of(image),
         "image_size": list(size),
         "fixations_px": [list(point) for point in fixations],
     }
@@ -156,7 +168,19 @@ def compare(
     return Comparison(entries, points, request, sheet, [remark])
 
 
-def _judged(scene: Scene, pixels: Tensor, eye: Homunculus) -> tuple[Scene, str]:
+def _scene(
+    shown: Tensor,
+    size: tuple[int, int],
+    places: Sequence[tuple[float, float]],
+    map_: Tensor | None,
+    patch_size: int,
+    query: str,
+) -> Scene:
+    fixations = [(x * size[1], y * size[0]) for x, y in places]
+    return Scene(size, fixations, map_, patch_size, image=torch.from_numpy(bytes_of(shown)), query=query)
+
+
+def _judged(scene: Scene, pixels: Looked, eye: Homunculus) -> tuple[Scene, str]:
     """The scene with the relevance that the ways are judged by, and a sentence about it."""
     if scene.relevance is not None:
         return scene, "judged by the relevance that was given"
@@ -179,5 +203,6 @@ def _entry(options: Options, scene: Scene, points: Mapping[str, Point], eye: Hom
     metrics = measure(plan, scene.size, scene.fixations or None)
     title = f"{name}: relevance coverage {seen.relevance_coverage:.1%}, {seen.empty_strata} of 64 strata empty"
     assert scene.image is not None
-    panel = Panel.of(title, scene.image.numpy(), plan, glimpse.patches.pixels, list(points.values()))
+    scale = 2.0**-scene.image_level
+    panel = Panel.of(title, scene.image.numpy(), plan, glimpse.patches.pixels, list(points.values()), scale)
     return Entry(name, "", ms, metrics, seen, panel)

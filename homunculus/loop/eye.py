@@ -15,12 +15,15 @@ from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Closing, Pyramid
+from homunculus.bridge.tiles.paged import PagedPyramid
+from homunculus.bridge.tiles.source import TileSource
 from homunculus.bridge.unit import TextureUnit, check_unit
 from homunculus.bridge.values import shown
 from homunculus.encoder import Encoding, FoveatedViT, Texts
 from homunculus.encoder.ocr import ReadsText
 from homunculus.loop.options import Options
 from homunculus.loop.record import Glimpse
+from homunculus.loop.tiled import check_single, reads_of
 from homunculus.relevance import Channel, Head, ImageStatistics, Relevance, SearchTarget, registry, relevance
 from homunculus.relevance.acuity import Fixations
 from homunculus.relevance.query import Query
@@ -69,6 +72,8 @@ class Eye(Closing):
             raise PlanError(f"weights name {sorted(unknown)}; the channels are {', '.join(self.channels)}")
         self._owns_unit = unit is None
         self.unit = open_unit(backend) if unit is None else unit
+        self._paged: tuple[TileSource, Pyramid] | None = None
+        self._measured: tuple[Pyramid, list[ImageStatistics]] | None = None
         self.encoder, self.text, self.reader = encoder, text, reader
         self._generic: Tensor | None = None
 
@@ -179,17 +184,48 @@ class Eye(Closing):
         found = self.unit.sample(pyramid, together, quality=self.options.quality, mean=mean, std=std)
         raw = found.pixels * found.pixels.new_tensor(std)[:, None, None] + found.pixels.new_tensor(mean)[:, None, None]
         pixels = found.pixels.to(self.device).reshape(len(plans), -1, *found.pixels.shape[1:])
-        return _split(Patches(raw, found.inside), plans), pixels
+        return _split(Patches(raw, found.inside, found.resident), plans), pixels
+
+    def pages(self, image: TileSource | Pyramid) -> Pyramid:
+        """A pyramid as it is, that of a source of tiles: kept until another source is looked at or the eye is closed, so that a second
+        look reads nothing again. Raises ImageError for a batch."""
+        if isinstance(image, Pyramid):
+            return check_single(image)
+        if self._paged is None or self._paged[0] is not image:
+            self._let_go()
+            self._paged = image, self.unit.pyramid(image)
+        return self._paged[1]
+
+    def reads(self, image: object) -> int:
+        """How many tiles have been read of a picture in tiles so far."""
+        kept = self._paged[1] if self._paged is not None and self._paged[0] is image else image
+        return reads_of(kept) if isinstance(kept, Pyramid) else 0
+
+    def statistics(self, pyramid: Pyramid) -> list[ImageStatistics]:
+        """Of every picture of a pyramid; of one in tiles measured once, for it is looked at again."""
+        if not isinstance(pyramid, PagedPyramid):
+            return ImageStatistics.of(self.unit, pyramid).split()
+        if self._measured is None or self._measured[0] is not pyramid:
+            self._measured = pyramid, ImageStatistics.of(self.unit, pyramid).split()
+        return self._measured[1]
+
+    def _let_go(self) -> None:
+        paged, self._paged, self._measured = self._paged, None, None
+        if paged is not None:
+            paged[1].close()
 
     def close(self) -> None:
+        self._let_go()
         if self._owns_unit:
             self.unit.close()
 
 
 def _split(patches: Patches, plans: Sequence[SamplePlan]) -> list[Patches]:
     counts = [len(plan) for plan in plans]
-    parts = zip(torch.split(patches.pixels, counts), torch.split(patches.inside, counts), strict=True)
-    return [Patches(pixels, inside) for pixels, inside in parts]
+    pixels, inside = torch.split(patches.pixels, counts), torch.split(patches.inside, counts)
+    shares = patches.resident
+    resident = [None] * len(counts) if shares is None else torch.split(shares, counts)
+    return [Patches(*parts) for parts in zip(pixels, inside, resident, strict=True)]
 
 
 def _check_parts(unit: object, encoder: object, text: object, head: object, reader: object) -> None:

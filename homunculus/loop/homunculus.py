@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Self
@@ -15,11 +15,14 @@ from torch import Tensor
 from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import PlanError, QueryError
 from homunculus.bridge.open import Backend
-from homunculus.bridge.pictures.entrance import Picture, Pictures, picture, pictures
+from homunculus.bridge.pictures.entrance import Pictures, picture, pictures
+from homunculus.bridge.pyramid import Pyramid
+from homunculus.bridge.tiles.source import TileSource
 from homunculus.bridge.values import FIXATIONS, shown, whole
 from homunculus.encoder import FoveatedViT, TextEncoder
 from homunculus.loop.eye import Eye
 from homunculus.loop.record import Look, Points, pairs, path_of, used
+from homunculus.loop.tiled import Looked, is_tiled, name_of, remarks_of, tiles_of
 from homunculus.loop.visual_search import Job, VisualSearch
 from homunculus.relevance.query import Query
 
@@ -56,25 +59,28 @@ class Homunculus(Eye):
 
     def look(
         self,
-        image: Picture,
+        image: Looked,
         query: AnyQuery = None,
         fixations: int = 3,
         *,
         at: Points | None = None,
     ) -> Look:
         """Looks at one picture: a path, a PIL image, or an array [H, W, 3], numpy or torch, uint8 or floats in 0..1, or as
-        `homunculus.bridge.pictures.picture` takes it.
+        `homunculus.bridge.pictures.picture` takes it. Of what `open_tiles` gives only what is looked at is read, and kept for the next
+        look; so it is of an open pyramid of this eye's unit, which says how much memory its pages take.
 
         query: words, an example crop uint8 [h, w, 3], a point (x, y) in fractions, or a `Query` that combines them; None
         for what stands out by itself. fixations: at most so many. at: fixations that the caller names instead, (x, y) as
         fractions. Raises ImageError, PlanError, QueryError or ModelError.
         """
+        if is_tiled(image):
+            return self.looks([image], [query], fixations, at=at)[0]
         return self.looks([picture(image)], [query], fixations, at=at, path=path_of(image))[0]
 
     @torch.no_grad()
     def looks(
         self,
-        images: Pictures,
+        images: Pictures | Sequence[Looked] | TileSource | Pyramid,
         queries: Sequence[AnyQuery] = (None,),
         fixations: int = 3,
         *,
@@ -85,43 +91,58 @@ class Homunculus(Eye):
         several with one.
 
         Of pictures of one size and type the pyramid is built once, all plans are sampled in one dispatch, and the encoder sees one
-        batch; others are looked at one after the other.
+        batch; others, and pictures in tiles, are looked at one after the other.
         """
-        given = pictures(images)
+        given = _given(images)
         wanted = _read(queries)
         whole("fixations", fixations, FIXATIONS)
         count = _count(given, wanted)
-        if len({(one.shape, one.dtype, one.device) for one in given}) > 1:
+        if len({_kind(one) for one in given}) > 1:
             asked = zip(given, wanted if len(wanted) == count else wanted * count, strict=True)
             return [self.looks([one], [query], fixations, at=at, path=path)[0] for one, query in asked]
-        stack = torch.stack(given) if len(given) > 1 else given[0][None]
         layers = range(count) if len(given) == count else [0] * count
         jobs = [Job(layer, wanted[index % len(wanted)]) for index, layer in enumerate(layers)]
         points = None if at is None else pairs(at)
         before, clock = vars(self.unit.stats).copy(), Clock(lambda: None)
         with ExitStack() as closing:
             laps_ms = closing.enter_context(clock.listen())
+            reads = self.reads(given[0])
             with clock.part("pyramid"):
-                pyramid = closing.enter_context(self.unit.pyramid(stack))
+                pyramid, stack = self._shown(given, closing)
             found = VisualSearch(self, pyramid, stack, jobs, clock).run(fixations, points)
             record = used(self.unit, pyramid, before)
+            tiles = tiles_of(pyramid, reads, [glimpse.patches for seen in found for glimpse in seen.glimpses])
+        if is_tiled(given[0]):
+            path = name_of(given[0])
         request = {"image": path, "at": points, "fixations": fixations, **self._request()}
         return [
             Look(
                 stack[job.layer],
+                pyramid.size,
                 seen.glimpses,
                 request,
                 record,
                 laps_ms,
                 job.query,
                 seen.relevance,
-                seen.remarks,
+                [*seen.remarks, *remarks_of(tiles)],
                 self.reading(job.query),
                 seen.target.words,
                 seen.coarse_tokens,
+                tiles,
             )
             for job, seen in zip(jobs, found, strict=True)
         ]
+
+    def _shown(self, given: Sequence[Tensor | TileSource | Pyramid], closing: ExitStack) -> tuple[Pyramid, Tensor]:
+        """The pyramid, and the pictures [B, H, W, 3], or the overview of one in tiles."""
+        first = given[0]
+        if is_tiled(first):
+            pyramid = self.pages(first)
+            return pyramid, pyramid.overview()[None]
+        pixels = [one for one in given if isinstance(one, Tensor)]
+        stack = torch.stack(pixels) if len(pixels) > 1 else pixels[0][None]
+        return closing.enter_context(self.unit.pyramid(stack)), stack
 
     def _request(self) -> dict[str, Any]:
         options = self.options
@@ -145,7 +166,21 @@ def _read(queries: Sequence[AnyQuery]) -> list[Query | None]:
     return [None if query is None else Query.of(query) for query in queries]
 
 
-def _count(images: Sequence[Tensor], queries: Sequence[Query | None]) -> int:
+def _given(images: Any) -> list[Tensor | TileSource | Pyramid]:
+    """Every picture, checked; those in tiles as they are."""
+    if is_tiled(images):
+        return [images]
+    if isinstance(images, list | tuple) and any(is_tiled(image) for image in images):
+        return [image if is_tiled(image) else picture(image) for image in images]
+    return [*pictures(images)]
+
+
+def _kind(image: Tensor | TileSource | Pyramid) -> Hashable:
+    """Pictures of one kind are looked at together; of those in tiles each is its own."""
+    return (image.shape, image.dtype, image.device) if isinstance(image, Tensor) else object()
+
+
+def _count(images: Sequence[object], queries: Sequence[Query | None]) -> int:
     """How many looks. Raises PlanError where it is not clear which query is for which image."""
     count = max(len(images), len(queries))
     if not queries or len(images) not in (1, count) or len(queries) not in (1, count):

@@ -16,14 +16,17 @@ from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.law import Quality
 from homunculus.bridge.open import Backend
-from homunculus.bridge.pictures.entrance import Picture, picture
+from homunculus.bridge.pictures.entrance import picture
 from homunculus.bridge.pictures.turning import Array
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.pyramid import Pyramid
+from homunculus.bridge.tiles.source import TileSource
 from homunculus.bridge.unit import TextureUnit
 from homunculus.bridge.values import one_text
 from homunculus.loop.homunculus import Homunculus
 from homunculus.loop.options import Options
 from homunculus.loop.record import Glimpse, Look, Points, bytes_of, pairs, path_of, used
+from homunculus.loop.tiled import Looked, check_single, is_tiled, name_of, reads_of, remarks_of, tiles_of
 from homunculus.relevance.fixation import given
 
 CENTER = (0.5, 0.5)
@@ -31,7 +34,7 @@ CENTER = (0.5, 0.5)
 
 @torch.no_grad()
 def look(
-    image: Picture,
+    image: Looked,
     at: Points | None = None,
     *,
     budget: int = 273,
@@ -46,7 +49,8 @@ def look(
 ) -> Look:
     """Looks once at a picture, as a `Homunculus` without an encoder that is told where to look.
 
-    image: a path, a PIL image, or one array [H, W, 3], uint8 or floats in 0..1, or as `bridge.pictures` takes it.
+    image: a path, a PIL image, or one array [H, W, 3], uint8 or floats in 0..1, or as `bridge.pictures` takes it; what `open_tiles` gives,
+    of which only what is looked at is read; or an open pyramid of `unit`, whose tiles stay for the next look.
     at: a fixation (x, y) as fractions of width and height, or several that one plan serves together; by default the centre
     or, where there is relevance, what the allocator makes of it. allocator: spends the budget by relevance [h, w], where given, and
     query, as in `Scene`; by default foveated_pyramid where one of them is given, else quadtree. layout: an allocator of
@@ -65,53 +69,75 @@ def look(
     name = options.allocator_name
     laid_out = name in layouts.registry
     clock = Clock(_wait)
-    with clock.listen() as laps_ms:
+    with clock.listen() as laps_ms, ExitStack() as stack:
         with clock.part("read"):
-            pixels = picture(image)
+            looked = image if is_tiled(image) else picture(image)
         points = pairs(CENTER) if at is None and laid_out and not told else [] if at is None else pairs(at)
+        device = _Device(stack, clock, {"unit": unit, "backend": backend, **vars(options)})
+        if isinstance(looked, Tensor):
+            pixels, size = looked, (looked.shape[0], looked.shape[1])
+        else:
+            device.open(looked)
+            pixels, size = device.pyramid.overview(), device.pyramid.size
         with clock.part("plan"):
             shown = None if laid_out else torch.from_numpy(bytes_of(pixels))
-            scene = _scene(pixels, points, relevance, patch_size, image=shown, query=query)
+            scene = _scene(size, points, relevance, patch_size, image=shown, query=query)
             plan = options.plan(scene)
-        glimpse, record = _seen(pixels, scene, plan, clock, unit=unit, backend=backend, **vars(options))
-        request: dict[str, Any] = {"image": path_of(image), "at": [list(point) for point in points], "budget": budget}
+        if isinstance(looked, Tensor):
+            device.open(looked)
+        glimpse, record, tiles = device.seen(scene, plan)
+        told_name = name_of(image) if is_tiled(image) else path_of(image)
+        request: dict[str, Any] = {"image": told_name, "at": [list(point) for point in points], "budget": budget}
         request |= {
             "layout": name if laid_out and not told else None,
             "allocator": None if laid_out and not told else name,
         }
         request |= {"relevance": None if relevance is None else list(relevance.shape), "query": query}
         request |= {"patch_size": patch_size, "quality": quality, "backend": backend}
-        seen = Look(pixels, [glimpse], request, record, laps_ms)
+        seen = Look(pixels, size, [glimpse], request, record, laps_ms, remarks=remarks_of(tiles), tiles=tiles)
         with clock.part("metrics"):
             seen.metrics  # noqa: B018  measured here, so that its time is told apart
         return seen
 
 
 def _scene(
-    pixels: Tensor,
+    size: tuple[int, int],
     points: Sequence[tuple[float, float]],
     relevance: Tensor | Array | None,
     patch_size: int,
     **told: Any,
 ) -> Scene:
-    height, width = pixels.shape[:2]
+    height, width = size
     fixations = [(x * width, y * height) for x, y in points]
     map_ = None if relevance is None else as_map(relevance)
     return Scene((height, width), fixations, map_, patch_size, **told)
 
 
-def _seen(
-    pixels: Tensor, scene: Scene, plan: SamplePlan, clock: Clock, **eye_options: Any
-) -> tuple[Glimpse, dict[str, Any]]:
-    """What the plan shows, and how the device went about it."""
-    with ExitStack() as stack:
-        with clock.part("open"):
-            eye = stack.enter_context(Homunculus(**eye_options))
-        before = vars(eye.unit.stats).copy()
-        with clock.part("pyramid"):
-            pyramid = stack.enter_context(eye.unit.pyramid(pixels))
-        (glimpse,), _ = eye.see(pyramid, [plan], [given(scene.fixations, scene.size)], [0], clock)
-        return glimpse, used(eye.unit, pyramid, before)
+class _Device:
+    """The eye of one look and the pyramid that it looks at, closed with the stack unless they are the caller's."""
+
+    def __init__(self, stack: ExitStack, clock: Clock, options: dict[str, Any]) -> None:
+        self.stack, self.clock, self.options = stack, clock, options
+
+    def open(self, image: Tensor | TileSource | Pyramid) -> None:
+        if isinstance(image, Pyramid) and self.options["unit"] is None:
+            raise PlanError("a pyramid is given and no unit; give unit=, the one that built it")
+        with self.clock.part("open"):
+            self.eye = self.stack.enter_context(Homunculus(**self.options))
+        self.before = vars(self.eye.unit.stats).copy()
+        with self.clock.part("pyramid"):
+            if isinstance(image, Pyramid):
+                self.pyramid = check_single(image)
+            else:
+                self.pyramid = self.stack.enter_context(self.eye.unit.pyramid(image))
+        self.reads = reads_of(self.pyramid)
+
+    def seen(self, scene: Scene, plan: SamplePlan) -> tuple[Glimpse, dict[str, Any], dict[str, Any]]:
+        """What the plan shows, how the device went about it, and what was read of tiles."""
+        gaze = given(scene.fixations, scene.size)
+        (glimpse,), _ = self.eye.see(self.pyramid, [plan], [gaze], [0], self.clock)
+        record = used(self.eye.unit, self.pyramid, self.before)
+        return glimpse, record, tiles_of(self.pyramid, self.reads, [glimpse.patches])
 
 
 def _way(layout: str | None, allocator: str | None, told: bool) -> str:

@@ -25,6 +25,7 @@ Array = np.ndarray[Any, Any]
 INK_SHARE, LEAST_INK = 0.03, 1e-4
 ENLARGED = 2.0  # pixels that a texel of the coarse pass is shown at
 MOST_SHOWN_PX = 1600  # of the longer side of what is shown of it, if that has a pixel for each texel
+MOST_READ_PX = 8192  # longer sides count as this: what is shown of a slide is bounded
 REACH_X, REACH_Y = 0.12, 0.04  # of the longer side: how far around a fixation is read
 FINER = 0.7  # of the pixels a texel of an earlier reading, up to which another takes its place
 LEAST_SHOWN_PX = 736  # sides of what is shown; below, it is framed with paper
@@ -47,7 +48,7 @@ def ink_plan(statistics: ImageStatistics, budget: int, patch_size: int) -> Sampl
 def read_coarse(reader: ReadsText, pixels: Tensor, plan: SamplePlan, size: tuple[int, int]) -> list[Written]:
     """What can be read off the patches [N, 3, P, P] of a plan over a picture of (height, width), anywhere in it."""
     sharp = 1 / float(texel_sides_px(plan).median())
-    scale = max(sharp, min(ENLARGED * sharp, MOST_SHOWN_PX / max(size)))
+    scale = min(max(sharp, min(ENLARGED * sharp, MOST_SHOWN_PX / max(size))), MOST_READ_PX / max(size))
     return _read(reader, pixels, plan, (0.0, 0.0, float(size[1]), float(size[0])), scale, size)
 
 
@@ -79,7 +80,8 @@ def unseen(
 def windows(points: Sequence[tuple[float, float]], size: tuple[int, int]) -> list[Box]:
     """What is read around fixations: one stripe around each; those that touch become one."""
     height, width = size
-    reach_x, reach_y = REACH_X * max(size), REACH_Y * max(size)
+    longer = min(max(size), MOST_READ_PX)
+    reach_x, reach_y = REACH_X * longer, REACH_Y * longer
     found: list[Box] = []
     for x, y in points:
         box = x - reach_x, y - reach_y, x + reach_x, y + reach_y
@@ -128,10 +130,10 @@ def shown_window(pixels: Tensor, plan: SamplePlan, window: Box, scale: float, si
         picture = Image.fromarray(reconstructed_picture(pixels, plan, size, whole)).resize((width, height))
         framed[:, :height, :width] = torch.from_numpy(np.array(picture)).permute(2, 0, 1) / 255
     else:
-        rows = plan.footprints.detach().to("cpu", torch.float32).clone()
-        rows[:, :2] -= torch.tensor([left, top], dtype=torch.float32, device="cpu")
+        rows = plan.counted_from((0, 0)).footprints.detach().to("cpu", torch.float64)
+        rows[:, :2] -= torch.tensor([left, top], dtype=torch.float64, device="cpu")
         rows[:, :6] *= scale
-        seen = reconstruct(pixels, SamplePlan(rows, plan.patch_size), (height, width))
+        seen = reconstruct(pixels, SamplePlan(rows.float(), plan.patch_size), (height, width))
         framed[:, :height, :width] = torch.where(seen.covered, seen.pixels, paper)
     return (framed.clamp(0, 1) * 255).round().byte().permute(1, 2, 0).numpy()
 

@@ -21,7 +21,7 @@ from homunculus.bridge.pictures.arrays import as_bytes
 from homunculus.bridge.pictures.entrance import Picture
 from homunculus.bridge.pictures.turning import Array
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.pyramid import Pyramid
+from homunculus.bridge.pyramid import Pyramid, level_of
 from homunculus.bridge.unit import TextureUnit
 from homunculus.bridge.values import FIXATIONS, numbers, whole
 from homunculus.bridge.versions import version_of
@@ -50,11 +50,12 @@ class Glimpse:
 class Look(Pictured):
     """What was seen of one image, in one glimpse or several; plan, patches and tokens are those of the last.
 
-    source: the image [H, W, 3] as it was sampled; request, unit: as told by `as_dict`; timings_ms: by part, on the host's clock.
+    source: the image [H, W, 3] as it was sampled, or, where it was not read whole, the overview of it. size: (height, width) of the
+    picture itself, in whose pixels plan and fixations are. request, unit: as told by `as_dict`; timings_ms: by part, on the host's clock.
     query: what was looked for; relevance: the maps [1, rows, columns] that the fixations were chosen on; notes: what the caller might not
     expect; reading: what of the query's words was understood and what not; words: what a reader was to find, and all that it has
-    read; coarse_tokens: spent before the first glimpse, by what they were spent on. All but `plan`, `patches`,
-    `tokens` and `relevance` visit the host.
+    read; coarse_tokens: spent before the first glimpse, by what they were spent on; tiles: what was read of a picture in tiles. All but
+    `plan`, `patches`, `tokens` and `relevance` visit the host.
 
     >>> seen = hm.look("examples/data/photograph.jpg", at=(0.43, 0.22), budget=100, backend="torch")
     >>> [path.name for path in seen.save("out")]
@@ -62,6 +63,7 @@ class Look(Pictured):
     """
 
     source: Tensor
+    size: tuple[int, int]
     glimpses: Sequence[Glimpse]
     request: Mapping[str, Any]
     unit: Mapping[str, Any]
@@ -72,9 +74,10 @@ class Look(Pictured):
     reading: str = ""
     words: WordSearch | None = None
     coarse_tokens: Mapping[str, int] = field(default_factory=dict)
+    tiles: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        height, width = self.image.shape[:2]
+        height, width = self.size
         points = ", ".join(f"({x:.0f}, {y:.0f})" for x, y in self.fixations[:6]) + (
             ", ..." if len(self.fixations) > 6 else ""
         )
@@ -85,8 +88,8 @@ class Look(Pictured):
         scale = min(1.0, LONGER_PX / max(self.image.shape[:2]))
         small = Image.fromarray(self.image)
         small = small.resize((max(1, round(small.width * scale)), max(1, round(small.height * scale))))
-        points = [(x * scale, y * scale) for x, y in self.fixations]
-        return draw_footprints(np.asarray(small), self.plan, points, layer=int(self.plan.layers[0]), scale=scale)
+        layer, scale = int(self.plan.layers[0]), scale * self.image_scale
+        return draw_footprints(np.asarray(small), self.plan, self.fixations, layer=layer, scale=scale)
 
     @property
     def plan(self) -> SamplePlan:
@@ -116,8 +119,13 @@ class Look(Pictured):
 
     @cached_property
     def image(self) -> Array:
-        """uint8 [H, W, 3]."""
+        """uint8 [H, W, 3]: the picture, or its overview."""
         return bytes_of(self.source)
+
+    @property
+    def image_scale(self) -> float:
+        """Pixels of `image` over those of the picture: 1, or a half, a quarter and so on for an overview."""
+        return 2.0 ** -(level_of(self.size, self.source.shape[:2]) or 0)
 
     @cached_property
     def fixations(self) -> list[tuple[float, float]]:
@@ -128,7 +136,7 @@ class Look(Pictured):
     def metrics(self) -> PlanMetrics:
         """Of the last plan, around its own fixations."""
         fixations = self.glimpses[-1].fixations.as_list() or None
-        return measure(self.plan.to("cpu"), self.image.shape[:2], fixations)
+        return measure(self.plan.to("cpu"), self.size, fixations)
 
     @cached_property
     def notes(self) -> list[str]:
@@ -138,17 +146,18 @@ class Look(Pictured):
     def as_dict(self) -> dict[str, Any]:
         """Everything but the arrays, in JSON types: what look.json holds."""
         return {
-            "image_size": list(self.image.shape[:2]),
+            "image_size": list(self.size),
             "fixations_px": [list(point) for point in self.fixations],
             "query": None if self.query is None else {**self.query.as_dict(), "reading": self.reading},
             "relevance": None if self.relevance is None else {"inactive": self.relevance.inactive},
             "request": dict(self.request),
-            "plan": {"warped": self.plan.texels is not None, "note": self.plan.note},
+            "plan": {"warped": self.plan.texels is not None, "note": self.plan.note, "origin": list(self.plan.origin)},
             "tokens": None if self.tokens is None else list(self.tokens.shape),
             "spent": self.spent,
             "words": None if self.words is None else self.words.as_dict(),
             "notes": self.notes,
             "metrics": {name: value if isfinite(value) else None for name, value in self.metrics.as_dict().items()},
+            "tiles": dict(self.tiles) or None,
             "unit": dict(self.unit),
             "timings_ms": {name: round(time_ms, 3) for name, time_ms in self.timings_ms.items()},
             "versions": {name: version_of(name) for name in ("homunculus", "torch", "numpy", "moderngl")},
@@ -169,6 +178,7 @@ class Look(Pictured):
             self.as_dict(),
             maps={name: map_[0] for name, map_ in maps.items()},
             tokens=self.tokens,
+            scale=self.image_scale,
         )
 
 

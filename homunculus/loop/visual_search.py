@@ -20,7 +20,7 @@ from homunculus.encoder import Encoding, dense_features, in_cells, similarity
 from homunculus.loop.eye import UNTIMED, Eye
 from homunculus.loop.reading import ink_plan, read_around, read_coarse, unseen
 from homunculus.loop.record import Glimpse
-from homunculus.relevance import ImageStatistics, Relevance, SearchTarget
+from homunculus.relevance import Relevance, SearchTarget
 from homunculus.relevance.acuity import Fixations
 from homunculus.relevance.fixation import attention_entropy, fixate, given, margin
 from homunculus.relevance.matching import Written
@@ -76,7 +76,7 @@ class VisualSearch:
         self.eye, self.pyramid, self.images, self.jobs, self.clock = eye, pyramid, images, jobs, clock
         self.size = pyramid.size
         with clock.part("statistics"):
-            self.statistics = ImageStatistics.of(eye.unit, pyramid).split()
+            self.statistics = eye.statistics(pyramid)
         with clock.part("coarse"):
             self.texts = [eye.embedded(job.query) for job in jobs]
         self.words = [eye.words(job.query) for job in jobs]

@@ -95,6 +95,16 @@ class ImageStatistics:
         sources = {source: _read(unit, pyramid, source, kept_level(level, source)) for source in levels}
         return cls(pyramid.size, level, sources, PyramidView(unit, pyramid, tuple(range(pyramid.layers))))
 
+    @classmethod
+    def of_level(
+        cls, unit: TextureUnit, texels: Tensor, step: int, size: tuple[int, int], level: int, levels: Sequence[int]
+    ) -> ImageStatistics:
+        """`of` a picture of (height, width) of which there is one level alone, uint8 [h, w, 3]: the one of number `step`, at which no
+        source is finer."""
+        with unit.pyramid(texels) as pyramid:
+            found = cls.of(unit, pyramid, level - step, [source - step for source in levels])
+        return cls(size, level, {source: found.sources[source - step] for source in levels})
+
     def split(self) -> list[ImageStatistics]:
         """The statistics of each picture, each with B = 1."""
         parts = [torch.split(texels, LAYERS) for texels in self.sources.values()]

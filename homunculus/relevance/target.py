@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from homunculus.bridge.errors import PlanError
+from homunculus.bridge.images import USUAL_LEVEL
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.registry import Registry
 from homunculus.bridge.unit import TextureUnit
@@ -52,9 +55,25 @@ class SearchTarget:
         query = Query.of(query)
         example = None
         if query.example is not None:
-            with unit.pyramid(query.example) as pyramid:
-                example = ImageStatistics.of(unit, pyramid, statistics.level, tuple(statistics.sources))
+            example = example_statistics(unit, query.example, statistics.level, tuple(statistics.sources))
         return cls(example, query.color, tokens, embedding)
+
+
+def example_statistics(unit: TextureUnit, example: Tensor, level: int, levels: Sequence[int]) -> ImageStatistics:
+    """Of a crop at the picture's scale, uint8 [h, w, 3], for a grid of that level and sources of these."""
+    step = max(max(levels) - USUAL_LEVEL, 0)  # those of a large picture are coarser than a pyramid of the crop is
+    if not step:
+        with unit.pyramid(example) as pyramid:
+            return ImageStatistics.of(unit, pyramid, level, levels)
+    size = (example.shape[0], example.shape[1])
+    return ImageStatistics.of_level(unit, reduced(example, step), step, size, level, levels)
+
+
+def reduced(pixels: Tensor, step: int) -> Tensor:
+    """uint8 [h, w, 3] of a level of a picture: means of its squares of 2^step px, of the part inside where they reach over the edge."""
+    planes = pixels.detach().double().permute(2, 0, 1)[None]
+    means = F.avg_pool2d(planes, 2**step, ceil_mode=True, count_include_pad=False)
+    return means[0].permute(1, 2, 0).round().to(torch.uint8)
 
 
 NOTHING = SearchTarget()

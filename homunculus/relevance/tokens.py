@@ -27,7 +27,8 @@ def tokens(statistics: ImageStatistics, similarities: Tensor, plan: SamplePlan) 
     similarities = similarities.to(torch.promote_types(similarities.dtype, torch.float32))  # an encoder may be narrower
     rows = plan.footprints.to(similarities)
     reach = (rows[:, 2:4].abs() + rows[:, 4:6].abs()) * plan.patch_size / 2
-    right, down = (_shared(rows[:, k] - reach[:, k], rows[:, k] + reach[:, k], statistics, 1 - k) for k in (0, 1))
+    centers = plan.centers.to(similarities)
+    right, down = (_shared(centers[:, k] - reach[:, k], centers[:, k] + reach[:, k], statistics, 1 - k) for k in (0, 1))
     area = (4 * reach[:, 0] * reach[:, 1]).clamp(min=torch.finfo(rows.dtype).tiny)
     layers = torch.arange(statistics.batch, device=rows.device, dtype=rows.dtype)[:, None]
     weight = (rows[:, 6].round() == layers) / area

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import textwrap
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,10 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from homunculus.bridge.plan import SamplePlan
-from homunculus.layouts.warped import WarpedPlan
 from homunculus.report.files import to_picture
 from homunculus.report.footprints import draw_footprints
 from homunculus.report.reconstruction import reconstruct
+from homunculus.report.scaled import scaled
 
 LONGER_PX = 512  # of a picture on the sheet
 WIDEST_PX = 2400
@@ -49,13 +49,18 @@ class Panel:
         plan: SamplePlan,
         pixels: Tensor,
         places: Sequence[Sequence[float]] = (),
+        picture_scale: float = 1.0,
     ) -> Panel:
-        """Draws a plan on a picture, uint8 [H, W, 3], its patches [N, 3, P, P], and places (x, y) in pixels."""
+        """Draws a plan on a picture, uint8 [H, W, 3], its patches [N, 3, P, P], and places (x, y) in pixels.
+
+        picture_scale: pixels of this picture over the plan's.
+        """
         height, width = picture.shape[:2]
         scale = min(1.0, 2 * LONGER_PX / max(height, width))
         size = max(1, round(height * scale)), max(1, round(width * scale))
         small = Image.fromarray(picture).resize((size[1], size[0]), Image.Resampling.BOX)
         shown = fitted(size)
+        scale *= picture_scale
         drawn = draw_footprints(np.asarray(small), plan, places, scale=scale)
         seen = reconstruct(pixels, scaled(plan, scale, size), size)
         return cls(
@@ -69,22 +74,6 @@ def fitted(size: tuple[int, int]) -> tuple[int, int]:
     """(width, height) on the sheet of a picture of (height, width)."""
     scale = LONGER_PX / max(size)
     return max(1, round(size[1] * scale)), max(1, round(size[0] * scale))
-
-
-def scaled(plan: SamplePlan, scale: float, size: tuple[int, int]) -> SamplePlan:
-    """The plan on its picture resized to (height, width), scale times as large."""
-    plan = plan.to("cpu")
-    if scale == 1:
-        return plan
-    footprints = plan.footprints.clone()
-    footprints[:, :6] *= scale
-    if not isinstance(plan, WarpedPlan) or plan.texels is None:
-        return replace(plan, footprints=footprints)
-    texels = plan.texels.clone()
-    texels[..., :6] *= scale
-    x, y = plan.chart.fixation
-    chart = replace(plan.chart, size=size, fixation=(x * scale, y * scale), a_px=plan.chart.a_px * scale)
-    return replace(plan, footprints=footprints, texels=texels, chart=chart)
 
 
 def contact_sheet(panels: Sequence[Panel], missing: Sequence[tuple[str, str]] = ()) -> Image.Image:

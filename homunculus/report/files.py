@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import Tensor
 
@@ -21,6 +22,7 @@ from homunculus.report.footprints import draw_footprints
 from homunculus.report.heat import draw_relevance
 from homunculus.report.png import Picture, write_png
 from homunculus.report.reconstruction import reconstructed_picture
+from homunculus.report.scaled import scaled
 
 FILES = ("footprints.png", "reconstruction.png", "tokens.safetensors", "look.json")
 MAPS = "relevance.png"
@@ -37,36 +39,45 @@ def write_look(
     *,
     maps: Mapping[str, Tensor] | None = None,
     tokens: Tensor | None = None,
+    scale: float = 1.0,
 ) -> list[Path]:
     """Writes footprints.png, reconstruction.png, tokens.safetensors and look.json, and relevance.png where there are maps;
     returns their paths in this order.
 
     image: uint8 [H, W, 3]; patches: pixels [N, 3, P, P] in 0..1; fixations: (x, y) in pixels; details: what look.json
     says, JSON types only; the time that these files took is added to its `timings_ms`. maps: relevance [h, w] by channel;
-    tokens: [N, D] from an encoder; both go into tokens.safetensors too, maps as `relevance.NAME`.
+    tokens: [N, D] from an encoder; both go into tokens.safetensors too, maps as `relevance.NAME`. scale: pixels of the image over the
+    plan's, where it is a smaller picture of what was looked at: all pictures are then as small.
     All replace an earlier look's together: a failure leaves the folder as it was, and a relevance.png that an earlier look left and
     this one has not goes. Raises WriteError.
     """
     maps = maps or {}
     names = [*FILES, *([MAPS] if maps else [])]
+    size = (image.shape[0], image.shape[1])
+    shown = plan if scale == 1 else scaled(plan, scale, size)
+    places = [(x * scale, y * scale) for x, y in fixations]
     with replaced_together(out_dir, FILES[3]) as staging:
         timings_ms = dict(details.get("timings_ms", {}))
         drawn: list[tuple[str, Path, Callable[[], Picture]]] = [
-            ("footprints", staging.path(FILES[0]), lambda: draw_footprints(image, plan, fixations)),
+            ("footprints", staging.path(FILES[0]), lambda: draw_footprints(image, plan, fixations, scale=scale)),
             (
                 "reconstruction",
                 staging.path(FILES[1]),
-                lambda: reconstructed_picture(patches.pixels, plan, image.shape[:2]),
+                lambda: reconstructed_picture(patches.pixels, shown, size),
             ),
         ]
         if maps:
-            drawn.append(("relevance", staging.path(MAPS), lambda: draw_relevance(image, maps, fixations)))
+            drawn.append(("relevance", staging.path(MAPS), lambda: draw_relevance(image, maps, places)))
         with ThreadPoolExecutor(len(drawn)) as pool:
             times_ms = pool.map(lambda part: _write(*part[1:]), drawn)
             timings_ms.update(zip((name for name, *_ in drawn), times_ms, strict=True))
         tensors = {"pixels": patches.pixels, "inside": patches.inside, "footprints": plan.footprints}
         if plan.texels is not None:
             tensors["texels"] = plan.texels
+        if plan.origin != (0, 0):
+            tensors["origin"] = torch.tensor(plan.origin, dtype=torch.int64, device="cpu")
+        if patches.resident is not None:
+            tensors["resident"] = patches.resident
         if tokens is not None:
             tensors["tokens"] = tokens
         tensors.update({f"relevance.{name}": map_ for name, map_ in maps.items()})

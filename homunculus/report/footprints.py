@@ -51,7 +51,7 @@ def draw_footprints(
     if enlarge > 1:
         canvas = canvas.resize((width * enlarge, height * enlarge), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(canvas)
-    plan = plan.to("cpu", torch.float64)
+    plan = plan.to("cpu", torch.float64).counted_from((0, 0))
     rows = (plan.layers == layer).nonzero().flatten()
     lods = plan.lod[rows]
     # Coarse ones first: where they overlap, the fine lie on top.

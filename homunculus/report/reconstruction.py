@@ -91,7 +91,7 @@ def _bands(
     if tuple(pixels.shape) != expected:
         raise PlanError(f"patches have shape {tuple(pixels.shape)}; this plan needs {expected}")
     pixels = pixels.detach().to("cpu", torch.float32)
-    plan = plan.to("cpu", torch.float32)
+    plan = plan.to("cpu", torch.float32).counted_from((0, 0))
     if plan.texels is not None and not isinstance(plan, Locates):
         raise PlanError("a warped plan without `locate` cannot be put back; use the plan that its layout returned")
     if isinstance(plan, Locates) and plan.texels is not None:

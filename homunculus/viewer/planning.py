@@ -96,5 +96,5 @@ def measurable(state: ViewState, plan: SamplePlan) -> Callable[[], SamplePlan]:
     """The plan for a thread that must not touch the device: its rows, read back now, or a chart's patches, made again there."""
     if state.allocator == "cortical":
         return lambda: layouts.cortical(state.size, state.gaze, state.budget, state.patch_size, a_px=state.e0_px)
-    rows = SamplePlan(plan.footprints.detach().cpu(), plan.patch_size)
+    rows = SamplePlan(plan.footprints.detach().cpu(), plan.patch_size, origin=plan.origin)
     return lambda: rows

@@ -76,6 +76,7 @@ class Tokens(Closing):
         if written is not None:
             context.moderngl.copy_buffer(self._rows.buffer, written.buffer, size_bytes)
         else:
+            plan = plan.counted_from((0, 0))
             self._rows.write((plan.footprints if plan.texels is None else plan.texels).float())
 
     def _fill_atlas(self, image_size: tuple[int, int], columns: int, minified: bool) -> None:
