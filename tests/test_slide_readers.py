@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 import shutil
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -221,6 +222,20 @@ def test_a_page_in_threads_forks_and_pickles(tmp_path: Path, pdfium: Any) -> Non
                 os._exit(0 if (whole(source) == expected).all() else 1)
             pdf._Turn.lock.release()
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_page_that_nobody_closes_is_closed_in_silence(tmp_path: Path, pdfium: Any) -> None:
+    write_pdf(tmp_path / "a.pdf")
+    program = (
+        "import homunculus as hm, os; page = hm.open_tiles('a.pdf'); page.read(0, 0, 0); child = os.fork(); page.read(0, 0, 1);"
+        "print(child and os.waitpid(child, 0)[1])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program], cwd=tmp_path, capture_output=True, timeout=100, text=True
+    )
+    assert (done.returncode, done.stdout.split(), done.stderr) == (0, ["0", "0"], "")
 
 
 def test_what_a_pdf_cannot_give_is_told(tmp_path: Path, pdfium: Any, monkeypatch: pytest.MonkeyPatch) -> None:

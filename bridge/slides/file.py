@@ -83,7 +83,7 @@ class TileFile:
     def _begin(self, handle: Any) -> None:
         self._lock, self._users, self._closed, self._handle = threading.Lock(), 0, False, handle
         self._left: Any = None  # what a parent had open
-        _SOURCES.add(self)
+        SOURCES.add(self)
 
     def _set_levels(self, found: list[TileLevel]) -> None:
         """Takes the file's levels as they are; a reader whose levels a vendor made has them checked."""
@@ -219,12 +219,12 @@ class TileFile:
         return f"{type(self).__name__}({self.name!r}, {width} x {height} px, {len(self.levels)} levels)"
 
 
-_SOURCES: weakref.WeakSet[TileFile] = weakref.WeakSet()
+SOURCES: weakref.WeakSet[TileFile] = weakref.WeakSet()  # all that are alive
 
 
 def _in_child() -> None:
     """A parent's handle may be locked by a thread that is not here, and shares its place in the file: it is neither used nor closed."""
-    for source in list(_SOURCES):
+    for source in list(SOURCES):
         closed, left = source._closed, source._handle
         source._begin(None)
         source._closed, source._left = closed, left

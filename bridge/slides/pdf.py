@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import math
 import os
 import threading
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from homunculus.bridge.errors import HomunculusError, ImageReadError, ImageTooLargeError
-from homunculus.bridge.slides.file import MissingError, OtherReaderError, TileFile
+from homunculus.bridge.slides.file import SOURCES, MissingError, OtherReaderError, TileFile
 from homunculus.bridge.tiles.source import MOST_PX, Texels, TileLevel
 
 TILE_PX = 256
@@ -22,9 +23,10 @@ _WHITE = (255, 255, 255, 255)
 
 
 class _Turn:
-    """PDFium is for one thread at a time."""
+    """PDFium is for one thread at a time, and wants every page closed before it ends."""
 
     lock = threading.Lock()
+    ends = False  # whether the end of the process is seen to
 
 
 class _OpenPage(NamedTuple):
@@ -48,6 +50,9 @@ class PdfTiles(TileFile):
             import pypdfium2
         except ImportError as error:
             raise MissingError(f"a PDF needs pypdfium2 ({error}); run: pip install pypdfium2") from None
+        if not _Turn.ends:
+            atexit.register(_at_end)  # after pypdfium2's own, hence before it
+            _Turn.ends = True
         number = self.options["page"]
         with _Turn.lock:
             document = None
@@ -117,6 +122,15 @@ class PdfTiles(TileFile):
             pixels = np.ascontiguousarray(bitmap.to_numpy()[..., :3])
             bitmap.close()
         return pixels
+
+
+def _at_end() -> None:
+    for source in list(SOURCES):
+        if isinstance(source, PdfTiles):
+            source.close()
+            left, source._left = source._left, None
+            if left is not None:
+                source._release(left)
 
 
 def _in_child() -> None:
