@@ -302,8 +302,8 @@ def test_a_window_on_egl_as_wayland_has_it(display: str, tmp_path: Path) -> None
     try:
         assert glfw.get_window_attrib(driven.window._handle, glfw.CONTEXT_CREATION_API) == glfw.EGL_CONTEXT_API
         driven.move((480, 300))
+        drawn = driven.picture()  # waits for the plan that was asked for
         shown = np.array(ImageGrab.grab(xdisplay=display).convert("RGB"))
-        drawn = driven.picture()
         assert np.abs(shown[: drawn.shape[0], : drawn.shape[1]].astype(int) - drawn.numpy()).max() <= 1
     finally:
         driven.window.close()
