@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from time import perf_counter, process_time
@@ -130,13 +131,13 @@ def _rows(unit: TextureUnit, slide: Path, quality: Quality, repeats: int) -> Ite
             for index in range(1, repeats + 1):
                 plan = _plan(pyramid.size, index)
                 before = pyramid.tree.reads
-                ours = cold.take(lambda plan=plan: unit.sample(pyramid, plan, quality=quality)).pixels
+                ours = cold.take(partial(unit.sample, pyramid, plan, quality=quality)).pixels
                 cold.tiles.append(pyramid.tree.reads - before)
-                warm.take(lambda plan=plan: unit.sample(pyramid, plan, quality=quality))
+                warm.take(partial(unit.sample, pyramid, plan, quality=quality))
                 warm.tiles.append(0)
-                found = peer.take(lambda plan=plan: token_by_token(theirs, plan))
+                found = peer.take(partial(token_by_token, theirs, plan))
                 peer.off.append(float((found - ours.cpu()).square().mean().sqrt()) * 255)
-                peer_warm.take(lambda plan=plan: token_by_token(theirs, plan))
+                peer_warm.take(partial(token_by_token, theirs, plan))
     opening.wall_ms, opening.cpu_ms = opening.wall_ms[1:], opening.cpu_ms[1:]
     yield from (laps.row() for laps in (opening, cold, warm, peer, peer_warm))
     yield _whole_level(unit, slide, quality)
