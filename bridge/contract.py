@@ -138,10 +138,21 @@ class BackendContract(Closing):
     ) -> Iterator[SamplePlan]:
         """The plan as the pyramid's samplers read it, with what it needs on the device."""
         if isinstance(pyramid, PagedPyramid):
-            with pyramid.resident(plan, quality, wait):
+            with pyramid.resident(self._on_host(plan), quality, wait):
                 yield plan
         else:
             yield plan.counted_from((0, 0))
+
+    def _on_host(self, plan: SamplePlan) -> SamplePlan:
+        """The plan where its rows can be looked at: one counted visit for those that lie on a device."""
+        rows = plan.footprints if plan.texels is None else plan.texels
+        if rows.device.type == "cpu":
+            return plan
+        self.stats.bytes_to_host += rows.numel() * rows.element_size()
+        rows = rows.detach().cpu()
+        if plan.texels is None:
+            return SamplePlan(rows, plan.patch_size, origin=plan.origin)
+        return SamplePlan(rows[:, 0, 0], plan.patch_size, rows, origin=plan.origin)
 
     def _check_open(self) -> None:
         checks.check_open(self, self._closed)

@@ -5,6 +5,7 @@ from dataclasses import replace
 from importlib import resources
 
 import pytest
+import torch
 
 from homunculus import layouts, shaders
 from homunculus.bridge import statistics
@@ -24,6 +25,7 @@ STORED = (8, 16, 32)
 VARIANTS: dict[str, list[dict[str, int | float | str]]] = {
     "ingest": [{"BYTES": 1, "STORED": stored} for stored in STORED] + [{"BYTES": 0, "STORED": s} for s in (16, 32)],
     "reduce": [{"STORED": stored} for stored in STORED],
+    "write": [{}],
 }
 PROGRAMS = [
     *(layouts.log_polar_program(SIZE, law=law) for law in LAWS),
@@ -36,6 +38,8 @@ SHADERS: list[tuple[str, Defines]] = [
         for dtype in ELEMENTS
         for warped in (False, True)
     ),
+    *(("sample.comp", variant(Filtering(quality), warped=False, paged=True)) for quality in QUALITIES),
+    ("sample.comp", variant(Filtering(dtype=torch.float16), warped=True, paged=True)),
     ("statistics.comp", statistics.defines()),
     *((program.shader, program.defines) for program in PROGRAMS),
 ]

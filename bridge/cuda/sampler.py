@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,41 +19,51 @@ ROW_ALIGNMENT = 16  # of the shader's vec4
 MOST = 2**31 - 1  # elements and rows that the shader counts
 
 
-def variant(filtering: Filtering, *, warped: bool) -> Defines:
+def variant(filtering: Filtering, *, warped: bool, paged: bool = False) -> Defines:
     """What sample.comp is compiled with."""
     threads = THREADS * filtering.dtype.itemsize // 4  # one writes a word
-    return {
+    defines: dict[str, int | float | str] = {
         "QUALITY": QUALITIES.index(filtering.quality),
         "ELEMENT": ELEMENTS[filtering.dtype],
         "WARPED": int(warped),
         "GROUP": threads,
     }
+    return {**defines, "PAGED": 1} if paged else defines
+
+
+def values_of(pyramid: CudaPyramid) -> Mapping[str, Any]:
+    """What sample.comp reads of a pyramid."""
+    height, width = pyramid.padded_size
+    return {
+        "pyramid": pyramid.levels.sampler(),
+        "scale": (1 / width, 1 / height),
+        "max_level": pyramid.max_level,
+    }
 
 
 def sample(
     kernels: Kernels,
-    pyramid: CudaPyramid,
+    held: Mapping[str, Any],
     rows: Tensor,
     patch_size: int,
     filtering: Filtering,
     empty: Callable[[tuple[int, ...], torch.dtype], Tensor],
 ) -> tuple[Patches, int]:
     """Patches of footprints float32 [N, 8], or one for every texel, [N, P, P, 8], on the device; and the number of launches.
-    empty: allocates what is written, of which every element is.
+    held: what the shader reads of the pyramid, with a table where that is in pages. empty: allocates what is written, of which every
+    element is.
     """
     rows = rows.contiguous()
     if rows.data_ptr() % ROW_ALIGNMENT:  # a view into something else
         rows = rows.clone()
-    defines = variant(filtering, warped=rows.ndim == 4)
+    paged = "table" in held
+    defines = variant(filtering, warped=rows.ndim == 4, paged=paged)
     length = plane_length(patch_size, filtering.dtype)
     planes = empty((len(rows), 3, length), filtering.dtype)
-    inside = empty((len(rows),), torch.float32)
-    height, width = pyramid.padded_size
+    shares = {name: empty((len(rows),), torch.float32) for name in ("inside", "resident")[: 1 + paged]}
     values = {
-        "pyramid": pyramid.levels.sampler(),
+        **held,
         "patch_size": patch_size,
-        "scale": (1 / width, 1 / height),
-        "max_level": pyramid.max_level,
         "mean": filtering.mean,
         "inverse_std": tuple(1 / value for value in filtering.std),
     }
@@ -60,6 +71,7 @@ def sample(
     for first in range(0, len(rows), most):
         part = slice(first, first + most)
         count = len(rows[part])
-        values |= {"rows": rows[part], "pixels": planes[part], "inside": inside[part], "patch_count": count}
+        values |= {"rows": rows[part], "pixels": planes[part], "patch_count": count}
+        values |= {name: share[part] for name, share in shares.items()}
         kernels.run("sample.comp", defines, values, (count,))
-    return patches_of(planes, inside, patch_size=patch_size, contiguous=True), -(-len(rows) // most)
+    return patches_of(planes, **shares, patch_size=patch_size, contiguous=True), -(-len(rows) // most)

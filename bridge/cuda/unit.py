@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
 import torch
 from torch import Tensor
 
-from homunculus.bridge.cuda import builders
+from homunculus.bridge.cuda import builders, pages
 from homunculus.bridge.cuda.kernels import Kernels
 from homunculus.bridge.cuda.programs import write_plan
 from homunculus.bridge.cuda.pyramid import MAX_LAYERS, MAX_SIDE_PX, CudaPyramid, Levels
-from homunculus.bridge.cuda.sampler import sample, variant
+from homunculus.bridge.cuda.sampler import sample, values_of, variant
 from homunculus.bridge.cuda.statistics import statistics
 from homunculus.bridge.errors import BackendUnavailableError, CudaError
 from homunculus.bridge.patches import Filtering, Patches
 from homunculus.bridge.plan import PlanProgram, SamplePlan
 from homunculus.bridge.pool import Pool
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
+from homunculus.bridge.tiles.paged import PagedPyramid
+from homunculus.bridge.tiles.pages import TexelBlock
 from homunculus.bridge.unit import TextureUnit
 from homunculus.interop.cuda import Cuda, open_cuda
 
@@ -59,6 +61,7 @@ class CudaUnit(TextureUnit):
             device=self.cuda.device,
         )
         self._pool = Pool(partial(Levels, self.cuda))
+        self._tables = pages.Tables(self._on_device)
         # A unit that nobody closed: the pyramids that are still held keep their arrays until they are dropped.
         self._finalizer = weakref.finalize(self, self._pool.close, lent=False)
         self._finalizer.atexit = False
@@ -77,12 +80,23 @@ class CudaUnit(TextureUnit):
                 raise
         return pyramid
 
-    def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
+    def blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
+        with self.cuda.active():
+            return CudaPyramid(self.kernels, size, self._pool.take(extent), self._pool, "tiles")
+
+    def write(self, pyramid: Pyramid, blocks: Iterable[TexelBlock]) -> None:
         assert isinstance(pyramid, CudaPyramid)
+        with self.cuda.active(), self.clock.part("upload"):
+            pyramid.levels.reuse()
+            self.stats.dispatches += pages.write(self.kernels, pyramid.levels, blocks, self._on_device)
+
+    def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
+        assert isinstance(pyramid, CudaPyramid | PagedPyramid)
         rows = plan.footprints if plan.texels is None else plan.texels
         with self.cuda.active(), self.clock.part("sample"):
             there = self._on_device(rows.detach(), torch.float32)
-            patches, launches = sample(self.kernels, pyramid, there, plan.patch_size, filtering, self.empty)
+            held = self._tables.values(pyramid, plan) if isinstance(pyramid, PagedPyramid) else values_of(pyramid)
+            patches, launches = sample(self.kernels, held, there, plan.patch_size, filtering, self.empty)
         self.stats.dispatches += launches
         return patches
 
