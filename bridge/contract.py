@@ -111,7 +111,7 @@ class BackendContract(Closing):
         try:
             yield patches
         finally:
-            revoke([patches.pixels, patches.inside])
+            revoke(patches.tensors)
 
     # what `homunculus doctor` asks of it
 

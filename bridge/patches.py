@@ -45,6 +45,11 @@ class Patches(Pictured):
         resident = torch.cat(shares) if len(shares) == len(parts) else None
         return cls(torch.cat([part.pixels for part in parts]), torch.cat([part.inside for part in parts]), resident)
 
+    @property
+    def tensors(self) -> list[Tensor]:
+        """All that is there of it."""
+        return [self.pixels, self.inside, *([] if self.resident is None else [self.resident])]
+
     def __len__(self) -> int:
         return len(self.pixels)
 

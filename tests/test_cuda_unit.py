@@ -223,7 +223,7 @@ def test_refusals(cuda_unit: CudaUnit, twin: TwinUnit) -> None:
     with pytest.raises(ImageError, match="backend 'cuda' offers rgba8, rgba16f, rgba32f"):
         cuda_unit.pyramid(white_noise(10, 10), format="rgba64f")
     with pytest.raises(ImageTooLargeError, match="this device allows 32768 px a side"):
-        cuda_unit.pyramid(torch.empty((1, 32769, 3), dtype=torch.uint8))
+        cuda_unit.pyramid(torch.zeros((1, 32769, 3), dtype=torch.float32))  # bytes would lie in pages
     with pytest.raises(ImageTooLargeError, match="2049 images need 2049 layers; this device allows 2048"):
         cuda_unit.pyramid(torch.empty((2049, 1, 1, 3), dtype=torch.uint8))
     plan = random_footprints(4, (10, 10))

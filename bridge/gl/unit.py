@@ -174,7 +174,7 @@ class GLUnit(TextureUnit):
             yield patches
         finally:
             if self.context.thread.stopped:  # closed inside the block, with everything in it
-                revoke([patches.pixels, patches.inside])
+                revoke(patches.tensors)
             else:  # OpenGL waits for the stream that unmaps, and with it for the one that the block began on
                 self.context.memory.follow(entered_on)
                 self.context.call(lending.__exit__, None, None, None)
