@@ -112,20 +112,6 @@ def test_evictions_leave_nothing_behind(shared: TextureUnit) -> None:
     assert given_up >= 15
 
 
-@pytest.mark.slow
-def test_without_waiting_the_coarser_level_stands_in(shared: TextureUnit, twin: TextureUnit) -> None:
-    image = white_noise(2400, 2700)
-    plan = squares([(300.0, 400.0), (2000.0, 1900.0)], 8.0)
-    with paged(shared, ArraySource(image)) as ours, paged(twin, ArraySource(image)) as theirs:
-        first = shared.sample(ours, plan, wait=False)
-        assert first.resident is not None
-        assert first.resident.tolist() == [0, 0]
-        assert bool(torch.isfinite(first.pixels).all())
-        assert_alike(first, twin.sample(theirs, plan, wait=False))
-        ours.tree.settle()
-        assert_alike(shared.sample(ours, plan, wait=False), twin.sample(theirs, plan))
-
-
 class Waves:
     """A picture of 200,000 px a side by a formula, of its finest level and those that have a tail's size; nothing between is read."""
 
@@ -166,6 +152,23 @@ def test_two_hundred_thousand_pixels_a_side(shared: TextureUnit, corner: tuple[i
     x, y = (first[:, axis].numpy().astype(int)[:, None] + corner[axis] + np.arange(8) for axis in (0, 1))
     expected = source.texels(x[:, None, :], y[:, :, None])
     assert float(np.abs(255 * seen.pixels.permute(0, 2, 3, 1).numpy() - expected).max()) < 0.01
+
+
+@pytest.mark.slow
+def test_without_waiting_a_coarser_level_stands_in(shared: TextureUnit) -> None:
+    """Of the levels that are there at once every texel is 128."""
+    source = Waves()
+    plan = squares([(1004.0, 2004.0), (150_004.0, 90_004.0)], 8.0)
+    with paged(shared, source) as pages:
+        first = shared.sample(pages, plan, quality="fast", wait=False)
+        assert first.resident is not None
+        assert first.resident.tolist() == [0, 0]
+        assert float((first.pixels * 255 - 128).abs().max()) < 1e-3
+        pages.tree.settle()
+        then = shared.sample(pages, plan, quality="fast", wait=False)
+        assert then.resident is not None
+        assert then.resident.tolist() == [1, 1]
+        assert float((then.pixels * 255 - 128).abs().max()) > 30
 
 
 def test_a_second_look_sends_no_table_and_writes_no_tile(cuda_unit: CudaUnit, monkeypatch: pytest.MonkeyPatch) -> None:
