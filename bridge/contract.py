@@ -138,7 +138,7 @@ class BackendContract(Closing):
     ) -> Iterator[SamplePlan]:
         """The plan as the pyramid's samplers read it, with what it needs on the device."""
         if isinstance(pyramid, PagedPyramid):
-            with pyramid.resident(self._on_host(plan), quality, wait):
+            with pyramid.resident(plan, quality, wait, self._on_host):
                 yield plan
         else:
             yield plan.counted_from((0, 0))

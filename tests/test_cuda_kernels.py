@@ -31,6 +31,12 @@ PROGRAMS = [
     *(layouts.log_polar_program(SIZE, law=law) for law in LAWS),
     *(layouts.cortical_program(SIZE, law=law) for law in LAWS),
 ]
+
+
+def pages(narrow: int = 0, stand_ins: int = 0) -> Defines:
+    return {"PAGED": 1, "NARROW": narrow, "STAND_INS": stand_ins}
+
+
 SHADERS: list[tuple[str, Defines]] = [
     *(
         ("sample.comp", variant(Filtering(quality, dtype), warped=warped))
@@ -38,8 +44,9 @@ SHADERS: list[tuple[str, Defines]] = [
         for dtype in ELEMENTS
         for warped in (False, True)
     ),
-    *(("sample.comp", variant(Filtering(quality), warped=False, paged=True)) for quality in QUALITIES),
-    ("sample.comp", variant(Filtering(dtype=torch.float16), warped=True, paged=True)),
+    *(("sample.comp", variant(Filtering(quality), warped=False, pages=pages(narrow=1))) for quality in QUALITIES),
+    ("sample.comp", variant(Filtering(), warped=False, pages=pages(stand_ins=1))),
+    ("sample.comp", variant(Filtering(dtype=torch.float16), warped=True, pages=pages())),
     ("statistics.comp", statistics.defines()),
     *((program.shader, program.defines) for program in PROGRAMS),
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from torch import Tensor
 
 from homunculus.bridge.cuda.kernels import Kernels, address, handle
 from homunculus.bridge.cuda.pyramid import CudaPyramid, Levels
+from homunculus.bridge.cuda.sampler import ShaderInput
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.bridge.tiles.pages import TexelBlock
@@ -57,21 +58,23 @@ class Tables:
         self._send = send
         self._sent: tuple[tuple[int, Any], Tensor] | None = None
 
-    def values(self, pyramid: PagedPyramid, plan: SamplePlan) -> Mapping[str, Any]:
-        """What sample.comp reads of a pyramid in pages, whose last user the current stream waits for."""
-        store = pyramid.store
+    def input_of(self, pyramid: PagedPyramid, plan: SamplePlan) -> ShaderInput:
+        """A pyramid in pages, with the plan resident, whose last user the current stream waits for."""
+        store, table = pyramid.store, pyramid.table
         assert isinstance(store, CudaPyramid)
         store.levels.reuse()
-        return {
+        values = {
             "pyramid": store.levels.sampler(),
             "scale": (1.0, 1.0),
             "max_level": pyramid.max_level,
-            "table": self._on_device(pyramid.table, store.levels.stream),
-            "table_spread": pyramid.table.spread,
-            "table_shift": pyramid.table.shift,
+            "table": self._on_device(table, store.levels.stream),
+            "table_spread": table.spread,
+            "table_shift": table.shift,
+            "finest_level": pyramid.finest_level,
             "origin": plan.origin,
             "last_texel": (pyramid.size[1] - 1, pyramid.size[0] - 1),
         }
+        return ShaderInput(values, {"PAGED": 1, **pyramid.variant(plan)})
 
     def _on_device(self, table: Table, stream: Any) -> Tensor:
         sent = self._sent

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,50 +20,52 @@ ROW_ALIGNMENT = 16  # of the shader's vec4
 MOST = 2**31 - 1  # elements and rows that the shader counts
 
 
-def variant(filtering: Filtering, *, warped: bool, paged: bool = False) -> Defines:
+class ShaderInput(NamedTuple):
+    """A pyramid as sample.comp takes it: what it reads of it, and what it is compiled with for one in pages."""
+
+    values: Mapping[str, Any]
+    pages: Defines = MappingProxyType({})
+
+
+def variant(filtering: Filtering, *, warped: bool, pages: Defines = MappingProxyType({})) -> Defines:
     """What sample.comp is compiled with."""
     threads = THREADS * filtering.dtype.itemsize // 4  # one writes a word
-    defines: dict[str, int | float | str] = {
+    return {
         "QUALITY": QUALITIES.index(filtering.quality),
         "ELEMENT": ELEMENTS[filtering.dtype],
         "WARPED": int(warped),
         "GROUP": threads,
+        **pages,
     }
-    return {**defines, "PAGED": 1} if paged else defines
 
 
-def values_of(pyramid: CudaPyramid) -> Mapping[str, Any]:
-    """What sample.comp reads of a pyramid."""
+def input_of(pyramid: CudaPyramid) -> ShaderInput:
+    """A pyramid of levels."""
     height, width = pyramid.padded_size
-    return {
-        "pyramid": pyramid.levels.sampler(),
-        "scale": (1 / width, 1 / height),
-        "max_level": pyramid.max_level,
-    }
+    values = {"pyramid": pyramid.levels.sampler(), "scale": (1 / width, 1 / height), "max_level": pyramid.max_level}
+    return ShaderInput(values)
 
 
 def sample(
     kernels: Kernels,
-    held: Mapping[str, Any],
+    pyramid: ShaderInput,
     rows: Tensor,
     patch_size: int,
     filtering: Filtering,
     empty: Callable[[tuple[int, ...], torch.dtype], Tensor],
 ) -> tuple[Patches, int]:
     """Patches of footprints float32 [N, 8], or one for every texel, [N, P, P, 8], on the device; and the number of launches.
-    held: what the shader reads of the pyramid, with a table where that is in pages. empty: allocates what is written, of which every
-    element is.
+    empty: allocates what is written, of which every element is.
     """
     rows = rows.contiguous()
     if rows.data_ptr() % ROW_ALIGNMENT:  # a view into something else
         rows = rows.clone()
-    paged = "table" in held
-    defines = variant(filtering, warped=rows.ndim == 4, paged=paged)
+    defines = variant(filtering, warped=rows.ndim == 4, pages=pyramid.pages)
     length = plane_length(patch_size, filtering.dtype)
     planes = empty((len(rows), 3, length), filtering.dtype)
-    shares = {name: empty((len(rows),), torch.float32) for name in ("inside", "resident")[: 1 + paged]}
+    shares = {name: empty((len(rows),), torch.float32) for name in ("inside", "resident")[: 2 if pyramid.pages else 1]}
     values = {
-        **held,
+        **pyramid.values,
         "patch_size": patch_size,
         "mean": filtering.mean,
         "inverse_std": tuple(1 / value for value in filtering.std),

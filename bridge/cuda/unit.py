@@ -14,7 +14,7 @@ from homunculus.bridge.cuda import builders, pages
 from homunculus.bridge.cuda.kernels import Kernels
 from homunculus.bridge.cuda.programs import write_plan
 from homunculus.bridge.cuda.pyramid import MAX_LAYERS, MAX_SIDE_PX, CudaPyramid, Levels
-from homunculus.bridge.cuda.sampler import sample, values_of, variant
+from homunculus.bridge.cuda.sampler import input_of, sample, variant
 from homunculus.bridge.cuda.statistics import statistics
 from homunculus.bridge.errors import BackendUnavailableError, CudaError
 from homunculus.bridge.patches import Filtering, Patches
@@ -95,8 +95,8 @@ class CudaUnit(TextureUnit):
         rows = plan.footprints if plan.texels is None else plan.texels
         with self.cuda.active(), self.clock.part("sample"):
             there = self._on_device(rows.detach(), torch.float32)
-            held = self._tables.values(pyramid, plan) if isinstance(pyramid, PagedPyramid) else values_of(pyramid)
-            patches, launches = sample(self.kernels, held, there, plan.patch_size, filtering, self.empty)
+            source = self._tables.input_of(pyramid, plan) if isinstance(pyramid, PagedPyramid) else input_of(pyramid)
+            patches, launches = sample(self.kernels, source, there, plan.patch_size, filtering, self.empty)
         self.stats.dispatches += launches
         return patches
 

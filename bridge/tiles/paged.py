@@ -31,6 +31,11 @@ NARROW_TEXELS = TILE_PX - 8  # what is no wider lies on 2 x 2 tiles
 CALM = 0.85  # share of the pages that a plan may need before its finest level is read again
 
 Write = Callable[[Pyramid, Iterable[TexelBlock]], None]
+Fetched = Callable[[SamplePlan], SamplePlan]
+
+
+def _itself(plan: SamplePlan) -> SamplePlan:
+    return plan
 
 
 class PagedPyramid(Pyramid):
@@ -78,14 +83,17 @@ class PagedPyramid(Pyramid):
             return self._tail
 
     @contextmanager
-    def resident(self, plan: SamplePlan, quality: Quality, wait: bool = True) -> Iterator[None]:
+    def resident(
+        self, plan: SamplePlan, quality: Quality, wait: bool = True, fetched: Fetched = _itself
+    ) -> Iterator[None]:
         """Inside the block the tiles of the plan are on their pages, but for damaged ones, and none of them is given up.
 
-        wait=False: what is decoded already, up to 4 MiB of it; the rest is decoded meanwhile.
+        wait=False: what is decoded already, up to 4 MiB of it; the rest is decoded meanwhile. fetched: gives a plan whose rows lie on a
+        device with rows on the host; called for one that is not the last one again.
         """
         self._check()
         with self._lock:
-            tiles = self._tiles(plan, quality)
+            tiles = self._tiles(plan, quality, fetched)
             missing = [key for key in tiles if key not in self.pages]
             if missing and wait:
                 self._admit(missing, tiles)
@@ -131,12 +139,13 @@ class PagedPyramid(Pyramid):
             if self._tail is not None:
                 self._tail.close()
 
-    def _tiles(self, plan: SamplePlan, quality: Quality) -> list[Key]:
+    def _tiles(self, plan: SamplePlan, quality: Quality, fetched: Fetched = _itself) -> list[Key]:
         """The tiles of the plan that can be resident at once; those of the last one, where it is that one, and as it was."""
         rows = plan.footprints if plan.texels is None else plan.texels
         version = -1 if rows.is_inference() else rows._version
         how = version, plan.patch_size, plan.origin, quality
         if self._rows is not rows or self._how != how or version < 0:
+            plan = fetched(plan)
             self._kept = self._fitting(plan, quality)
             self._narrow = not plan.warped and widest_texels(plan, self.max_level, quality) < NARROW_TEXELS
             self._rows, self._how = rows, how

@@ -124,6 +124,7 @@ typedef Vector<float, 3> vec3;
 typedef Vector<float, 4> vec4;
 typedef Vector<int, 2> ivec2;
 typedef Vector<int, 3> ivec3;
+typedef Vector<int, 4> ivec4;
 typedef Vector<uint, 3> uvec3;
 
 // By columns, given as vectors or number by number.
