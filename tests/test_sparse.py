@@ -32,6 +32,7 @@ SIZES = [(300, 517), (513, 129), (640, 640)]
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Small pictures are kept by their owners as large ones are, and never completed for a plan."""
+    monkeypatch.setattr(sparse, "SMALLEST_PX", 1)
     monkeypatch.setattr(sparse, "BASE_PX", 40)
     monkeypatch.setattr(sparse, "MOST_SHARE", 1e9)
 
@@ -148,13 +149,23 @@ def test_a_glimpse_uploads_what_it_sees_and_once(gl_unit: GLUnit) -> None:
         assert gl_unit.stats.bytes_to_device - first == 273 * 32
 
 
-def test_who_looks_everywhere_gets_a_whole_pyramid_and_his_picture_back(gl_unit: GLUnit) -> None:
+@pytest.mark.parametrize("at_once", [True, False])
+def test_who_looks_everywhere_gets_a_whole_pyramid_and_his_picture_back(
+    gl_unit: GLUnit, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    """By one plan, or by one after the other: what is read of the picture adds up."""
+    monkeypatch.setattr(sparse, "SMALLEST_PX", 1)
     size = (1024, 1024)
     image = white_noise(*size)
-    plan = layouts.grid(size, None, 4096, 16)
+    whole_plan = layouts.grid(size, None, 4096, 16)
+    count = 1 if at_once else 32
+    parts = [SamplePlan(rows, 16) for rows in whole_plan.footprints.chunk(count)]
     with gl_unit.pyramid(image, builder="simd") as whole, gl_unit.pyramid(image) as ours:
         assert isinstance(ours, SparsePyramid)
-        assert same(gl_unit, ours, whole, plan, "fast")
+        for index, plan in enumerate(parts):
+            assert same(gl_unit, ours, whole, plan, "fast")
+            if index == 2:
+                assert share(ours) < 0.5
         assert share(ours) == 1
         image[:] = 0
         assert same(gl_unit, ours, whole, random_footprints(50, size), "fast")

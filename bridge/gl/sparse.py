@@ -29,8 +29,9 @@ from homunculus.bridge.pyramid import Extent
 from homunculus.bridge.tiles.reads import reads
 
 TILE_TEXELS = 32  # a multiple of 2**SUMMED_LEVELS
+SMALLEST_PX = 1536  # along the longer side: all of a smaller picture is uploaded as quickly
 BASE_PX = 512  # the longer side of the coarsest level of which only what is looked at is uploaded is about that
-# Where a plan needs more of the picture read once more than this share of it, completing it costs no more.
+# Where plans have had more of the picture read once more than this share of it, completing it costs no more.
 MOST_SHARE = 0.6
 STRIPE_BYTES = 1 << 20
 
@@ -41,7 +42,9 @@ Texels = list[tuple[int, int, int, int, Tensor]]  # level, layer, x, y and what 
 def base_level(extent: Extent) -> int:
     """The coarsest level of which only what is looked at is uploaded. 0: the picture is so small that all of it is, at once."""
     longest = max(extent.height, extent.width)
-    return min(SUMMED_LEVELS, extent.levels - 1, max(0, (longest // BASE_PX).bit_length() - 1))
+    if longest < SMALLEST_PX:
+        return 0
+    return min(SUMMED_LEVELS, extent.levels - 1, (longest // BASE_PX).bit_length() - 1)
 
 
 class SparsePyramid(GLPyramid):
@@ -61,6 +64,7 @@ class SparsePyramid(GLPyramid):
             np.zeros((-(-height // TILE_TEXELS), -(-width // TILE_TEXELS)), bool) for height, width in self._sizes
         ]
         self._sums: list[Sums] = []
+        self._read_px = 0  # of the picture, for plans
         self._helpers: tuple[Executor | None, int] = (None, 1)
 
     def build(self, helpers: Executor | None, threads: int) -> None:
@@ -93,12 +97,12 @@ class SparsePyramid(GLPyramid):
         boxes = [(level, box) for level, tiles in enumerate(missing) for box in rectangles(tiles)]
         if not boxes:
             return
-        read = sum(
+        self._read_px += TILE_TEXELS**2 * sum(
             (bottom - top) * (right - left) << 2 * level
             for level, (top, left, bottom, right) in boxes
             if level < self.base
         )
-        if read * TILE_TEXELS**2 > MOST_SHARE * self.padded_size[0] * self.padded_size[1]:
+        if self._read_px > MOST_SHARE * self.padded_size[0] * self.padded_size[1]:
             self._fill_levels(0)
             return
         work = [(tuple(side * TILE_TEXELS << level for side in box), range(level, level + 1)) for level, box in boxes]
