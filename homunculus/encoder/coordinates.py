@@ -46,7 +46,10 @@ class Coordinates:
         origins = [plan.origin for plan in plans]
         centers = rows[..., 0:2]
         if any(origin != (0, 0) for origin in origins):
-            centers = centers + torch.tensor(origins, dtype=torch.float32).to(device, non_blocking=True)[:, None]
+            centers = (
+                centers
+                + torch.tensor(origins, dtype=torch.float32, device="cpu").to(device, non_blocking=True)[:, None]
+            )
         height, width = size
         right, down = rows[..., 2:4] * plans[0].patch_size, rows[..., 4:6] * plans[0].patch_size
         area = (right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]).abs()
