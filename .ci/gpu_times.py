@@ -17,6 +17,7 @@ from homunculus.bridge.cuda.unit import CudaUnit
 from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.gl.cuda import GLCudaUnit
 from homunculus.bridge.open import open_unit
+from homunculus.bridge.tiles.arrays import ArraySource
 
 SIZES_PX = (1024, 2048, 4096, 8192)
 CALLS = 50
@@ -59,11 +60,13 @@ def measure(unit: GLCudaUnit | CudaUnit, size_px: int) -> None:
             unit.sample(pyramid, plan, dtype=torch.float16)
 
     facts = {"backend": unit.backend, "size_px": size_px}
-    with unit.pyramid(image) as pyramid:
+    pages = unit.pyramid(ArraySource(image.cpu().numpy()))
+    with unit.pyramid(image) as pyramid, pages:
         tasks: dict[str, Callable[[], object]] = {
             "image to patches": whole,
             "pyramid": lambda: unit.pyramid(image).close(),
             "sample": lambda: unit.sample(pyramid, plan, dtype=torch.float16),
+            "sample of pages": lambda: unit.sample(pages, plan, dtype=torch.float16),
         }
         if isinstance(unit, GLCudaUnit):
             memory, buffer = unit.context.memory, unit.sampler._buffers

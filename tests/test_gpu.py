@@ -7,6 +7,7 @@ import torch
 from conftest import opened
 from pictures import white_noise
 from test_conformance import random_footprints
+from test_paged_cuda import Waves
 from tolerances import HARDWARE
 
 from homunculus import layouts
@@ -18,6 +19,9 @@ from homunculus.bridge.open import open_unit
 from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Pyramid
+from homunculus.bridge.tiles.arrays import ArraySource
+from homunculus.bridge.tiles.paged import PagedPyramid
+from homunculus.bridge.tiles.pages import PAGE_BYTES
 from homunculus.bridge.twin.unit import TwinUnit
 from homunculus.bridge.unit import TextureUnit
 
@@ -98,6 +102,47 @@ def test_a_plan_written_there_stays_there(gpu: TextureUnit) -> None:
     with gpu.pyramid(image) as pyramid:
         seen = copies(lambda: gpu.sample(pyramid, gpu.write_plan(program, fixations)))
     assert not [name for name in seen if "HtoD" in name or "DtoH" in name], seen
+
+
+def test_pages_on_hardware(gpu: TextureUnit) -> None:
+    """Within the tolerance of the twin's; rows that lie on the device are fetched once, and the same plan again crosses nothing."""
+    image, plan = white_noise(1201, 1603), random_footprints(100, (1201, 1603))
+    with TwinUnit(dtype=torch.float64) as twin, twin.pyramid(ArraySource(image)) as theirs:
+        expected = twin.sample(theirs, plan)
+    there = plan.to("cuda")
+    with gpu.pyramid(ArraySource(image)) as pages:
+        assert isinstance(pages, PagedPyramid)
+        before = gpu.stats.bytes_to_host, gpu.stats.bytes_to_device
+        patches = gpu.sample(pages, there)
+        assert gpu.stats.bytes_to_host - before[0] == there.footprints.nbytes
+        assert gpu.stats.bytes_to_device - before[1] >= len(pages.pages) * PAGE_BYTES
+        seen = copies(lambda: gpu.sample(pages, there))
+    assert not [name for name in seen if "HtoD" in name or "DtoH" in name], seen
+    assert patches.resident is not None
+    assert bool((patches.resident == 1).all())
+    weight = expected.inside[:, None, None, None].clamp(min=MIN_ALPHA)
+    error = (patches.pixels.cpu() - expected.pixels).abs() * weight
+    assert float(error.max()) <= HARDWARE["rgba8"] / MIN_ALPHA
+    assert float(error.mean()) <= 2e-3
+
+
+def test_pages_on_two_streams_in_turn(cuda: CudaUnit) -> None:
+    """20 pages for 36 tiles: what one stream gives up the other may be reading still."""
+    image = torch.zeros(1201, 1603, 3, dtype=torch.uint8)
+    image[:, 801:] = 200
+    random = torch.Generator().manual_seed(0)
+    streams = [torch.cuda.Stream() for _ in range(2)]
+    worst = [torch.zeros((), device="cuda") for _ in streams]
+    with cuda.pyramid(ArraySource(image.numpy()), budget_bytes=20 * PAGE_BYTES) as pages:
+        for turn in range(200):
+            centers = 20 + torch.rand(5, 2, generator=random) * torch.tensor([760.0, 1160.0])
+            centers[:, 0] += 802 * (turn % 2)
+            plan = SamplePlan.squares(centers, torch.full((5,), 8.0), 8)
+            with torch.cuda.stream(streams[turn % 2]):
+                off = (cuda.sample(pages, plan, quality="fast").pixels - (0, 200)[turn % 2] / 255).abs().max()
+                worst[turn % 2] = torch.maximum(worst[turn % 2], off)
+    torch.cuda.synchronize()
+    assert max(float(off) for off in worst) < 1e-3
 
 
 def test_a_pinned_image_goes_by_one_asynchronous_copy(gpu: TextureUnit) -> None:
@@ -307,6 +352,10 @@ def test_every_kernel_once(cuda: CudaUnit) -> None:
             with cuda.statistics(pyramid) as statistics:
                 assert bool(torch.isfinite(statistics.level(3)).all())
             assert bool(torch.isfinite(pyramid.level(8)).all())
+    with cuda.pyramid(Waves()) as pages:
+        for plan in (affine, warped):  # tiles looked up once a patch, and once a tap
+            for wait in (False, True):  # with stand-ins, and without
+                cuda.sample(pages, plan, wait=wait)
     for law in ("areal", "linear", "cap", "uniform"):
         cuda.write_plan(
             layouts.log_polar_program((70, 131), 12, 4, law=law), torch.tensor([[60.0, 30.0]], device="cuda")

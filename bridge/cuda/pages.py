@@ -54,8 +54,9 @@ def _packed(blocks: list[TexelBlock], *, pinned: bool) -> Tensor:
 class Tables:
     """The table that was sent last. It is sent again for another stream, which nothing orders after the first."""
 
-    def __init__(self, send: Send) -> None:
-        self._send = send
+    def __init__(self, send: Send, *, pinned: bool) -> None:
+        """pinned: whether what is sent lies in pinned memory first, so that nothing waits."""
+        self._send, self._pinned = send, pinned
         self._sent: tuple[tuple[int, Any], Tensor] | None = None
 
     def input_of(self, pyramid: PagedPyramid, plan: SamplePlan) -> ShaderInput:
@@ -79,5 +80,6 @@ class Tables:
     def _on_device(self, table: Table, stream: Any) -> Tensor:
         sent = self._sent
         if sent is None or sent[0] != (table.stamp, stream):
-            sent = self._sent = (table.stamp, stream), self._send(torch.from_numpy(table.entries))
+            entries = torch.from_numpy(table.entries)
+            sent = self._sent = (table.stamp, stream), self._send(entries.pin_memory() if self._pinned else entries)
         return sent[1]

@@ -61,7 +61,7 @@ class CudaUnit(TextureUnit):
             device=self.cuda.device,
         )
         self._pool = Pool(partial(Levels, self.cuda))
-        self._tables = pages.Tables(self._on_device)
+        self._tables = pages.Tables(self._on_device, pinned=self.cuda.device.type == "cuda")
         # A unit that nobody closed: the pyramids that are still held keep their arrays until they are dropped.
         self._finalizer = weakref.finalize(self, self._pool.close, lent=False)
         self._finalizer.atexit = False
