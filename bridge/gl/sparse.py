@@ -8,9 +8,8 @@ picture and written. Whoever takes the texture itself gets a complete one.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Executor
-from functools import partial
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +33,7 @@ BASE_PX = 512  # the longer side of the coarsest level of which only what is loo
 # Where plans have had more of the picture read once more than this share of it, completing it costs no more.
 MOST_SHARE = 0.6
 STRIPE_BYTES = 1 << 20
+LARGE_PX = 1 << 18  # that is read of the picture: less is not worth another thread
 
 Box = tuple[int, ...]  # top, left, bottom, right in level-0 pixels
 Texels = list[tuple[int, int, int, int, Tensor]]  # level, layer, x, y and what stands there
@@ -94,7 +94,8 @@ class SparsePyramid(GLPyramid):
 
     def _fill(self, missing: Sequence[NDArray[np.bool_]]) -> None:
         """The tiles that are marked, of every level."""
-        boxes = [(level, box) for level, tiles in enumerate(missing) for box in rectangles(tiles)]
+        order = [self.base, *range(self.base)]  # of level `base` the sums are there
+        boxes = [(level, box) for level in order for box in rectangles(missing[level])]
         if not boxes:
             return
         self._read_px += TILE_TEXELS**2 * sum(
@@ -123,19 +124,19 @@ class SparsePyramid(GLPyramid):
             self._images, self._sums = None, []
 
     def _fill_boxes(self, work: Sequence[tuple[Box, range]]) -> None:
-        """Makes what is named of each box, a few at a time by other threads where there are some, and writes it."""
+        """Makes what is named of each box and writes it; large ones, which stand last, by other threads meanwhile where there are some."""
         helpers, threads = self._helpers
         self.held.use()
-        made: deque[Callable[[], Texels]] = deque()
-        for box, levels in reversed(work):  # coarse levels take longest
-            if helpers is not None and threads > 1:
-                made.append(helpers.submit(self._made, box, levels).result)
-            else:
-                made.append(partial(self._made, box, levels))
-            if len(made) > threads:
-                self._write_all(made.popleft()())
-        while made:
-            self._write_all(made.popleft()())
+        waiting = deque(work)
+        begun: deque[Future[Texels]] = deque()
+        while waiting or begun:
+            while helpers is not None and len(waiting) > 1 and len(begun) < threads - 1 and _is_large(waiting[-1][0]):
+                begun.append(helpers.submit(self._made, *waiting.pop()))
+            for part in self._made(*waiting.popleft()) if waiting else begun.popleft().result():
+                self._write(*part)
+            while begun and begun[0].done():
+                for part in begun.popleft().result():
+                    self._write(*part)
         self.context.check(f"uploading to {self!r}")
 
     def _made(self, box: Box, levels: range) -> Texels:
@@ -156,10 +157,6 @@ class SparsePyramid(GLPyramid):
                 found.append((self.base, layer, left >> self.base, top >> self.base, means(known, self.base)))
         return found
 
-    def _write_all(self, made: Texels) -> None:
-        for part in made:
-            self._write(*part)
-
     def _write(self, level: int, layer: int, x: int, y: int, texels: Tensor) -> None:
         self.held.write(level, layer, x, y, texels)
         self._stats.bytes_to_device += texels.numel()
@@ -173,6 +170,10 @@ class SparsePyramid(GLPyramid):
     def close(self) -> None:
         self._images, self._sums = None, []
         super().close()
+
+
+def _is_large(box: Box) -> bool:
+    return (box[2] - box[0]) * (box[3] - box[1]) >= LARGE_PX
 
 
 def rectangles(wanted: NDArray[np.bool_]) -> Iterator[Box]:
