@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import slides
 import torch
 from PIL import Image
 from safetensors.torch import load_file
 from slides import Procedural
+from typer.testing import CliRunner
 
 import homunculus as hm
 from homunculus import layouts
@@ -19,9 +21,11 @@ from homunculus.allocators import foveated_pyramid
 from homunculus.allocators.blind_spots import step_px
 from homunculus.allocators.grown import mass_of
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.slides.open import is_slide
 from homunculus.bridge.tiles.arrays import ArraySource
 from homunculus.bridge.tiles.source import TileLevel
 from homunculus.bridge.values import NODES
+from homunculus.cli import app
 from homunculus.layouts.frame import Frame
 
 SLIDE = (30_000, 40_000)
@@ -313,3 +317,34 @@ def test_the_mass_of_a_box_is_the_integral_of_its_cells() -> None:
 
 def test_frames_know_their_origin() -> None:
     assert Frame.of((100, 100), (3.0, 4.0), 5, 16).origin == (0, 0)
+
+
+@pytest.mark.slow
+def test_the_command_looks_at_a_slide(gl_unit: GLUnit, tmp_path: Any) -> None:
+    pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    slide = slides.write(tmp_path / "a.ome.tif", (3000, 5000), kind="ome", steps=(1, 2, 4), compression="deflate")
+    done = CliRunner().invoke(app, ["look", str(slide.path), "--at", "0.31,0.62", "--out", str(tmp_path / "out")])
+    assert done.exit_code == 0, done.output
+    told = json.loads((tmp_path / "out" / "look.json").read_text())
+    assert told["image_size"] == [3000, 5000]
+    assert told["request"]["image"] == str(slide.path)
+    assert told["tiles"]["read"] > 0
+    with Image.open(tmp_path / "out" / "footprints.png") as picture:
+        assert picture.size == (1250, 750)
+    assert "tiles" in done.output
+
+
+def test_what_is_read_in_tiles_is_told_by_what_it_is(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    Image.new("RGB", (60, 40)).save(tmp_path / "small.tif")
+    Image.new("RGB", (60, 40)).save(tmp_path / "small.png")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "b.zarr").mkdir()
+    (tmp_path / "b.zarr" / "zarr.json").write_text("{}")
+    names = ("small.tif", "small.png", "empty", "b.zarr", "slide.SVS", "a.ome.tiff", "page.pdf", "none.tif")
+    found = {name for name in names if is_slide(hm.PictureFile(tmp_path / name))}
+    assert found == {"b.zarr", "slide.SVS", "a.ome.tiff", "page.pdf"}
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    assert is_slide(hm.PictureFile(tmp_path / "small.tif"))
+    assert not is_slide(hm.PictureFile(tmp_path / "small.tif", max_pixels=3000))
+    assert not is_slide(hm.PictureFile(tmp_path / "small.png"))

@@ -20,6 +20,7 @@ from time import monotonic
 
 import numpy as np
 import pytest
+import slides
 import torch
 from pictures import dead_leaves
 from PIL import Image, ImageGrab
@@ -451,6 +452,33 @@ def test_arrows_step_through_a_folder_and_a_dropped_file_is_opened(driven: Drive
     driven.settle()
     assert driven.session.source.name == "dropped.png"
     assert "is not a picture" in driven.session.note
+
+
+@pytest.mark.slow
+def test_a_slide_is_looked_at_while_its_tiles_arrive(driven: Driven, tmp_path: Path) -> None:
+    pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    slide = slides.write(tmp_path / "a.svs", (6000, 9000))
+    driven.window._on_drop(None, [str(slide.path)])
+    driven.settle()
+    session = driven.session
+    assert session.state.size == (6000, 9000)
+    assert session.source.name == "a.svs"
+    driven.until(driven.quiet)
+    before = driven.picture()
+    driven.move((6000, 2000))
+    assert driven.near((6000, 2000))
+    driven.until(lambda: driven.quiet() and not session.retina.arriving)
+    assert session.retina.tokens.resident == 1
+    seen = session.unit.sample(session.pyramid, session.retina.plan).pixels
+    assert torch.equal(session.retina.tokens.patches().pixels, seen)
+    finest = int(session.retina.plan.side_px.argmin())
+    x, y = (int(side) for side in session.retina.plan.corners[finest, 0].tolist())
+    there = torch.from_numpy(slide.picture.region(y, x, 16, 16)).permute(2, 0, 1) / 255
+    assert float((seen[finest] - there).abs().mean()) < 0.05  # the file is a JPEG
+    driven.xdo("click", 4, "click", 4, "click", 4)
+    assert session.state.zoom > 1
+    assert differ(before, driven.picture()) > 0.1
 
 
 @pytest.mark.slow

@@ -98,6 +98,10 @@ class Sampler:
         """Reads back what `leave` left in float32."""
         return self._read(patch_size, count, torch.float32, paged=False)
 
+    def shares(self, count: int) -> Tensor:
+        """[N]: what `leave` left of how much of each patch was resident."""
+        return self._buffers["resident"].read((count,), torch.float32)
+
     def _check_most(self, plan: SamplePlan, dtype: torch.dtype) -> None:
         most = self._most(plan, dtype)
         if len(plan) > most:

@@ -8,9 +8,9 @@ from typing import Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from homunculus.bridge.errors import BackendUnavailableError, ImageReadError
+from homunculus.bridge.errors import BackendUnavailableError, HomunculusError, ImageReadError, ImageTooLargeError
 from homunculus.bridge.files.reading import check_file, head_of
-from homunculus.bridge.pictures.files import expanded
+from homunculus.bridge.pictures.files import PictureFile, expanded
 from homunculus.bridge.slides.file import MissingError, OtherReaderError, TileFile
 from homunculus.bridge.slides.openslide import OpenSlideTiles
 from homunculus.bridge.slides.pdf import PdfTiles
@@ -22,6 +22,22 @@ from homunculus.bridge.values import number, whole
 # Asked in this order.
 READERS: dict[str, type[TileFile]] = {kind.reader: kind for kind in (TiffTiles, ZarrTiles, PdfTiles, OpenSlideTiles)}
 HEAD_BYTES = 1024
+# What is a slide whatever its size, by its name's end.
+SLIDES = (
+    ".svs",
+    ".ndpi",
+    ".mrxs",
+    ".scn",
+    ".bif",
+    ".vms",
+    ".vmu",
+    ".svslide",
+    ".qptiff",
+    ".dcm",
+    ".ome.tif",
+    ".ome.tiff",
+    ".pdf",
+)
 MOST_DPI = 1e6
 
 
@@ -84,3 +100,21 @@ def open_tiles(
         f"{path} is nothing that is read in tiles{told}; "
         "give a TIFF (SVS, OME-TIFF, COG), a slide that OpenSlide reads, a PDF or a folder of Zarr, or read it whole by read_image"
     )
+
+
+def is_slide(file: PictureFile) -> bool:
+    """Whether a file is to be read in tiles: by its name, as Zarr, or as a TIFF that `read_image` does not read whole."""
+    path = expanded(file)
+    if path.is_dir():
+        return ZarrTiles.takes(path, b"")
+    if path.name.lower().endswith(SLIDES):
+        return True
+    try:
+        if not TiffTiles.takes(path, head_of(path, HEAD_BYTES, error=ImageReadError)):
+            return False
+        file.frame()
+    except ImageTooLargeError:
+        return True
+    except HomunculusError:
+        return False  # which reading it tells
+    return False

@@ -38,6 +38,12 @@ class Decoding:
                 future.cancel()
             self._wanted = [pool.submit(_quietly, read, key) for key in keys]
 
+    @property
+    def busy(self) -> bool:
+        """Whether something that is wanted has not been read yet."""
+        with self._lock:
+            return any(not future.done() for future in self._wanted)
+
     def wait(self) -> None:
         """Until all that is wanted has been read."""
         for future in list(self._wanted):

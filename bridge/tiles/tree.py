@@ -47,10 +47,12 @@ class TileTree:
     def tiles(self, keys: Sequence[Key]) -> Iterator[tuple[Key, Texels | None]]:
         """Several, decoded side by side; None for those that are damaged, which `damaged` then names."""
         self.tail  # noqa: B018  (here, for a thread that waits for the others ends none of them)
-        if len(keys) == 1:
-            yield keys[0], self._kept(keys[0])
-            return
-        yield from zip(keys, self._decoding.all(self._kept, keys), strict=True)
+        to_decode = [key for key in keys if key[0] < self.tail_level and key not in self.cache]
+        if len(to_decode) < 2:
+            to_decode = []
+        decoded = dict(zip(to_decode, self._decoding.all(self._kept, to_decode), strict=True))
+        for key in keys:  # what is at hand waits for no thread
+            yield key, decoded[key] if key in decoded else self._kept(key)
 
     def want(self, keys: Iterable[Key]) -> None:
         """Decodes these, in that order, while the caller goes on; what was wanted before and has not begun is forgotten."""
@@ -60,6 +62,11 @@ class TileTree:
     def settle(self) -> None:
         """Waits until all that is wanted has been read."""
         self._decoding.wait()
+
+    @property
+    def busy(self) -> bool:
+        """Whether tiles that are wanted are still being decoded."""
+        return self._decoding.busy
 
     @cached_property
     def tail(self) -> list[Texels]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,8 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from homunculus.bridge.pictures.files import PictureFile
     from homunculus.loop.record import Look
+    from homunculus.loop.tiled import Looked
     from homunculus.relevance.word_search import WordSearch
 
     Points = list[tuple[float, float]] | None
@@ -75,7 +76,7 @@ class Spending:
 
 @expanded
 def look(
-    image: Annotated[Path, typer.Argument(help="The picture: PNG, JPEG, TIFF, WebP, ...")],
+    image: Annotated[Path, typer.Argument(help="The picture: PNG, JPEG, TIFF, WebP, ...; or a slide, a PDF, Zarr.")],
     *,
     at: Annotated[
         list[str] | None,
@@ -101,9 +102,12 @@ def look(
         from rich.console import Console
 
         from homunculus.bridge.files import check_writable
-    picture = reading.file(image)
+    file = reading.file(image)
     check_writable(out)
-    seen = (_search if searching else _look)(console, picture, points, search, spending)
+    with ExitStack() as stack:
+        slide = reading.slide(file)
+        picture = file if slide is None else stack.enter_context(slide)
+        seen = (_search if searching else _look)(console, picture, points, search, spending)
     with console.status("writing"):
         paths = seen.save(out)
     shown = Console()
@@ -114,7 +118,7 @@ def look(
         typer.echo(path)
 
 
-def _look(console: Console, picture: PictureFile, points: Points, search: Search, spending: Spending) -> Look:
+def _look(console: Console, picture: Looked, points: Points, search: Search, spending: Spending) -> Look:
     with console.status("opening the library"):
         from homunculus.loop.look import look as look_once
         from homunculus.relevance.maps import read_relevance
@@ -125,7 +129,7 @@ def _look(console: Console, picture: PictureFile, points: Points, search: Search
         return look_once(picture, points, query=search.query or "", **options)
 
 
-def _search(console: Console, picture: PictureFile, points: Points, search: Search, spending: Spending) -> Look:
+def _search(console: Console, picture: Looked, points: Points, search: Search, spending: Spending) -> Look:
     with console.status("opening the library"):
         import torch
 
@@ -208,6 +212,11 @@ def _summary(seen: Look) -> Table:
     for note in seen.notes:
         if note != seen.reading:
             table.add_row("note", note)
+    if facts["tiles"] is not None:
+        tiles = facts["tiles"]
+        table.add_row(
+            "tiles", f"{tiles['read']} read, {tiles['pages']} pages; {tiles['resident']:.1%} of the taps at their level"
+        )
     table.add_row("backend", f"{unit['backend']}: {unit['reason']}")
     table.add_row("renderer", unit["renderer"])
     table.add_row("pyramid", f"{unit['format']}, levels 0 to {unit['max_level']}, built by {unit['builder']}")

@@ -17,6 +17,7 @@ from homunculus.cli.names import BACKENDS, QUALITIES, one_of
 
 if TYPE_CHECKING:
     from homunculus.bridge.pictures.files import PictureFile
+    from homunculus.bridge.slides.file import TileFile
 
 HEIC = (".heic", ".heif")
 
@@ -54,6 +55,12 @@ class PictureReading:
             with suppress(ImportError):
                 import_module("pillow_heif").register_heif_opener()
         return PictureFile(str(path), self.page, self.max_pixels, self.icc)
+
+    def slide(self, file: PictureFile) -> TileFile | None:
+        """The file opened in tiles, where that is how it is read."""
+        from homunculus.bridge.slides.open import is_slide, open_tiles
+
+        return open_tiles(file, page=self.page) if is_slide(file) else None
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:

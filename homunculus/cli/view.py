@@ -68,7 +68,7 @@ class Display:
 
 @expanded
 def view(
-    images: Annotated[list[str], typer.Argument(help="Pictures, folders, a video, or camera:0.")],
+    images: Annotated[list[str], typer.Argument(help="Pictures, slides, folders, a video, or camera:0.")],
     *,
     at: Annotated[
         list[str] | None,

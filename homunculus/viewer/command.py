@@ -22,7 +22,7 @@ from homunculus.relevance.maps import read_relevance
 from homunculus.viewer import headless
 from homunculus.viewer.guide import EyeGuide, Guide, MapGuide
 from homunculus.viewer.headless import Settings
-from homunculus.viewer.playlist import Playlist
+from homunculus.viewer.playlist import Playlist, size_of
 from homunculus.viewer.scanpath import GazePath, read_scanpath
 from homunculus.viewer.session import Session
 from homunculus.viewer.window import Window
@@ -76,11 +76,10 @@ def _without_window(options: ViewOptions, guide: Guide, channels: Channels, scan
         raise PlanError("--screenshot and --video were both given; ask for one at a time")
     if not channels and (settings.query or settings.view == "relevance" or settings.side_by_side):
         with closing(Playlist(options.paths)) as source:
-            picture = source.open()
-        found = guide.look(picture, settings.query)
+            shown = source.open()
+            found, (height, width) = guide.look(shown, settings.query), size_of(shown)
         channels = found.channels
         if settings.query and not settings.at:
-            height, width = picture.shape[:2]
             settings = replace(settings, at=[(x / width, y / height) for x, y in found.fixations_px])
     shared: dict[str, Any] = {"size": options.size, "words": options.words, "channels": channels}
     if options.screenshot is not None:

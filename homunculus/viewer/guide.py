@@ -5,16 +5,15 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from homunculus.loop import Homunculus
 from homunculus.relevance.fixation import fixate
+from homunculus.viewer.playlist import Shown, size_of
 
-Array = np.ndarray[Any, Any]
 SUM = "sum"
 FIXATIONS = 5
 
@@ -49,8 +48,8 @@ class Guidance:
 class Guide(Protocol):
     """Whatever can tell where to look. Called on a thread of its own, one call at a time; it may take its time, and may raise."""
 
-    def look(self, picture: Array, query: str) -> Guidance:
-        """picture: uint8 [H, W, 3]."""
+    def look(self, picture: Shown, query: str) -> Guidance:
+        """picture: uint8 [H, W, 3], or tiles."""
         ...
 
 
@@ -61,9 +60,8 @@ class MapGuide:
     map: Tensor
     fixations: int = FIXATIONS
 
-    def look(self, picture: Array, query: str) -> Guidance:
-        height, width = picture.shape[:2]
-        found = fixate(self.map.detach().float(), (height, width), self.fixations, policy="inhibition")
+    def look(self, picture: Shown, query: str) -> Guidance:
+        found = fixate(self.map.detach().float(), size_of(picture), self.fixations, policy="inhibition")
         return Guidance({"relevance": self.map}, found.as_list())
 
 
@@ -75,7 +73,7 @@ class EyeGuide:
         self._eye: Homunculus | None = None
         self._lock = threading.Lock()
 
-    def look(self, picture: Array, query: str) -> Guidance:
+    def look(self, picture: Shown, query: str) -> Guidance:
         """The maps of the channels that have something to say, what they make together, and the fixations."""
         with self._lock:
             self._eye = self._eye or self._opened()

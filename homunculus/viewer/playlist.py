@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, sleep
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -21,11 +21,29 @@ from homunculus.bridge.pictures.arrays import as_bytes
 from homunculus.bridge.pictures.entrance import Picture, picture
 from homunculus.bridge.pictures.files import PictureFile, expanded, formats
 from homunculus.bridge.pictures.turning import Array, turned
+from homunculus.bridge.pyramid import Pyramid
+from homunculus.bridge.slides.open import SLIDES, is_slide, open_tiles
+from homunculus.bridge.tiles.source import TileSource
+from homunculus.bridge.unit import TextureUnit
 
 PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".ppm", ".pgm", ".jp2", ".avif"}
 HEIC = {".heic", ".heif"}  # where Pillow has a plugin for them
 VIDEOS = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"}
 CAMERA = re.compile(r"camera:(\d+)")
+
+
+Shown: TypeAlias = "Array | TileSource"  # a picture, uint8 [H, W, 3], or one in tiles
+
+
+def size_of(shown: Shown) -> tuple[int, int]:
+    """(height, width) in pixels."""
+    return (shown.shape[0], shown.shape[1]) if isinstance(shown, np.ndarray) else shown.levels[0].size
+
+
+def pyramid_of(unit: TextureUnit, shown: Shown) -> tuple[Pyramid, Array]:
+    """The pyramid, and the picture or its overview, uint8 [h, w, 3]."""
+    pyramid = unit.pyramid(shown)
+    return pyramid, shown if isinstance(shown, np.ndarray) else pyramid.overview().numpy()
 
 
 def listed(items: Sequence[Picture]) -> list[Picture]:
@@ -38,8 +56,8 @@ def listed(items: Sequence[Picture]) -> list[Picture]:
     for item in items:
         if not isinstance(item, str | os.PathLike):
             found.append(item)
-        elif (folder := expanded(item)).is_dir():
-            inside = sorted(p for p in folder.iterdir() if p.suffix.lower() in known)
+        elif (folder := expanded(item)).is_dir() and not is_slide(_file(item)):
+            inside = sorted(p for p in folder.iterdir() if p.suffix.lower() in known or p.name.lower().endswith(SLIDES))
             if not inside:
                 raise ImageReadError(f"{folder} holds no picture; known endings: {', '.join(sorted(known))}")
             found += [replace(item, path=str(p)) if isinstance(item, PictureFile) else str(p) for p in inside]
@@ -48,6 +66,11 @@ def listed(items: Sequence[Picture]) -> list[Picture]:
     if not found:
         raise ImageReadError("nothing to look at; give a picture, a folder, a video, or camera:0")
     return found
+
+
+def _file(item: Picture) -> PictureFile:
+    assert isinstance(item, str | os.PathLike)
+    return item if isinstance(item, PictureFile) else PictureFile(item)
 
 
 def moves(item: Picture) -> bool:
@@ -164,6 +187,7 @@ class Playlist:
         self.items = listed(items)
         self.index = 0
         self._frames: Frames | None = None
+        self._tiles: TileSource | None = None
 
     @property
     def name(self) -> str:
@@ -175,16 +199,24 @@ class Playlist:
         item = self.items[self.index]
         return os.fspath(item) if isinstance(item, str | os.PathLike) else f"picture {self.index + 1}"
 
-    def open(self) -> Array:
-        """The picture, or first frame, uint8 [H, W, 3]. Raises ImageReadError and its kin."""
-        self.close()
+    def open(self) -> Shown:
+        """The picture, or first frame, uint8 [H, W, 3]; or a slide, which stays open until `close`, or until another is opened.
+
+        Raises ImageReadError and its kin.
+        """
         item = self.items[self.index]
+        if isinstance(item, str | os.PathLike) and not moves(item) and is_slide(file := _file(item)):
+            tiles = open_tiles(file, page=file.page)
+            self.close()
+            self._tiles = tiles
+            return tiles
+        self.close()
         if not moves(item):
             return np.asarray(as_bytes(picture(item).detach()).cpu().numpy())
         self._frames = Frames(self.told)
         return self._frames.first()
 
-    def step(self, by: int) -> Array | None:
+    def step(self, by: int) -> Shown | None:
         """The next or the previous one; None where there is only one. Raises, and stays, where it cannot be read."""
         if len(self.items) < 2:
             return None
@@ -208,6 +240,9 @@ class Playlist:
         if self._frames is not None:
             self._frames.close()
             self._frames = None
+        if self._tiles is not None:
+            self._tiles.close()
+            self._tiles = None
 
 
 def upright(frame: Any) -> Array:

@@ -9,6 +9,7 @@ from homunculus.bridge.gl.draw.tokens import Tokens
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Pyramid
+from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.viewer import planning
 from homunculus.viewer.latest import Latest
 from homunculus.viewer.planning import PlanRequest
@@ -26,6 +27,7 @@ class Retina:
         self.tokens, self._cortex = Tokens(unit), Tokens(unit)
         self.plan: SamplePlan | None = None
         self.chart: Chart | None = None
+        self.arriving = False  # whether tiles of the plan are still being read
         self.planner = Latest(planning.host_plan, "homunculus-planner")
         self._asked: Hashable = None
         self._planned: Hashable = None
@@ -63,13 +65,17 @@ class Retina:
         self.plan, self._planned, self._sampled = plan, request.key, None
         self.chart = planning.chart_of(request.state) if request.state.allocator == "cortical" else None
 
-    def sample(self, pyramid: Pyramid, state: ViewState, picture: int, *, minified: bool) -> None:
-        """The patches of the plan, unless they are there. picture: another number for another pyramid."""
+    def sample(self, pyramid: Pyramid, state: ViewState, picture: int, *, minified: bool, wait: bool = True) -> None:
+        """The patches of the plan, unless they are there. picture: another number for another pyramid. wait: whether tiles are
+        waited for; if not, later calls fill in what has come."""
         key = (picture, state.quality, minified)
-        if self.plan is not None and key != self._sampled:
+        if self.plan is not None and (key != self._sampled or self.arriving):
+            before = self.tokens.resident if key == self._sampled else -1.0
             columns = self.chart.wedges if self.chart is not None else 0
-            self.tokens.sample(pyramid, self.plan, quality=state.quality, columns=columns, minified=minified)
+            self.tokens.sample(pyramid, self.plan, quality=state.quality, columns=columns, minified=minified, wait=wait)
             self._sampled = key
+            more = isinstance(pyramid, PagedPyramid) and (self.tokens.resident != before or pyramid.tree.busy)
+            self.arriving = self.tokens.resident < 1 and more
 
     def cortical_image(self, pyramid: Pyramid, state: ViewState, picture: int) -> tuple[Tokens, Chart]:
         """The patches of the log-polar image around the gaze, and its chart: the plan's own where it is one."""

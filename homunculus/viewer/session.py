@@ -16,7 +16,6 @@ from homunculus.bridge.gl.draw.canvas import Canvas, Chart
 from homunculus.bridge.gl.draw.tokens import Tokens
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pictures.entrance import Picture
-from homunculus.bridge.pictures.turning import Array
 from homunculus.viewer import planning
 from homunculus.viewer import state as states
 from homunculus.viewer.guide import Guidance, Guide
@@ -24,7 +23,7 @@ from homunculus.viewer.latest import Latest
 from homunculus.viewer.outputs import Outputs
 from homunculus.viewer.painter import COLORS, Moment, Painter
 from homunculus.viewer.player import Player
-from homunculus.viewer.playlist import Playlist
+from homunculus.viewer.playlist import Playlist, Shown, pyramid_of
 from homunculus.viewer.retina import Retina
 from homunculus.viewer.scanpath import GazePath
 from homunculus.viewer.state import Point, ViewState
@@ -68,10 +67,11 @@ class Session:
         self.closing = False
         self.timings_ms: dict[str, float] = {}
         self.note, self._note_until_ms = "", 0.0
-        self.picture: Array = source.open()
         self.pictures_seen = self.maps_seen = 0
-        self.state = self.first = states.start(self.picture.shape[:2])
-        self.guide: Latest[tuple[Array, str, int], Guidance] | None = None
+        self.shown: Shown = source.open()
+        self.pyramid, self.picture = pyramid_of(unit, self.shown)
+        self.state = self.first = states.start(self.pyramid.size)
+        self.guide: Latest[tuple[Shown, str, int], Guidance] | None = None
         if guide is not None:
             look = guide.look
             self.guide = Latest(lambda asked: look(*asked[:2]), "homunculus-guide")
@@ -79,7 +79,6 @@ class Session:
         self.player = Player(
             now_ms, self.outputs, self.say, None if scanpath is None else scanpath.within(self.state.size)
         )
-        self.pyramid = unit.pyramid(self.picture)
         self.canvas = Canvas(unit, size, COLORS)
         self.painter = Painter(self.canvas)
         self.retina = Retina(unit)
@@ -114,31 +113,31 @@ class Session:
     def open_paths(self, paths: Sequence[Picture]) -> None:
         """Looks at other files from now on. Raises, and keeps the old ones, where the first cannot be read."""
         source = Playlist(paths)
-        picture = source.open()
-        self.source.close()
-        self.source = source
-        self._show(picture, f"{source.name}, {picture.shape[1]} x {picture.shape[0]} px")
+        shown = source.open()
+        before, self.source = self.source, source
+        self._show(shown, source.name)
+        before.close()
 
     def step(self, by: int) -> None:
         """The next or previous picture of several."""
-        picture = self.source.step(by)
-        if picture is not None:
-            self._show(picture, f"{self.source.index + 1} of {len(self.source.items)}: {self.source.name}")
+        shown = self.source.step(by)
+        if shown is not None:
+            self._show(shown, f"{self.source.index + 1} of {len(self.source.items)}: {self.source.name}")
 
-    def _show(self, picture: Array, note: str) -> None:
+    def _show(self, shown: Shown, note: str) -> None:
         """Another picture: what was known about the last one is forgotten."""
-        self._replace_picture(picture)
+        self._replace_picture(shown)
         self.show_channels([])
         self.player.take(None)
-        self.say(note)
+        self.say(f"{note}, {self.state.size[1]} x {self.state.size[0]} px")
 
-    def _replace_picture(self, picture: Array) -> None:
-        pyramid = self.unit.pyramid(picture)
+    def _replace_picture(self, shown: Shown) -> None:
+        pyramid, picture = pyramid_of(self.unit, shown)
         self.pyramid.close()
-        self.pyramid, self.picture = pyramid, picture
+        self.pyramid, self.picture, self.shown = pyramid, picture, shown
         self.pictures_seen += 1
-        self.state = states.resized(self.state, picture.shape[:2])
-        self.first = states.resized(self.first, picture.shape[:2])
+        self.state = states.resized(self.state, pyramid.size)
+        self.first = states.resized(self.first, pyramid.size)
 
     def _next_frame(self) -> None:
         frame = self.source.frame()
@@ -163,7 +162,7 @@ class Session:
         elif self.guide.busy:
             self.say("still looking")
         else:
-            self.guide.ask((self.picture, self.state.query, self.maps_seen))
+            self.guide.ask((self.shown, self.state.query, self.maps_seen))
             self.say(f"looking for {self.state.query!r}" if self.state.query else "looking, without a query")
 
     def _hear_guide(self) -> None:
@@ -198,7 +197,8 @@ class Session:
         with self._timed("sample"):
             shown = self.painter.panels(self.state, 0)
             minified = any(area.step_px >= 2**0.5 for _, area in shown)
-            self.attempt(lambda: self.retina.sample(self.pyramid, self.state, self.pictures_seen, minified=minified))
+            told = self.pyramid, self.state, self.pictures_seen
+            self.attempt(lambda: self.retina.sample(*told, minified=minified, wait=wait_s > 0))
             cortex: list[tuple[Tokens, Chart]] = []
             if any(registry[view].cortical for view, _ in shown):
                 self.attempt(
@@ -246,7 +246,7 @@ class Session:
 
     def _words(self) -> list[str]:
         mode = "playing" if self.player.playing else "fixed" if self.state.held else "follows the mouse"
-        words = self.status.words(self.state, self.retina.tokens.count, self.timings_ms, mode)
+        words = self.status.words(self.state, self.retina.tokens, self.timings_ms, mode)
         return ["RECORDING", *words] if self.player.recording else words
 
     def _note(self) -> str:
@@ -268,7 +268,8 @@ class Session:
     def pending(self) -> bool:
         """Whether another thread has something for the next frame."""
         heard = self.guide is not None and self.guide.ready
-        return heard or self.retina.planner.ready or self.source.ready or self.status.ready(self.retina.plan)
+        retina = self.retina
+        return heard or retina.planner.ready or retina.arriving or self.source.ready or self.status.ready(retina.plan)
 
     def as_dict(self) -> Mapping[str, Any]:
         """The state and the plan, in JSON types."""
@@ -281,7 +282,7 @@ class Session:
             **{name: getattr(state, name) for name in SAVED},
             "backend": self.unit.backend,
             "renderer": self.unit.renderer,
-            "footprints": [] if plan is None else plan.footprints.tolist(),
+            "footprints": [] if plan is None else plan.counted_from((0, 0)).footprints.tolist(),
         }
 
     def close(self) -> None:
@@ -291,8 +292,8 @@ class Session:
             self.guide.close(wait_s=0)
         self.outputs.join()
         self.status.close()
+        self.pyramid.close()
         self.source.close()
         self.retina.close()
         self.painter.close()
         self.canvas.close()
-        self.pyramid.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from homunculus.bridge.gl.draw.tokens import Tokens
 from homunculus.bridge.patches import Stats
 from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.metrics import Raster, affine
@@ -55,6 +56,7 @@ class Status:
         self._measured_ms = self._worded_ms = -1e9
         self._words: list[str] = []
         self._host = (0, 0)
+        self._resident = 1.0
 
     def ready(self, plan: SamplePlan | None) -> bool:
         """Whether a frame would show newer numbers."""
@@ -82,18 +84,20 @@ class Status:
         self._hear(wait_s)
         self._worded_ms = -1e9
 
-    def words(self, state: ViewState, tokens: int, timings_ms: Mapping[str, float], mode: str) -> list[str]:
+    def words(self, state: ViewState, tokens: Tokens, timings_ms: Mapping[str, float], mode: str) -> list[str]:
         """The parts of the line. mode: what moves the gaze."""
-        if self._now_ms() - self._worded_ms < WORDS_MS:
+        if self._now_ms() - self._worded_ms < WORDS_MS and tokens.resident == self._resident:
             return self._words
-        self._worded_ms = self._now_ms()
+        self._worded_ms, self._resident = self._now_ms(), tokens.resident
         before, self._host = self._host, (self._stats.bytes_to_device, self._stats.bytes_to_host)
         inwards, outwards = (_bytes(now - then) for now, then in zip(self._host, before, strict=True))
         more = f" (+{len(state.fixations) - 1})" if len(state.fixations) > 1 else ""
         self._words = [
             f"fixation {state.gaze[0]:.0f}, {state.gaze[1]:.0f} px{more} {mode}",
-            f"{tokens} tokens by {state.allocator}, {state.quality}",
+            f"{tokens.count} tokens by {state.allocator}, {state.quality}",
         ]
+        if tokens.resident < 1:
+            self._words.append(f"{100 * tokens.resident:.0f} % of the tiles are here")
         if self.measured is not None:
             low, high = self.measured.lods
             self._words += [f"coverage {100 * self.measured.coverage:.1f} %", f"LOD {low:.1f} to {high:.1f}"]

@@ -15,6 +15,7 @@ from homunculus.bridge.gl.draw.tokens import Tokens
 from homunculus.bridge.gl.pyramid import GLPyramid
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pyramid import Closing, Pyramid
+from homunculus.bridge.tiles.paged import PagedPyramid
 
 Show = Literal["reconstruction", "lod", "difference"]
 VERTICES = {"outline.vert": 24, "segment.vert": 6}  # of triangles; any other draws a strip of four
@@ -127,18 +128,19 @@ class Canvas(Closing):
         self._target.start(deep=outlined)
 
     def picture(self, area: Area, pyramid: Pyramid, paleness: float) -> None:
-        """The picture itself, mixed with that share of white."""
-        assert isinstance(pyramid, GLPyramid)
-        height, width = pyramid.padded_size
+        """The picture itself, mixed with that share of white; of one in tiles the levels that are kept as a whole."""
+        held, finest = (pyramid.tail, pyramid.tail_level) if isinstance(pyramid, PagedPyramid) else (pyramid, 0)
+        assert isinstance(held, GLPyramid)
+        height, width = (side << finest for side in held.padded_size)
         uniforms = {
             "scale": (1 / width, 1 / height),
-            "lod": min(max(log2(area.step_px), 0.0), pyramid.max_level),
+            "lod": min(max(log2(area.step_px) - finest, 0.0), held.max_level),
             "paleness": paleness,
-            "nearest": area.step_px < 0.5,
+            "nearest": area.step_px < 0.5 and not finest,
             "image_px": pyramid.size[::-1],
         }
         self._target.bind(self._onto, area.rectangle)
-        pyramid.texture.use()
+        held.texture.use()
         self._draw("image.vert", "picture.frag", area, uniforms)
 
     def outlines(self, area: Area, tokens: Tokens, width_px: float) -> None:

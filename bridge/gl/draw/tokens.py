@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 from homunculus.bridge.errors import ImageTooLargeError, PlanError
@@ -13,6 +14,7 @@ from homunculus.bridge.law import Quality
 from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Closing, Pyramid
+from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.interop.buffer import SharedBuffer
 
 PLAN, PIXELS = 0, 1
@@ -32,24 +34,36 @@ class Tokens(Closing):
         self.columns = 1
         self.warped = False
         self.max_atlas_level = 0
+        self.resident = 1.0  # the mean share of their taps that read the level they ask for
         self.atlas: Any = None
         self._rows: SharedBuffer | None = None
         self._sampler = Sampler(unit.context, unit.stats)
 
     def sample(
-        self, pyramid: Pyramid, plan: SamplePlan, *, quality: Quality = "high", columns: int = 0, minified: bool = False
+        self,
+        pyramid: Pyramid,
+        plan: SamplePlan,
+        *,
+        quality: Quality = "high",
+        columns: int = 0,
+        minified: bool = False,
+        wait: bool = True,
     ) -> None:
         """Samples by the same dispatch as `unit.sample`, which raises the same errors, and fills the atlas.
 
         columns: patches in a row of the atlas, by default about as many as rows. minified: whether coarser levels of the atlas are
-        needed, for patches shown smaller than they are.
+        needed, for patches shown smaller than they are. wait: as of `unit.sample`; `resident` tells.
         """
         filtering = self.unit.checked(pyramid, plan, quality)
-        assert isinstance(pyramid, GLPyramid)
+        paged = isinstance(pyramid, PagedPyramid)
+        assert isinstance(pyramid, GLPyramid | PagedPyramid)
         self.count, self.patch_size = len(plan), plan.patch_size
         self.warped = plan.warped
         self._keep_rows(plan)
-        self._sampler.leave(pyramid, plan, filtering)
+        with pyramid.resident(plan, quality, wait) if isinstance(pyramid, PagedPyramid) else nullcontext():
+            own = plan if paged or buffer_of(plan, self.unit.context) is not None else plan.counted_from((0, 0))
+            self._sampler.leave(pyramid, own, filtering)
+        self.resident = float(self._sampler.shares(self.count).mean()) if paged else 1.0
         self._fill_atlas(pyramid.size, columns or max(1, round(self.count**0.5)), minified)
 
     def patches(self) -> Patches:
