@@ -48,16 +48,22 @@ def needed(
     if unsure.any():
         boxes, level = np.concatenate([boxes, boxes[unsure]]), np.concatenate([level, upper[unsure]])
     level = np.maximum(level, finest)
-    kept = level < (max_level + 1 if below is None else below)
-    boxes, level = boxes[kept], level[kept]
-    scale = (tile_px * np.exp2(level))[:, None]
+    if below is not None:
+        kept = level < below
+        boxes, level = boxes[kept], level[kept]
+    scale = np.exp2(-level) / tile_px
     reach = REACH_TEXELS / tile_px
-    last = ((np.array([size[1], size[0]]) - 1)[None] >> level[:, None]) // tile_px  # (column, row)
-    low = np.floor(boxes[:, :2] / scale - reach)
-    high = np.floor(boxes[:, 2:] / scale + reach)
-    outside = (high < 0).any(1) | (low > last).any(1)
-    low, high = (np.clip(side, 0, last).astype(np.int64)[~outside] for side in (low, high))
-    return _listed(level[~outside], low, high)
+    sides = []
+    for axis, side in enumerate((size[1], size[0])):  # column, row
+        last = (side - 1 >> level) // tile_px
+        low, high = np.floor(boxes[:, axis] * scale - reach), np.floor(boxes[:, 2 + axis] * scale + reach)
+        outside = (high < 0) | (low > last)
+        low, high = (np.clip(end, 0, last).astype(np.int64) for end in (low, high))
+        sides.append((low, high, outside))
+    (left, right, beside), (top, bottom, above) = sides
+    place = (COARSEST - level) << 32 | top << 16 | left
+    ranges = place << 24 | (bottom - top) << 12 | right - left
+    return _listed(ranges[~(beside | above)])
 
 
 def widest_texels(plan: SamplePlan, max_level: int, quality: Quality) -> float:
@@ -68,11 +74,12 @@ def widest_texels(plan: SamplePlan, max_level: int, quality: Quality) -> float:
     return float((sides * np.exp2(-np.floor((lod + LEVEL_SLACK - LOD_ERROR).clip(0)))).max())
 
 
-def _listed(level: NDArray[np.int64], low: NDArray[np.int64], high: NDArray[np.int64]) -> Tiles:
-    """Every tile of ranges [K, 2] (column, row), ends included. As one number each: sorting rows takes ten times as long."""
-    spans = high - low
-    place = (COARSEST - level) << 32 | low[:, 1] << 16 | low[:, 0]
-    ranges = np.unique(place << 24 | spans[:, 1] << 12 | spans[:, 0])
+def _listed(ranges: NDArray[np.int64]) -> Tiles:
+    """Every tile of ranges (level from the coarsest, row, column, rows and columns more): as one number each, because sorting rows takes
+    ten times as long. Neighbours mostly have the same."""
+    changed = np.ones(len(ranges), bool)
+    np.not_equal(ranges[1:], ranges[:-1], out=changed[1:])
+    ranges = np.unique(ranges[changed])
     first, down, across = ranges >> 24, (ranges >> 12 & 0xFFF) + 1, (ranges & 0xFFF) + 1
     counts = across * down
     index = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)

@@ -19,7 +19,9 @@ Marks = NDArray[np.bool_]
 # What a device computes in float32 may lie on the other side of these: a place in texels, a level of detail, a ratio of axes.
 PLACE_SLACK = 1 / 32
 LEVEL_SLACK = 1e-4
-RATIO_SLACK = 1e-4
+RATIO_ERROR = 1e-4
+# A shear that surely leaves the axes to the sides.
+UNTURNED = law.SHEAR_SLACK * (1 - 1e-9)
 # So near to a whole level that the other one's weight does not show.
 WHOLE = 1e-6
 LOWER = {"fast": 0.0, "sharp": 0.5, "high": 1.0}
@@ -79,29 +81,35 @@ class Reads(NamedTuple):
 
 def taps(plan: SamplePlan) -> TapBoxes:
     """Of every footprint, or of every texel of a warped plan. Rows on a device are fetched."""
-    given, side = (plan.footprints, plan.patch_size) if plan.texels is None else (plan.texels, 1)
-    rows: Reals = given.detach().reshape(-1, 8).to("cpu", torch.float64).numpy()
-    places = rows[:, :6].clip(-law.FARTHEST_PX, law.FARTHEST_PX)
-    right, down = places[:, 2:4], places[:, 4:6]
-    spread = np.abs(right) + np.abs(down)
-    if right[:, 1].any() or down[:, 0].any():
-        axes = [axis.numpy() for axis in law.singular_axes(torch.from_numpy(right), torch.from_numpy(down))]
-        first_px, second_px = (np.hypot(axis[:, 0], axis[:, 1]) for axis in axes)
-        reach = spread * ((side - 1) / 2) + (np.abs(axes[0]) + np.abs(axes[1])) / 2
-    else:  # upright: the sides are the axes
-        first_px, second_px = np.abs(right[:, 0]), np.abs(down[:, 1])
-        reach = spread * (side / 2)
-    centers = places[:, 0:2] + np.array(plan.origin, np.float64)
-    boxes = np.concatenate([centers - reach, centers + reach], 1)
-    return TapBoxes(boxes, np.maximum(first_px, second_px), np.minimum(first_px, second_px), rows[:, 7])
+    given, side_texels = (plan.footprints, plan.patch_size) if plan.texels is None else (plan.texels, 1)
+    # A column lies in one piece: short rows cost numpy ten times as much.
+    rows: Reals = np.array(given.detach().reshape(-1, 8).cpu().numpy().T, np.float64, order="C")
+    places = rows[:6].clip(-law.FARTHEST_PX, law.FARTHEST_PX)
+    right, down = places[2:4], places[4:6]
+    first, second = right, down  # the axes: the sides, where these stand at right angles
+    if right[1].any() or down[0].any():
+        first_px, second_px = (np.sqrt(side[0] * side[0] + side[1] * side[1]) for side in (right, down))
+        overlap = np.abs(right[0] * down[0] + right[1] * down[1])
+        sheared = (overlap > UNTURNED * first_px * second_px).nonzero()[0]
+        if len(sheared):
+            first, second = right.copy(), down.copy()
+            turned = law.singular_axes(*(torch.from_numpy(side[:, sheared].T) for side in (right, down)))
+            first[:, sheared], second[:, sheared] = (axis.T.numpy() for axis in turned)
+            first_px, second_px = (np.sqrt(axis[0] * axis[0] + axis[1] * axis[1]) for axis in (first, second))
+    else:  # upright
+        first_px, second_px = np.abs(right[0]), np.abs(down[1])
+    reach = (np.abs(right) + np.abs(down)) * ((side_texels - 1) / 2) + (np.abs(first) + np.abs(second)) / 2
+    centers = places[:2] + np.array(plan.origin, np.float64)[:, None]
+    boxes = np.concatenate([centers - reach, centers + reach]).T
+    return TapBoxes(boxes, np.maximum(first_px, second_px), np.minimum(first_px, second_px), rows[7])
 
 
 def reads(plan: SamplePlan, max_level: int, quality: Quality) -> Reads:
     """What the taps of a plan read of the levels 0 to `max_level`."""
     found = taps(plan)
-    fine = found.lod(max_level, quality, law.RATIO_SLACK - RATIO_SLACK)
+    fine = found.lod(max_level, quality, law.RATIO_SLACK - RATIO_ERROR)
     one_tap = found.minor_px.max() <= 2.0**max_level and np.array_equal(found.major_px, found.minor_px)
-    coarse = fine if one_tap else found.lod(max_level, quality, law.RATIO_SLACK + RATIO_SLACK)
+    coarse = fine if one_tap else found.lod(max_level, quality, law.RATIO_SLACK + RATIO_ERROR)
     low, high = np.rint(fine), np.rint(coarse)
     finest = np.where(np.abs(fine - low) < WHOLE, low, np.floor(fine - LEVEL_SLACK))
     coarsest = np.where(np.abs(coarse - high) < WHOLE, high, np.ceil(coarse + LEVEL_SLACK))
