@@ -92,7 +92,8 @@ def check_layers(plan: SamplePlan, layers: int) -> None:
     rows = plan.footprints if plan.texels is None else plan.texels.reshape(-1, 8)
     if rows.device.type != "cpu":  # looking would cost a visit to the host; the shader clamps the layer instead
         return
-    low, high = (round(float(value)) for value in torch.aminmax(rows[:, 6].detach()))
+    named = rows.detach()[:, 6].numpy()  # torch takes 70 us to find the least and the greatest of a few hundred
+    low, high = round(float(named.min())), round(float(named.max()))
     if low < 0 or high >= layers:
         raise PlanError(f"the plan reads layers {low} to {high}; the pyramid holds {layers} (0 to {layers - 1})")
 

@@ -66,8 +66,8 @@ class Reads(NamedTuple):
         seen = ((last >= 0) & (first <= edge)).all(1)
         if not seen.all():
             first, last, edge, level = first[seen], last[seen], edge[seen], level[seen]
-        left, top = np.clip(first, 0, edge).astype(np.int64).T // tile
-        right, bottom = np.clip(last, 0, edge).astype(np.int64).T // tile + 1
+        left, top = np.minimum(np.maximum(first, 0), edge).astype(np.int64).T // tile
+        right, bottom = np.minimum(np.maximum(last, 0), edge).astype(np.int64).T // tile + 1
         # How many boxes begin less how many end at each tile: summed up both ways, how many cover it.
         stride, place = np.array([columns + 1 for _, columns in grids], np.int64)[level], places[level]
         top, bottom = place + top * stride, place + bottom * stride
