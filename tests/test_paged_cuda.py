@@ -206,6 +206,7 @@ def test_a_plan_beyond_what_the_shader_counts_takes_several_launches(
         assert torch.equal(one, other)
 
 
+@pytest.mark.slow
 def test_blocks_of_any_size_stand_where_they_should(cuda_unit: CudaUnit) -> None:
     random = np.random.default_rng(0)
     sizes = [(0, 0, 0, 0, 64, 48), (0, 1, 62, 46, 2, 2), (1, 1, 3, 5, 1, 19), (2, 0, 0, 0, 16, 12), (0, 0, 5, 7, 3, 1)]
@@ -222,6 +223,7 @@ def test_blocks_of_any_size_stand_where_they_should(cuda_unit: CudaUnit) -> None
     assert calls(cuda_unit).names().count("launch") == 1 + 2 * 3
 
 
+@pytest.mark.slow
 def test_whole_levels_of_the_tail(shared: TextureUnit) -> None:
     image = white_noise(301, 403)
     with paged(shared, ArraySource(image)) as pages, shared.pyramid(image, max_level=pages.max_level) as whole:
@@ -233,6 +235,7 @@ def test_whole_levels_of_the_tail(shared: TextureUnit) -> None:
             assert bool(torch.isfinite(statistics.level(0)).all())
 
 
+@pytest.mark.slow
 def test_lent_patches_end_with_their_block(shared: TextureUnit) -> None:
     plan = squares([(100.0, 100.0), (700.0, 300.0)], 16.0)
     with paged(shared, ArraySource(white_noise(*SIZE))) as pages:
