@@ -57,7 +57,9 @@ def opened(source: str) -> set[str]:
             found.add(call.id)
         elif isinstance(call, ast.Attribute):
             module = call.value.id if isinstance(call.value, ast.Name) else ""
-            of_ours = module in ("self", "source", "session", "stack", "device") or ast.unparse(call.value).endswith(".pages")
+            of_ours = module in ("self", "source", "session", "stack", "device") or ast.unparse(call.value).endswith(
+                ".pages"
+            )
             plain = call.attr in METHODS and not of_ours
             if plain or call.attr in QUALIFIED.get(module, ()):
                 found.add(f"{module}.{call.attr}")

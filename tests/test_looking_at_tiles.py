@@ -348,3 +348,56 @@ def test_what_is_read_in_tiles_is_told_by_what_it_is(tmp_path: Any, monkeypatch:
     assert is_slide(hm.PictureFile(tmp_path / "small.tif"))
     assert not is_slide(hm.PictureFile(tmp_path / "small.tif", max_pixels=3000))
     assert not is_slide(hm.PictureFile(tmp_path / "small.png"))
+
+
+class Planted(Slide):
+    """The same with rings of a few colours somewhere in it."""
+
+    def __init__(self, size: tuple[int, int], at: tuple[int, int], side: int) -> None:
+        super().__init__(size)
+        y, x = np.mgrid[:side, :side] - side / 2 + 0.5
+        radius = np.hypot(x, y)[..., None] / (side / 2)
+        inner = np.where(radius < 0.35, (250, 200, 40), (30, 90, 40))
+        self.crop = np.where(radius < 0.7, inner, (200, 60, 60)).astype(np.uint8)
+        self.at = at
+
+    def read(self, level: int, row: int, column: int) -> np.ndarray[Any, Any]:
+        pixels = super().read(level, row, column).copy()
+        step, (x, y), side = 2**level, self.at, len(self.crop)
+        top, bottom, left, right = y // step, -(-(y + side) // step), x // step, -(-(x + side) // step)
+        around = self.picture.region(top * step, left * step, (bottom - top) * step, (right - left) * step).copy()
+        around[y - top * step :, x - left * step :][:side, :side] = self.crop
+        means = np.rint(around.reshape(bottom - top, step, right - left, step, 3).mean((1, 3))).astype(np.uint8)
+        for down in range(top, bottom):
+            for across in range(left, right):
+                i, j = down - row * 256, across - column * 256
+                if 0 <= i < pixels.shape[0] and 0 <= j < pixels.shape[1]:
+                    pixels[i, j] = means[down - top, across - left]
+        return pixels
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("at", [(10_390, 3_131), (2_048, 8_960)])
+def test_an_example_is_found_on_the_level_at_which_it_is_seen(unit: hm.TextureUnit, at: tuple[int, int]) -> None:
+    slide = Planted((12_000, 16_000), at, 60)
+    with hm.Homunculus(unit, budget=100) as eye:
+        seen = eye.look(slide, slide.crop, 2)
+    x, y = seen.fixations[0]
+    assert abs(x - at[0] - 30) <= 30
+    assert abs(y - at[1] - 30) <= 30
+    (told,) = [note for note in seen.notes if "regions" in note]
+    match = re.fullmatch(r"(\d+) of (\d+) regions were compared with the example on level 3; .* by (0\.\d+)", told)
+    assert match is not None
+    assert int(match[1]) <= 8 < int(match[2])
+    assert float(match[3]) > 0.7
+    assert step_px(seen.plan, (at[0] + 30, at[1] + 30)) == 1  # and it is seen pixel by pixel
+    assert slide.read_levels.count(0) <= 12
+    assert seen.tiles["read"] == len(slide.read_levels) <= 110
+
+
+@pytest.mark.slow
+def test_an_example_that_the_tail_shows_needs_no_regions(unit: hm.TextureUnit, array: Any) -> None:
+    with hm.Homunculus(unit, budget=50) as eye:
+        seen = eye.look(ArraySource(array), array[600:1000, 500:900], 1)
+    assert not [note for note in seen.notes if "regions" in note]
+    assert seen.fixations[0] == pytest.approx((700, 800), abs=130)

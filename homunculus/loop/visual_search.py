@@ -16,6 +16,7 @@ from homunculus.bridge.errors import QueryError
 from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Pyramid
+from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.encoder import Encoding, dense_features, in_cells, similarity
 from homunculus.loop.eye import UNTIMED, Eye
 from homunculus.loop.reading import ink_plan, read_around, read_coarse, unseen
@@ -25,6 +26,7 @@ from homunculus.relevance.acuity import Fixations
 from homunculus.relevance.fixation import attention_entropy, fixate, given, margin
 from homunculus.relevance.matching import Written
 from homunculus.relevance.query import Query
+from homunculus.relevance.regions import Found, search
 from homunculus.relevance.word_search import WordSearch
 
 # Of relevance where something is asked for, before a fixation is chosen on it: of 32 scenes of shapes on clutter the first one
@@ -62,6 +64,7 @@ class Seen:
     remarks: list[str]
     coarse_tokens: dict[str, int]
     glimpses: list[Glimpse] = field(default_factory=list)
+    found: Found | None = None  # where an example was found, in a picture too large to be measured finely everywhere
 
     @property
     def answered(self) -> bool:
@@ -158,7 +161,13 @@ class VisualSearch:
             spent["reading"], now = lines[job.layer]
             target = replace(target, words=words.reading(now))
         found = eye.related(statistics, job.query, target)
-        return Seen(job, embedding, target, found, [remark] if remark else [], spent)
+        seen = Seen(job, embedding, target, found, [remark] if remark else [], spent)
+        if job.query is not None and job.query.example is not None and isinstance(self.pyramid, PagedPyramid):
+            seen.found = search(eye.unit, self.pyramid, statistics, found.total[0], job.query.example)
+        if seen.found is not None:
+            seen.remarks.append(seen.found.told)
+            seen.relevance = replace(found, total=seen.found.onto(found.total, self.size))
+        return seen
 
     def _coarse_lines(self) -> dict[int, tuple[int, list[Written]]]:
         """By image: tokens spent on a coarse pass for reading, and what was read, of those in which words are looked for."""
@@ -223,7 +232,11 @@ class VisualSearch:
         found = seen.relevance.total[0]
         before = torch.cat(old) if old else None
         sharpness = 1.0 if seen.job.query is None else SHARPNESS
-        return fixate(found, self.size, count, policy=self.eye.options.policy, sharpness=sharpness, seen=before)
+        gaze = fixate(found, self.size, count, policy=self.eye.options.policy, sharpness=sharpness, seen=before)
+        if seen.found is None:
+            return gaze
+        cell_px = max(self.statistics[seen.job.layer].cell_px)
+        return replace(gaze, points=seen.found.nearest(gaze.points, cell_px))
 
     def _look(self, gazes: Sequence[tuple[Seen, Fixations]], *, last: bool) -> None:
         """One plan a job, all sampled in one dispatch and encoded in one batch."""

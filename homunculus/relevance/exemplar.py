@@ -33,10 +33,26 @@ def exemplar(statistics: ImageStatistics, example: ImageStatistics) -> Tensor:
     """
     _check(statistics, example)
     level = cell_level(statistics, example)
-    mean, white = statistics.once(("whitening", level), lambda: _whitening(statistics, level))
+    mean, white = statistics.once(("whitening", level), lambda: _whitening(_halves(statistics, level).flatten(2)))
     field = statistics.once(("whitened", level), lambda: _apply(white, mean, _halves(statistics, level)))
     query = _apply(white, mean, _layout(example, level))
     return statistics.cover(_onto_grid(statistics, _similarity(field, query).clamp(min=0).square(), level))
+
+
+def likeness(windows: list[ImageStatistics], example: ImageStatistics) -> tuple[list[Tensor], int]:
+    """`exemplar` in windows of one picture, each with B = 1, whitened by all of them together: [h, w] a window, the example centred on
+    every corner of half cells; and how many pixels lie between two corners.
+    """
+    level = cell_level(windows[0], example)
+    fields = [_halves(window, level) for window in windows]
+    mean, white = _whitening(torch.cat([field.flatten(2) for field in fields], 2))
+    query = _apply(white, mean, _layout(example, level))
+    found = []
+    for window, field in zip(windows, fields, strict=True):
+        rows, columns = window.shape(level - 1)
+        like = _similarity(_apply(white, mean, field), query).clamp(min=0).square()[0, : rows + 1, : columns + 1]
+        found.append(like)
+    return found, 1 << level - 1
 
 
 def cell_level(statistics: ImageStatistics, example: ImageStatistics) -> int:
@@ -88,9 +104,8 @@ def _cells(example: ImageStatistics, level: int) -> tuple[int, int]:
     return rows, columns
 
 
-def _whitening(statistics: ImageStatistics, level: int) -> tuple[Tensor, Tensor]:
-    """[B, C, 1], [B, C, C]: the mean of the features over each picture, and the factor L of their covariance L L'."""
-    flat = _halves(statistics, level).flatten(2)
+def _whitening(flat: Tensor) -> tuple[Tensor, Tensor]:
+    """Of features [B, C, N]: [B, C, 1], [B, C, C], their mean over each picture, and the factor L of their covariance L L'."""
     mean = flat.mean(2, keepdim=True)
     centered = flat - mean
     covariance = product(centered, centered.mT) / flat.shape[2]
