@@ -1,10 +1,10 @@
 """A picture larger than memory: 40,000 x 30,000 px of which a look reads a few dozen tiles.
 
-The picture is a procedure: a field in slow waves, with one small target of rings in it, that is worked out tile by tile, at whatever level is
-asked for; `hm.open_tiles("slide.svs")` gives the same kind of thing from a file. The eye is shown the target as an example and asked where it
-is. What stands out coarsely is looked at more finely, and the fixation falls on the target, 200 px in 1,200,000,000.
-You should see `footprints.png`, `reconstruction.png` and `relevance.png`, each of the overview, and printed: by how much it missed, how many
-tiles of how many were read, and that a second look reads none.
+The picture is a procedure: a field in slow waves, with one small target of rings in it, that is worked out tile by tile, at
+whatever level is asked for; `hm.open_tiles("slide.svs")` gives the same kind of thing from a file. The eye is shown the target as
+an example and asked where it is. What stands out coarsely is looked at more finely, and the fixation falls on the target, 200 px
+wide. You should see `footprints.png`, `reconstruction.png` and `relevance.png`, each of the overview, and printed: by how much it
+missed, how many tiles of how many were read, and that a second look reads none.
 """
 
 import sys
@@ -22,11 +22,13 @@ class Field:
     """A `TileSource`: a name, levels, and `read`, which any thread may call."""
 
     name, fingerprint = "the field", "1"
-    levels = [TileLevel(tuple(-(-side >> level) for side in SIZE), (256, 256), (2.0**level,) * 2) for level in range(6)]
+    levels = tuple(TileLevel((SIZE[0] >> level, SIZE[1] >> level), (256, 256), (2.0**level,) * 2) for level in range(5))
 
     def read(self, level: int, row: int, column: int) -> np.ndarray:
         step = 2**level
-        height, width = (min(256, side - 256 * i) for side, i in zip(self.levels[level].size, (row, column), strict=True))
+        height, width = (
+            min(256, side - 256 * i) for side, i in zip(self.levels[level].size, (row, column), strict=True)
+        )
         x = (256 * column + np.arange(width) + 0.5) * step
         y = ((256 * row + np.arange(height) + 0.5) * step)[:, None]
         waves = np.sin(x / 2300 + np.cos(y / 1700)) * np.cos(y / 1300) + 0.2 * np.sin(x / 190) * np.sin(y / 230)
