@@ -25,15 +25,18 @@ from homunculus.bridge.law import Quality
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.slides.open import open_tiles
+from homunculus.bridge.tiles.arrays import ArraySource
 from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.bridge.tiles.source import grid
 from homunculus.bridge.unit import TextureUnit
 from homunculus.lab.bench import machine
 from homunculus.lab.bench.libraries import refusal
+from homunculus.lab.bench.subject import smooth_noise
 from homunculus.lab.bench.timing import Timing, summary
 from homunculus.lab.tables import in_terminal, publish
 
 TOKENS, PATCH_SIZE = 273, 16
+NOISE_PX = 4096  # of the picture that is sampled in both ways
 WHOLE_LEVEL_PX = 12_000  # the finest level that is no longer is loaded whole
 
 
@@ -141,6 +144,22 @@ def _rows(unit: TextureUnit, slide: Path, quality: Quality, repeats: int) -> Ite
     opening.wall_ms, opening.cpu_ms = opening.wall_ms[1:], opening.cpu_ms[1:]
     yield from (laps.row() for laps in (opening, cold, warm, peer, peer_warm))
     yield _whole_level(unit, slide, quality)
+    yield from _beside_plain(unit, quality, repeats)
+
+
+def _beside_plain(unit: TextureUnit, quality: Quality, repeats: int) -> Iterator[SlideRow]:
+    """The same samples of one picture, whole on the device and in pages, all of them resident."""
+    image = smooth_noise(NOISE_PX)[:, : NOISE_PX * 3 // 4].contiguous()
+    plan = _plan((image.shape[0], image.shape[1]), 1)
+    ways = [Laps("sample, all levels"), Laps("sample, pages")]
+    with unit.pyramid(image, builder="exact", max_level=8) as plain, unit.pyramid(ArraySource(image.numpy())) as pages:
+        for _ in range(2):
+            first = [unit.sample(pyramid, plan, quality=quality).pixels for pyramid in (plain, pages)]
+        for _ in range(3 * repeats):
+            for laps, pyramid in zip(ways, (plain, pages), strict=True):
+                laps.take(lambda pyramid=pyramid: unit.sample(pyramid, plan, quality=quality))
+    ways[0].off.append(float((first[1] - first[0]).square().mean().sqrt()) * 255)
+    yield from (laps.row() for laps in ways)
 
 
 def _plan(size: tuple[int, int], index: int) -> SamplePlan:
