@@ -95,7 +95,7 @@ def test_an_eye_sees_the_same_in_tiles(unit: hm.TextureUnit, array: Any) -> None
 
 @pytest.mark.slow
 def test_a_second_look_reads_nothing_and_the_source_stays_open(unit: hm.TextureUnit) -> None:
-    slide, other = Slide(), Slide((5000, 4000), 1)
+    slide, other = Slide((9000, 12_000)), Slide((3000, 4000), 1)
     with hm.Homunculus(unit) as eye:
         first = eye.look(slide, "purple")
         count = len(slide.read_levels)
@@ -195,9 +195,11 @@ def test_what_cannot_be_looked_at_is_refused(unit: hm.TextureUnit, array: Any) -
 
 @pytest.mark.slow
 def test_compare_takes_tiles(unit: hm.TextureUnit) -> None:
-    found = hm.compare(Slide((3000, 2200)), (0.4, 0.3), budget=40, query="purple", unit=unit)
-    made = {entry.name for entry in found.entries if not entry.reason}
-    assert {"quadtree", "foveated_pyramid", "frequency", "token_dag", "hybrid_atlas"} <= made
+    names = {"quadtree", "foveated_pyramid", "frequency", "token_dag"}
+    found = hm.compare(
+        Slide((3000, 2200)), (0.4, 0.3), budget=40, query="purple", unit=unit, progress=lambda all_: names & {*all_}
+    )
+    assert {entry.name for entry in found.entries if not entry.reason} == names
     assert found.request["image_size"] == [3000, 2200]
 
 
@@ -377,8 +379,8 @@ class Planted(Slide):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("at", [(10_390, 3_131), (2_048, 8_960)])
-def test_an_example_is_found_on_the_level_at_which_it_is_seen(unit: hm.TextureUnit, at: tuple[int, int]) -> None:
+def test_an_example_is_found_on_the_level_at_which_it_is_seen(unit: hm.TextureUnit) -> None:
+    at = 10_390, 3_131
     slide = Planted((12_000, 16_000), at, 60)
     with hm.Homunculus(unit, budget=100) as eye:
         seen = eye.look(slide, slide.crop, 2)
