@@ -27,6 +27,7 @@ from homunculus.language.prompt import Prompter
 from homunculus.language.pruning import Pruning
 from homunculus.loop import Homunculus
 from homunculus.loop.record import bytes_of
+from homunculus.loop.tiled import Looked
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +131,7 @@ class Answerer(Closing):
             **options,
         )
 
-    def answer(self, image: Picture, question: str, *, limit: int = 32) -> Answer:
+    def answer(self, image: Looked, question: str, *, limit: int = 32) -> Answer:
         """Looks at a picture, as for `Homunculus.look`, where the question says; says `limit` tokens or less.
 
         Raises QueryError for a question that says nothing, and what `Homunculus.look` raises.
