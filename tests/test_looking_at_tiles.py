@@ -337,6 +337,22 @@ def test_the_command_looks_at_a_slide(gl_unit: GLUnit, tmp_path: Any) -> None:
     assert "tiles" in done.output
 
 
+@pytest.mark.slow
+def test_the_path_of_a_slide_is_looked_at_in_tiles(gl_unit: GLUnit, tmp_path: Any) -> None:
+    pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    path = slides.write(tmp_path / "a.svs", (3000, 5000)).path
+    with hm.open_tiles(path) as source:
+        expected = hm.look(source, (0.3, 0.6), unit=gl_unit)
+    once = hm.look(path, (0.3, 0.6), unit=gl_unit)
+    with hm.Homunculus(gl_unit, allocator="quadtree") as eye:
+        again = eye.look(str(path), at=(0.3, 0.6))
+        assert eye.reads(path) == 0, "its pages are let go with the file"
+    for seen in (once, again):
+        assert torch.equal(seen.patches.pixels, expected.patches.pixels)
+        assert seen.as_dict()["tiles"]["source"] == str(path)
+
+
 def test_what_is_read_in_tiles_is_told_by_what_it_is(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     Image.new("RGB", (60, 40)).save(tmp_path / "small.tif")
     Image.new("RGB", (60, 40)).save(tmp_path / "small.png")

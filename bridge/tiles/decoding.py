@@ -27,8 +27,13 @@ class Decoding:
         self._closed = False
 
     def all(self, read: Callable[[Key], T], keys: Sequence[Key]) -> Iterator[T]:
-        """What `read` makes of each, in order, side by side; the first exception, where there is one."""
-        return self._pool().map(read, keys)
+        """What `read` makes of each, in order, side by side; the first exception, where there is one. What is wanted and has not begun is
+        forgotten: whoever waits goes first."""
+        pool = self._pool()
+        with self._lock:
+            for future in self._wanted:
+                future.cancel()
+        return pool.map(read, keys)
 
     def want(self, read: Callable[[Key], object], keys: Iterable[Key]) -> None:
         """Begins to read these in that order; what was wanted before and has not begun is forgotten. Nothing is raised."""

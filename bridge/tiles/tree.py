@@ -50,7 +50,7 @@ class TileTree:
         to_decode = [key for key in keys if key[0] < self.tail_level and key not in self.cache]
         if len(to_decode) < 2:
             to_decode = []
-        decoded = dict(zip(to_decode, self._decoding.all(self._kept, to_decode), strict=True))
+        decoded = dict(zip(to_decode, self._decoding.all(self._kept, to_decode), strict=True)) if to_decode else {}
         for key in keys:  # what is at hand waits for no thread
             yield key, decoded[key] if key in decoded else self._kept(key)
 

@@ -192,7 +192,7 @@ class Eye(Closing):
         if isinstance(image, Pyramid):
             return check_single(image)
         if self._paged is None or self._paged[0] is not image:
-            self._let_go()
+            self.forget()
             self._paged = image, self.unit.pyramid(image)
         return self._paged[1]
 
@@ -209,13 +209,14 @@ class Eye(Closing):
             self._measured = pyramid, ImageStatistics.of(self.unit, pyramid).split()
         return self._measured[1]
 
-    def _let_go(self) -> None:
+    def forget(self) -> None:
+        """Lets the pages go of the tiles that were looked at last."""
         paged, self._paged, self._measured = self._paged, None, None
         if paged is not None:
             paged[1].close()
 
     def close(self) -> None:
-        self._let_go()
+        self.forget()
         if self._owns_unit:
             self.unit.close()
 

@@ -22,7 +22,7 @@ from homunculus.bridge.values import FIXATIONS, shown, whole
 from homunculus.encoder import FoveatedViT, TextEncoder
 from homunculus.loop.eye import Eye
 from homunculus.loop.record import Look, Points, pairs, path_of, used
-from homunculus.loop.tiled import Looked, is_tiled, name_of, remarks_of, tiles_of
+from homunculus.loop.tiled import Looked, is_tiled, name_of, opened, remarks_of, tiles_of
 from homunculus.loop.visual_search import Job, VisualSearch
 from homunculus.relevance.query import Query
 
@@ -73,9 +73,13 @@ class Homunculus(Eye):
         for what stands out by itself. fixations: at most so many. at: fixations that the caller names instead, (x, y) as
         fractions. Raises ImageError, PlanError, QueryError or ModelError.
         """
-        if is_tiled(image):
-            return self.looks([image], [query], fixations, at=at)[0]
-        return self.looks([picture(image)], [query], fixations, at=at, path=path_of(image))[0]
+        with ExitStack() as stack:
+            given, image = image, opened(image, stack)
+            if is_tiled(image):
+                if image is not given:
+                    stack.callback(self.forget)
+                return self.looks([image], [query], fixations, at=at)[0]
+            return self.looks([picture(image)], [query], fixations, at=at, path=path_of(image))[0]
 
     @torch.no_grad()
     def looks(

@@ -26,7 +26,7 @@ from homunculus.bridge.values import one_text
 from homunculus.loop.homunculus import Homunculus
 from homunculus.loop.options import Options
 from homunculus.loop.record import Glimpse, Look, Points, bytes_of, pairs, path_of, used
-from homunculus.loop.tiled import Looked, check_single, is_tiled, name_of, reads_of, remarks_of, tiles_of
+from homunculus.loop.tiled import Looked, check_single, is_tiled, name_of, opened, reads_of, remarks_of, tiles_of
 from homunculus.relevance.fixation import given
 
 CENTER = (0.5, 0.5)
@@ -71,6 +71,7 @@ def look(
     clock = Clock(_wait)
     with clock.listen() as laps_ms, ExitStack() as stack:
         with clock.part("read"):
+            image = opened(image, stack)
             looked = image if is_tiled(image) else picture(image)
         points = pairs(CENTER) if at is None and laid_out and not told else [] if at is None else pairs(at)
         device = _Device(stack, clock, {"unit": unit, "backend": backend, **vars(options)})

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from homunculus.bridge.errors import ImageError
 from homunculus.bridge.patches import Patches
 from homunculus.bridge.pictures.entrance import Picture
+from homunculus.bridge.pictures.files import PictureFile
 from homunculus.bridge.pyramid import Pyramid
+from homunculus.bridge.slides.open import is_slide, open_tiles
 from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.bridge.tiles.source import TileSource, is_source
 
@@ -23,6 +27,13 @@ MOST_TOLD = 20  # damaged tiles that are named
 def is_tiled(image: Any) -> TypeIs[TileSource | Pyramid]:
     """Whether a picture is looked at where it lies, and not read whole."""
     return isinstance(image, Pyramid) or is_source(image)
+
+
+def opened(image: Looked, stack: ExitStack) -> Looked:
+    """A path of a slide as its tiles, open as long as the stack; anything else as it is."""
+    if isinstance(image, str | os.PathLike) and is_slide(PictureFile(image)):
+        return stack.enter_context(open_tiles(image))
+    return image
 
 
 def check_single(pyramid: Pyramid) -> Pyramid:

@@ -157,7 +157,7 @@ def _beside_plain(unit: TextureUnit, quality: Quality, repeats: int) -> Iterator
             first = [unit.sample(pyramid, plan, quality=quality).pixels for pyramid in (plain, pages)]
         for _ in range(3 * repeats):
             for laps, pyramid in zip(ways, (plain, pages), strict=True):
-                laps.take(lambda pyramid=pyramid: unit.sample(pyramid, plan, quality=quality))
+                laps.take(partial(unit.sample, pyramid, plan, quality=quality))
     ways[0].off.append(float((first[1] - first[0]).square().mean().sqrt()) * 255)
     yield from (laps.row() for laps in ways)
 
