@@ -49,7 +49,7 @@ REFUSED: dict[str, tuple[Callable[[], object], str]] = {
     "patch": (lambda: layouts.grid(SMALL, patch_size=2048), r"patch_size is 2048; it must be at most 1024"),
     "size": (lambda: layouts.grid((96, 2**25)), r"width is 33554432; it must be at most 16777216"),
     "tree": (
-        lambda: allocators.get("foveated_pyramid").allocate(hm.Scene((90_000, 70_000)), 273),
+        lambda: allocators.get("grid_top_k").allocate(hm.Scene((90_000, 70_000)), 273),
         r"number of patches of 16 px in 90000 x 70000 px is 24609375; it must be at most 4194304, .* larger patch_size",
     ),
     "lattice": (

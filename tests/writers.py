@@ -137,6 +137,7 @@ SLOW = {
     "homunculus.encoder.img_focus",
     "homunculus.lab.bench.allocators",
     "homunculus.lab.bench.loop",
+    "homunculus.lab.bench.slides",
     "homunculus.lab.bench.view",
     "homunculus.cli.compare",
     "homunculus.cli.evaluate",

@@ -103,12 +103,14 @@ def open_tiles(
 
 
 def is_slide(file: PictureFile) -> bool:
-    """Whether a file is to be read in tiles: by its name, as Zarr, or as a TIFF that `read_image` does not read whole."""
+    """Whether a file is to be read in tiles: by its name, as Zarr, or as a TIFF beyond the limit of `read_image`, if none was named."""
     path = expanded(file)
     if path.is_dir():
         return ZarrTiles.takes(path, b"")
     if path.name.lower().endswith(SLIDES):
         return True
+    if file.max_pixels is not None:
+        return False  # a limit that was asked for is kept
     try:
         if not TiffTiles.takes(path, head_of(path, HEAD_BYTES, error=ImageReadError)):
             return False
