@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from homunculus.bridge.tiles.source import TileLevel
 from homunculus.bridge.values import NODES
 from homunculus.cli import app
 from homunculus.layouts.frame import Frame
+from homunculus.loop.tiled import opened
 
 SLIDE = (30_000, 40_000)
 
@@ -363,6 +365,14 @@ def test_what_is_read_in_tiles_is_told_by_what_it_is(tmp_path: Any, monkeypatch:
     found = {name for name in names if is_slide(hm.PictureFile(tmp_path / name))}
     assert found == {"b.zarr", "slide.SVS", "a.ome.tiff", "page.pdf"}
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
+    pytest.importorskip("tifffile")
+    pytest.importorskip("imagecodecs")
+    asked = hm.PictureFile(tmp_path / "small.tif", max_pixels=3000)
+    with ExitStack() as stack:
+        assert opened(asked, stack) is asked, "a limit that was asked for is kept"
+        Image.new("RGB", (70, 50)).save(tmp_path / "two.tif", save_all=True, append_images=[Image.new("RGB", (80, 60))])
+        second = opened(hm.PictureFile(tmp_path / "two.tif", page=1), stack)
+        assert second.levels[0].size == (60, 80), "and so is the page"  # type: ignore[union-attr]
     assert is_slide(hm.PictureFile(tmp_path / "small.tif"))
     assert not is_slide(hm.PictureFile(tmp_path / "small.tif", max_pixels=3000))
     assert not is_slide(hm.PictureFile(tmp_path / "small.png"))

@@ -102,8 +102,15 @@ def open_tiles(
     )
 
 
-def is_slide(file: PictureFile) -> bool:
+def in_tiles(path: str | os.PathLike[str]) -> TileFile | None:
+    """A file opened by `open_tiles`, at the page of a `PictureFile`; None for one that is read whole."""
+    file = _as_picture(path)
+    return open_tiles(file, page=file.page) if is_slide(file) else None
+
+
+def is_slide(path: str | os.PathLike[str]) -> bool:
     """Whether a file is to be read in tiles: by its name, as Zarr, or as a TIFF beyond the limit of `read_image`, if none was named."""
+    file = _as_picture(path)
     path = expanded(file)
     if path.is_dir():
         return ZarrTiles.takes(path, b"")
@@ -120,3 +127,7 @@ def is_slide(file: PictureFile) -> bool:
     except HomunculusError:
         return False  # which reading it tells
     return False
+
+
+def _as_picture(path: str | os.PathLike[str]) -> PictureFile:
+    return path if isinstance(path, PictureFile) else PictureFile(path)

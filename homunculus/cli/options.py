@@ -58,9 +58,9 @@ class PictureReading:
 
     def slide(self, file: PictureFile) -> TileFile | None:
         """The file opened in tiles, where that is how it is read."""
-        from homunculus.bridge.slides.open import is_slide, open_tiles
+        from homunculus.bridge.slides.open import in_tiles
 
-        return open_tiles(file, page=self.page) if is_slide(file) else None
+        return in_tiles(file)
 
 
 def expanded(command: Callable[..., None]) -> Callable[..., None]:

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from homunculus.bridge.errors import ImageError
 from homunculus.bridge.patches import Patches
 from homunculus.bridge.pictures.entrance import Picture
-from homunculus.bridge.pictures.files import PictureFile
 from homunculus.bridge.pyramid import Pyramid
-from homunculus.bridge.slides.open import is_slide, open_tiles
+from homunculus.bridge.slides.open import in_tiles
 from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.bridge.tiles.source import TileSource, is_source
 
@@ -31,9 +30,8 @@ def is_tiled(image: Any) -> TypeIs[TileSource | Pyramid]:
 
 def opened(image: Looked, stack: ExitStack) -> Looked:
     """A path of a slide as its tiles, open as long as the stack; anything else as it is."""
-    if isinstance(image, str | os.PathLike) and is_slide(PictureFile(image)):
-        return stack.enter_context(open_tiles(image))
-    return image
+    tiles = in_tiles(image) if isinstance(image, str | os.PathLike) else None
+    return image if tiles is None else stack.enter_context(tiles)
 
 
 def check_single(pyramid: Pyramid) -> Pyramid:

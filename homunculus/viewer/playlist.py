@@ -22,7 +22,7 @@ from homunculus.bridge.pictures.entrance import Picture, picture
 from homunculus.bridge.pictures.files import PictureFile, expanded, formats
 from homunculus.bridge.pictures.turning import Array, turned
 from homunculus.bridge.pyramid import Pyramid
-from homunculus.bridge.slides.open import SLIDES, is_slide, open_tiles
+from homunculus.bridge.slides.open import SLIDES, in_tiles, is_slide
 from homunculus.bridge.tiles.source import TileSource
 from homunculus.bridge.unit import TextureUnit
 
@@ -56,7 +56,7 @@ def listed(items: Sequence[Picture]) -> list[Picture]:
     for item in items:
         if not isinstance(item, str | os.PathLike):
             found.append(item)
-        elif (folder := expanded(item)).is_dir() and not is_slide(_file(item)):
+        elif (folder := expanded(item)).is_dir() and not is_slide(item):
             inside = sorted(p for p in folder.iterdir() if p.suffix.lower() in known or p.name.lower().endswith(SLIDES))
             if not inside:
                 raise ImageReadError(f"{folder} holds no picture; known endings: {', '.join(sorted(known))}")
@@ -66,11 +66,6 @@ def listed(items: Sequence[Picture]) -> list[Picture]:
     if not found:
         raise ImageReadError("nothing to look at; give a picture, a folder, a video, or camera:0")
     return found
-
-
-def _file(item: Picture) -> PictureFile:
-    assert isinstance(item, str | os.PathLike)
-    return item if isinstance(item, PictureFile) else PictureFile(item)
 
 
 def moves(item: Picture) -> bool:
@@ -205,12 +200,11 @@ class Playlist:
         Raises ImageReadError and its kin.
         """
         item = self.items[self.index]
-        if isinstance(item, str | os.PathLike) and not moves(item) and is_slide(file := _file(item)):
-            tiles = open_tiles(file, page=file.page)
-            self.close()
+        tiles = in_tiles(item) if isinstance(item, str | os.PathLike) and not moves(item) else None
+        self.close()
+        if tiles is not None:
             self._tiles = tiles
             return tiles
-        self.close()
         if not moves(item):
             return np.asarray(as_bytes(picture(item).detach()).cpu().numpy())
         self._frames = Frames(self.told)
