@@ -133,9 +133,7 @@ class BackendContract(Closing):
         return alone and self.most_px is not None and max(padded) > self.most_px
 
     @contextmanager
-    def _resident(
-        self, pyramid: Pyramid, plan: SamplePlan, quality: Quality, wait: bool = True
-    ) -> Iterator[SamplePlan]:
+    def resident(self, pyramid: Pyramid, plan: SamplePlan, quality: Quality, wait: bool = True) -> Iterator[SamplePlan]:
         """The plan as the pyramid's samplers read it, with what it needs on the device."""
         if isinstance(pyramid, PagedPyramid):
             with pyramid.resident(plan, quality, wait, self._on_host):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -27,9 +26,6 @@ from homunculus.bridge.tiles.paged import BUDGET_BYTES, PagedPyramid, paged
 from homunculus.bridge.tiles.source import TileSource, is_source
 from homunculus.bridge.values import choice, shown
 from homunculus.bridge.written import WrittenPlan
-
-if TYPE_CHECKING:
-    pass
 
 
 class TextureUnit(BackendContract):
@@ -113,7 +109,7 @@ class TextureUnit(BackendContract):
         `Patches.resident` then says. Raises PlanError for a layer the pyramid lacks, or a footprint that quality `exact` cannot honour."""
         with ending.call():
             filtering = self.checked(pyramid, plan, quality, dtype, mean, std)
-            with self._resident(pyramid, plan, quality, wait) as plan, room(PlanError, lambda: patches_told(plan)):
+            with self.resident(pyramid, plan, quality, wait) as plan, room(PlanError, lambda: patches_told(plan)):
                 return self._sample(pyramid, plan, filtering)
 
     @contextmanager
@@ -134,7 +130,7 @@ class TextureUnit(BackendContract):
         was current at the start, or is at the end. Raises what `sample` raises, and PlanError for more tokens than one buffer holds.
         """
         filtering = self.checked(pyramid, plan, quality, dtype, mean, std)
-        with self._resident(pyramid, plan, quality) as plan, self._sampled(pyramid, plan, filtering) as patches:
+        with self.resident(pyramid, plan, quality) as plan, self._sampled(pyramid, plan, filtering) as patches:
             yield patches
 
     def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:

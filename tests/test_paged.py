@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import slides
 import torch
+from paging import paged, squares
 from pictures import white_noise
 from procedural import Waves
 
@@ -23,7 +24,6 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.tiles.arrays import ArraySource
 from homunculus.bridge.tiles.needs import needed
 from homunculus.bridge.tiles.paged import PagedPyramid
-from homunculus.bridge.tiles.pages import PAGE_BYTES
 from homunculus.bridge.tiles.tree import TileTree
 from homunculus.bridge.unit import TextureUnit
 
@@ -39,19 +39,6 @@ def holder(request: pytest.FixtureRequest) -> Iterator[TextureUnit]:
     else:
         with hm.open_unit("torch") as unit:
             yield unit
-
-
-def paged(unit: TextureUnit, source: object, pages: int | None = None) -> PagedPyramid:
-    budget = {} if pages is None else {"budget_bytes": pages * PAGE_BYTES}
-    pyramid = unit.pyramid(source, **budget)  # type: ignore[arg-type]
-    assert isinstance(pyramid, PagedPyramid)
-    return pyramid
-
-
-def squares(points: list[tuple[float, float]], side_px: float | list[float], patch_size: int = 16) -> SamplePlan:
-    centers = torch.tensor(points, dtype=torch.float32, device="cpu")
-    sides = torch.as_tensor(side_px, dtype=torch.float32, device="cpu").expand(len(points))
-    return SamplePlan.squares(centers, sides, patch_size)
 
 
 def differ(seen: Patches, other: Patches, alpha: torch.Tensor | float = 1.0) -> float:

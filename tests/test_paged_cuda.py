@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from conftest import host_unit
+from paging import paged
+from paging import squares as squares_of
 from pictures import white_noise
 from stand_in_cuda import StandInCuda
 from test_conformance import usable
@@ -21,12 +24,12 @@ from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Extent
 from homunculus.bridge.tiles.arrays import ArraySource
-from homunculus.bridge.tiles.paged import PagedPyramid
-from homunculus.bridge.tiles.pages import PAGE_BYTES, TexelBlock
+from homunculus.bridge.tiles.pages import TexelBlock
 from homunculus.bridge.tiles.source import Texels, TileLevel
 from homunculus.bridge.unit import TextureUnit
 
 SIZE = (701, 1003)
+squares = partial(squares_of, patch_size=8)
 LAYOUTS = ("log_polar", "quadtree", "cortical", "rings", "grid", "clipmap")
 
 
@@ -50,20 +53,6 @@ def calls(unit: TextureUnit) -> StandInCuda:
     assert isinstance(unit, CudaUnit | GLCudaUnit)
     assert isinstance(unit.cuda, StandInCuda)
     return unit.cuda
-
-
-def paged(unit: TextureUnit, source: object, pages: int | None = None) -> PagedPyramid:
-    budget = {} if pages is None else {"budget_bytes": pages * PAGE_BYTES}
-    pyramid = unit.pyramid(source, **budget)  # type: ignore[arg-type]
-    assert isinstance(pyramid, PagedPyramid)
-    return pyramid
-
-
-def squares(points: list[tuple[float, float]], side_px: float) -> SamplePlan:
-    centers = torch.tensor(points, dtype=torch.float32, device="cpu")
-    return SamplePlan.squares(
-        centers, torch.full((len(points),), side_px, dtype=torch.float32, device="cpu"), patch_size=8
-    )
 
 
 def assert_alike(seen: Patches, other: Patches) -> None:

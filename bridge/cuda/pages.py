@@ -61,19 +61,13 @@ class Tables:
 
     def input_of(self, pyramid: PagedPyramid, plan: SamplePlan) -> ShaderInput:
         """A pyramid in pages, with the plan resident, whose last user the current stream waits for."""
-        store, table = pyramid.store, pyramid.table
+        store = pyramid.store
         assert isinstance(store, CudaPyramid)
         store.levels.reuse()
         values = {
+            **pyramid.uniforms(plan),
             "pyramid": store.levels.sampler(),
-            "scale": (1.0, 1.0),
-            "max_level": pyramid.max_level,
-            "table": self._on_device(table, store.levels.stream),
-            "table_spread": table.spread,
-            "table_shift": table.shift,
-            "finest_level": pyramid.finest_level,
-            "origin": plan.origin,
-            "last_texel": (pyramid.size[1] - 1, pyramid.size[0] - 1),
+            "table": self._on_device(pyramid.table, store.levels.stream),
         }
         return ShaderInput(values, {"PAGED": 1, **pyramid.variant(plan)})
 

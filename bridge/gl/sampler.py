@@ -127,9 +127,6 @@ class Sampler:
         count: int,
         filtering: Filtering,
     ) -> None:
-        paged = isinstance(pyramid, PagedPyramid)
-        held = pyramid.store if isinstance(pyramid, PagedPyramid) else pyramid
-        assert isinstance(held, GLPyramid)
         defines: dict[str, int | float | str] = {
             "QUALITY": QUALITIES.index(filtering.quality),
             "ELEMENT": ELEMENTS[filtering.dtype],
@@ -138,24 +135,25 @@ class Sampler:
             "PATCH_SIZE": plan.patch_size,
         }
         if isinstance(pyramid, PagedPyramid):
+            held = pyramid.store
             defines |= {"PAGED": 1, **pyramid.variant(plan)}
+            uniforms = pyramid.uniforms(plan)
+            self.buffer("resident", count * 4)
+            self._bind_table(pyramid.table)
+        else:
+            held = pyramid
+            height, width = pyramid.padded_size
+            uniforms = {"scale": (1 / width, 1 / height), "max_level": pyramid.max_level}
+        assert isinstance(held, GLPyramid)
         program = self._context.program("sample.comp", defines)
-        height, width = (1, 1) if paged else pyramid.padded_size
-        program["scale"] = (1 / width, 1 / height)
-        program["max_level"] = pyramid.max_level
+        for name, value in uniforms.items():
+            program[name] = value
         program["mean"] = filtering.mean
         program["inverse_std"] = tuple(1 / value for value in filtering.std)
         program["first_patch"] = self._bind_plan(plan, first, count)
         program["patch_count"] = count
         self.buffer("pixels", count * _patch_bytes(plan.patch_size, filtering.dtype))
         self.buffer("inside", count * 4)
-        if isinstance(pyramid, PagedPyramid):
-            self.buffer("resident", count * 4)
-            self._bind_table(pyramid.table)
-            program["table_spread"], program["table_shift"] = pyramid.table.spread, pyramid.table.shift
-            program["finest_level"] = pyramid.finest_level
-            program["origin"] = plan.origin
-            program["last_texel"] = (pyramid.size[1] - 1, pyramid.size[0] - 1)
         held.held.use()
         columns = min(count, self._context.limits.work_groups)
         program.run(columns, -(-count // columns))

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homunculus.bridge.errors import ClosedError, HomunculusError, ImageReadError, TileError
+from homunculus.bridge.pyramid import Closing
 from homunculus.bridge.tiles.source import Texels, TileLevel, grid
 
 MOST_TILE_BYTES = 1 << 28  # of one decoded tile
@@ -55,7 +56,12 @@ class Stamp(NamedTuple):
         return cls(status.st_size, status.st_mtime_ns)
 
 
-class TileFile:
+def reason_of(error: Exception) -> str:
+    """What a decoder has to say, in a line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+
+
+class TileFile(Closing):
     """A file as a `TileSource`, closed by `with`. Pickles by its path; a process that was forked, or got it pickled, opens its own handle.
 
     levels: those that are in register with level 0. registration: the verdict on every level of the file. facts: topics and what the
@@ -147,7 +153,7 @@ class TileFile:
             ) from None
         except Exception as error:  # decoders raise anything
             self._check_same()
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            reason = reason_of(error)
             raise TileError(
                 f"tile ({row}, {column}) of level {place} of {self.name} is damaged: {reason}; fetch the file again"
             ) from error
@@ -195,12 +201,6 @@ class TileFile:
         handle, self._handle = self._handle, None
         if handle is not None:
             self._release(handle)
-
-    def __enter__(self) -> TileFile:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
     def __del__(self) -> None:
         if "_lock" in self.__dict__:

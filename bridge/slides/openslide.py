@@ -13,7 +13,7 @@ from homunculus.bridge.errors import HomunculusError, ImageReadError, ImageTooLa
 from homunculus.bridge.pictures.arrays import over_white
 from homunculus.bridge.slides.file import MissingError, OtherReaderError
 from homunculus.bridge.slides.registration import VendorLevels
-from homunculus.bridge.tiles.source import MOST_PX, Texels, TileLevel
+from homunculus.bridge.tiles.source import MOST_PX, Texels, TileLevel, scale_of
 
 TILE_PX = 256
 
@@ -81,13 +81,11 @@ class OpenSlideTiles(VendorLevels):
         handle.slide.close()
 
     def _found_levels(self, handle: _Renewed) -> list[TileLevel]:
-        sizes = handle.slide.level_dimensions
-        width, height = sizes[0]
+        sizes = [(height, width) for width, height in handle.slide.level_dimensions]
+        height, width = sizes[0]
         if max(width, height) > MOST_PX:
             raise ImageTooLargeError(f"{self.name} is {width} x {height} px; a side has at most {MOST_PX}. Cut it")
-        return [
-            TileLevel((size[1], size[0]), (TILE_PX, TILE_PX), (width / size[0], height / size[1])) for size in sizes
-        ]
+        return [TileLevel(size, (TILE_PX, TILE_PX), scale_of(size, sizes[0])) for size in sizes]
 
     def _tile(self, handle: _Renewed, place: int, row: int, column: int) -> Texels | None:
         width, height = handle.slide.level_dimensions[place]

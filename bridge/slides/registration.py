@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from homunculus.bridge.errors import TileError
 from homunculus.bridge.slides.file import Registered, TileFile
-from homunculus.bridge.tiles.source import Texels, TileLevel, grid
+from homunculus.bridge.tiles.boxes import paste
+from homunculus.bridge.tiles.source import Texels, TileLevel, grid, scale_of
 
 MOST_SHIFT_PX = 0.5  # of the level
 MOST_RMS = 3.0  # of 255, of means of 16 x 16: what an encoder makes of single pixels is no matter of register
@@ -93,15 +94,9 @@ class _Pair:
             told += "; flat where it was compared"
         return Registered(size, guesses[best], stretched, rms, shift, kept, told)
 
-    @property
-    def _ratio(self) -> Scale:
-        """Of the sizes."""
-        size = self.levels[1].size
-        return self.whole[1] / size[1], self.whole[0] / size[0]
-
     def _guesses(self) -> list[Scale]:
         """What the scale may be: a whole step of the finer level's, where the sizes allow that, and their ratio."""
-        (finer, level), stretched = self.levels, self._ratio
+        (finer, level), stretched = self.levels, scale_of(self.levels[1].size, self.whole)
         steps = [round(full / side) for full, side in zip(finer.size, level.size, strict=True)]
         if any(abs(side * step - full) > step for side, step, full in zip(level.size, steps, finer.size, strict=True)):
             return [stretched]
@@ -175,10 +170,7 @@ class _Pair:
                 texels = self.read[row, column]
                 if texels is None:
                     return None
-                y, x = row * rows, column * columns
-                part = texels[max(0, top - y) : bottom - y, max(0, left - x) : right - x]
-                down, across = max(0, y - top), max(0, x - left)
-                found[down : down + part.shape[0], across : across + part.shape[1]] = part
+                paste(found, texels, row * rows - top, column * columns - left)
         return found
 
 

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from homunculus.bridge.errors import HomunculusError, ImageReadError
 from homunculus.bridge.slides import tiff_pages
-from homunculus.bridge.slides.file import MissingError, OtherReaderError
+from homunculus.bridge.slides.file import MissingError, OtherReaderError, reason_of
 from homunculus.bridge.slides.headers import jpeg2000_size, jpeg_size, webp_size
 from homunculus.bridge.slides.registration import VendorLevels
 from homunculus.bridge.slides.structure import check_structure, layout_of
 from homunculus.bridge.slides.tiff_pages import COMPRESSIONS, JPEG, JPEG2000, WEBP, Chunks
-from homunculus.bridge.tiles.source import Texels, TileLevel
+from homunculus.bridge.tiles.source import Texels, TileLevel, scale_of
 
 _SIZES = {JPEG: jpeg_size, WEBP: webp_size, **dict.fromkeys(JPEG2000, jpeg2000_size)}
 _ROUNDED_PX = 1  # tiles of subsampled colours may be one larger than they should
@@ -62,18 +62,16 @@ class TiffTiles(VendorLevels):
             raise
         except Exception as error:  # tifffile raises anything for tags that say nonsense
             os.close(descriptor)
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            raise ImageReadError(f"{self.name} cannot be read: {reason}; it is damaged: fetch it again") from error
+            raise ImageReadError(
+                f"{self.name} cannot be read: {reason_of(error)}; it is damaged: fetch it again"
+            ) from error
 
     def _release(self, handle: _OpenTiff) -> None:
         os.close(handle.descriptor)
 
     def _found_levels(self, handle: _OpenTiff) -> list[TileLevel]:
-        base = handle.levels[0].size
-        return [
-            TileLevel(level.size, level.tile, (base[1] / level.size[1], base[0] / level.size[0]))
-            for level in handle.levels
-        ]
+        whole = handle.levels[0].size
+        return [TileLevel(level.size, level.tile, scale_of(level.size, whole)) for level in handle.levels]
 
     def _weights(self, handle: _OpenTiff, place: int) -> NDArray[np.float64] | None:
         level = handle.levels[place]

@@ -9,10 +9,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from homunculus.bridge.errors import HomunculusError, ImageReadError, ImageTooLargeError
-from homunculus.bridge.slides.file import MOST_TILE_BYTES, MissingError, OtherReaderError, Stamp
+from homunculus.bridge.slides.file import MOST_TILE_BYTES, MissingError, OtherReaderError, Stamp, reason_of
 from homunculus.bridge.slides.registration import VendorLevels
 from homunculus.bridge.slides.samples import Samples
-from homunculus.bridge.tiles.source import MOST_PX, Texels, TileLevel
+from homunculus.bridge.tiles.source import MOST_PX, Texels, TileLevel, scale_of
 from homunculus.bridge.values import shown
 
 RECORDS = ("zarr.json", ".zattrs", ".zgroup", ".zarray")  # one of which tells what a folder is
@@ -56,8 +56,9 @@ class ZarrTiles(VendorLevels):
         except (HomunculusError, OtherReaderError):
             raise
         except Exception as error:  # whatever its records may make it raise
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            raise ImageReadError(f"{self.name} cannot be read: {reason}; it is damaged: fetch it again") from error
+            raise ImageReadError(
+                f"{self.name} cannot be read: {reason_of(error)}; it is damaged: fetch it again"
+            ) from error
 
     def _multiscales(self, group: Any) -> tuple[list[Any], str]:
         """The arrays of the levels, finest first, and the letters of their axes, where the group says so."""
@@ -139,7 +140,7 @@ class ZarrTiles(VendorLevels):
             TileLevel(
                 size,
                 (min(level.array.chunks[level.axes[0]], size[0]), min(level.array.chunks[level.axes[1]], size[1])),
-                (sizes[0][1] / size[1], sizes[0][0] / size[0]),
+                scale_of(size, sizes[0]),
             )
             for level, size in zip(handle, sizes, strict=True)
         ]

@@ -9,11 +9,12 @@ from numpy.typing import NDArray
 
 from homunculus.bridge.errors import ClosedError, ImageError, ImageTooLargeError
 from homunculus.bridge.pictures.arrays import channels_as_rgb, tensor_of
+from homunculus.bridge.pyramid import Closing
 from homunculus.bridge.tiles.needs import TILE_PX
 from homunculus.bridge.tiles.source import MOST_PX, Texels, TileLevel
 
 
-class ArraySource:
+class ArraySource(Closing):
     """An array [H, W, 3], or [H, W], [H, W, 1 to 4], of bytes or what `read_image` turns into them; read where it is looked at.
 
     Nothing is copied: a memmap stays on its disk. Do not write to it while it is looked at.
@@ -50,9 +51,3 @@ class ArraySource:
 
     def close(self) -> None:
         self._values = None
-
-    def __enter__(self) -> ArraySource:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

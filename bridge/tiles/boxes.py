@@ -1,8 +1,11 @@
-"""Means of blocks of bytes: how a coarser level is made of a finer one."""
+"""Blocks of bytes: their means, of which a coarser level is made, and how they are laid together."""
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from homunculus.bridge.tiles.source import Texels
 
@@ -40,3 +43,12 @@ def cut(texels: Texels, height: int, width: int) -> Texels:
     full = np.zeros((height, width, texels.shape[2]), np.uint8)
     full[: texels.shape[0], : texels.shape[1]] = texels[:height, :width]
     return full
+
+
+def paste(texels: NDArray[Any], tile: Texels, top: int, left: int) -> None:
+    """Puts a tile [h, w, C] where it belongs in a block [H, W, C], cut to it: its corner may lie outside."""
+    height, width = texels.shape[:2]
+    from_row, from_column = max(-top, 0), max(-left, 0)
+    down, right = max(top, 0), max(left, 0)
+    part = tile[from_row : from_row + height - down, from_column : from_column + width - right]
+    texels[down : down + part.shape[0], right : right + part.shape[1]] = part

@@ -31,17 +31,19 @@ class Decoding:
         forgotten: whoever waits goes first."""
         pool = self._pool()
         with self._lock:
-            for future in self._wanted:
-                future.cancel()
+            self._forget()
         return pool.map(read, keys)
 
     def want(self, read: Callable[[Key], object], keys: Iterable[Key]) -> None:
         """Begins to read these in that order; what was wanted before and has not begun is forgotten. Nothing is raised."""
         pool = self._pool()
         with self._lock:
-            for future in self._wanted:
-                future.cancel()
+            self._forget()
             self._wanted = [pool.submit(_quietly, read, key) for key in keys]
+
+    def _forget(self) -> None:
+        for future in self._wanted:
+            future.cancel()
 
     @property
     def busy(self) -> bool:

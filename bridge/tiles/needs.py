@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.tiles.reads import taps
+from homunculus.bridge.tiles.reads import TapBoxes, taps
 
 TILE_PX = 256
 # A tap reads texels up to 1 of its level away where it blends with the level above, half of one otherwise.
@@ -23,23 +23,17 @@ COARSEST = 31  # more than any level
 Tiles = NDArray[np.int64]  # [K, 3]: level, row, column
 
 
-def needed(
-    plan: SamplePlan,
-    size: tuple[int, int],
-    max_level: int,
-    quality: Quality,
-    *,
-    below: int | None = None,
-    finest: int = 0,
-    tile_px: int = TILE_PX,
-) -> Tiles:
+def needed(plan: SamplePlan, size: tuple[int, int], max_level: int, quality: Quality) -> Tiles:
     """The tiles [K, 3] (level, row, column) that the taps of a plan read, each once, coarse levels first; rows on a device are fetched.
 
-    A tap between two levels counts for the finer one. size: (height, width) of the picture. below: levels from there on are not
-    listed. finest: taps on finer levels count for this one. Source: the law of sampling; a tile beside is listed where a tap's
-    bilinear weights reach over the seam.
+    A tap between two levels counts for the finer one. size: (height, width) of the picture. Source: the law of sampling; a tile beside
+    is listed where a tap's bilinear weights reach over the seam.
     """
-    found = taps(plan)
+    return tiles_read(taps(plan), size, max_level, quality)
+
+
+def tiles_read(found: TapBoxes, size: tuple[int, int], max_level: int, quality: Quality, finest: int = 0) -> Tiles:
+    """`needed` by taps. finest: those on finer levels count for this one."""
     boxes, lod = found.boxes, found.lod(max_level, quality)
     level, upper = (
         np.floor(np.clip(lod + LEVEL_SLACK + off, 0, max_level)).astype(np.int64) for off in (-LOD_ERROR, LOD_ERROR)
@@ -48,14 +42,11 @@ def needed(
     if unsure.any():
         boxes, level = np.concatenate([boxes, boxes[unsure]]), np.concatenate([level, upper[unsure]])
     level = np.maximum(level, finest)
-    if below is not None:
-        kept = level < below
-        boxes, level = boxes[kept], level[kept]
-    scale = np.exp2(-level) / tile_px
-    reach = REACH_TEXELS / tile_px
+    scale = np.exp2(-level) / TILE_PX
+    reach = REACH_TEXELS / TILE_PX
     sides = []
     for axis, side in enumerate((size[1], size[0])):  # column, row
-        last = (side - 1 >> level) // tile_px
+        last = (side - 1 >> level) // TILE_PX
         low, high = np.floor(boxes[:, axis] * scale - reach), np.floor(boxes[:, 2 + axis] * scale + reach)
         outside = (high < 0) | (low > last)
         low, high = (np.clip(end, 0, last).astype(np.int64) for end in (low, high))
@@ -66,9 +57,8 @@ def needed(
     return _listed(ranges[~(beside | above)])
 
 
-def widest_texels(plan: SamplePlan, max_level: int, quality: Quality) -> float:
+def widest_texels(found: TapBoxes, max_level: int, quality: Quality) -> float:
     """The longest side of what any footprint's taps lie in, in texels of the level that they read."""
-    found = taps(plan)
     sides = (found.boxes[:, 2:] - found.boxes[:, :2]).max(1)
     lod = found.lod(max_level, quality)
     return float((sides * np.exp2(-np.floor((lod + LEVEL_SLACK - LOD_ERROR).clip(0)))).max())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,12 +14,13 @@ from torch import Tensor
 from homunculus.bridge.checks import gone
 from homunculus.bridge.errors import ImageError, ImageTooLargeError
 from homunculus.bridge.law import Quality
-from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan, itself
 from homunculus.bridge.pyramid import Extent, Pyramid, as_opaque
 from homunculus.bridge.room import room
 from homunculus.bridge.tiles.boxes import cut
-from homunculus.bridge.tiles.needs import TILE_PX, needed, widest_texels
+from homunculus.bridge.tiles.needs import TILE_PX, tiles_read, widest_texels
 from homunculus.bridge.tiles.pages import PAGE_BYTES, PAGE_PX, Pages, TexelBlock
+from homunculus.bridge.tiles.reads import TapBoxes, taps
 from homunculus.bridge.tiles.source import Key, TileSource
 from homunculus.bridge.tiles.table import Table, table
 from homunculus.bridge.tiles.tree import TAIL_PX, TileTree
@@ -32,10 +34,6 @@ CALM = 0.85  # share of the pages that a plan may need before its finest level i
 
 Write = Callable[[Pyramid, Iterable[TexelBlock]], None]
 Fetched = Callable[[SamplePlan], SamplePlan]
-
-
-def _itself(plan: SamplePlan) -> SamplePlan:
-    return plan
 
 
 class PagedPyramid(Pyramid):
@@ -84,7 +82,7 @@ class PagedPyramid(Pyramid):
 
     @contextmanager
     def resident(
-        self, plan: SamplePlan, quality: Quality, wait: bool = True, fetched: Fetched = _itself
+        self, plan: SamplePlan, quality: Quality, wait: bool = True, fetched: Fetched = itself
     ) -> Iterator[None]:
         """Inside the block the tiles of the plan are on their pages, but for damaged ones, and none of them is given up.
 
@@ -109,6 +107,18 @@ class PagedPyramid(Pyramid):
         """How pages.glsl looks up the tiles of the plan that is resident."""
         stand_ins = not self.table.whole
         return {"NARROW": int(self._narrow and not plan.warped and not stand_ins), "STAND_INS": int(stand_ins)}
+
+    def uniforms(self, plan: SamplePlan) -> dict[str, float | tuple[float, float]]:
+        """What sample.comp is told of the plan that is resident, by its names; the table apart."""
+        return {
+            "scale": (1.0, 1.0),
+            "max_level": self.max_level,
+            "table_spread": self.table.spread,
+            "table_shift": self.table.shift,
+            "finest_level": self.finest_level,
+            "origin": plan.origin,
+            "last_texel": (self.size[1] - 1, self.size[0] - 1),
+        }
 
     def want(self, plan: SamplePlan, quality: Quality = "high") -> None:
         """Begins to decode what a plan will need, coarse tiles first, then those nearest to its smallest token. The newest wish counts."""
@@ -139,15 +149,15 @@ class PagedPyramid(Pyramid):
             if self._tail is not None:
                 self._tail.close()
 
-    def _tiles(self, plan: SamplePlan, quality: Quality, fetched: Fetched = _itself) -> list[Key]:
+    def _tiles(self, plan: SamplePlan, quality: Quality, fetched: Fetched = itself) -> list[Key]:
         """The tiles of the plan that can be resident at once; those of the last one, where it is that one, and as it was."""
         rows = plan.footprints if plan.texels is None else plan.texels
         version = -1 if rows.is_inference() else rows._version
         how = version, plan.patch_size, plan.origin, quality
         if self._rows is not rows or self._how != how or version < 0:
-            plan = fetched(plan)
-            self._kept = self._fitting(plan, quality)
-            self._narrow = not plan.warped and widest_texels(plan, self.max_level, quality) < NARROW_TEXELS
+            found = taps(fetched(plan))
+            self._kept = self._fitting(found, quality)
+            self._narrow = not plan.warped and widest_texels(found, self.max_level, quality) < NARROW_TEXELS
             self._rows, self._how = rows, how
         return self._kept
 
@@ -165,24 +175,25 @@ class PagedPyramid(Pyramid):
 
     def _admit(self, missing: list[Key], tiles: list[Key]) -> None:
         """Reads tiles and makes them resident; for what is damaged the tile above it, as far as there is one."""
+        held = {*tiles}
         while missing:
             found = dict(self.tree.tiles(missing))
             whole = {key: texels for key, texels in found.items() if texels is not None}
-            self.pages.admit(whole, {*tiles})
+            self.pages.admit(whole, held)
             above = {(level + 1, row // 2, column // 2) for level, row, column in found.keys() - whole.keys()}
             missing = sorted(key for key in above if key[0] <= self.max_level and key not in self.pages)
-            missing = missing[: max(self.pages.count - len({*tiles}), 0)]
+            missing = missing[: max(self.pages.count - len(held), 0)]
 
-    def _fitting(self, plan: SamplePlan, quality: Quality) -> list[Key]:
-        """The tiles of the plan, coarse first. Of one that needs more than there are pages the finest level is left out, and another
-        only once 85 % do: or it would come and go with every step of an eye."""
+    def _fitting(self, found: TapBoxes, quality: Quality) -> list[Key]:
+        """The tiles that these taps read, coarse first. Where they need more than there are pages the finest level is left out, and
+        read again only once 85 % do: or it would come and go with every step of an eye."""
         finest = self.finest_level
-        tiles = self._needed(plan, quality, finest)
+        tiles = self._read_by(found, quality, finest)
         while len(tiles) > self.pages.count and finest < self.max_level:
             finest += 1
-            tiles = self._needed(plan, quality, finest)
+            tiles = self._read_by(found, quality, finest)
         while 0 < finest <= self.finest_level:
-            finer = self._needed(plan, quality, finest - 1)
+            finer = self._read_by(found, quality, finest - 1)
             if len(finer) > CALM * self.pages.count:
                 break
             finest, tiles = finest - 1, finer
@@ -196,9 +207,9 @@ class PagedPyramid(Pyramid):
         )
         return tiles
 
-    def _needed(self, plan: SamplePlan, quality: Quality, finest: int) -> list[Key]:
-        found = needed(plan, self.size, self.max_level, quality, finest=finest)
-        tiles = [(level, row, column) for level, row, column in found.tolist()]
+    def _read_by(self, found: TapBoxes, quality: Quality, finest: int) -> list[Key]:
+        read = tiles_read(found, self.size, self.max_level, quality, finest)
+        tiles = [(level, row, column) for level, row, column in read.tolist()]
         top = (self.max_level, 0, 0)  # what is read where nothing finer is there
         return tiles if tiles[:1] == [top] else [top, *tiles]
 
@@ -248,8 +259,7 @@ def paged(unit: Writes, source: TileSource, budget_bytes: int) -> PagedPyramid:
 
 def page_count(tree: TileTree, budget_bytes: int, most_layers: int | None) -> int:
     """How many pages a budget buys, and no more than there are tiles. Raises ImageError for fewer than one fixation reads."""
-    rows = [tree.size_at(level) for level in range(tree.max_level + 1)]
-    total = sum(-(-height // TILE_PX) * -(-width // TILE_PX) for height, width in rows)
+    total = sum(math.prod(tree.grid_at(level)) for level in range(tree.max_level + 1))
     count = min(budget_bytes // PAGE_BYTES, total)
     least = min(total, LEAST_A_LEVEL * (tree.tail_level + 1) + tree.max_level)
     if count < least:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from homunculus.bridge.tiles.boxes import box_means
+from homunculus.bridge.tiles.boxes import box_means, cut
 from homunculus.bridge.tiles.needs import TILE_PX
 from homunculus.bridge.tiles.source import Key, Texels
 
@@ -139,10 +139,6 @@ def _span(side: int) -> slice:
 
 
 def _edges(texels: Texels) -> Edges:
-    height, width = texels.shape[:2]
-    if (height, width) != (TILE_PX, TILE_PX):
-        full = np.zeros((TILE_PX, TILE_PX, 4), np.uint8)
-        full[:height, :width] = texels
-        texels = full
+    texels = cut(texels, TILE_PX, TILE_PX)
     bands = (texels[:RIM], texels[-RIM:], texels[:, :RIM], texels[:, -RIM:])
     return Edges(*(band.copy() for band in bands))

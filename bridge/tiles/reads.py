@@ -18,7 +18,7 @@ Marks = NDArray[np.bool_]
 
 # What a device computes in float32 may lie on the other side of these: a place in texels, a level of detail, a ratio of axes.
 PLACE_SLACK = 1 / 32
-LEVEL_SLACK = 1e-4
+LOD_SLACK = 1e-4
 RATIO_ERROR = 1e-4
 # A shear that surely leaves the axes to the sides.
 UNTURNED = law.SHEAR_SLACK * (1 - 1e-9)
@@ -111,8 +111,8 @@ def reads(plan: SamplePlan, max_level: int, quality: Quality) -> Reads:
     one_tap = found.minor_px.max() <= 2.0**max_level and np.array_equal(found.major_px, found.minor_px)
     coarse = fine if one_tap else found.lod(max_level, quality, law.RATIO_SLACK + RATIO_ERROR)
     low, high = np.rint(fine), np.rint(coarse)
-    finest = np.where(np.abs(fine - low) < WHOLE, low, np.floor(fine - LEVEL_SLACK))
-    coarsest = np.where(np.abs(coarse - high) < WHOLE, high, np.ceil(coarse + LEVEL_SLACK))
+    finest = np.where(np.abs(fine - low) < WHOLE, low, np.floor(fine - LOD_SLACK))
+    coarsest = np.where(np.abs(coarse - high) < WHOLE, high, np.ceil(coarse + LOD_SLACK))
     return Reads(found.boxes, finest, coarsest)
 
 

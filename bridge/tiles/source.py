@@ -60,6 +60,11 @@ def is_source(picture: Any) -> TypeIs[TileSource]:
     return all(hasattr(picture, name) for name in ("levels", "fingerprint", "read", "close"))
 
 
+def scale_of(size: tuple[int, int], whole: tuple[int, int]) -> tuple[float, float]:
+    """(x, y), the scale of a level of that (height, width) as the sizes say; whole: of level 0."""
+    return whole[1] / size[1], whole[0] / size[0]
+
+
 def grid(level: TileLevel) -> tuple[int, int]:
     """(rows, columns) of a level's tiles."""
     return -(-level.size[0] // level.tile[0]), -(-level.size[1] // level.tile[1])

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from homunculus.bridge.errors import TileError
-from homunculus.bridge.tiles.boxes import MOST_STEPS, box_means, cut
+from homunculus.bridge.tiles.boxes import MOST_STEPS, box_means, cut, paste
 from homunculus.bridge.tiles.cache import Cache
 from homunculus.bridge.tiles.decoding import Decoding
 from homunculus.bridge.tiles.needs import TILE_PX
@@ -39,6 +39,11 @@ class TileTree:
 
     def size_at(self, level: int) -> tuple[int, int]:
         return -(-self.size[0] >> level), -(-self.size[1] >> level)
+
+    def grid_at(self, level: int) -> tuple[int, int]:
+        """(rows, columns) of a level's tiles."""
+        height, width = self.size_at(level)
+        return -(-height // TILE_PX), -(-width // TILE_PX)
 
     def tile(self, key: Key) -> Texels:
         """uint8 [h, w, 4], as large as its part of the level. Raises TileError where the file is damaged."""
@@ -72,12 +77,12 @@ class TileTree:
     def tail(self) -> list[Texels]:
         """The levels from `tail_level` on, [h, w, 4] each; where the file is damaged they have holes."""
         level = self.tail_level
-        rows, columns = (-(-side // TILE_PX) for side in self.size_at(level))
+        rows, columns = self.grid_at(level)
         whole = np.zeros((*self.size_at(level), 4), np.uint8)
         keys = [(level, row, column) for row in range(rows) for column in range(columns)]
         made = self._decoding.all(lambda key: self._made(key, holes=True), keys)
         for (_, row, column), texels in zip(keys, made, strict=True):
-            whole[row * TILE_PX :, column * TILE_PX :][: texels.shape[0], : texels.shape[1]] = texels
+            paste(whole, texels, row * TILE_PX, column * TILE_PX)
         levels = [whole]
         while max(levels[-1].shape[:2]) > 1:
             height, width = levels[-1].shape[:2]
@@ -118,11 +123,11 @@ class TileTree:
     def _square(self, level: int, row: int, column: int, size: tuple[int, int], holes: bool) -> Texels:
         """What a tile of (height, width) three levels up is the mean of: 8 x 8 tiles of this level."""
         square = np.zeros((size[0] << MOST_STEPS, size[1] << MOST_STEPS, 4), np.uint8)
-        rows, columns = (-(-side // TILE_PX) for side in self.size_at(level))
+        rows, columns = self.grid_at(level)
         for down in range(min(1 << MOST_STEPS, rows - (row << MOST_STEPS))):
             for right in range(min(1 << MOST_STEPS, columns - (column << MOST_STEPS))):
                 texels = self._made((level, (row << MOST_STEPS) + down, (column << MOST_STEPS) + right), holes)
-                square[down * TILE_PX :, right * TILE_PX :][: texels.shape[0], : texels.shape[1]] = texels
+                paste(square, texels, down * TILE_PX, right * TILE_PX)
         return square
 
     def _region(self, level: int, corner: tuple[int, int], size: tuple[int, int], holes: bool) -> Texels:
@@ -135,7 +140,7 @@ class TileTree:
             texels = np.zeros((*size, 4), np.uint8)
             for row in range(top // tall, -(-min(top + size[0], held.size[0]) // tall)):
                 for column in range(left // wide, -(-min(left + size[1], held.size[1]) // wide)):
-                    _paste(texels, self._file_tile(level, row, column, holes), row * tall - top, column * wide - left)
+                    paste(texels, self._file_tile(level, row, column, holes), row * tall - top, column * wide - left)
         return self._ended(level, texels, top, left)
 
     def _ended(self, level: int, texels: Texels, top: int, left: int) -> Texels:
@@ -191,12 +196,3 @@ def _dyadic(levels: Sequence[TileLevel]) -> dict[int, int]:
         if max(off) <= 0.5 and set(short) <= {0, 1} and step not in found:
             found[step] = index
     return found
-
-
-def _paste(texels: Texels, tile: Texels, top: int, left: int) -> None:
-    """Puts a tile where it belongs in a block, cut to it."""
-    height, width = texels.shape[:2]
-    from_row, from_column = max(-top, 0), max(-left, 0)
-    down, right = max(top, 0), max(left, 0)
-    part = tile[from_row : from_row + height - down, from_column : from_column + width - right]
-    texels[down : down + part.shape[0], right : right + part.shape[1]] = part

@@ -7,11 +7,13 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from homunculus.bridge.pyramid import as_opaque
+from homunculus.bridge.tiles.boxes import paste
 from homunculus.bridge.tiles.needs import TILE_PX
 from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.bridge.unit import TextureUnit
@@ -130,11 +132,9 @@ def _texels(pyramid: PagedPyramid, level: int, top: int, left: int) -> Tensor | 
     rows, columns = (
         range(start // TILE_PX, -(-(start + side) // TILE_PX)) for start, side in ((top, height), (left, width))
     )
-    whole = torch.zeros(len(rows) * TILE_PX, len(columns) * TILE_PX, 4, dtype=torch.uint8, device="cpu")
+    whole = np.zeros((height, width, 4), np.uint8)
     for (_, row, column), tile in pyramid.tree.tiles([(level, row, column) for row in rows for column in columns]):
         if tile is None:
             return None
-        place = (row - rows[0]) * TILE_PX, (column - columns[0]) * TILE_PX
-        whole[place[0] : place[0] + tile.shape[0], place[1] : place[1] + tile.shape[1]] = torch.from_numpy(tile)
-    top, left = top - rows[0] * TILE_PX, left - columns[0] * TILE_PX
-    return as_opaque(whole[top : top + height, left : left + width].float() / 255)
+        paste(whole, tile, row * TILE_PX - top, column * TILE_PX - left)
+    return as_opaque(torch.from_numpy(whole).float() / 255)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any
 
 from homunculus.bridge.errors import ImageTooLargeError, PlanError
@@ -60,8 +59,7 @@ class Tokens(Closing):
         self.count, self.patch_size = len(plan), plan.patch_size
         self.warped = plan.warped
         self._keep_rows(plan)
-        with pyramid.resident(plan, quality, wait) if isinstance(pyramid, PagedPyramid) else nullcontext():
-            own = plan if paged or buffer_of(plan, self.unit.context) is not None else plan.counted_from((0, 0))
+        with self.unit.resident(pyramid, plan, quality, wait) as own:
             self._sampler.leave(pyramid, own, filtering)
         self.resident = float(self._sampler.shares(self.count).mean()) if paged else 1.0
         self._fill_atlas(pyramid.size, columns or max(1, round(self.count**0.5)), minified)
