@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge import checks, ending
+from homunculus.bridge.adjoint import Gradients, Upstream, Wanted
 from homunculus.bridge.backends import INSTEAD
 from homunculus.bridge.clock import Clock, wait_for
 from homunculus.bridge.errors import ImageError, ImageTooLargeError, PlanError
@@ -39,7 +40,8 @@ class BackendContract(Closing):
     formats: ClassVar[tuple[Format, ...]] = ("rgba8", "rgba16f", "rgba32f")  # the widest last
     builders: ClassVar[tuple[Builder, ...]] = ("exact",)
     precision: ClassVar[torch.dtype] = torch.float32  # the widest type that it computes in
-    gradients: ClassVar[bool] = False  # whether they reach the image and the plan
+    gradients: ClassVar[bool] = False  # whether they reach the image and the plan, by `_backward` or by itself
+    autograd: ClassVar[bool] = False  # whether `_sample` is made of what autograd differentiates by itself
     emulated: ClassVar[bool] = False  # whether plain code stands in the place of texture units
     most_px: int | None = None  # along a side, padding included
     most_layers: int | None = None  # of a pyramid
@@ -87,6 +89,12 @@ class BackendContract(Closing):
     @abstractmethod
     def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
         """The patches, by the law of sampling. Layers out of range, in rows that nobody looked at, are clamped."""
+
+    def _backward(
+        self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering, upstream: Upstream, wanted: Wanted
+    ) -> Gradients:
+        """What `_sample`'s gradient becomes. Only a backend whose `gradients` are true has it. The plan's origin is (0, 0)."""
+        raise NotImplementedError
 
     @abstractmethod
     def _write_plan(self, program: PlanProgram, fixations: Tensor) -> SamplePlan:

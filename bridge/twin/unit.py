@@ -32,7 +32,7 @@ class TwinUnit(TextureUnit):
     backend = "torch"
     formats = ("rgba8", "rgba16f", "rgba32f", "rgba64f")
     precision = torch.float64
-    gradients = emulated = True
+    gradients = autograd = emulated = True
 
     def __init__(
         self, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32, reason: str = "asked for"
