@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
+
+from homunculus.bridge.backends import INSTEAD
+from homunculus.bridge.errors import GradientError
+from homunculus.bridge.pyramid import Pyramid
+from homunculus.bridge.tiles.paged import PagedPyramid
 
 
 class Wanted(NamedTuple):
@@ -27,6 +35,54 @@ class Gradients(NamedTuple):
 
     rows: Tensor | None  # of the shape of the plan's rows, float32 or wider
     images: Tensor | None  # [B, H, W, 3], float32 or wider
+
+
+def check_reached(backend: str, pyramid: Pyramid, wanted: Wanted, most_bytes: int) -> None:
+    """Raises GradientError for what a texture unit cannot send a gradient through. most_bytes: of the levels' gradients."""
+    if isinstance(pyramid, PagedPyramid):
+        raise GradientError(
+            f"{pyramid!r} is in pages, which backend {backend!r} has no gradient through. "
+            f"Read the part that matters into an array, or {INSTEAD}"
+        )
+    if not wanted.images:
+        return
+    needed = level_elements(pyramid) * 4
+    if needed > most_bytes:
+        raise GradientError(
+            f"the gradient of {pyramid!r} takes {needed} bytes; backend {backend!r} allows {most_bytes} here. "
+            f"Use a smaller image or batch, or {INSTEAD}"
+        )
+    if torch.are_deterministic_algorithms_enabled():
+        told = (
+            f"the gradient of an image adds in no fixed order on backend {backend!r}, and "
+            f"torch.use_deterministic_algorithms is on. Pass it warn_only=True, or {INSTEAD}"
+        )
+        if not torch.is_deterministic_algorithms_warn_only_enabled():
+            raise GradientError(told)
+        warnings.warn(told, stacklevel=2)
+
+
+def level_shapes(pyramid: Pyramid) -> list[tuple[int, int, int, int]]:
+    """[layers, height, width, 3] of each level, the finest first."""
+    height, width = pyramid.padded_size
+    return [(pyramid.layers, height >> level, width >> level, 3) for level in range(pyramid.max_level + 1)]
+
+
+def level_elements(pyramid: Pyramid) -> int:
+    """Of the gradients of all levels, as sample_backward.comp packs them."""
+    return sum(math.prod(shape) for shape in level_shapes(pyramid))
+
+
+def unpacked(levels: Tensor, pyramid: Pyramid) -> Tensor:
+    """The gradient of the images, from those of their levels one behind the other, which are written over."""
+    shapes = level_shapes(pyramid)
+    parts = torch.split(levels, [math.prod(shape) for shape in shapes])
+    return image_gradient([part.view(shape) for part, shape in zip(parts, shapes, strict=True)], pyramid.size)
+
+
+def planes_of(upstream: Upstream) -> Tensor:
+    """float32 [N, 3, P * P], as the shader reads them."""
+    return upstream.pixels.detach().to(torch.float32).flatten(2).contiguous()
 
 
 def image_gradient(levels: Sequence[Tensor], size: tuple[int, int]) -> Tensor:

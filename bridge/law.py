@@ -6,6 +6,9 @@ major axis, one per minor-axis length, at most 16, each a trilinear fetch of the
 (McCormack et al., SIGGRAPH 1999), and the scheme that the OpenGL specification gives as an example for anisotropic filtering (GL 4.6
 core, 8.14). A step never grows beyond the pyramid's coarsest texel: there the minor axis is cut as well, so that nothing aliases
 however coarse the footprint.
+
+Gradients are those of these formulae. Where they have none it is agreed: counts of taps are constant, `right` and `down` that are
+equally long get half each, what is clamped passes its gradient at the bound and none beyond it, and `pair_offset` bounds its own.
 """
 
 from __future__ import annotations
@@ -28,6 +31,8 @@ TINY = 1e-30
 FARTHEST_PX = 2.0**40
 # Below this share of a tap inside the image the colour fades to the neutral value instead of being amplified.
 MIN_ALPHA = 1 / 16
+# The slope of a square root is taken no nearer to its start: there it has no bound, and layouts put their fovea exactly there.
+ROOT_FLOOR = 0.01
 
 
 class Taps(NamedTuple):
@@ -61,7 +66,9 @@ def singular_axes(right: Tensor, down: Tensor) -> tuple[Tensor, Tensor]:
     total = (right_squared + down_squared).clamp(min=TINY)
     difference = torch.where(sheared, (right_squared - down_squared) / total, 1)
     twice = torch.where(sheared, 2 * share * overlap / total, 0)
-    tangent = twice / (difference.abs() + (difference * difference + twice * twice).sqrt())
+    # whose slope at 0 is a side's, not the mean of both: sides of one length are turned as smoothly as others
+    apart = torch.where(difference < 0, -difference, difference)
+    tangent = twice / (apart + (difference * difference + twice * twice).sqrt())
     tangent = torch.where(difference < 0, -tangent, tangent)[..., None]
     cosine = 1 / (1 + tangent * tangent).sqrt()
     sine = tangent * cosine
@@ -129,12 +136,17 @@ def pair_offset(step_px: Tensor, axis_px: Tensor, quality: Quality) -> Tensor:
     the exact box of one pixel, variance 1/12; above, the blend between texels widens it to w^2 / 12 + (w^2 - 1) / 12, w the texel in
     pixels (between no widening and the phase average w^2 / 4: least error on 1/f noise and dead leaves at equal stop band). So
     one pixel is read exactly (offset 0), two pixels are the exact box (offset 1/4), and coarser steps close in to about 0.2.
+
+    Its gradient takes the root for `ROOT_FLOOR` at least, so that an axis just above one pixel, where the offset rises as steeply as
+    a root does, moves it by less than 9 shares a pixel; at one pixel and below it is 0.
     """
     if quality == "exact":
         return 0.25 * (step_px > 1).to(axis_px.dtype)
     width_px = (step_px / 2).clamp(min=1.0)
     excess = ((axis_px**2 - 2 * width_px**2 + 1) / 12).clamp(min=0.0)
-    return torch.where(excess > 0, excess, 1).sqrt() * (excess > 0) / axis_px.clamp(min=torch.finfo(axis_px.dtype).tiny)
+    root = torch.where(excess > 0, excess, 1).detach().sqrt() * (excess > 0)
+    linear = excess * ((excess > 0) * 0.5 / root.clamp(min=ROOT_FLOOR))
+    return (root + (linear - linear.detach())) / axis_px.clamp(min=torch.finfo(axis_px.dtype).tiny)
 
 
 def length(vector: Tensor) -> Tensor:

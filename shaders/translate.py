@@ -37,7 +37,7 @@ _TURNS: tuple[tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]], ...]
     (_GROUP, ""),
     (_BUFFER, ""),
     (_UNIFORM, ""),
-    (re.compile(r"^\s*#\s*version\b.*$", re.M), ""),
+    (re.compile(r"^\s*#\s*(?:version|extension)\b.*$", re.M), ""),
     (re.compile(r"^shared\b", re.M), "__shared__"),
     (re.compile(r"\binout (\w+) "), r"\1& "),
     (re.compile(r"^const\b", re.M), "__device__ constexpr"),

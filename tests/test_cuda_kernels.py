@@ -9,6 +9,8 @@ import torch
 
 from homunculus import layouts, shaders
 from homunculus.bridge import statistics
+from homunculus.bridge.adjoint import Wanted
+from homunculus.bridge.cuda.backward import adjoint_variant
 from homunculus.bridge.cuda.kernels import Defines, Kernels
 from homunculus.bridge.cuda.sampler import variant
 from homunculus.bridge.elements import ELEMENTS
@@ -47,6 +49,15 @@ SHADERS: list[tuple[str, Defines]] = [
     *(("sample.comp", variant(Filtering(quality), warped=False, pages=pages(narrow=1))) for quality in QUALITIES),
     ("sample.comp", variant(Filtering(), warped=False, pages=pages(stand_ins=1))),
     ("sample.comp", variant(Filtering(dtype=torch.float16), warped=True, pages=pages())),
+    *(
+        ("sample_backward.comp", adjoint_variant(Filtering(quality), wanted, warped=warped))
+        for quality, wanted, warped in (
+            ("fast", Wanted(True, False), False),
+            ("high", Wanted(True, True), False),
+            ("high", Wanted(True, True), True),
+            ("exact", Wanted(False, True), False),
+        )
+    ),
     ("statistics.comp", statistics.defines()),
     *((program.shader, program.defines) for program in PROGRAMS),
 ]

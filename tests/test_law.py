@@ -29,6 +29,7 @@ NAMES = (
     "RATIO_SLACK",
     "SHEAR_SLACK",
     "MIN_ALPHA",
+    "ROOT_FLOOR",
     "singular_axes",
     "step_count",
     "quality_lod",

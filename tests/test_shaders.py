@@ -114,6 +114,15 @@ def test_every_compute_shader_compiles_in_every_variant(gl_unit: GLUnit, name: s
             for element in range(3)
             for warped in range(2)
         ],
+        "sample_backward.comp": [
+            {"QUALITY": quality, "WARPED": warped, "GROUP": 64, "PATCH_SIZE": 14, "ATOMICS": atomics}
+            | {"FOOTPRINTS": wanted & 1, "TEXELS": wanted >> 1}
+            for quality in range(4)
+            for warped in range(2)
+            for wanted in range(1, 4)
+            for atomics in range(1 + wanted // 2)
+            if quality != 1 or wanted == 1
+        ],
         "view/atlas.comp": [{"GROUP": 64, "PATCH_SIZE": 14, "WARPED": warped} for warped in range(2)],
         "reduce.comp": [
             {"FORMAT": format, "STORED": stored, "LEVELS": levels}

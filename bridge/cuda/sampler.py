@@ -46,6 +46,12 @@ def input_of(pyramid: CudaPyramid) -> ShaderInput:
     return ShaderInput(values)
 
 
+def aligned(rows: Tensor) -> Tensor:
+    """The rows as kernels read them."""
+    rows = rows.contiguous()
+    return rows.clone() if rows.data_ptr() % ROW_ALIGNMENT else rows  # of a view into something else
+
+
 def sample(
     kernels: Kernels,
     pyramid: ShaderInput,
@@ -57,9 +63,7 @@ def sample(
     """Patches of footprints float32 [N, 8], or one for every texel, [N, P, P, 8], on the device; and the number of launches.
     empty: allocates what is written, of which every element is.
     """
-    rows = rows.contiguous()
-    if rows.data_ptr() % ROW_ALIGNMENT:  # a view into something else
-        rows = rows.clone()
+    rows = aligned(rows)
     defines = variant(filtering, warped=rows.ndim == 4, pages=pyramid.pages)
     length = plane_length(patch_size, filtering.dtype)
     planes = empty((len(rows), 3, length), filtering.dtype)

@@ -10,11 +10,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from homunculus.bridge.adjoint import Gradients, Upstream, Wanted, check_reached
 from homunculus.bridge.cuda import builders, pages
+from homunculus.bridge.cuda.backward import backward
 from homunculus.bridge.cuda.kernels import Kernels
 from homunculus.bridge.cuda.programs import write_plan
 from homunculus.bridge.cuda.pyramid import MAX_LAYERS, MAX_SIDE_PX, CudaPyramid, Levels
-from homunculus.bridge.cuda.sampler import input_of, sample, variant
+from homunculus.bridge.cuda.sampler import MOST, input_of, sample, variant
 from homunculus.bridge.cuda.statistics import statistics
 from homunculus.bridge.errors import BackendUnavailableError, CudaError
 from homunculus.bridge.patches import Filtering, Patches
@@ -99,6 +101,19 @@ class CudaUnit(TextureUnit):
             patches, launches = sample(self.kernels, source, there, plan.patch_size, filtering, self.empty)
         self.stats.dispatches += launches
         return patches
+
+    def _backward(
+        self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering, upstream: Upstream, wanted: Wanted
+    ) -> Gradients:
+        check_reached(self.backend, pyramid, wanted, 4 * MOST)
+        assert isinstance(pyramid, CudaPyramid)
+        rows = plan.footprints if plan.texels is None else plan.texels
+        with self.cuda.active(), self.clock.part("backward"):
+            there = self._on_device(rows.detach(), torch.float32)
+            sent = Upstream(*(self._on_device(part.detach()) for part in upstream))
+            gradients, launches = backward(self.kernels, pyramid, there, filtering, sent, wanted)
+        self.stats.dispatches += launches
+        return gradients
 
     def empty(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """Where patches are written. Every element is."""

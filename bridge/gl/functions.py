@@ -22,6 +22,7 @@ READ_FRAMEBUFFER, DRAW_FRAMEBUFFER, COLOR_BUFFER_BIT, NEAREST = 0x8CA8, 0x8CA9, 
 UNPACK_ALIGNMENT, PACK_ALIGNMENT, PIXEL_PACK_BUFFER = 0x0CF5, 0x0D05, 0x88EB
 TEXTURE_MAG_FILTER, TEXTURE_MIN_FILTER, TEXTURE_WRAP_S, TEXTURE_WRAP_T = 0x2800, 0x2801, 0x2802, 0x2803
 TEXTURE_BORDER_COLOR = 0x1004
+SHADER_STORAGE_BUFFER, R32F, RED = 0x90D2, 0x822E, 0x1903
 LINEAR, LINEAR_MIPMAP_LINEAR, CLAMP_TO_BORDER = 0x2601, 0x2703, 0x812D
 
 _int, _uint, _pointer = ctypes.c_int, ctypes.c_uint, ctypes.c_void_p
@@ -34,6 +35,7 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
     "glTexSubImage3D": (_uint, _int, _int, _int, _int, _int, _int, _int, _uint, _uint, _pointer),
     "glGetTexImage": (_uint, _int, _uint, _uint, _pointer),
     "glBindBuffer": (_uint, _uint),
+    "glClearBufferSubData": (_uint, _uint, ctypes.c_ssize_t, ctypes.c_ssize_t, _uint, _uint, _pointer),
     "glTexParameteri": (_uint, _uint, _int),
     "glTexParameterfv": (_uint, _uint, _pointer),
     "glGenerateMipmap": (_uint,),

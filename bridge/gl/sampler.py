@@ -27,6 +27,7 @@ from homunculus.interop.lending import revoke
 ROW_BYTES = 32
 # std430 bindings of sample.comp, and of a plan program
 BINDINGS = {"plan": 0, "pixels": 1, "inside": 2, "table": 3, "resident": 4, "fixations": 0}
+BINDINGS |= {"row_gradients": 5, "texel_gradients": 6}  # of sample_backward.comp
 ROWS = 1
 _WRITTEN = ("pixels", "inside", "resident")  # the last of pages only
 

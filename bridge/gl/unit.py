@@ -12,8 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from homunculus.bridge.adjoint import Gradients, Upstream, Wanted
 from homunculus.bridge.findings import Report
 from homunculus.bridge.gl import builders, machine
+from homunculus.bridge.gl.backward import BackwardSampler
 from homunculus.bridge.gl.context import Context, open_context
 from homunculus.bridge.gl.ingest import Ingest
 from homunculus.bridge.gl.pyramid import GLPyramid, Texture
@@ -70,7 +72,7 @@ class GLUnit(TextureUnit):
         )
         self.most_px, self.most_layers = self.context.limits.texture_px, self.context.limits.layers
         self._pool = Pool(partial(Texture, self.context))
-        self.sampler = Sampler(self.context, self.stats)
+        self.sampler = BackwardSampler(self.context, self.stats)
         self._ingest = Ingest(self.context, self.stats)
         self._helpers = ThreadPoolExecutor(
             MOST_HELPERS, "homunculus-levels"
@@ -163,6 +165,13 @@ class GLUnit(TextureUnit):
     def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
         assert isinstance(pyramid, GLPyramid | PagedPyramid)
         return self.context.call(self.sampler.sample, pyramid, plan, filtering)
+
+    def _backward(
+        self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering, upstream: Upstream, wanted: Wanted
+    ) -> Gradients:
+        assert isinstance(pyramid, GLPyramid | PagedPyramid)
+        arguments = (self.backend, pyramid, plan, filtering, upstream, wanted)
+        return self.context.call(self.sampler.backward, *arguments)
 
     @contextmanager
     def _sampled(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Iterator[Patches]:

@@ -77,6 +77,7 @@ struct alignas(N == 2 || N == 4 ? N * sizeof(T) : sizeof(T)) Vector {
     EACH(operator>>, (Vector a, Vector b), a[i] >> b[i])
     EACH(operator-, (Vector a), -a[i])
     EACH(operator+=, (Vector& a, Vector b), a[i] + b[i])
+    EACH(operator*=, (Vector& a, Vector b), a[i] * b[i])
     EACH(abs, (Vector a), abs(a[i]))
     EACH(min, (Vector a, Vector b), min(a[i], b[i]))
     EACH(max, (Vector a, Vector b), max(a[i], b[i]))
@@ -155,6 +156,7 @@ __device__ inline float uintBitsToFloat(uint bits) { return __uint_as_float(bits
 __device__ inline uint packHalf2x16(vec2 a) { return half_bits(a[0]) | (uint)half_bits(a[1]) << 16; }
 __device__ inline int bitCount(uint bits) { return __popc(bits); }
 __device__ inline uint atomicOr(uint& word, uint bits) { return ::atomicOr(&word, bits); }
+__device__ inline float atomicAdd(float& number, float more) { return ::atomicAdd(&number, more); }
 __device__ inline void barrier() { __syncthreads(); }
 __device__ inline void memoryBarrierShared() {}
 

@@ -35,6 +35,7 @@ inline int __popc(unsigned int bits) { return __builtin_popcount(bits); }
 inline unsigned int __float_as_uint(float value) { unsigned int bits; std::memcpy(&bits, &value, 4); return bits; }
 inline float __uint_as_float(unsigned int bits) { float value; std::memcpy(&value, &bits, 4); return value; }
 inline unsigned int atomicOr(unsigned int* word, unsigned int bits) { unsigned int old = *word; *word |= bits; return old; }
+inline float atomicAdd(float* number, float more) { float old = *number; *number += more; return old; }
 inline unsigned short host_half_bits(float value) { _Float16 half = (_Float16)value; unsigned short bits; std::memcpy(&bits, &half, 2); return bits; }
 inline float host_half_value(unsigned short bits) { _Float16 half; std::memcpy(&half, &bits, 2); return (float)half; }
 
