@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor
@@ -14,6 +16,10 @@ from homunculus.bridge.errors import ClosedError, GradientError, ImageError, Pla
 from homunculus.bridge.law import QUALITIES, Quality
 from homunculus.bridge.plan import SamplePlan, check_plan
 from homunculus.bridge.values import FIXATIONS, choice, numbers, whole
+
+Found = TypeVar("Found")
+# By plan: how often its rows had been written to, and what was found in them then.
+_known: WeakKeyDictionary[SamplePlan, tuple[int | None, dict[str, Any]]] = WeakKeyDictionary()
 
 PATCH_DTYPES = (torch.float32, torch.float16, torch.bfloat16)
 
@@ -57,10 +63,7 @@ def check_normalisation(
     mean: Sequence[float], std: Sequence[float]
 ) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
     """Both as three numbers."""
-    means, stds = (
-        numbers(name, value, "3 numbers, one for each of red, green, blue", refusal=ImageError).reshape(-1).tolist()
-        for name, value in (("mean", mean), ("std", std))
-    )
+    means, stds = _three("mean", mean), _three("std", std)
     if len(means) != 3 or len(stds) != 3:
         raise ImageError(
             f"mean has {len(means)} and std {len(stds)} values; both need 3, one for each of red, green, blue"
@@ -70,6 +73,14 @@ def check_normalisation(
     if not all(0 < value < math.inf for value in stds):
         raise ImageError(f"std is {tuple(stds)}; every value must be above 0 and finite")
     return (means[0], means[1], means[2]), (stds[0], stds[1], stds[2])
+
+
+def _three(name: str, value: Sequence[float]) -> Sequence[float]:
+    if type(value) in (tuple, list) and all(type(one) is float for one in value):  # as nearly always
+        return value
+    found = numbers(name, value, "3 numbers, one for each of red, green, blue", refusal=ImageError)
+    flat: list[float] = found.reshape(-1).tolist()
+    return flat
 
 
 def check_dtype(dtype: torch.dtype, widest: torch.dtype) -> None:
@@ -89,25 +100,49 @@ def check_fixations(points: Tensor) -> None:
 
 def check_layers(plan: SamplePlan, layers: int) -> None:
     plan = check_plan(plan)
-    rows = plan.footprints if plan.texels is None else plan.texels.reshape(-1, 8)
+    rows = plan.footprints if plan.texels is None else plan.texels
     if rows.device.type != "cpu":  # looking would cost a visit to the host; the shader clamps the layer instead
         return
-    named = rows.detach()[:, 6].numpy()  # torch takes 70 us to find the least and the greatest of a few hundred
-    low, high = round(float(named.min())), round(float(named.max()))
+    low, high = _seen(plan, rows, "layers", lambda: _layers(rows))
     if low < 0 or high >= layers:
         raise PlanError(f"the plan reads layers {low} to {high}; the pyramid holds {layers} (0 to {layers - 1})")
 
 
 def check_exact(plan: SamplePlan, max_level: int) -> None:
     """Quality `exact` promises an exact box mean, which only mip-aligned footprints have. Rows on a device are not looked at."""
-    rows = plan.footprints if plan.texels is None else plan.texels.reshape(-1, 8)
+    rows = plan.footprints if plan.texels is None else plan.texels
     if rows.device.type != "cpu":
         return
-    rows = rows.double() + torch.tensor([*plan.origin, 0, 0, 0, 0, 0, 0], dtype=torch.float64, device="cpu")
-    aligned = law.is_mip_aligned(rows.detach(), plan.patch_size if plan.texels is None else 1, max_level)
-    if not bool(aligned.all()):
-        count = int((~aligned).sum())
+    odd = _seen(plan, rows, f"levels 0..{max_level}", lambda: _unaligned(plan, rows, max_level))
+    if odd:
         raise PlanError(
-            f"quality 'exact' needs mip-aligned footprints; {count} of {len(rows)} are not "
-            f"(the first is row {int((~aligned).nonzero()[0])}). Use quality='high', or a layout of aligned patches such as quadtree"
+            f"quality 'exact' needs mip-aligned footprints; {len(odd)} of {rows.numel() // 8} are not "
+            f"(the first is row {odd[0]}). Use quality='high', or a layout of aligned patches such as quadtree"
         )
+
+
+def _layers(rows: Tensor) -> tuple[int, int]:
+    """The least and the greatest that rows [..., 8] name."""
+    named = rows.detach()[..., 6].numpy()  # torch takes 70 us to find the least and the greatest of a few hundred
+    return round(float(named.min())), round(float(named.max()))
+
+
+def _unaligned(plan: SamplePlan, rows: Tensor, max_level: int) -> tuple[int, ...]:
+    """Which rows are not mip-aligned."""
+    origin = torch.tensor([*plan.origin, 0, 0, 0, 0, 0, 0], dtype=torch.float64, device="cpu")
+    texels = plan.patch_size if plan.texels is None else 1
+    aligned = law.is_mip_aligned(rows.detach().reshape(-1, 8).double() + origin, texels, max_level)
+    return tuple((~aligned).nonzero()[:, 0].tolist())
+
+
+def _seen(plan: SamplePlan, rows: Tensor, what: str, look: Callable[[], Found]) -> Found:
+    """What was found when these rows of the plan were looked at, which is once for each time that torch has written to them."""
+    if rows.is_inference():  # torch does not count then
+        return look()
+    version, found = _known.get(plan, (None, {}))
+    if version != rows._version:
+        found = {}
+        _known[plan] = rows._version, found
+    if what not in found:
+        found[what] = look()
+    return cast("Found", found[what])

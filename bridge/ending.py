@@ -9,8 +9,6 @@ from __future__ import annotations
 import atexit
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from weakref import WeakSet
 
 PATIENCE_S, GRACE_S = 10.0, 0.5
@@ -35,14 +33,27 @@ def _after_fork() -> None:
     _calls = _Calls()
 
 
-@contextmanager
-def call() -> Iterator[None]:
+class call:  # noqa: N801
     """Around a call. In a daemon thread, once the interpreter ends, it never begins: the thread waits to be ended.
 
     A call inside a call is part of it."""
-    if not threading.current_thread().daemon or getattr(_inside, "call", False):
-        yield
-        return
+
+    __slots__ = ("_counted",)
+
+    def __enter__(self) -> None:
+        self._counted: _Calls | None = None
+        if threading.current_thread().daemon and not getattr(_inside, "call", False):
+            self._counted = _begun()
+
+    def __exit__(self, *_: object) -> None:
+        if self._counted is not None:
+            _inside.call = False
+            with self._counted.changed:
+                self._counted.running -= 1
+                self._counted.changed.notify_all()
+
+
+def _begun() -> _Calls:
     calls = _calls
     with calls.changed:
         calls.threads.add(threading.current_thread())
@@ -53,13 +64,7 @@ def call() -> Iterator[None]:
     if ended:
         threading.Event().wait()
     _inside.call = True
-    try:
-        yield
-    finally:
-        _inside.call = False
-        with calls.changed:
-            calls.running -= 1
-            calls.changed.notify_all()
+    return calls
 
 
 def end() -> None:

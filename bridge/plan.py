@@ -138,9 +138,9 @@ class SamplePlan(Pictured):
 
     def counted_from(self, origin: tuple[int, int]) -> SamplePlan:
         """The same footprints with their centres counted from another origin (x, y). Itself where it is that one."""
-        origin = _origin(origin)
         if origin == self.origin:
             return self
+        origin = _origin(origin)
         shift = [own - other for own, other in zip(self.origin, origin, strict=True)]
 
         def moved(rows: Tensor) -> Tensor:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.plan import SamplePlan
@@ -13,17 +12,21 @@ from homunculus.bridge.plan import SamplePlan
 _SHORT = re.compile(r"memory|alloc", re.IGNORECASE)
 
 
-@contextmanager
-def room(refusal: Callable[[str], HomunculusError], told: Callable[[], str]) -> Iterator[None]:
+class room:  # noqa: N801
     """Around what takes memory. told: what was asked for, how much it takes, and the remedy."""
-    try:
-        yield
-    except HomunculusError:
-        raise
-    except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not _SHORT.search(str(error)):
-            raise
-        raise refusal(told()) from error
+
+    __slots__ = ("_refusal", "_told")
+
+    def __init__(self, refusal: Callable[[str], HomunculusError], told: Callable[[], str]) -> None:
+        self._refusal, self._told = refusal, told
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if not isinstance(error, MemoryError | RuntimeError) or isinstance(error, HomunculusError):
+            return
+        if isinstance(error, MemoryError) or _SHORT.search(str(error)):
+            raise self._refusal(self._told()) from error
 
 
 def patches_told(plan: SamplePlan) -> str:

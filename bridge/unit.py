@@ -195,8 +195,8 @@ class TextureUnit(BackendContract):
             if not self.gradients:
                 rows = plan.footprints if plan.texels is None else plan.texels
                 checks.check_no_gradient(self.backend, "the plan", rows)
-        if quality == "exact":
-            checks.check_exact(plan, pyramid.max_level)
+            if quality == "exact":
+                checks.check_exact(plan, pyramid.max_level)
         return Filtering(quality, dtype, means, stds)
 
 

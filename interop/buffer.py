@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
@@ -18,12 +19,20 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 
+MOST_KEPT_BYTES = 2**22  # of a buffer, in host memory: 131,072 footprints; comparing more is no cheaper than sending it
+
+
 @dataclass
 class Transfers:
     """Bytes that crossed between host memory and the device's since the owner was opened."""
 
     bytes_to_device: int = 0
     bytes_to_host: int = 0
+
+
+def memory_of(tensor: Tensor) -> ctypes.Array[ctypes.c_char]:
+    """The bytes of a contiguous tensor in host memory, while it is held: one step where numpy takes four."""
+    return (ctypes.c_char * tensor.nbytes).from_address(tensor.data_ptr())
 
 
 class SharedBuffer(ABC):
@@ -34,6 +43,7 @@ class SharedBuffer(ABC):
         self.transfers = transfers
         self.buffer = context.buffer(reserve=size_bytes, dynamic=True)
         self._released = False
+        self._kept = bytearray()  # what `keep` sent last
 
     def bind(self, binding: int) -> None:
         """Binds the buffer to a std430 binding of the next dispatch."""
@@ -48,13 +58,26 @@ class SharedBuffer(ABC):
     def write(self, tensor: Tensor) -> None:
         """Fills the head of the buffer with the bytes of a tensor on any device."""
 
+    def keep(self, tensor: Tensor) -> None:
+        """`write`, but nothing where the last that was kept here had the same bytes. For a buffer that nobody else writes.
+
+        Bytes are compared, not tensors: what numpy writes to a tensor's memory is seen, and equal values need not be the same object.
+        """
+        if tensor.device.type != "cpu" or not tensor.is_contiguous() or tensor.nbytes > MOST_KEPT_BYTES:
+            self._kept = bytearray()
+            self.write(tensor)
+            return
+        data: Any = memory_of(tensor)
+        if self._kept != data:
+            self.write(tensor)
+            self._kept = bytearray(data)
+
     @abstractmethod
     def read(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         """A torch-owned tensor with the bytes at the head of the buffer, on the memory's device."""
 
 
-@dataclass(frozen=True)
-class Part:
+class Part(NamedTuple):
     """What to read of a buffer: a tensor of that shape and type at its head."""
 
     buffer: SharedBuffer
@@ -100,15 +123,16 @@ class HostBuffer(SharedBuffer):
     """The contract by upload and read-back, for machines without CUDA; every byte is counted."""
 
     def write(self, tensor: Tensor) -> None:
-        data = tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+        tensor = tensor.detach().cpu().contiguous()
+        data = memory_of(tensor)
         self.buffer.write(data)
-        self.transfers.bytes_to_device += data.nbytes
+        self.transfers.bytes_to_device += len(data)
 
     def read(self, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor:
         tensor = torch.empty(shape, dtype=dtype, device="cpu")
-        data = tensor.reshape(-1).view(torch.uint8).numpy()
-        self.buffer.read_into(data, size=data.nbytes)
-        self.transfers.bytes_to_host += data.nbytes
+        data = memory_of(tensor)
+        self.buffer.read_into(data, size=len(data))
+        self.transfers.bytes_to_host += len(data)
         return tensor
 
 

@@ -17,6 +17,7 @@ from homunculus.bridge.backends import INSTEAD
 from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import BackendUnavailableError, ForkedContextError, GLError, ShaderError
 from homunculus.bridge.gl import functions as gl
+from homunculus.bridge.gl.program import Program
 from homunculus.bridge.gl.thread import GLThread, LoopThread
 from homunculus.interop.buffer import HostMemory, Memory, SharedBuffer, Transfers
 from homunculus.interop.egl import CurrentContext, egl_devices, release_thread
@@ -33,6 +34,7 @@ else:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Defines = Mapping[str, int | float | str]
 REQUIRED_VERSION = 430
 SOFTWARE_RENDERERS = ("llvmpipe", "softpipe", "swrast", "SwiftShader")
 
@@ -62,7 +64,7 @@ class Context:
         self.memory = HostMemory() if memory is None else memory
         self.thread = thread
         self.live: Counter[str] = Counter()
-        self._programs: dict[tuple[tuple[str, ...], tuple[tuple[str, object], ...]], Any] = {}
+        self._programs: dict[tuple[tuple[str, ...], frozenset[tuple[str, object]]], Any] = {}
         try:
             self.thread.call(self._open, find)
         except BaseException:
@@ -90,7 +92,7 @@ class Context:
         self.gl.glPixelStorei(gl.UNPACK_ALIGNMENT, 1)
         self.gl.glPixelStorei(gl.PACK_ALIGNMENT, 1)
         try:
-            self.check("opening the context")
+            self.check(lambda: "opening the context")
         except GLError:
             self._release()
             raise
@@ -104,12 +106,12 @@ class Context:
         """The function's result or exception, run on the context's thread and, where there are streams, on the caller's stream."""
         return self.thread.call(self.memory.carried(function), *args, **kwargs)
 
-    def check(self, what: str) -> None:
-        """Raises GLError if OpenGL reports an error since the last check."""
+    def check(self, what: Callable[[], str]) -> None:
+        """Raises GLError if OpenGL reports an error since the last check. what: tells what was done, asked only then."""
         error = self.moderngl.error
         if error != "GL_NO_ERROR":
             raise GLError(
-                f"{error} after {what} on {self.renderer}. "
+                f"{error} after {what()} on {self.renderer}. "
                 + (
                     "The device is out of memory: close pyramids that are no longer needed, or use a smaller image, batch or format"
                     if error == "GL_OUT_OF_MEMORY"
@@ -122,7 +124,7 @@ class Context:
         buffer = self.memory.buffer(self.moderngl, size_bytes, transfers)
         self.live["buffer"] += 1
         try:
-            self.check(f"allocating a buffer of {size_bytes} bytes")
+            self.check(lambda: f"allocating a buffer of {size_bytes} bytes")
         except GLError:
             self.release(buffer)
             raise
@@ -132,21 +134,20 @@ class Context:
         buffer.release()
         self.live["buffer"] -= 1
 
-    def program(self, name: str, defines: Mapping[str, int | float | str]) -> moderngl.ComputeShader:
+    def program(self, name: str, defines: Defines) -> Program:
         """The compiled compute shader, kept for the context's life. Raises ShaderError with the author's file and line."""
-        compiled: moderngl.ComputeShader = self._compiled((name,), defines)
+        compiled: Program = self._compiled((name,), defines, lambda text: Program(self.moderngl.compute_shader(text)))
         return compiled
 
-    def drawing(self, vertex: str, fragment: str, defines: Mapping[str, int | float | str]) -> moderngl.Program:
+    def drawing(self, vertex: str, fragment: str, defines: Defines) -> moderngl.Program:
         """The same for a vertex and a fragment shader."""
-        compiled: moderngl.Program = self._compiled((vertex, fragment), defines)
+        compiled: moderngl.Program = self._compiled((vertex, fragment), defines, self.moderngl.program)
         return compiled
 
-    def _compiled(self, names: tuple[str, ...], defines: Mapping[str, int | float | str]) -> Any:
-        key = (names, tuple(sorted(defines.items())))
+    def _compiled(self, names: tuple[str, ...], defines: Defines, make: Callable[..., Any]) -> Any:
+        key = (names, frozenset(defines.items()))
         if key not in self._programs:
             texts = [source(name, **defines) for name in names]
-            make: Callable[..., Any] = self.moderngl.compute_shader if len(names) == 1 else self.moderngl.program
             try:
                 self._programs[key] = make(*(text.text for text in texts))
             except moderngl.Error as error:

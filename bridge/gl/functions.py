@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 TEXTURE_2D_ARRAY = 0x8C1A
 TEXTURE0 = 0x84C0
@@ -52,13 +52,14 @@ class Functions:
     """Entry points by name, loaded through `load(name) -> address`. Each must be called on the context's thread."""
 
     def __init__(self, load: Callable[[str], int]) -> None:
-        self._entries = {
-            name: ctypes.CFUNCTYPE(None, *arguments)(load(name)) for name, arguments in _SIGNATURES.items()
-        }
+        self.__dict__.update(
+            {name: ctypes.CFUNCTYPE(None, *arguments)(load(name)) for name, arguments in _SIGNATURES.items()}
+        )
         self._get_string = ctypes.CFUNCTYPE(ctypes.c_char_p, _uint)(load("glGetString"))
 
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return self._entries[name]
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Callable[..., None]: ...
 
     def text(self, name: int) -> str:
         return (self._get_string(name) or b"").decode("utf-8", "replace")

@@ -48,7 +48,7 @@ class Texture:
             context.gl.glTexParameteri(gl.TEXTURE_2D_ARRAY, parameter, value)
         context.gl.glTexParameterfv(gl.TEXTURE_2D_ARRAY, gl.TEXTURE_BORDER_COLOR, (ctypes.c_float * 4)())
         try:
-            context.check(f"allocating {layers} x {height} x {width} px of {format} with {levels} levels")
+            context.check(lambda: f"allocating {layers} x {height} x {width} px of {format} with {levels} levels")
         except Exception:
             self.release()
             raise
@@ -89,7 +89,7 @@ class Texture:
         else:
             pixels = torch.empty(shape, dtype=torch.float32, device="cpu")
             self._context.gl.glGetTexImage(gl.TEXTURE_2D_ARRAY, level, gl.RGBA, gl.FLOAT, pixels.data_ptr())
-        self._context.check(f"reading level {level}")
+        self._context.check(lambda: f"reading level {level}")
         return pixels
 
     def _read_on_device(self, level: int, shape: tuple[int, ...]) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from homunculus.bridge.elements import ELEMENTS, patches_of, plane_length
+from homunculus.bridge.elements import ELEMENTS, patches_of, plane_length, planes_shape
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.gl.context import Context
 from homunculus.bridge.gl.pyramid import GLPyramid
@@ -159,7 +159,7 @@ class Sampler:
         columns = min(count, self._context.limits.work_groups)
         program.run(columns, -(-count // columns))
         self._context.moderngl.memory_barrier()
-        self._context.check(f"sampling {plan!r}")
+        self._context.check(lambda: f"sampling {plan!r}")
         self.stats.dispatches += 1
 
     @contextmanager
@@ -206,8 +206,11 @@ class Sampler:
             written.bind(BINDINGS["plan"])
             return first
         rows = plan.footprints if plan.texels is None else plan.texels
-        rows = rows[first : first + count].to(torch.float32)
-        self.buffer("plan", rows.numel() * 4).write(rows)
+        if count < len(plan):
+            rows = rows[first : first + count]
+        if rows.dtype != torch.float32:
+            rows = rows.float()
+        self.buffer("plan", rows.nbytes).keep(rows)
         return 0
 
     def write_plan(self, program: PlanProgram, fixations: Tensor) -> SamplePlan:
@@ -225,7 +228,7 @@ class Sampler:
         buffer.bind(ROWS)
         compiled.run(program.groups)
         self._context.moderngl.memory_barrier()
-        self._context.check(f"writing a plan with {program.shader}")
+        self._context.check(lambda: f"writing a plan with {program.shader}")
         self.stats.dispatches += 1
         plan = ResidentPlan(self._context, buffer, program, fixations)
         self._written.add(plan)
@@ -262,7 +265,7 @@ def _reach(pyramid: Sampled, plan: SamplePlan, filtering: Filtering) -> None:
 
 def _parts(buffers: Mapping[str, SharedBuffer], size: int, count: int, dtype: torch.dtype) -> list[Part]:
     """What the buffers hold: planes of patches, and a number a patch in the others."""
-    planes = (count, 3, plane_length(size, dtype))
+    planes = planes_shape(count, size, dtype)
     return [
         Part(buffer, *((planes, dtype) if name == "pixels" else ((count,), torch.float32)))
         for name, buffer in buffers.items()

@@ -137,7 +137,7 @@ class SparsePyramid(GLPyramid):
             while begun and begun[0].done():
                 for part in begun.popleft().result():
                     self._write(*part)
-        self.context.check(f"uploading to {self!r}")
+        self.context.check(lambda: f"uploading to {self!r}")
 
     def _made(self, box: Box, levels: range) -> Texels:
         """Those levels, up to `base`, of what lies in a box, which may reach out of the texture below and to the right."""

@@ -26,7 +26,7 @@ def statistics(pool: Pool[Texture], stats: Stats, pyramid: GLPyramid, level: int
         program.run(columns, rows, pyramid.layers)
         context.moderngl.memory_barrier()
         stats.dispatches += 1 + reduce(context, result.texture, result.max_level)
-        context.check(f"measuring the statistics of {pyramid!r}")
+        context.check(lambda: f"measuring the statistics of {pyramid!r}")
     except BaseException:
         result.close()
         raise

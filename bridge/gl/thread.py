@@ -7,8 +7,7 @@ import queue
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 from homunculus.bridge import ending
 from homunculus.bridge.backends import INSTEAD
@@ -16,6 +15,44 @@ from homunculus.bridge.errors import ClosedError, ForkedContextError
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Task:
+    """A call made by another thread: what it gave, and a lock that is free once it has. A third of the cost of a Future, which many
+    may wait for and which can be cancelled.
+    """
+
+    __slots__ = ("_arguments", "_done", "_error", "_function", "_keywords", "_result")
+
+    def __init__(self, function: Callable[..., Any], arguments: tuple[Any, ...], keywords: dict[str, Any]) -> None:
+        self._function, self._arguments, self._keywords = function, arguments, keywords
+        self._result: Any = None
+        self._error: BaseException | None = None
+        self._done = threading.Lock()
+        self._done.acquire()
+
+    def run(self, before: Callable[[], None]) -> None:
+        """On the thread that owns the context. before: runs first; what it raises is the caller's too."""
+        try:
+            before()
+            self._result = self._function(*self._arguments, **self._keywords)
+        except BaseException as error:
+            self._error = error
+        self._done.release()
+
+    def wait(self, seconds: float = -1) -> bool:
+        """Whether it has run; by default only then."""
+        return self._done.acquire(timeout=seconds)
+
+    def result(self) -> Any:
+        """What it gave, or raises, once it has run. Asked once."""
+        error, self._error = self._error, None
+        if error is None:
+            return self._result
+        try:
+            raise error
+        finally:
+            del error, self  # its traceback holds this frame
 
 
 class GLThread:
@@ -26,7 +63,7 @@ class GLThread:
 
     def __init__(self, name: str) -> None:
         self._pid = os.getpid()
-        self._tasks: queue.SimpleQueue[tuple[Future[Any], Callable[[], Any]] | None] = queue.SimpleQueue()
+        self._tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
         self._deferred: deque[Callable[[], None]] = deque()
         self.stopped = False
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -39,9 +76,10 @@ class GLThread:
             return function(*args, **kwargs)
         with ending.call():
             self._check_open()
-            future: Future[T] = Future()
-            self._tasks.put((future, lambda: function(*args, **kwargs)))
-            return future.result()
+            task = Task(function, args, kwargs)
+            self._tasks.put(task)
+            task.wait()
+            return cast("T", task.result())
 
     def _check_open(self) -> None:
         if self.stopped:
@@ -69,15 +107,8 @@ class GLThread:
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
-            self._finish(*task)
+            task.run(self.run_deferred)
             del task  # or the last result would live until the next call
-
-    def _finish(self, future: Future[Any], function: Callable[[], Any]) -> None:
-        try:
-            self.run_deferred()
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
 
     def run_deferred(self) -> None:
         """Runs what finalizers have left to do. On this thread only."""
@@ -103,15 +134,11 @@ class LoopThread(GLThread):
         if threading.get_ident() == self._thread.ident:
             self.run_deferred()
             return function(*args, **kwargs)
-        future: Future[T] = Future()
-        self._tasks.put((future, lambda: function(*args, **kwargs)))
-        while True:
-            try:
-                return future.result(timeout=1.0)
-            except TimeoutError:
-                if future.done():  # the function's own
-                    raise
-                self._check_open()
+        task = Task(function, args, kwargs)
+        self._tasks.put(task)
+        while not task.wait(1.0):
+            self._check_open()
+        return cast("T", task.result())
 
     def pump(self) -> None:
         """Runs what other threads asked for, in order."""
@@ -119,7 +146,7 @@ class LoopThread(GLThread):
         while not self._tasks.empty():
             task = self._tasks.get()
             if task is not None:
-                self._finish(*task)
+                task.run(self.run_deferred)
 
     def stop(self) -> None:
         """Runs what is left; later calls raise ClosedError."""

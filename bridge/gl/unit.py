@@ -103,7 +103,7 @@ class GLUnit(TextureUnit):
         pyramid = SparsePyramid(self.context, self._pool, images, extent, self.stats)
         try:
             pyramid.build(self._helpers, threads)
-            self.context.check(f"building {pyramid!r}")
+            self.context.check(lambda: f"building {pyramid!r}")
         except BaseException:
             pyramid.close()
             raise
@@ -118,7 +118,7 @@ class GLUnit(TextureUnit):
                 batch = builders.as_upload(batch, extent.format)
                 builders.BUILDERS[builder](self.context, pyramid.texture, batch, pyramid.max_level)
                 self.stats.bytes_to_device += batch.numel() * batch.element_size()
-            self.context.check(f"building {pyramid!r}")
+            self.context.check(lambda: f"building {pyramid!r}")
         except BaseException:
             pyramid.close()
             raise
@@ -160,7 +160,7 @@ class GLUnit(TextureUnit):
             for level, layer, top, left, texels in blocks:
                 texture.write(level, layer, left, top, torch.from_numpy(texels))
                 self.stats.bytes_to_device += texels.nbytes
-        self.context.check("writing tiles")
+        self.context.check(lambda: "writing tiles")
 
     def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
         assert isinstance(pyramid, GLPyramid | PagedPyramid)

@@ -214,7 +214,7 @@ class Canvas(Closing):
     def present(self) -> None:
         """Copies what was drawn to the window whose context this is."""
         self._target.present()
-        self._context.check("presenting a frame")
+        self._context.check(lambda: "presenting a frame")
 
     def _draw(
         self,
@@ -235,7 +235,7 @@ class Canvas(Closing):
             if name in program:
                 program[name] = value
         self._target.render(program, VERTICES.get(vertex, 4), each, blend)
-        self._context.check(f"drawing with {fragment}")
+        self._context.check(lambda: f"drawing with {fragment}")
 
     def close(self) -> None:
         self._target.forget(self._palette)

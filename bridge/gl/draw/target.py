@@ -42,7 +42,7 @@ class RenderTarget:
         self.shown = self._own(self._gl.framebuffer([shown], depth))
         self.ground = self._own(self._gl.framebuffer([ground]))
         self.sums = self._own(self._gl.framebuffer([sums]))
-        self._context.check(f"making a canvas of {width} x {height} px")
+        self._context.check(lambda: f"making a canvas of {width} x {height} px")
 
     def bind(self, framebuffer: Any, rectangle: Rectangle | None = None) -> None:
         """What is drawn next goes there, and nowhere outside the rectangle: left, top, width, height."""
@@ -104,7 +104,7 @@ class RenderTarget:
         texture = self._gl.texture((width, height), channels, values.numpy(), dtype=kind, alignment=1)
         texture.repeat_x = texture.repeat_y = False
         self._context.live["drawing"] += 1
-        self._context.check(f"making a texture of {width} x {height} px")
+        self._context.check(lambda: f"making a texture of {width} x {height} px")
         return texture
 
     def forget(self, texture: Any) -> None:
@@ -115,7 +115,7 @@ class RenderTarget:
         height, width = self.size
         pixels = torch.empty(height, width, 3, dtype=torch.uint8, device="cpu")
         self.shown.read_into(pixels.numpy(), components=3, alignment=1)
-        self._context.check("reading the canvas")
+        self._context.check(lambda: "reading the canvas")
         return pixels
 
     def present(self) -> None:

@@ -127,7 +127,7 @@ class Tokens(Closing):
         if self.max_atlas_level:
             self.atlas.build_mipmaps(0, self.max_atlas_level)
             self.atlas.filter = (LINEAR_MIPMAP_NEAREST, gl.LINEAR)
-        context.check("laying out the patches")
+        context.check(lambda: "laying out the patches")
 
     def _release_atlas(self) -> None:
         if self.atlas is not None:
