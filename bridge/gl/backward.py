@@ -88,7 +88,7 @@ class BackwardSampler(Sampler):
         columns = min(count, self._context.limits.work_groups)
         program.run(columns, -(-count // columns))
         self._context.moderngl.memory_barrier()
-        self._context.check("sampling backward")
+        self._context.check(lambda: "sampling backward")
         self.stats.dispatches += 1
         return [] if gradient is None else self._context.memory.read([Part(gradient, shape, torch.float32)])
 
@@ -99,7 +99,7 @@ class BackwardSampler(Sampler):
         functions = self._context.gl
         functions.glBindBuffer(gl.SHADER_STORAGE_BUFFER, buffer.buffer.glo)
         functions.glClearBufferSubData(gl.SHADER_STORAGE_BUFFER, gl.R32F, 0, size_bytes, gl.RED, gl.FLOAT, None)
-        self._context.check(f"clearing {size_bytes} bytes")
+        self._context.check(lambda: f"clearing {size_bytes} bytes")
         return buffer
 
     def _images(self, texels: SharedBuffer, pyramid: GLPyramid) -> Tensor:
