@@ -13,9 +13,10 @@ from torch import Tensor
 from homunculus.bridge import law
 from homunculus.bridge.backends import INSTEAD
 from homunculus.bridge.errors import ClosedError, GradientError, ImageError, PlanError
+from homunculus.bridge.images import Format
 from homunculus.bridge.law import QUALITIES, Quality
 from homunculus.bridge.plan import SamplePlan, check_plan
-from homunculus.bridge.values import FIXATIONS, choice, numbers, whole
+from homunculus.bridge.values import FIXATIONS, choice, numbers, visible, whole
 
 Found = TypeVar("Found")
 # By plan: how often its rows had been written to, and what was found in them then.
@@ -29,12 +30,19 @@ def check_open(owner: object, closed: bool) -> None:
         raise ClosedError(f"{owner!r} is closed; open another with open_unit()")
 
 
-def check_no_gradient(backend: str, what: str, value: object) -> None:
-    """What a texture unit reads is read outside of autograd. Raises GradientError where that would drop a gradient in silence."""
-    if isinstance(value, Tensor) and value.requires_grad and torch.is_grad_enabled():
+def no_gradient(why: str) -> GradientError:
+    """What says that a gradient is asked for where none passes. why: as a sentence without its end."""
+    return GradientError(
+        f"{why}. {INSTEAD[0].upper()}{INSTEAD[1:]}, or pass it detached, or under torch.no_grad(), where no gradient is wanted"
+    )
+
+
+def check_unrounded(format: Format) -> None:
+    """The format of images that require a gradient."""
+    if format == "rgba8":
         raise GradientError(
-            f"{what} of shape {list(value.shape)} requires a gradient, and none passes through the texture units of backend "
-            f"{backend!r}. {INSTEAD[0].upper()}{INSTEAD[1:]}, or pass it detached, or under torch.no_grad(), where no gradient is wanted"
+            "the image requires a gradient, and format 'rgba8' rounds it to 256 values, through which none passes. Pass "
+            "format='rgba32f', or the image detached where no gradient is wanted"
         )
 
 
@@ -94,14 +102,14 @@ def check_dtype(dtype: torch.dtype, widest: torch.dtype) -> None:
 def check_fixations(points: Tensor) -> None:
     """Points [K, 2]. Those on a device are not looked at, which would cost a visit to the host."""
     whole("the number of fixations", len(points), FIXATIONS, least=0)
-    if not len(points) or (points.device.type == "cpu" and not bool(torch.isfinite(points).all())):
+    if not len(points) or (visible(points) and not bool(torch.isfinite(points).all())):
         raise PlanError(f"fixations are {points.tolist()}; expected at least one finite point (x, y)")
 
 
 def check_layers(plan: SamplePlan, layers: int) -> None:
     plan = check_plan(plan)
     rows = plan.footprints if plan.texels is None else plan.texels
-    if rows.device.type != "cpu":  # looking would cost a visit to the host; the shader clamps the layer instead
+    if not visible(rows):  # looking would cost a visit to the host; the shader clamps the layer instead
         return
     low, high = _seen(plan, rows, "layers", lambda: _layers(rows))
     if low < 0 or high >= layers:
@@ -111,7 +119,7 @@ def check_layers(plan: SamplePlan, layers: int) -> None:
 def check_exact(plan: SamplePlan, max_level: int) -> None:
     """Quality `exact` promises an exact box mean, which only mip-aligned footprints have. Rows on a device are not looked at."""
     rows = plan.footprints if plan.texels is None else plan.texels
-    if rows.device.type != "cpu":
+    if not visible(rows):
         return
     odd = _seen(plan, rows, f"levels 0..{max_level}", lambda: _unaligned(plan, rows, max_level))
     if odd:

@@ -18,6 +18,7 @@ from homunculus.bridge.clock import Clock, wait_for
 from homunculus.bridge.errors import ImageError, ImageTooLargeError, PlanError
 from homunculus.bridge.images import Format, padded_size
 from homunculus.bridge.law import Quality
+from homunculus.bridge.live import unit_key
 from homunculus.bridge.patches import Filtering, Patches, Stats
 from homunculus.bridge.plan import PlanProgram, SamplePlan
 from homunculus.bridge.pyramid import Builder, Closing, Extent, Pyramid
@@ -65,6 +66,7 @@ class BackendContract(Closing):
         self.device = device
         self.software = software
         self.home = object() if home is None else home
+        self.key = unit_key(self, self.backend)
         self.stats = Stats()
         self.clock = Clock(partial(wait_for, device)) if clock is None else clock
         self._configuration = configuration
@@ -162,6 +164,15 @@ class BackendContract(Closing):
 
     def _check_open(self) -> None:
         checks.check_open(self, self._closed)
+
+    def _check_gradient(self, pyramid: Pyramid | None = None) -> None:
+        """Raises GradientError where this backend gives none, or none of such a pyramid."""
+        if not self.gradients:
+            raise checks.no_gradient(f"a gradient is required, and none passes through backend {self.backend!r}")
+        if isinstance(pyramid, PagedPyramid) and not self.autograd:
+            raise checks.no_gradient(
+                f"a gradient is required, and backend {self.backend!r} passes none through the pages of {pyramid!r}"
+            )
 
     def _check_own(self, pyramid: Pyramid) -> None:
         if not isinstance(pyramid, Pyramid) or pyramid.home != self.home:

@@ -12,7 +12,7 @@ from homunculus.bridge.errors import ImageError, ImageTooLargeError
 from homunculus.bridge.pictures.arrays import as_bytes, check_finite, check_light
 from homunculus.bridge.pictures.entrance import Pictures
 from homunculus.bridge.pictures.entrance import batch as batch_of
-from homunculus.bridge.values import Limit, choice, whole
+from homunculus.bridge.values import Limit, choice, visible, whole
 
 __all__ = ["FORMATS", "Format", "as_batch", "as_bytes", "padded_size"]
 
@@ -40,9 +40,7 @@ def as_batch(images: Pictures, format: Format | None) -> tuple[Tensor, Format]:
     if format is not None:
         choice("format", format, FORMATS, refusal=ImageError)
     batch = batch_of(images)
-    if (
-        batch.is_floating_point() and batch.device.type == "cpu"
-    ):  # looking at a device's values would cost a visit to the host
+    if batch.is_floating_point() and visible(batch):
         batch = _checked(batch, format)
     return batch.contiguous(), format or _NATURAL_FORMAT[batch.dtype]
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from homunculus.bridge import law
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.notebook import Pictured, outlined
-from homunculus.bridge.values import PATCH, entries, numbers, one_text, shown, tensor, whole
+from homunculus.bridge.values import PATCH, entries, numbers, one_text, shown, tensor, visible, whole
 
 FIELDS = ("center_x", "center_y", "right_x", "right_y", "down_x", "down_y", "layer", "lod_bias")
 
@@ -65,7 +65,7 @@ class SamplePlan(Pictured):
         if rows.dtype not in (torch.float32, torch.float64):
             raise PlanError(f"{name} are {rows.dtype}; expected torch.float32, or torch.float64 for the torch backend")
         # One pass over the rows: the least and the greatest of values with a NaN are NaN.
-        if rows.device.type == "cpu" and not all(math.isfinite(bound) for bound in torch.aminmax(rows.detach())):
+        if visible(rows) and not all(math.isfinite(bound) for bound in torch.aminmax(rows.detach())):
             bad = int((~torch.isfinite(rows)).reshape(-1, 8).any(-1).nonzero()[0])
             raise PlanError(f"{name} row {bad} holds a value that is not finite: {rows.reshape(-1, 8)[bad].tolist()}")
 

@@ -10,9 +10,10 @@ from typing import Any, Literal, NamedTuple, Self
 import torch
 from torch import Tensor
 
-from homunculus.bridge.checks import check_level, stays_here
+from homunculus.bridge.checks import check_level, no_gradient, stays_here
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.images import Format
+from homunculus.bridge.live import pyramid_key
 from homunculus.bridge.values import number, whole
 
 Builder = Literal["exact", "driver", "simd", "sparse", "tiles", "auto"]
@@ -60,6 +61,8 @@ class Pyramid(Closing):
     def __init__(self, home: object, size: tuple[int, int], extent: Extent, builder: Builder = "exact") -> None:
         """home: where the levels lie; units whose home is equal can sample them."""
         self.home = home
+        self.key = pyramid_key(self)
+        self.images: Tensor | None = None  # [B, H, W, 3], those that it was made of, where they require a gradient
         self.size = size  # (height, width) of the image
         self.padded_size = (extent.height, extent.width)  # (height, width) of level 0
         self.layers, self.max_level, self.format = extent.layers, extent.levels - 1, extent.format
@@ -77,7 +80,10 @@ class Pyramid(Closing):
     def level(self, level: int) -> Tensor:
         """[layers, height, width, 4] of one level as stored, premultiplied, 0..1, float32 or wider."""
         check_level(level, self.max_level)
-        return self._level(level)
+        texels = self._level(level)
+        if self.images is not None and torch.is_grad_enabled() and not texels.requires_grad:
+            raise no_gradient("the levels of an image that requires a gradient are read outside of autograd")
+        return texels
 
     def size_at(self, level: int) -> tuple[int, int]:
         """(height, width) of a level without its padding."""

@@ -8,10 +8,11 @@ from contextlib import AbstractContextManager, contextmanager
 import torch
 from torch import Tensor
 
-from homunculus.bridge import checks, ending
+from homunculus.bridge import checks, ending, op
+from homunculus.bridge.adjoint import Gradients, Upstream, Wanted
 from homunculus.bridge.backends import INSTEAD
 from homunculus.bridge.contract import BackendContract
-from homunculus.bridge.errors import ImageError, ImageTooLargeError, PlanError
+from homunculus.bridge.errors import GradientError, ImageError, ImageTooLargeError, PlanError
 from homunculus.bridge.images import Format, as_batch
 from homunculus.bridge.law import Quality
 from homunculus.bridge.patches import Filtering, Patches
@@ -24,7 +25,8 @@ from homunculus.bridge.tensors import tensor_of
 from homunculus.bridge.tiles.arrays import ArraySource
 from homunculus.bridge.tiles.paged import BUDGET_BYTES, PagedPyramid, paged
 from homunculus.bridge.tiles.source import TileSource, is_source
-from homunculus.bridge.values import choice, shown
+from homunculus.bridge.traced import TracedPyramid
+from homunculus.bridge.values import choice, shown, traced
 from homunculus.bridge.written import WrittenPlan
 
 
@@ -63,8 +65,11 @@ class TextureUnit(BackendContract):
             all of it has been looked at, the array must not change. `sample` raises ImageError where it has, never a mixture.
         max_level: coarsest level; each side is padded with zeros to a multiple of 2**max_level.
         budget_bytes: of a `PagedPyramid`, what its pages may take on the device. It has all levels, and decides by itself how it is built.
-        Raises ImageError, ImageTooLargeError or GLError; nothing is kept then.
+        Images that require a gradient get one, where the format does not round: `rgba8` raises GradientError. Raises ImageError,
+        ImageTooLargeError or GLError; nothing is kept then.
         """
+        if isinstance(images, Tensor) and traced(images):
+            return TracedPyramid(self.home, as_batch(images, format)[0], format, builder, max_level)
         with ending.call():
             self._check_open()
             if is_source(images):
@@ -73,8 +78,6 @@ class TextureUnit(BackendContract):
                         f"format is {format!r}; tiles are bytes. Leave it out, or read a part into an array"
                     )
                 return paged(self, images, budget_bytes)
-            if not self.gradients:
-                checks.check_no_gradient(self.backend, "the image", images)
             batch, stored = as_batch(images, format)
             if stored not in self.formats:
                 if format is not None:
@@ -85,13 +88,19 @@ class TextureUnit(BackendContract):
                 stored = self.formats[-1]
             if builder is not None:
                 choice("builder", builder, [*self.builders, "auto"], refusal=ImageError)
+            wanted = batch.requires_grad and torch.is_grad_enabled()
+            if wanted:
+                self._check_gradient()
+                checks.check_unrounded(stored)
             if self._too_large(batch, max_level):
                 return paged(self, ArraySource(batch[0].numpy(), "the picture"), budget_bytes)
             extent = self._extent((batch.shape[1], batch.shape[2]), len(batch), max_level, stored)
             with room(ImageTooLargeError, lambda: pyramid_told(tuple(batch.shape))):
-                return self._pyramid(
-                    batch if self.gradients else batch.detach(), extent, self._built_by(builder, stored)
+                pyramid = self._pyramid(
+                    batch if self.autograd else batch.detach(), extent, self._built_by(builder, stored)
                 )
+            pyramid.images = batch if wanted else None
+            return pyramid
 
     def sample(
         self,
@@ -106,9 +115,14 @@ class TextureUnit(BackendContract):
     ) -> Patches:
         """Filters every footprint of the plan. A texel partly outside the image is the mean of the part inside; one wholly outside is 0
         after normalisation. wait: whether tiles that a `PagedPyramid` lacks are read first, or coarser ones stand in for them, as
-        `Patches.resident` then says. Raises PlanError for a layer the pyramid lacks, or a footprint that quality `exact` cannot honour."""
+        `Patches.resident` then says. Gradients reach the plan's rows and the images of the pyramid, where they require one. Raises
+        PlanError for a layer the pyramid lacks, or a footprint that quality `exact` cannot honour."""
+        if traced():  # what is asked is checked where the op runs
+            return op.sample(self.key, pyramid, plan, Filtering(quality, dtype, tuple(mean), tuple(std)), wait)  # type: ignore[arg-type]
         with ending.call():
             filtering = self.checked(pyramid, plan, quality, dtype, mean, std)
+            if self._by_op(pyramid, plan):
+                return op.sample(self.key, pyramid, plan, filtering, wait)
             with self.resident(pyramid, plan, quality, wait) as plan, room(PlanError, lambda: patches_told(plan)):
                 return self._sample(pyramid, plan, filtering)
 
@@ -130,6 +144,11 @@ class TextureUnit(BackendContract):
         was current at the start, or is at the end. Raises what `sample` raises, and PlanError for more tokens than one buffer holds.
         """
         filtering = self.checked(pyramid, plan, quality, dtype, mean, std)
+        if self._by_op(pyramid, plan):
+            raise GradientError(
+                f"lent patches of backend {self.backend!r} lie in the memory that the shader wrote, through which no gradient passes. "
+                "Use sample(), or torch.no_grad() where none is wanted"
+            )
         with self.resident(pyramid, plan, quality) as plan, self._sampled(pyramid, plan, filtering) as patches:
             yield patches
 
@@ -139,9 +158,23 @@ class TextureUnit(BackendContract):
             self._check_open()
             points = tensor_of(fixations, self.precision).reshape(-1, 2)
             checks.check_fixations(points)
-            if not self.gradients:
-                checks.check_no_gradient(self.backend, "the fixations", points)
+            if points.requires_grad and torch.is_grad_enabled():
+                raise GradientError(
+                    f"the fixations of shape {list(points.shape)} require a gradient, and a layout, which counts and sorts, passes none. "
+                    "Give them detached, and move the rows that it gives, which take gradients: SamplePlan(plan.footprints + shift)"
+                )
             return self._write_plan(program, points)
+
+    def sample_backward(
+        self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering, upstream: Upstream, wanted: Wanted
+    ) -> Gradients:
+        """What `backward()` asks of the unit that sampled: the gradient of what `sample` gave becomes one of the plan's rows and the
+        pyramid's images. Raises GradientError where it has none to give."""
+        with ending.call(), room(PlanError, lambda: patches_told(plan)):
+            self._check_open()
+            self._check_own(pyramid)
+            self._check_gradient(pyramid)
+            return self._backward(pyramid, plan.counted_from((0, 0)), filtering, upstream, wanted)
 
     def statistics(self, pyramid: Pyramid, level: int = 1) -> Pyramid:
         """Local statistics of an image, measured on the texels of one of its levels: a pyramid of four layers an image, whose
@@ -155,6 +188,8 @@ class TextureUnit(BackendContract):
             self._check_open()
             self._check_own(pyramid)
             checks.check_level(level, pyramid.max_level)
+            if pyramid.images is not None and not self.autograd and torch.is_grad_enabled():
+                raise checks.no_gradient("the statistics of an image that requires a gradient pass none")
             if isinstance(pyramid, PagedPyramid):
                 level = pyramid.tail_index(level)
                 pyramid = pyramid.tail
@@ -192,12 +227,29 @@ class TextureUnit(BackendContract):
         means, stds = checks.check_normalisation(mean, std)
         if not isinstance(plan, WrittenPlan):  # whose rows lie on a device
             checks.check_layers(plan, pyramid.layers)
+<<<<<<< HEAD
             if not self.gradients:
                 rows = plan.footprints if plan.texels is None else plan.texels
                 checks.check_no_gradient(self.backend, "the plan", rows)
             if quality == "exact":
                 checks.check_exact(plan, pyramid.max_level)
+=======
+        if quality == "exact":
+            checks.check_exact(plan, pyramid.max_level)
+>>>>>>> 7a8725e (A sample is an op of torch: gradients, torch.compile, torch.export and torch.func through the verbs; refusals where none passes)
         return Filtering(quality, dtype, means, stds)
+
+    def _by_op(self, pyramid: Pyramid, plan: SamplePlan) -> bool:
+        """Whether a sample goes through the op of torch: for a gradient that this backend does not give by itself, or a transform of
+        torch.func. Raises GradientError where no gradient can be had."""
+        rows = None if isinstance(plan, WrittenPlan) else plan.footprints if plan.texels is None else plan.texels
+        if isinstance(pyramid, TracedPyramid) or traced(rows):
+            return True
+        wanted = pyramid.images is not None or (rows is not None and rows.requires_grad)
+        if self.autograd or not wanted or not torch.is_grad_enabled():
+            return False
+        self._check_gradient(pyramid)
+        return True
 
 
 def check_unit(unit: object) -> None:

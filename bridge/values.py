@@ -126,6 +126,20 @@ def tensor(name: str, value: Any, expected: str, *, refusal: Refusal = PlanError
     return value
 
 
+def traced(value: Any = None) -> bool:
+    """Whether torch looks at this call instead of running it (torch.compile, torch.export), or at this tensor (torch.func)."""
+    if torch.compiler.is_compiling():
+        return True
+    return isinstance(value, Tensor) and (
+        torch._C._functorch.is_functorch_wrapped_tensor(value) or isinstance(value, torch._subclasses.FakeTensor)
+    )
+
+
+def visible(tensor: Tensor) -> bool:
+    """Whether its values can be looked at: those on a device would cost a visit to the host, and what is traced has none."""
+    return tensor.device.type == "cpu" and not traced(tensor)
+
+
 def numbers(name: str, value: Any, expected: str, *, refusal: Refusal = PlanError) -> Tensor:
     """float64 on the CPU, of a tensor, an array, or nested lists."""
     try:

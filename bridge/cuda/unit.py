@@ -40,6 +40,7 @@ class CudaUnit(TextureUnit):
     """
 
     backend = "cuda"
+    gradients = True
     most_px, most_layers = MAX_SIDE_PX, MAX_LAYERS
 
     def __init__(

@@ -49,6 +49,7 @@ class GLUnit(TextureUnit):
     """
 
     backend = "gl"
+    gradients = True
     builders = ("exact", "driver", "simd", "sparse")
 
     def __init__(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from homunculus.bridge import law
+from homunculus.bridge.adjoint import Gradients, Upstream, Wanted, image_gradient
 from homunculus.bridge.errors import ImageError
 from homunculus.bridge.law import Quality
 from homunculus.bridge.patches import Filtering, Patches
@@ -85,6 +87,40 @@ class TwinUnit(TextureUnit):
             )
             pixels = (rgba[:, :3] - alpha * mean) / (alpha.clamp(min=law.MIN_ALPHA) * std)
             return Patches(pixels.to(filtering.dtype), alpha.mean((1, 2, 3)).float(), resident)
+
+    def _backward(
+        self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering, upstream: Upstream, wanted: Wanted
+    ) -> Gradients:
+        """By autograd, on a thread of its own: inside an op of torch this one's is off."""
+        assert isinstance(pyramid, TwinPyramid)
+        stream = torch.cuda.current_stream(self.device) if self.device.type == "cuda" else None
+        with ThreadPoolExecutor(1) as alone:
+            return alone.submit(self._differentiated, pyramid, plan, filtering, upstream, wanted, stream).result()
+
+    def _differentiated(
+        self,
+        pyramid: TwinPyramid,
+        plan: SamplePlan,
+        filtering: Filtering,
+        upstream: Upstream,
+        wanted: Wanted,
+        stream: torch.cuda.Stream | None,
+    ) -> Gradients:
+        with torch.cuda.stream(stream), torch.enable_grad():
+            levels = [level.detach().requires_grad_(wanted.images) for level in pyramid.held().levels]
+            rows = (plan.footprints if plan.texels is None else plan.texels).detach().requires_grad_(wanted.rows)
+            own = SamplePlan(
+                rows if rows.ndim == 2 else rows[:, 0, 0], plan.patch_size, None if rows.ndim == 2 else rows
+            )
+            seen = self._sample(TwinPyramid(levels, pyramid.size, pyramid.format), own, filtering)
+            sources = [rows] * wanted.rows + levels * wanted.images
+            found = torch.autograd.grad(
+                [seen.pixels, seen.inside], sources, [part.to(self.device) for part in upstream], materialize_grads=True
+            )
+        colours = [found[k][..., :3].contiguous() for k in range(wanted.rows, len(found))]
+        return Gradients(
+            found[0] if wanted.rows else None, image_gradient(colours, pyramid.size) if wanted.images else None
+        )
 
     @staticmethod
     def _rgba(taps: Fetches, plan: SamplePlan, quality: Quality) -> Tensor:
