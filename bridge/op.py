@@ -74,7 +74,7 @@ def _sample(
         seen = opened.sample(
             found,
             _plan(rows, patch_size, origin),
-            quality=quality,  # type: ignore[arg-type]
+            quality=quality,
             dtype=dtype,
             mean=mean,
             std=std,
@@ -262,9 +262,11 @@ def _pyramid(
     images: Tensor | None, unit: str, key: int, format: str | None, builder: str | None, max_level: int
 ) -> Pyramid:
     if key != NOWHERE:
-        return pyramid_of(key)
+        found: Pyramid = pyramid_of(key)
+        return found
     assert images is not None
-    return unit_of(unit).pyramid(images.detach(), format=format, builder=builder, max_level=max_level)  # type: ignore[arg-type]
+    built: Pyramid = unit_of(unit).pyramid(images.detach(), format=format, builder=builder, max_level=max_level)
+    return built
 
 
 def _plan(rows: Tensor, patch_size: int, origin: Sequence[int]) -> SamplePlan:

@@ -227,16 +227,8 @@ class TextureUnit(BackendContract):
         means, stds = checks.check_normalisation(mean, std)
         if not isinstance(plan, WrittenPlan):  # whose rows lie on a device
             checks.check_layers(plan, pyramid.layers)
-<<<<<<< HEAD
-            if not self.gradients:
-                rows = plan.footprints if plan.texels is None else plan.texels
-                checks.check_no_gradient(self.backend, "the plan", rows)
             if quality == "exact":
                 checks.check_exact(plan, pyramid.max_level)
-=======
-        if quality == "exact":
-            checks.check_exact(plan, pyramid.max_level)
->>>>>>> 7a8725e (A sample is an op of torch: gradients, torch.compile, torch.export and torch.func through the verbs; refusals where none passes)
         return Filtering(quality, dtype, means, stds)
 
     def _by_op(self, pyramid: Pyramid, plan: SamplePlan) -> bool:

@@ -14,6 +14,7 @@ import homunculus as hm
 from homunculus import layouts
 from homunculus.bridge.errors import GradientError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.tiles.arrays import ArraySource
 from homunculus.bridge.unit import TextureUnit
 
 IMAGE = torch.linspace(0, 1, 48 * 64 * 3).reshape(48, 64, 3)
@@ -81,7 +82,7 @@ def test_lent_patches_refuse_it(unit: TextureUnit) -> None:
 
 @pytest.mark.slow
 def test_pages_refuse_it(unit: TextureUnit) -> None:
-    pyramid = paged(unit, np.zeros((600, 500, 3), np.uint8))
+    pyramid = paged(unit, ArraySource(np.zeros((600, 500, 3), np.uint8), "black"))
     with pytest.raises(
         GradientError, match=rf"{unit.backend!r} passes none through the pages of .* Use backend='torch'"
     ):
