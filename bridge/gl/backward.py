@@ -39,7 +39,7 @@ class BackwardSampler(Sampler):
         check_reached(backend, pyramid, wanted, self._context.limits.storage_bytes)
         assert isinstance(pyramid, GLPyramid)
         most = self._most(plan, torch.float32)
-        pyramid.reach(plan, filtering.quality)
+        pyramid.reach(plan, filtering.quality, slopes=wanted.rows)
         planes, inside = planes_of(upstream), upstream.inside.detach()
         texels = self._cleared(pyramid) if wanted.images else None
         rows = []
@@ -71,7 +71,7 @@ class BackwardSampler(Sampler):
             "PATCH_SIZE": plan.patch_size,
             "FOOTPRINTS": int(wanted.rows),
             "TEXELS": int(wanted.images),
-            "ATOMICS": int("GL_NV_shader_atomic_float" in self._context.moderngl.extensions),
+            "ATOMICS": int(self._context.limits.float_atomics),
         }
         program = self._context.program("sample_backward.comp", defines)
         program["max_level"] = pyramid.max_level

@@ -48,6 +48,7 @@ class Limits:
     storage_bytes: int
     image_units: int
     work_groups: int
+    float_atomics: bool  # whether a shader adds a float to a buffer in one step
 
 
 class Context:
@@ -88,6 +89,7 @@ class Context:
             storage_bytes=self.gl.integer(gl.MAX_SHADER_STORAGE_BLOCK_SIZE),
             image_units=min(self.gl.integer(gl.MAX_IMAGE_UNITS), self.gl.integer(gl.MAX_COMPUTE_IMAGE_UNIFORMS)),
             work_groups=self.gl.integer(gl.MAX_COMPUTE_WORK_GROUP_COUNT, 0),
+            float_atomics="GL_NV_shader_atomic_float" in self.moderngl.extensions,
         )
         self.gl.glPixelStorei(gl.UNPACK_ALIGNMENT, 1)
         self.gl.glPixelStorei(gl.PACK_ALIGNMENT, 1)

@@ -138,8 +138,8 @@ class GLPyramid(Pyramid):
         self.context.thread.call(self._complete, finest)
         return texture
 
-    def reach(self, plan: SamplePlan, quality: Quality) -> None:
-        """Writes what is not there yet of what the taps of a plan read. On the context's thread."""
+    def reach(self, plan: SamplePlan, quality: Quality, *, slopes: bool = False) -> None:
+        """Writes what is not there yet of what the taps of a plan read, or read for their slopes. On the context's thread."""
 
     @property
     def held(self) -> Texture:

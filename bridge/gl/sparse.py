@@ -80,11 +80,11 @@ class SparsePyramid(GLPyramid):
                 for level, texels in enumerate(above(sums, self.base, self.max_level), start=self.base + 1):
                     self._write(level, layer, 0, 0, texels)
 
-    def reach(self, plan: SamplePlan, quality: Quality) -> None:
+    def reach(self, plan: SamplePlan, quality: Quality, *, slopes: bool = False) -> None:
         """Writes what a plan reads and is not there. Raises ImageError where the picture has changed."""
         if self._images is not None:
             with self.context.clock.part("upload"):
-                marked = reads(plan, self.max_level, quality).marked(self._sizes, TILE_TEXELS)
+                marked = reads(plan, self.max_level, quality, slopes=slopes).marked(self._sizes, TILE_TEXELS)
                 self._fill([wanted & ~resident for wanted, resident in zip(marked, self.resident, strict=True)])
 
     def _complete(self, finest: int) -> None:

@@ -104,15 +104,16 @@ def taps(plan: SamplePlan) -> TapBoxes:
     return TapBoxes(boxes, np.maximum(first_px, second_px), np.minimum(first_px, second_px), rows[7])
 
 
-def reads(plan: SamplePlan, max_level: int, quality: Quality) -> Reads:
-    """What the taps of a plan read of the levels 0 to `max_level`."""
+def reads(plan: SamplePlan, max_level: int, quality: Quality, *, slopes: bool = False) -> Reads:
+    """What the taps of a plan read of the levels 0 to `max_level`. slopes: with the level above a whole one, towards which a tap moves
+    though nothing of it shows yet."""
     found = taps(plan)
     fine = found.lod(max_level, quality, law.RATIO_SLACK - RATIO_ERROR)
     one_tap = found.minor_px.max() <= 2.0**max_level and np.array_equal(found.major_px, found.minor_px)
     coarse = fine if one_tap else found.lod(max_level, quality, law.RATIO_SLACK + RATIO_ERROR)
     low, high = np.rint(fine), np.rint(coarse)
     finest = np.where(np.abs(fine - low) < WHOLE, low, np.floor(fine - LOD_SLACK))
-    coarsest = np.where(np.abs(coarse - high) < WHOLE, high, np.ceil(coarse + LOD_SLACK))
+    coarsest = np.where(np.abs(coarse - high) < WHOLE, high + slopes, np.ceil(coarse + LOD_SLACK))
     return Reads(found.boxes, finest, coarsest)
 
 
