@@ -145,7 +145,7 @@ def pair_offset(step_px: Tensor, axis_px: Tensor, quality: Quality) -> Tensor:
     width_px = (step_px / 2).clamp(min=1.0)
     excess = ((axis_px**2 - 2 * width_px**2 + 1) / 12).clamp(min=0.0)
     root = torch.where(excess > 0, excess, 1).detach().sqrt() * (excess > 0)
-    linear = excess * ((excess > 0) * 0.5 / root.clamp(min=ROOT_FLOOR))
+    linear = torch.where(excess > 0, excess, 0) * (0.5 / root.clamp(min=ROOT_FLOOR))
     return (root + (linear - linear.detach())) / axis_px.clamp(min=torch.finfo(axis_px.dtype).tiny)
 
 

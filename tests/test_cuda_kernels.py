@@ -54,7 +54,7 @@ SHADERS: list[tuple[str, Defines]] = [
         for quality, wanted, warped in (
             ("fast", Wanted(True, False), False),
             ("high", Wanted(True, True), False),
-            ("high", Wanted(True, True), True),
+            ("sharp", Wanted(True, True), True),
             ("exact", Wanted(False, True), False),
         )
     ),

@@ -162,9 +162,8 @@ class Context:
     def close(self) -> None:
         def release() -> None:
             self.memory.close()
-            for program in self._programs.values():
-                program.release()
-            self._programs.clear()
+            while self._programs:
+                self._programs.popitem()[1].release()
             self._release()
 
         self.thread.call(release)
