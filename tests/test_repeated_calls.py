@@ -21,6 +21,8 @@ from homunculus.bridge.open import open_unit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.unit import TextureUnit
+from homunculus.layouts.frame import calibrated
+from homunculus.layouts.log_polar import kept_spacing
 
 SIZE = (96, 128)
 ROW_BYTES = 32
@@ -206,3 +208,23 @@ def test_a_uniform_is_told_when_it_changes() -> None:
         program["patch_count"] = count
         program["mean"] = (0.0, 0.5, 0.0)
     assert told == [("patch_count", 1), ("mean", (0.0, 0.5, 0.0)), ("patch_count", 2), ("patch_count", 1)]
+
+
+@pytest.mark.parametrize("name", ["log_polar", "quadtree", "rings", "cortical"])
+def test_a_calibration_is_kept_and_changes_nothing(name: str) -> None:
+    """Plans bit for bit as without; a calibration for each fixation, and none for a layer."""
+
+    def rows(x: float, layer: int) -> Tensor:
+        return layouts.get(name)((300, 400), fixation=(x, 90.5), budget=40, layer=layer).footprints
+
+    places = [(120.25, 0), (200.0, 0), (120.25, 1)]
+    wanted = []
+    for place in places:
+        calibrated.cache_clear()
+        kept_spacing.cache_clear()
+        wanted.append(rows(*place))
+    worked_out = calibrated.cache_info().misses, kept_spacing.cache_info().misses
+    for _ in range(2):
+        assert all(torch.equal(rows(*place), one) for place, one in zip(places, wanted, strict=True))
+    assert worked_out == (1, name == "log_polar")
+    assert (calibrated.cache_info().misses, kept_spacing.cache_info().misses) == (2, 2 * (name == "log_polar"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import torch
@@ -13,9 +13,9 @@ from torch import Tensor
 
 from homunculus.bridge.elements import ELEMENTS, patches_of, plane_length, planes_shape
 from homunculus.bridge.errors import PlanError
-from homunculus.bridge.gl.context import Context
+from homunculus.bridge.gl.context import Context, Defines
 from homunculus.bridge.gl.pyramid import GLPyramid
-from homunculus.bridge.law import QUALITIES
+from homunculus.bridge.law import QUALITIES, Quality
 from homunculus.bridge.patches import Filtering, Patches, Stats
 from homunculus.bridge.plan import PlanProgram, SamplePlan
 from homunculus.bridge.tiles.paged import PagedPyramid
@@ -128,16 +128,10 @@ class Sampler:
         count: int,
         filtering: Filtering,
     ) -> None:
-        defines: dict[str, int | float | str] = {
-            "QUALITY": QUALITIES.index(filtering.quality),
-            "ELEMENT": ELEMENTS[filtering.dtype],
-            "WARPED": int(plan.warped),
-            "GROUP": self._group,
-            "PATCH_SIZE": plan.patch_size,
-        }
+        defines = _variant(filtering.quality, filtering.dtype, plan.warped, self._group, plan.patch_size)
         if isinstance(pyramid, PagedPyramid):
             held = pyramid.store
-            defines |= {"PAGED": 1, **pyramid.variant(plan)}
+            defines = {**defines, "PAGED": 1, **pyramid.variant(plan)}
             uniforms = pyramid.uniforms(plan)
             self.buffer("resident", count * 4)
             self._bind_table(pyramid.table)
@@ -150,7 +144,8 @@ class Sampler:
         for name, value in uniforms.items():
             program[name] = value
         program["mean"] = filtering.mean
-        program["inverse_std"] = tuple(1 / value for value in filtering.std)
+        red, green, blue = filtering.std
+        program["inverse_std"] = (1 / red, 1 / green, 1 / blue)
         program["first_patch"] = self._bind_plan(plan, first, count)
         program["patch_count"] = count
         self.buffer("pixels", count * _patch_bytes(plan.patch_size, filtering.dtype))
@@ -256,6 +251,18 @@ class Sampler:
         for buffer in self._buffers.values():
             self._context.release(buffer)
         self._buffers.clear()
+
+
+@lru_cache
+def _variant(quality: Quality, dtype: torch.dtype, warped: bool, group: int, patch_size: int) -> Defines:
+    """What sample.comp is compiled with for a pyramid of levels."""
+    return {
+        "QUALITY": QUALITIES.index(quality),
+        "ELEMENT": ELEMENTS[dtype],
+        "WARPED": int(warped),
+        "GROUP": group,
+        "PATCH_SIZE": patch_size,
+    }
 
 
 def _reach(pyramid: Sampled, plan: SamplePlan, filtering: Filtering) -> None:

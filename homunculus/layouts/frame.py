@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ EXACT_PX = 65_536
 
 # Beyond these the laws' integrals lose their precision.
 A_PX_RANGE = (1e-6, 1e9)
+
+KEPT = 256  # calibrations, of the requests that came last
 
 Fixation = Sequence[float] | Sequence[Sequence[float]] | Tensor
 Layout = Callable[..., SamplePlan]
@@ -83,6 +86,11 @@ class Frame:
         return self.height, self.width
 
     @property
+    def points(self) -> tuple[tuple[float, ...], ...]:
+        """The fixations as plain numbers, by which a calibration is kept."""
+        return tuple(map(tuple, self.fixations.tolist()))
+
+    @property
     def origin(self) -> tuple[int, int]:
         """(x, y) that rows are counted from: the picture's corner, or of one beyond 65,536 px the first fixation, rounded."""
         if max(self.size) <= EXACT_PX:
@@ -118,7 +126,7 @@ class Frame:
         if self.a_px is not None:
             return self.a_px
         side0_px = self.patch_size if side0_px is None else side0_px
-        a_px = cortex.calibrate(self.size, self.fixations, self.budget, side0_px, self.law)
+        a_px = calibrated(self.size, self.points, self.budget, side0_px, self.law)
         return math.hypot(*self.size) if a_px is None else a_px
 
     def farthest_px(self) -> float:
@@ -157,6 +165,14 @@ class Frame:
             f"the image of {self.height} x {self.width} px holds {self.native_count:.4g} patches of "
             f"{self.patch_size} px, fewer than the budget of {self.budget}: {means}"
         )
+
+
+@lru_cache(KEPT)
+def calibrated(
+    size: tuple[int, int], points: tuple[tuple[float, ...], ...], budget: int, side0_px: float, law: str
+) -> float | None:
+    """`cortex.calibrate`, kept: layouts and allocators ask for the same constant again and again."""
+    return cortex.calibrate(size, points, budget, side0_px, law)
 
 
 def check_natives(size: tuple[int, int], patch_size: int) -> None:

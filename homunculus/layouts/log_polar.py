@@ -14,7 +14,7 @@ from homunculus.bridge.plan import PlanProgram, SamplePlan
 from homunculus.bridge.tensors import product
 from homunculus.bridge.values import number
 from homunculus.layouts import cortex
-from homunculus.layouts.frame import Fixation, Frame, registry
+from homunculus.layouts.frame import KEPT, Fixation, Frame, registry
 from homunculus.layouts.grid import cells, row_count
 
 # The golden angle, pi (3 - sqrt 5), in 2^-32 turns: the shader multiplies in 32 bits and is exact for any index.
@@ -156,6 +156,20 @@ class Spiral:
 
     def spacing(self) -> float:
         """The largest delta at which there are as many points as the budget."""
+        frame = self.frame
+        return kept_spacing(
+            frame.size,
+            frame.points,
+            frame.budget,
+            frame.patch_size,
+            frame.law,
+            frame.a_px,
+            frame.magnify,
+            self.overlap,
+        )
+
+    def bisected(self) -> float:
+        """`spacing`, worked out."""
         start_px = self.frame.constant_px(self.cell0_px)
         mass = float(cortex.mass(cortex.rays(self.frame.size, self.frame.fixations), start_px, self.law))
         low, high = (bound * mass / (2 * math.pi * self.frame.budget) for bound in DELTA_BRACKET)
@@ -181,6 +195,23 @@ class Spiral:
         corner = torch.maximum(self.frame.fixations, self.extent - self.frame.fixations).norm(dim=-1).max()
         farthest: Tensor = corner + INSET * math.sqrt(2) * max(*self.frame.size, self.least_side_px)
         return farthest
+
+
+@lru_cache(KEPT)
+def kept_spacing(
+    size: tuple[int, int],
+    points: tuple[tuple[float, ...], ...],
+    budget: int,
+    patch_size: int,
+    law: str,
+    a_px: float | None,
+    magnify: bool,
+    overlap: float,
+) -> float:
+    """By all that it depends on, which is everything of a frame but its layer: where the eye stands decides how many points lie inside."""
+    fixations = torch.tensor(points, dtype=torch.float64, device="cpu")
+    frame = Frame(*size, fixations, budget, patch_size, law, a_px, magnify, layer=0)
+    return Spiral(frame, cortex.get_law(law), overlap).bisected()
 
 
 @lru_cache(maxsize=4)
