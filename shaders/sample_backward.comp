@@ -39,14 +39,28 @@ uniform vec3 inverse_std;
 #define NUMBERS 4  // vec4 that Moments fill
 shared vec4 sums[NUMBERS * GROUP];
 
+// A level as taps see it.
+struct Level {
+    int number;
+    vec2 size;
+    vec2 last;      // texel
+    float scale;    // texels a pixel
+    float weight;
+};
+
+Level level_of(float number, float weight) {
+    vec2 size = vec2(textureSize(pyramid, 0).xy >> int(number));
+    return Level(int(number), size, size - 1.0, exp2(-number), weight);
+}
+
 // What all texels of one footprint share.
 struct Route {
     Taps cut;
     float across;
     float along;
-    float lower;    // the finer of the two levels that a tap reads
-    float blend;    // the weight of the other
-    float levels;   // how many matter
+    Level finer;    // of the two that a tap reads
+    Level coarser;
+    int levels;     // how many matter
     int layer;
 };
 
@@ -65,9 +79,9 @@ Route route(Footprint own) {
         cut,
         pair_offset(cut.step_px, length(cut.major) / cut.major_count),
         pair_offset(cut.step_px, length(cut.minor) / cut.minor_count),
-        lower,
-        blend,
-        both ? 2.0 : 1.0,
+        level_of(lower, 1.0 - blend),
+        level_of(min(lower + 1.0, max_level), blend),
+        both ? 2 : 1,
         layer
     );
 }
@@ -110,20 +124,11 @@ int tap_count(Route way) {
     return PAIRS * int(way.cut.major_count * way.cut.minor_count);
 }
 
-// A level as taps see it.
-struct Level {
-    int number;
-    vec2 size;
-    vec2 last;      // texel
-    float scale;    // texels a pixel
-    float weight;
-};
-
-Level level_of(Route way, int which) {
-    int number = int(way.lower) + which;
-    vec2 size = vec2(textureSize(pyramid, 0).xy >> number);
-    float weight = which == 0 ? 1.0 - way.blend : way.blend;
-    return Level(number, size, size - 1.0, exp2(-float(number)), weight);
+Level nth_level(Route way, int which) {
+    if (which == 0) {
+        return way.finer;
+    }
+    return way.coarser;
 }
 
 // The four texels around a point of a level, whose weights are products; a texel beyond the level weighs nothing.
@@ -173,7 +178,7 @@ Slopes slopes(Route way, vec2 center, vec3 colour) {
     int which = 0;
     // Tested at the end, as in footprint.glsl.
     while (true) {
-        Level level = level_of(way, which);
+        Level level = nth_level(way, which);
         float sign = which == 0 ? -1.0 : 1.0;
         vec2 start = center * level.scale - 0.5;
         vec2 major = way.cut.major * level.scale;
@@ -210,7 +215,7 @@ Slopes slopes(Route way, vec2 center, vec3 colour) {
                 break;
             }
         }
-        if (float(++which) >= way.levels) {
+        if (++which >= way.levels) {
             break;
         }
     }
@@ -290,10 +295,10 @@ void scatter(Route way, vec2 center, vec3 rgb) {
     ivec3 size = textureSize(pyramid, 0);
     int area = 4 * size.x * size.y;
     int count = tap_count(way);
-    int levels = way.blend > 0.0 ? 2 : 1;
+    int levels = way.coarser.weight > 0.0 ? 2 : 1;
     int which = 0;
     while (true) {
-        Level level = level_of(way, which);
+        Level level = nth_level(way, which);
         int first = size.z * ((area - (area >> (2 * level.number))) / 3) + way.layer * (area >> (2 * level.number)) / 4;
         int width = int(level.size.x);
         vec2 start = center * level.scale - 0.5;
