@@ -138,7 +138,7 @@ def test_every_compute_shader_compiles_in_every_variant(gl_unit: GLUnit, name: s
     }
     for defines in variants.get(name, [{}]):
         program = gl_unit.context.thread.call(gl_unit.context.program, name, defines)
-        assert program.glo > 0
+        assert program._shader.glo > 0
 
 
 @pytest.mark.gl

@@ -146,7 +146,7 @@ def test_a_glimpse_uploads_what_it_sees_and_once(gl_unit: GLUnit) -> None:
         first = gl_unit.stats.bytes_to_device
         assert first - before < 0.2 * image.numel()
         gl_unit.sample(ours, plan, quality="fast")
-        assert gl_unit.stats.bytes_to_device - first == 273 * 32
+        assert gl_unit.stats.bytes_to_device == first  # the plan's rows lie there too
 
 
 @pytest.mark.parametrize("at_once", [True, False])
