@@ -376,6 +376,17 @@ def test_the_bench_times_every_allocator(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_the_bench_times_a_call(tmp_path: Path) -> None:
+    code, shown, _ = run("bench", "call", "--backend", "torch", "--repeats", 3, "--out", tmp_path)
+    assert code == 0
+    rows = json.loads((tmp_path / "call.json").read_text())["rows"]
+    assert [row["call"].split(" ")[0] for row in rows] == ["1", "273", "273"]
+    for row in rows:
+        assert row["call"] in shown
+        assert row["timing"]["median_ms"] > 0
+
+
+@pytest.mark.slow
 def test_the_bench_times_the_viewer(gl_works: str, tmp_path: Path) -> None:
     code, shown, _ = run("bench", "view", "--repeats", 3, "--out", tmp_path)
     assert code == 0

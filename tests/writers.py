@@ -138,6 +138,7 @@ SLOW = {
     "homunculus.lab.bench.allocators",
     "homunculus.lab.bench.loop",
     "homunculus.lab.bench.slides",
+    "homunculus.lab.bench.call",
     "homunculus.lab.bench.view",
     "homunculus.cli.compare",
     "homunculus.cli.evaluate",

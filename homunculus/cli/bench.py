@@ -21,6 +21,7 @@ class Benchmark(StrEnum):
     loop = "loop"
     view = "view"
     slide = "slide"
+    call = "call"
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def bench(
     subject: Annotated[
         Benchmark,
         typer.Argument(
-            help="Patches beside PyTorch, allocators, the loop beside the full grid, the viewer's frames, or glimpses of a slide."
+            help="Patches beside PyTorch, allocators, the loop beside the full grid, the viewer, a slide, or what a call costs."
         ),
     ] = Benchmark.sampling,
     *,
@@ -61,6 +62,10 @@ def bench(
         from homunculus.lab.bench.allocators import run as run_allocators
 
         run_allocators(repeats=repeats, out=out)
+    elif subject is Benchmark.call:
+        from homunculus.lab.bench.call import run as run_call
+
+        run_call(backend=cast("Any", backend or "auto"), quality=cast("Any", quality), repeats=repeats, out=out)
     elif subject is Benchmark.loop:
         from homunculus.lab.bench.loop import run as run_loop
 
