@@ -54,14 +54,13 @@ Sides singular_axes_adjoint(vec2 right, vec2 down, Sides gradient) {
     float steep = of_tangent / max(radius * (abs(difference) + radius), TINY);
     float of_twice = difference * steep;  // the sign of `difference` is that of the tangent
     float of_difference = -twice * steep;
-    float of_total = -(of_twice * twice + of_difference * difference) / total;
     float of_shear = share < 1.0 ? of_twice * 2.0 * overlap / (total * SHEAR_SLACK) : 0.0;
     float of_overlap = of_twice * 2.0 * share / total + of_shear * (overlap < 0.0 ? -1.0 : 1.0) / area;
-    float of_squares = of_difference / total;
+    float of_squares = of_difference / total;  // `total` itself moves nothing: a turn does not depend on size
     return Sides(
-        cosine * gradient.right - sine * gradient.down + of_overlap * down + 2.0 * (of_total + of_squares) * right
+        cosine * gradient.right - sine * gradient.down + of_overlap * down + 2.0 * of_squares * right
             + length_adjoint(right, -of_shear * shear / max(right_px, TINY)),
-        sine * gradient.right + cosine * gradient.down + of_overlap * right + 2.0 * (of_total - of_squares) * down
+        sine * gradient.right + cosine * gradient.down + of_overlap * right - 2.0 * of_squares * down
             + length_adjoint(down, -of_shear * shear / max(down_px, TINY))
     );
 }
