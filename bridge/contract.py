@@ -25,7 +25,8 @@ from homunculus.bridge.pyramid import Builder, Closing, Extent, Pyramid
 from homunculus.bridge.room import patches_told, room
 from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.bridge.tiles.pages import TexelBlock
-from homunculus.bridge.values import shown
+from homunculus.bridge.traced import TracedPyramid
+from homunculus.bridge.values import shown, traced
 from homunculus.interop.lending import revoke
 
 if TYPE_CHECKING:
@@ -174,9 +175,11 @@ class BackendContract(Closing):
                 f"a gradient is required, and backend {self.backend!r} passes none through the pages of {pyramid!r}"
             )
 
-    def _check_own(self, pyramid: Pyramid) -> None:
+    def _own(self, pyramid: Pyramid) -> Pyramid:
+        """The pyramid, built where it has come out of a traced call. Raises ImageError for one that this unit cannot sample."""
         if not isinstance(pyramid, Pyramid) or pyramid.home != self.home:
             raise ImageError(f"{shown(pyramid)} belongs to another backend; build it with this unit's pyramid()")
+        return pyramid.built() if isinstance(pyramid, TracedPyramid) and not traced(pyramid.images) else pyramid
 
     def _extent(
         self, size: tuple[int, int], images: int, max_level: int, format: Format, layers_each: int = 1

@@ -68,6 +68,11 @@ class Pyramid(Closing):
         self.layers, self.max_level, self.format = extent.layers, extent.levels - 1, extent.format
         self.builder: Builder = builder
 
+    @property
+    def wants_gradient(self) -> bool:
+        """Whether what is made of its images has to pass a gradient on to them."""
+        return self.images is not None and self.images.requires_grad and torch.is_grad_enabled()
+
     def at(self, x: float, y: float) -> tuple[float, float]:
         """The point (x, y) in level-0 pixels at fractions 0..1 of the width and height. Raises PlanError outside."""
         x, y = number("x", x), number("y", y)
@@ -81,7 +86,7 @@ class Pyramid(Closing):
         """[layers, height, width, 4] of one level as stored, premultiplied, 0..1, float32 or wider."""
         check_level(level, self.max_level)
         texels = self._level(level)
-        if self.images is not None and torch.is_grad_enabled() and not texels.requires_grad:
+        if self.wants_gradient and not texels.requires_grad:
             raise no_gradient("the levels of an image that requires a gradient are read outside of autograd")
         return texels
 

@@ -26,7 +26,7 @@ from homunculus.bridge.tiles.arrays import ArraySource
 from homunculus.bridge.tiles.paged import BUDGET_BYTES, PagedPyramid, paged
 from homunculus.bridge.tiles.source import TileSource, is_source
 from homunculus.bridge.traced import TracedPyramid
-from homunculus.bridge.values import choice, shown, traced
+from homunculus.bridge.values import choice, shown, traced, untraced
 from homunculus.bridge.written import WrittenPlan
 
 
@@ -69,7 +69,7 @@ class TextureUnit(BackendContract):
         ImageTooLargeError or GLError; nothing is kept then.
         """
         if isinstance(images, Tensor) and traced(images):
-            return TracedPyramid(self.home, as_batch(images, format)[0], format, builder, max_level)
+            return TracedPyramid(self.key, self.home, as_batch(images, format)[0], format, builder, max_level)
         with ending.call():
             self._check_open()
             if is_source(images):
@@ -120,12 +120,14 @@ class TextureUnit(BackendContract):
         if traced():  # what is asked is checked where the op runs
             return op.sample(self.key, pyramid, plan, Filtering(quality, dtype, tuple(mean), tuple(std)), wait)  # type: ignore[arg-type]
         with ending.call():
+            pyramid = self._own(pyramid)
             filtering = self.checked(pyramid, plan, quality, dtype, mean, std)
             if self._by_op(pyramid, plan):
                 return op.sample(self.key, pyramid, plan, filtering, wait)
             with self.resident(pyramid, plan, quality, wait) as plan, room(PlanError, lambda: patches_told(plan)):
                 return self._sample(pyramid, plan, filtering)
 
+    @untraced
     @contextmanager
     def sampled(
         self,
@@ -143,8 +145,9 @@ class TextureUnit(BackendContract):
         views raises RuntimeError, with another build they are empty. Inside it they may be written to; use them on the stream that
         was current at the start, or is at the end. Raises what `sample` raises, and PlanError for more tokens than one buffer holds.
         """
+        pyramid = self._own(pyramid)
         filtering = self.checked(pyramid, plan, quality, dtype, mean, std)
-        if self._by_op(pyramid, plan):
+        if self._beyond_autograd(pyramid, plan):
             raise GradientError(
                 f"lent patches of backend {self.backend!r} lie in the memory that the shader wrote, through which no gradient passes. "
                 "Use sample(), or torch.no_grad() where none is wanted"
@@ -152,6 +155,7 @@ class TextureUnit(BackendContract):
         with self.resident(pyramid, plan, quality) as plan, self._sampled(pyramid, plan, filtering) as patches:
             yield patches
 
+    @untraced
     def write_plan(self, program: PlanProgram, fixations: Sequence[Sequence[float]] | Tensor) -> SamplePlan:
         """Runs a plan program for fixations [K, 2] (x, y) in level-0 pixels, on the device where it has a shader for it."""
         with ending.call():
@@ -172,10 +176,11 @@ class TextureUnit(BackendContract):
         pyramid's images. Raises GradientError where it has none to give."""
         with ending.call(), room(PlanError, lambda: patches_told(plan)):
             self._check_open()
-            self._check_own(pyramid)
+            self._own(pyramid)
             self._check_gradient(pyramid)
             return self._backward(pyramid, plan.counted_from((0, 0)), filtering, upstream, wanted)
 
+    @untraced
     def statistics(self, pyramid: Pyramid, level: int = 1) -> Pyramid:
         """Local statistics of an image, measured on the texels of one of its levels: a pyramid of four layers an image, whose
         level 0 is as large as that level and whose coarsest is as coarse as the image's.
@@ -186,9 +191,9 @@ class TextureUnit(BackendContract):
         """
         with ending.call():
             self._check_open()
-            self._check_own(pyramid)
+            pyramid = self._own(pyramid)
             checks.check_level(level, pyramid.max_level)
-            if pyramid.images is not None and not self.autograd and torch.is_grad_enabled():
+            if pyramid.wants_gradient and not self.autograd:
                 raise checks.no_gradient("the statistics of an image that requires a gradient pass none")
             if isinstance(pyramid, PagedPyramid):
                 level = pyramid.tail_index(level)
@@ -221,7 +226,7 @@ class TextureUnit(BackendContract):
     ) -> Filtering:
         """Raises what `sample` raises before it looks at the device."""
         self._check_open()
-        self._check_own(pyramid)
+        self._own(pyramid)
         checks.check_quality(quality)
         checks.check_dtype(dtype, self.precision)
         means, stds = checks.check_normalisation(mean, std)
@@ -233,15 +238,23 @@ class TextureUnit(BackendContract):
 
     def _by_op(self, pyramid: Pyramid, plan: SamplePlan) -> bool:
         """Whether a sample goes through the op of torch: for a gradient that this backend does not give by itself, or a transform of
-        torch.func. Raises GradientError where no gradient can be had."""
-        rows = None if isinstance(plan, WrittenPlan) else plan.footprints if plan.texels is None else plan.texels
-        if isinstance(pyramid, TracedPyramid) or traced(rows):
-            return True
-        wanted = pyramid.images is not None or (rows is not None and rows.requires_grad)
-        if self.autograd or not wanted or not torch.is_grad_enabled():
-            return False
-        self._check_gradient(pyramid)
-        return True
+        torch.func."""
+        return isinstance(pyramid, TracedPyramid) or traced(_rows(plan)) or self._beyond_autograd(pyramid, plan)
+
+    def _beyond_autograd(self, pyramid: Pyramid, plan: SamplePlan) -> bool:
+        """Whether a gradient is asked for that this backend does not give by itself. Raises GradientError where it gives none."""
+        rows = _rows(plan)
+        wanted = pyramid.wants_gradient or (rows is not None and rows.requires_grad and torch.is_grad_enabled())
+        if wanted:
+            self._check_gradient(pyramid)
+        return wanted and not self.autograd
+
+
+def _rows(plan: SamplePlan) -> Tensor | None:
+    """What a gradient of the plan would be of. None for a plan that was written on a device: nobody has asked for its rows."""
+    if isinstance(plan, WrittenPlan):
+        return None
+    return plan.footprints if plan.texels is None else plan.texels
 
 
 def check_unit(unit: object) -> None:

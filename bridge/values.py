@@ -9,7 +9,8 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, NamedTuple
+from functools import wraps
+from typing import Any, NamedTuple, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from torch import Tensor
 
 from homunculus.bridge.errors import HomunculusError, PlanError
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Refusal = Callable[[str], HomunculusError]
 
 MOST_SHOWN = 80  # characters of a value in a message
@@ -133,6 +136,19 @@ def traced(value: Any = None) -> bool:
     return isinstance(value, Tensor) and (
         torch._C._functorch.is_functorch_wrapped_tensor(value) or isinstance(value, torch._subclasses.FakeTensor)
     )
+
+
+def untraced(function: Callable[P, T]) -> Callable[P, T]:
+    """A function that torch.compile does not look into: the graph breaks there, and it runs as it would without. What torch has for
+    this loads its compiler at the first call, whether anything is compiled or not."""
+
+    @wraps(function)
+    def called(*args: P.args, **kwargs: P.kwargs) -> T:
+        if torch.compiler.is_compiling():
+            return torch.compiler.disable(function)(*args, **kwargs)
+        return function(*args, **kwargs)
+
+    return called
 
 
 def visible(tensor: Tensor) -> bool:

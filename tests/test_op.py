@@ -222,6 +222,24 @@ def test_warped_plans_have_gradients_texel_by_texel(any_unit: TextureUnit) -> No
         assert_close([gradient(any_unit)], [gradient(twin)])
 
 
+def breaking(unit: TextureUnit, image: Tensor) -> list[Tensor]:
+    """Everything that breaks a graph, in one function."""
+    plan = unit.write_plan(hm.layouts.log_polar_program((70, 90), 16, 8), torch.tensor([[40.0, 30.0]]))
+    pyramid = unit.pyramid(image)
+    with unit.sampled(pyramid, hm.layouts.quadtree((70, 90), (40.0, 30.0), 16, 8)) as lent:
+        kept = lent.pixels.clone()
+    statistics = unit.statistics(pyramid, 1).level(0)
+    look = hm.look(image[0], budget=16, unit=unit).patches.pixels
+    return [unit.sample(pyramid, plan).pixels, kept, pyramid.level(2), statistics, look]
+
+
+def test_what_breaks_a_graph_gives_the_same(any_unit: TextureUnit) -> None:
+    torch._dynamo.reset()
+    found = torch.compile(breaking, backend="eager")(any_unit, images())
+    for one, other in zip(found, breaking(any_unit, images()), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_levels_of_a_traced_pyramid_are_refused(any_unit: TextureUnit) -> None:
     with pytest.raises(ImageError, match="can only be sampled"):
         torch.func.vmap(lambda image: any_unit.pyramid(image).level(0))(images()[None])
