@@ -32,7 +32,9 @@ class TracedPyramid(Pyramid):
     def built(self) -> Pyramid:
         """Itself as its unit builds it. Raises ImageError where its images are still traced."""
         if traced(self.images):
-            raise ImageError("a pyramid inside torch.compile or torch.func can only be sampled; its levels are never there")
+            raise ImageError(
+                "a pyramid inside torch.compile or torch.func can only be sampled; its levels are never there"
+            )
         if self._built is None:
             format, builder = self.asked
             self._built = unit_of(self.unit).pyramid(

@@ -145,7 +145,8 @@ class TextureUnit(BackendContract):
         views raises RuntimeError, with another build they are empty. Inside it they may be written to; use them on the stream that
         was current at the start, or is at the end. Raises what `sample` raises, and PlanError for more tokens than one buffer holds.
         """
-        pyramid = self._own(pyramid)
+        if isinstance(pyramid, TracedPyramid):
+            pyramid = pyramid.built()
         filtering = self.checked(pyramid, plan, quality, dtype, mean, std)
         if self._beyond_autograd(pyramid, plan):
             raise GradientError(

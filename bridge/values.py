@@ -145,7 +145,8 @@ def untraced(function: Callable[P, T]) -> Callable[P, T]:
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> T:
         if torch.compiler.is_compiling():
-            return torch.compiler.disable(function)(*args, **kwargs)
+            outside: Callable[P, T] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
+            return outside(*args, **kwargs)
         return function(*args, **kwargs)
 
     return called

@@ -18,7 +18,7 @@ from homunculus.bridge.open import Backend
 from homunculus.bridge.pictures.entrance import Pictures, picture, pictures
 from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.tiles.source import TileSource
-from homunculus.bridge.values import FIXATIONS, shown, whole
+from homunculus.bridge.values import FIXATIONS, shown, untraced, whole
 from homunculus.encoder import FoveatedViT, TextEncoder
 from homunculus.loop.eye import Eye
 from homunculus.loop.record import Look, Points, pairs, path_of, used
@@ -57,6 +57,7 @@ class Homunculus(Eye):
         text = TextEncoder.from_pretrained(name, model=encoder.model) if reads else None
         return cls(None, encoder, text=text, backend=backend, **options)
 
+    @untraced
     def look(
         self,
         image: Looked,
@@ -82,6 +83,7 @@ class Homunculus(Eye):
             return self.looks([picture(image)], [query], fixations, at=at, path=path_of(image))[0]
 
     @torch.no_grad()
+    @untraced
     def looks(
         self,
         images: Pictures | Sequence[Looked] | TileSource | Pyramid,

@@ -22,7 +22,7 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.tiles.source import TileSource
 from homunculus.bridge.unit import TextureUnit
-from homunculus.bridge.values import one_text
+from homunculus.bridge.values import one_text, untraced
 from homunculus.loop.homunculus import Homunculus
 from homunculus.loop.options import Options
 from homunculus.loop.record import Glimpse, Look, Points, bytes_of, pairs, path_of, used
@@ -33,6 +33,7 @@ CENTER = (0.5, 0.5)
 
 
 @torch.no_grad()
+@untraced
 def look(
     image: Looked,
     at: Points | None = None,
