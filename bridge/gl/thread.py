@@ -12,6 +12,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from homunculus.bridge import ending
 from homunculus.bridge.backends import INSTEAD
 from homunculus.bridge.errors import ClosedError, ForkedContextError
+from homunculus.bridge.values import untraced
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -69,6 +70,7 @@ class GLThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
+    @untraced
     def call(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The function's result, or its exception."""
         self.check_process()
