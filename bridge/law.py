@@ -32,7 +32,7 @@ FARTHEST_PX = 2.0**40
 # Below this share of a tap inside the image the colour fades to the neutral value instead of being amplified.
 MIN_ALPHA = 1 / 16
 # The slope of a square root is taken no nearer to its start: there it has no bound, and layouts put their fovea exactly there.
-ROOT_FLOOR = 0.01
+ROOT_FLOOR = 1 / 64
 
 
 class Taps(NamedTuple):

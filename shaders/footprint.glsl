@@ -11,7 +11,7 @@ const float MAX_TAPS = 16.0;
 const float RATIO_SLACK = 1.0 / 64.0;
 const float SHEAR_SLACK = 1.0 / 8.0;
 const float MIN_ALPHA = 1.0 / 16.0;
-const float ROOT_FLOOR = 0.01;
+const float ROOT_FLOOR = 1.0 / 64.0;
 const float TINY = 1e-30;
 const float FARTHEST_PX = 1099511627776.0;  // 2^40: no tap of a footprint out there lies in a picture, and no square overflows
 

@@ -92,7 +92,7 @@ float lod_adjoint(Taps cut, float lod_bias, float max_level, float gradient) {
     return 0.0;
 #else
     float lod = quality_lod(cut.step_px, lod_bias);
-    return lod < 0.0 || lod > max_level ? 0.0 : gradient;
+    return lod < 0.0 || lod >= max_level ? 0.0 : gradient;  // at the coarsest both levels of a tap are the same
 #endif
 }
 

@@ -246,16 +246,16 @@ def test_the_image_gradient_is_the_adjoint_of_the_sample(unit: TextureUnit, qual
     assert float((there - back).abs() / (seen.double().norm() * upstream.pixels.double().norm())) <= 1e-6
 
 
-def steepness(side: float) -> float:
+def steepness(side: float, patch_size: int = 4) -> float:
     """The mean of |d mean pixel / d right| of patches of 4 x 4 on noise, in `high`, by the float64 twin. They stand on pixels, as layouts
     put their fovea: there a pair of taps has a line between texels between them, and its distance shows."""
     twin = TwinUnit(dtype=torch.float64)
     corners = 100 * torch.rand(200, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     rows = torch.zeros(200, 8, dtype=torch.float64, device="cpu")
-    rows[:, :2], rows[:, 2], rows[:, 5] = corners.floor() + 14, side, side
+    rows[:, :2], rows[:, 2], rows[:, 5] = corners.floor() + 12 + patch_size / 2, side, side
     rows.requires_grad_()
     with twin.pyramid(noise(128, 128, 1)) as pyramid:
-        pixels = twin._sample(pyramid, SamplePlan(rows, 4), Filtering("high", torch.float64)).pixels
+        pixels = twin._sample(pyramid, SamplePlan(rows, patch_size), Filtering("high", torch.float64)).pixels
     slopes = torch.autograd.grad(pixels.mean((1, 2, 3)).sum(), rows)[0][:, 2:4]
     return float(slopes.norm(dim=-1).mean())
 
@@ -264,6 +264,7 @@ def steepness(side: float) -> float:
 def test_high_is_bounded_just_above_native_scale(more: float) -> None:
     assert 0.05 < steepness(1 + more) <= 0.3  # 12 at 1e-7, 3,800 at 1e-12 without the bound
     assert 0 < steepness(1.0) < 0.1
+    assert 0.1 < steepness(1 + more, 1) <= 1.0  # one texel of white noise: 109 at 1e-7
 
 
 def test_the_bound_moves_no_sample() -> None:
@@ -292,6 +293,16 @@ def test_at_a_whole_level_the_bias_moves_towards_the_next(unit: TextureUnit, twi
     plan = SamplePlan.squares(centers, torch.tensor([4.0, 4.0], dtype=torch.float32, device="cpu"), 4)
     told = case(image, plan, "fast", twin)
     assert float(told.expected.rows[:, 7].abs().min()) > 0.1  # type: ignore[index]
+    assert_as_the_twin(unit, told)
+
+
+@pytest.mark.slow
+def test_at_the_coarsest_level_the_bias_moves_nothing(unit: TextureUnit, twin: TwinUnit) -> None:
+    centers = torch.tensor([[60.3, 50.7], [100.2, 80.6]], dtype=torch.float32, device="cpu")
+    plan = SamplePlan.squares(centers, torch.tensor([256.0, 256.0], dtype=torch.float32, device="cpu"), 4)
+    told = case(noise(133, 217, 1), plan, "fast", twin)
+    assert float(told.expected.rows[:, 7].abs().max()) == 0  # type: ignore[index]
+    assert float(backward(unit, told).rows[:, 7].abs().max()) == 0  # type: ignore[index]
     assert_as_the_twin(unit, told)
 
 
