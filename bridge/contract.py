@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -143,14 +143,18 @@ class BackendContract(Closing):
         padded = padded_size((batch.shape[1], batch.shape[2]), max_level)
         return alone and self.most_px is not None and max(padded) > self.most_px
 
-    @contextmanager
-    def resident(self, pyramid: Pyramid, plan: SamplePlan, quality: Quality, wait: bool = True) -> Iterator[SamplePlan]:
+    def resident(
+        self, pyramid: Pyramid, plan: SamplePlan, quality: Quality, wait: bool = True
+    ) -> AbstractContextManager[SamplePlan]:
         """The plan as the pyramid's samplers read it, with what it needs on the device."""
         if isinstance(pyramid, PagedPyramid):
-            with pyramid.resident(plan, quality, wait, self._on_host):
-                yield plan
-        else:
-            yield plan.counted_from((0, 0))
+            return self._paged_in(pyramid, plan, quality, wait)
+        return nullcontext(plan.counted_from((0, 0)))
+
+    @contextmanager
+    def _paged_in(self, pyramid: PagedPyramid, plan: SamplePlan, quality: Quality, wait: bool) -> Iterator[SamplePlan]:
+        with pyramid.resident(plan, quality, wait, self._on_host):
+            yield plan
 
     def _on_host(self, plan: SamplePlan) -> SamplePlan:
         """The plan where its rows can be looked at: one counted visit for those that lie on a device."""

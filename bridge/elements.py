@@ -30,5 +30,5 @@ def patches_of(
     """Patches from planes of `planes_shape` and shares [N], without what only fills the last word."""
     if planes.ndim == 4:
         return Patches(planes, inside, resident)
-    pixels = planes[..., : patch_size**2].view(len(planes), 3, patch_size, patch_size)
+    pixels = planes[..., : patch_size**2].view(planes.shape[0], 3, patch_size, patch_size)
     return Patches(pixels.contiguous() if contiguous else pixels, inside, resident)

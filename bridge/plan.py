@@ -138,9 +138,10 @@ class SamplePlan(Pictured):
 
     def counted_from(self, origin: tuple[int, int]) -> SamplePlan:
         """The same footprints with their centres counted from another origin (x, y). Itself where it is that one."""
+        if origin != self.origin:
+            origin = _origin(origin)
         if origin == self.origin:
             return self
-        origin = _origin(origin)
         shift = [own - other for own, other in zip(self.origin, origin, strict=True)]
 
         def moved(rows: Tensor) -> Tensor:
@@ -173,7 +174,7 @@ class SamplePlan(Pictured):
         return SamplePlan(moved(self.footprints), self.patch_size, texels, self.note, self.origin)
 
     def __len__(self) -> int:
-        return len(self.footprints)
+        return self.footprints.shape[0]  # a tensor's own len takes 2 us
 
     def _picture(self) -> Image.Image:
         return outlined(self.corners, self.lod)

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple, ParamSpec, TypeVar
 import numpy as np
 import torch
 from torch import Tensor
+from torch.compiler import is_compiling
 
 from homunculus.bridge.errors import HomunculusError, PlanError
 
@@ -131,7 +132,7 @@ def tensor(name: str, value: Any, expected: str, *, refusal: Refusal = PlanError
 
 def traced(value: Any = None) -> bool:
     """Whether torch looks at this call instead of running it (torch.compile, torch.export), or at this tensor (torch.func)."""
-    if torch.compiler.is_compiling():
+    if is_compiling():
         return True
     return isinstance(value, Tensor) and (
         torch._C._functorch.is_functorch_wrapped_tensor(value) or isinstance(value, torch._subclasses.FakeTensor)
@@ -144,7 +145,7 @@ def untraced(function: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> T:
-        if torch.compiler.is_compiling():
+        if is_compiling():
             outside: Callable[P, T] = torch.compiler.disable(function)  # type: ignore[no-untyped-call]
             return outside(*args, **kwargs)
         return function(*args, **kwargs)
