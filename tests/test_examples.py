@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,37 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 STORIES = sorted(EXAMPLES.glob("[0-9]*.py"))
 
 
+def figures(printed: str, start: str) -> list[float]:
+    """The numbers of the line that starts so."""
+    (line,) = [line for line in printed.splitlines() if line.startswith(start)]
+    return [float(number) for number in re.findall(r"[-+]?\d+(?:\.\d+)?", line.removeprefix(start))]
+
+
+def registration(printed: str) -> None:
+    assert max(map(abs, figures(printed, "coarse to fine"))) < 0.1
+    assert min(figures(printed, "guessed")[0], figures(printed, "sharp")[0]) > 5
+
+
+def learned_prefilter(printed: str) -> None:
+    for name in ("as it is", "identity"):
+        loss, percent, _ = figures(printed, f"{name}, step 40: ")
+        assert loss > 0.6, name
+        assert 35 < percent < 65, name
+    assert figures(printed, "learned, step 0: ")[0] > 0.6
+    loss, percent, _ = figures(printed, "learned, step 40: ")
+    assert loss < 0.1
+    assert percent > 95
+
+
+def level_choice(printed: str) -> None:
+    best = min(figures(printed, "all at one level:"))
+    assert figures(printed, "chosen levels:")[0] < 0.9 * best
+    assert figures(printed, "continuous:")[0] < 0.8 * best
+
+
+PRINTED = {"10_registration": registration, "11_learned_prefilter": learned_prefilter, "12_level_choice": level_choice}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("story", STORIES, ids=lambda path: path.stem)
 def test_it_runs_and_leaves_its_picture(story: Path, tmp_path: Path) -> None:
@@ -24,6 +56,8 @@ def test_it_runs_and_leaves_its_picture(story: Path, tmp_path: Path) -> None:
         [sys.executable, story, out], capture_output=True, text=True, check=False, cwd=tmp_path, env=environment
     )
     assert done.returncode == 0, done.stderr
+    if story.stem in PRINTED:
+        PRINTED[story.stem](done.stdout)
     assert [path.name for path in tmp_path.iterdir()] == ["out"], "it wrote outside its folder"
     pictures = [*out.glob("*.png"), *out.glob("*.jpg")]
     assert pictures
