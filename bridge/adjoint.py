@@ -13,7 +13,6 @@ from torch import Tensor
 from homunculus.bridge.backends import INSTEAD
 from homunculus.bridge.errors import GradientError
 from homunculus.bridge.pyramid import Pyramid
-from homunculus.bridge.tiles.paged import PagedPyramid
 
 
 class Wanted(NamedTuple):
@@ -38,12 +37,7 @@ class Gradients(NamedTuple):
 
 
 def check_reached(backend: str, pyramid: Pyramid, wanted: Wanted, most_bytes: int) -> None:
-    """Raises GradientError for what a texture unit cannot send a gradient through. most_bytes: of the levels' gradients."""
-    if isinstance(pyramid, PagedPyramid):
-        raise GradientError(
-            f"{pyramid!r} is in pages, which backend {backend!r} has no gradient through. "
-            f"Read the part that matters into an array, or {INSTEAD}"
-        )
+    """Raises GradientError for images that a texture unit cannot send a gradient to. most_bytes: of the levels' gradients."""
     if not wanted.images:
         return
     needed = level_elements(pyramid) * 4

@@ -15,7 +15,7 @@ from homunculus.bridge.backends import INSTEAD
 from homunculus.bridge.errors import ClosedError, GradientError, ImageError, PlanError
 from homunculus.bridge.images import Format
 from homunculus.bridge.law import QUALITIES, Quality
-from homunculus.bridge.plan import SamplePlan, check_plan
+from homunculus.bridge.plan import SamplePlan, check_plan, rows_of
 from homunculus.bridge.values import FIXATIONS, choice, numbers, visible, whole
 
 Found = TypeVar("Found")
@@ -108,7 +108,7 @@ def check_fixations(points: Tensor) -> None:
 
 def check_layers(plan: SamplePlan, layers: int) -> None:
     plan = check_plan(plan)
-    rows = plan.footprints if plan.texels is None else plan.texels
+    rows = rows_of(plan)
     if not visible(rows):  # looking would cost a visit to the host; the shader clamps the layer instead
         return
     low, high = _seen(plan, rows, "layers", lambda: _layers(rows))
@@ -118,7 +118,7 @@ def check_layers(plan: SamplePlan, layers: int) -> None:
 
 def check_exact(plan: SamplePlan, max_level: int) -> None:
     """Quality `exact` promises an exact box mean, which only mip-aligned footprints have. Rows on a device are not looked at."""
-    rows = plan.footprints if plan.texels is None else plan.texels
+    rows = rows_of(plan)
     if not visible(rows):
         return
     odd = _seen(plan, rows, f"levels 0..{max_level}", lambda: _unaligned(plan, rows, max_level))

@@ -20,7 +20,7 @@ from homunculus.bridge.images import Format, padded_size
 from homunculus.bridge.law import Quality
 from homunculus.bridge.live import unit_key
 from homunculus.bridge.patches import Filtering, Patches, Stats
-from homunculus.bridge.plan import PlanProgram, SamplePlan
+from homunculus.bridge.plan import PlanProgram, SamplePlan, rows_of
 from homunculus.bridge.pyramid import Builder, Closing, Extent, Pyramid
 from homunculus.bridge.room import patches_told, room
 from homunculus.bridge.tiles.paged import PagedPyramid
@@ -158,7 +158,7 @@ class BackendContract(Closing):
 
     def _on_host(self, plan: SamplePlan) -> SamplePlan:
         """The plan where its rows can be looked at: one counted visit for those that lie on a device."""
-        rows = plan.footprints if plan.texels is None else plan.texels
+        rows = rows_of(plan)
         if rows.device.type == "cpu":
             return plan
         self.stats.bytes_to_host += rows.numel() * rows.element_size()

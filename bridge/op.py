@@ -17,7 +17,7 @@ from homunculus.bridge.adjoint import Upstream, Wanted
 from homunculus.bridge.errors import GradientError
 from homunculus.bridge.live import NOWHERE, pyramid_of, unit_of
 from homunculus.bridge.patches import Filtering, Patches
-from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan, rows_of
 from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.bridge.traced import TracedPyramid
@@ -29,7 +29,7 @@ def sample(unit: str, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering, 
     format, builder = pyramid.asked if isinstance(pyramid, TracedPyramid) else (None, None)
     pixels, inside, resident = _called(_sample, _TransformedSample)(
         pyramid.images,
-        plan.footprints if plan.texels is None else plan.texels,
+        rows_of(plan),
         unit,
         NOWHERE if traced else pyramid.key,
         format,

@@ -279,6 +279,11 @@ def check_plan(plan: object) -> SamplePlan:
     return plan
 
 
+def rows_of(plan: SamplePlan) -> Tensor:
+    """What is sampled: [N, 8], or [N, P, P, 8] of a warped plan."""
+    return plan.footprints if plan.texels is None else plan.texels
+
+
 def itself(plan: SamplePlan) -> SamplePlan:
     """What a plan that lives on a device is where it has been sent: one of tensors."""
     return plan

@@ -17,7 +17,7 @@ from homunculus.bridge.images import Format, as_batch
 from homunculus.bridge.law import Quality
 from homunculus.bridge.patches import Filtering, Patches
 from homunculus.bridge.pictures.entrance import Pictures
-from homunculus.bridge.plan import PlanProgram, SamplePlan
+from homunculus.bridge.plan import PlanProgram, SamplePlan, rows_of
 from homunculus.bridge.pyramid import Builder, Pyramid
 from homunculus.bridge.room import patches_told, pyramid_told, room
 from homunculus.bridge.statistics import LAYERS
@@ -255,7 +255,7 @@ def _rows(plan: SamplePlan) -> Tensor | None:
     """What a gradient of the plan would be of. None for a plan that was written on a device: nobody has asked for its rows."""
     if isinstance(plan, WrittenPlan):
         return None
-    return plan.footprints if plan.texels is None else plan.texels
+    return rows_of(plan)
 
 
 def check_unit(unit: object) -> None:

@@ -20,7 +20,7 @@ from homunculus.bridge.cuda.sampler import MOST, input_of, sample, variant
 from homunculus.bridge.cuda.statistics import statistics
 from homunculus.bridge.errors import BackendUnavailableError, CudaError
 from homunculus.bridge.patches import Filtering, Patches
-from homunculus.bridge.plan import PlanProgram, SamplePlan
+from homunculus.bridge.plan import PlanProgram, SamplePlan, rows_of
 from homunculus.bridge.pool import Pool
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
 from homunculus.bridge.tiles.paged import PagedPyramid
@@ -95,7 +95,7 @@ class CudaUnit(TextureUnit):
 
     def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
         assert isinstance(pyramid, CudaPyramid | PagedPyramid)
-        rows = plan.footprints if plan.texels is None else plan.texels
+        rows = rows_of(plan)
         with self.cuda.active(), self.clock.part("sample"):
             there = self._on_device(rows.detach(), torch.float32)
             source = self._tables.input_of(pyramid, plan) if isinstance(pyramid, PagedPyramid) else input_of(pyramid)
@@ -108,7 +108,7 @@ class CudaUnit(TextureUnit):
     ) -> Gradients:
         check_reached(self.backend, pyramid, wanted, 4 * MOST)
         assert isinstance(pyramid, CudaPyramid)
-        rows = plan.footprints if plan.texels is None else plan.texels
+        rows = rows_of(plan)
         with self.cuda.active(), self.clock.part("backward"):
             there = self._on_device(rows.detach(), torch.float32)
             sent = Upstream(*(self._on_device(part.detach()) for part in upstream))

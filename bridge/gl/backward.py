@@ -35,7 +35,7 @@ class BackwardSampler(Sampler):
         upstream: Upstream,
         wanted: Wanted,
     ) -> Gradients:
-        """Raises GradientError for a picture in pages, and for an image whose gradient no buffer holds."""
+        """Raises GradientError for an image whose gradient no buffer holds."""
         check_reached(backend, pyramid, wanted, self._context.limits.storage_bytes)
         assert isinstance(pyramid, GLPyramid)
         most = self._most(plan, torch.float32)

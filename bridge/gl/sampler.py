@@ -17,7 +17,7 @@ from homunculus.bridge.gl.context import Context, Defines
 from homunculus.bridge.gl.pyramid import GLPyramid
 from homunculus.bridge.law import QUALITIES, Quality
 from homunculus.bridge.patches import Filtering, Patches, Stats
-from homunculus.bridge.plan import PlanProgram, SamplePlan
+from homunculus.bridge.plan import PlanProgram, SamplePlan, rows_of
 from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.bridge.tiles.table import Table
 from homunculus.bridge.written import WrittenPlan
@@ -200,7 +200,7 @@ class Sampler:
         if written is not None:
             written.bind(BINDINGS["plan"])
             return first
-        rows = plan.footprints if plan.texels is None else plan.texels
+        rows = rows_of(plan)
         if count < len(plan):
             rows = rows[first : first + count]
         if rows.dtype != torch.float32:

@@ -14,7 +14,7 @@ from torch import Tensor
 from homunculus.bridge.checks import gone
 from homunculus.bridge.errors import ImageError, ImageTooLargeError
 from homunculus.bridge.law import Quality
-from homunculus.bridge.plan import SamplePlan, itself
+from homunculus.bridge.plan import SamplePlan, itself, rows_of
 from homunculus.bridge.pyramid import Extent, Pyramid, as_opaque
 from homunculus.bridge.room import room
 from homunculus.bridge.tiles.boxes import cut
@@ -151,7 +151,7 @@ class PagedPyramid(Pyramid):
 
     def _tiles(self, plan: SamplePlan, quality: Quality, fetched: Fetched = itself) -> list[Key]:
         """The tiles of the plan that can be resident at once; those of the last one, where it is that one, and as it was."""
-        rows = plan.footprints if plan.texels is None else plan.texels
+        rows = rows_of(plan)
         version = -1 if rows.is_inference() else rows._version
         how = version, plan.patch_size, plan.origin, quality
         if self._rows is not rows or self._how != how or version < 0:

@@ -14,7 +14,7 @@ from homunculus.bridge.adjoint import Gradients, Upstream, Wanted, image_gradien
 from homunculus.bridge.errors import ImageError
 from homunculus.bridge.law import Quality
 from homunculus.bridge.patches import Filtering, Patches
-from homunculus.bridge.plan import PlanProgram, SamplePlan
+from homunculus.bridge.plan import PlanProgram, SamplePlan, rows_of
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
 from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.bridge.tiles.pages import TexelBlock
@@ -108,7 +108,7 @@ class TwinUnit(TextureUnit):
     ) -> Gradients:
         with torch.cuda.stream(stream), torch.enable_grad():
             levels = [level.detach().requires_grad_(wanted.images) for level in pyramid.held().levels]
-            rows = (plan.footprints if plan.texels is None else plan.texels).detach().requires_grad_(wanted.rows)
+            rows = rows_of(plan).detach().requires_grad_(wanted.rows)
             own = SamplePlan(
                 rows if rows.ndim == 2 else rows[:, 0, 0], plan.patch_size, None if rows.ndim == 2 else rows
             )

@@ -11,7 +11,7 @@ from homunculus.bridge.gl.sampler import ROW_BYTES, Sampler, buffer_of
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.law import Quality
 from homunculus.bridge.patches import Patches
-from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.plan import SamplePlan, rows_of
 from homunculus.bridge.pyramid import Closing, Pyramid
 from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.interop.buffer import SharedBuffer
@@ -89,7 +89,7 @@ class Tokens(Closing):
             context.moderngl.copy_buffer(self._rows.buffer, written.buffer, size_bytes)
         else:
             plan = plan.counted_from((0, 0))
-            self._rows.write((plan.footprints if plan.texels is None else plan.texels).float())
+            self._rows.write(rows_of(plan).float())
 
     def _fill_atlas(self, image_size: tuple[int, int], columns: int, minified: bool) -> None:
         context, size = self.unit.context, self.patch_size
