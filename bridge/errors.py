@@ -16,6 +16,7 @@ __all__ = [
     "ImageTooLargeError",
     "ModelError",
     "PlanError",
+    "ProcessError",
     "QueryError",
     "ShaderError",
     "TileError",
@@ -145,3 +146,7 @@ class WriteError(HomunculusError, OSError):
         ...
     homunculus.bridge.errors.WriteError: ...
     """
+
+
+class ProcessError(HomunculusError, RuntimeError):
+    """A process that shares work died, could not be started, or has no room to start in."""

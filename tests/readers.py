@@ -21,6 +21,7 @@ from homunculus.allocators.adaptive_stratified import StrataHead
 from homunculus.allocators.coverage_top_k import CoverageTopK
 from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.pyramid import LearnedSplit
+from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.files.writing import _superseded
 from homunculus.encoder.reader import Reader
 from homunculus.encoder.saliency import SaliencyDecoder
@@ -29,7 +30,6 @@ from homunculus.lab.datasets import DOCVQA, TEXTVQA, VQAV2, VQABenchmark, read_r
 from homunculus.lab.experiment.run import _read_costs
 from homunculus.lab.gaze import aird, cocosearch18, mit1003, onestop
 from homunculus.lab.gaze.detect import detect
-from homunculus.lab.journal import Journal
 from homunculus.lab.training import checkpoint
 from homunculus.lab.training.triples import read_triples
 from homunculus.relevance import Head
@@ -180,7 +180,9 @@ READERS: dict[str, Kind] = {
     "VQAv2": Kind("lab.datasets.vqav2", official_file("vqav2", VQAV2_FILES[0]), split_of(VQAV2)),
     "VQAv2's answers": Kind("lab.datasets.vqav2", official_file("vqav2", VQAV2_FILES[1]), split_of(VQAV2)),
     "results": Kind("lab.datasets.results", results, lambda path: read_results(path, DOCVQA.load(path.parent, "val"))),
-    "journal": Kind("lab.journal", written("lab.journal", 3), lambda path: Journal(path, {"task": 1})),
+    "journal": Kind(
+        "bridge.files.journal", written("bridge.files.journal", 3), lambda path: Journal(path, {"task": 1})
+    ),
     "checkpoint": Kind("lab.training.checkpoint", written("lab.training.checkpoint"), restored),
     "head": Kind("relevance.procedural", written("relevance.procedural"), Head.load),
     "reader": Kind("encoder.reader", written("encoder.reader"), Reader.load),

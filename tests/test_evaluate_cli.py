@@ -22,11 +22,11 @@ from typer.testing import CliRunner
 from homunculus import layouts
 from homunculus.allocators.blind_spots import step_px, steps_px
 from homunculus.bridge.errors import DataError
+from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.plan import SamplePlan
 from homunculus.cli import app
 from homunculus.lab.datasets import DOCVQA, TEXTVQA
 from homunculus.lab.datasets.legibility import legibility
-from homunculus.lab.journal import Journal
 
 ROOT = Path(__file__).parents[1]
 COMMAND = importlib.import_module("homunculus.cli.evaluate")

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from homunculus import layouts
 from homunculus.bridge.errors import DataError
+from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.open import open_unit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.cli import app
@@ -25,7 +26,6 @@ from homunculus.lab.experiment.page import PARTS, PageUnderTest, Trial, answered
 from homunculus.lab.experiment.results import better, entries, uniform_need, verdicts
 from homunculus.lab.experiment.rows import BUDGET, PRIMARY, Condition, rows
 from homunculus.lab.experiment.work import PRESETS, QUESTIONS, PageCounts, works
-from homunculus.lab.journal import Journal
 from homunculus.lab.needle.needle import Item, make_page
 
 TINY = SmallConfig(hidden_size=32, layers=6, num_attention_heads=2, stem=(4, 8))

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.open import open_unit
 from homunculus.cli import app
 from homunculus.encoder.ocr import Line, TextReader, missing
-from homunculus.lab.journal import Journal
 from homunculus.lab.pages import fonts, report, run
 from homunculus.lab.pages.desk import Desk, Remembering, distance_px
 from homunculus.lab.pages.document import A4_KINDS, EXPERIMENT_SEEDS, LARGE, SIZES_PX, make_document

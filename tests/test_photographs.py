@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 import homunculus as hm
 from homunculus.bridge.errors import DataError, ModelError
+from homunculus.bridge.files.journal import Journal
 from homunculus.lab.baselines import View, get
-from homunculus.lab.journal import Journal
 from homunculus.lab.photographs import masks, pictures, report, run, tasks
 from homunculus.lab.photographs.pictures import Photograph, TwoViews
 from homunculus.lab.photographs.rows import ANY_QUESTION, UNIFORM, PhotographRow, rows

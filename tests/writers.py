@@ -14,6 +14,7 @@ from homunculus.allocators.adaptive_stratified import StrataHead
 from homunculus.allocators.coverage_top_k import CoverageTopK
 from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.pyramid import LearnedSplit
+from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder.reader import Reader
@@ -22,7 +23,6 @@ from homunculus.encoder.word_features import WordFeatures
 from homunculus.lab.bench import sampling
 from homunculus.lab.datasets import Dataset, Question, VQABenchmark, write_results
 from homunculus.lab.datasets.answers import anls
-from homunculus.lab.journal import Journal
 from homunculus.lab.needle.train import lines
 from homunculus.lab.training import checkpoint
 from homunculus.loop.compare import Comparison
@@ -121,7 +121,7 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
     "homunculus.allocators.pyramid": learned(LearnedSplit),
     "homunculus.lab.bench.sampling": bench,
     "homunculus.lab.datasets.results": results,
-    "homunculus.lab.journal": journal,
+    "homunculus.bridge.files.journal": journal,
     "homunculus.encoder.reader": reader,
     "homunculus.encoder.word_features": learned(WordFeatures),
     "homunculus.loop.compare": comparison,
@@ -158,4 +158,4 @@ SLOW = {
     "homunculus.lab.training.words",
     "homunculus.viewer.headless",
 }
-APPENDING = {"homunculus.lab.journal", "homunculus.lab.needle.train"}
+APPENDING = {"homunculus.bridge.files.journal", "homunculus.lab.needle.train"}

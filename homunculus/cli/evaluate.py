@@ -124,9 +124,9 @@ def open_answerer(model: str, **options: Any) -> VQAModel:
 
 
 def _ask(console: Console, dataset: Dataset, model: str, seeing: Seeing, judging: Judging, out: Path) -> list[Path]:
+    from homunculus.bridge.files.journal import Journal
     from homunculus.lab.datasets.asking import ask, legibilities
     from homunculus.lab.datasets.legibility import check_threshold
-    from homunculus.lab.journal import Journal
 
     px_per_character = judging.px_per_character
     check_threshold(px_per_character)

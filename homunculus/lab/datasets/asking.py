@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.plan import SamplePlan
 from homunculus.lab.datasets.legibility import PX_PER_CHARACTER, legibility
 from homunculus.lab.datasets.record import Dataset, Question
-from homunculus.lab.journal import Journal
 
 
 class Reply(Protocol):

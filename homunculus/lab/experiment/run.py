@@ -14,6 +14,7 @@ import torch
 from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.files import check_writable, write_json
 from homunculus.bridge.files.fields import finite, value
+from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.files.reading import read_json, refusing, shown
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.unit import TextureUnit
@@ -24,7 +25,6 @@ from homunculus.lab.experiment.asking import RowAnswers
 from homunculus.lab.experiment.page import PageUnderTest
 from homunculus.lab.experiment.rows import rows
 from homunculus.lab.experiment.work import PRESETS, PageCounts, works
-from homunculus.lab.journal import Journal
 from homunculus.lab.needle.needle import make_page
 from homunculus.layouts.metrics import measure
 

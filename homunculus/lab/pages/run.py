@@ -15,13 +15,13 @@ import numpy as np
 
 from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.files import check_writable
+from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.files.reading import content_of
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.unit import TextureUnit
 from homunculus.bridge.versions import version_of
 from homunculus.encoder.ocr import MODELS, TextReader
 from homunculus.lab.asking import Lines, Sized, Track, asking
-from homunculus.lab.journal import Journal
 from homunculus.lab.pages.desk import Desk, Showing, distance_px, middle
 from homunculus.lab.pages.document import LARGE, Document, make_document
 from homunculus.lab.pages.fonts import Typeface

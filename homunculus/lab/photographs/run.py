@@ -11,9 +11,9 @@ from typing import Any, Final
 import torch
 
 from homunculus.bridge.files import check_writable
+from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.bridge.unit import TextureUnit
-from homunculus.lab.journal import Journal
 from homunculus.lab.photographs import masks
 from homunculus.lab.photographs.pictures import SIDE_PX, Photograph, photographs, plain
 from homunculus.lab.photographs.rows import ANY_QUESTION, BUDGET, PhotographRow, rows

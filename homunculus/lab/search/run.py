@@ -13,9 +13,9 @@ from torch import nn
 
 from homunculus.bridge.errors import DataError
 from homunculus.bridge.files import check_writable
+from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.open import Backend, open_unit
 from homunculus.encoder.ocr import TextReader
-from homunculus.lab.journal import Journal
 from homunculus.lab.pages.document import A4_KINDS, SIZES_PX, Document, make_document
 from homunculus.lab.pages.fonts import Typeface
 from homunculus.lab.search.looks import Paper

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from homunculus.bridge.errors import DataError
-from homunculus.bridge.files import append
 from homunculus.bridge.files.fields import value
 from homunculus.bridge.files.reading import content_of, parsed, shown
+from homunculus.bridge.files.writing import append
 
 
 class Journal:

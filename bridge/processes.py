@@ -1,0 +1,185 @@
+"""Pieces of work put to processes of their own, and what becomes of a piece whose process dies."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass
+from multiprocessing import get_context
+from multiprocessing.connection import Connection, wait
+from typing import Any, Generic, Protocol, TypeVar
+
+import torch
+
+from homunculus.bridge.errors import ProcessError
+from homunculus.bridge.interrupts import kept_from_children
+from homunculus.bridge.pyramid import Closing
+
+Piece = TypeVar("Piece")
+Result = TypeVar("Result")
+Told = TypeVar("Told", covariant=True)
+Opened = Callable[[], AbstractContextManager[Callable[[Piece], Result]]]
+
+FOLLOW_S = 0.5
+END_S = 5.0
+READY, DONE, RAISED = "ready", "done", "raised"
+
+
+@dataclass(frozen=True)
+class Lost:
+    """What came of a piece whose process died over it. told: how it died."""
+
+    told: str
+
+
+class Crew(Protocol[Piece, Told]):
+    """Workers that share pieces, wherever they are. Closed by `with`.
+
+    facts: what each worker's `facts` says once all are open, None for one without.
+    """
+
+    @property
+    def facts(self) -> list[Any]: ...
+
+    def put(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Told | Lost]]:
+        """Every piece with its result, in the order in which they are done. What a worker raises is raised here."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class Processes(Closing, Generic[Piece, Result]):
+    """A crew of spawned processes on this machine.
+
+    opened: called once in every process; it holds what answers a piece, and can be pickled. threads: of torch, in each. Raises what
+    `opened` raises there, and ProcessError where a process dies before it is open.
+    """
+
+    def __init__(self, opened: Opened[Piece, Result], count: int, *, threads: int = 1) -> None:
+        self._opened, self._threads = opened, threads
+        self._members: list[_Member] = []
+        try:
+            self._members = [self._started() for _ in range(max(1, count))]
+            self.facts = [member.opened() for member in self._members]
+        except BaseException:
+            self._kill()
+            raise
+
+    def _started(self) -> _Member:
+        with kept_from_children():
+            return _Member(self._opened, self._threads)
+
+    def put(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Result | Lost]]:
+        left, idle = iter(pieces), deque(self._members)
+        busy: dict[Any, tuple[_Member, Piece]] = {}
+        try:
+            while True:
+                while idle and (piece := next(left, _END)) is not _END:
+                    member = idle.popleft()
+                    member.send(piece)
+                    busy[member.connection] = member, piece
+                if not busy:
+                    return
+                for connection in wait(list(busy)):
+                    member, piece = busy.pop(connection)
+                    result = member.result()
+                    if isinstance(result, Lost):
+                        self._members.remove(member)
+                        member = self._started()
+                        self._members.append(member)
+                        member.opened()
+                    idle.append(member)
+                    yield piece, result
+        except BaseException:  # others are at work on what nobody waits for any more
+            self._kill()
+            raise
+
+    def _kill(self) -> None:
+        for member in self._members:
+            member.process.kill()
+            member.process.join()
+            member.connection.close()
+        self._members = []
+
+    def close(self) -> None:
+        for member in self._members:
+            with suppress(OSError):
+                member.connection.send(None)
+        ends = time.monotonic() + END_S
+        for member in self._members:
+            member.process.join(max(0.0, ends - time.monotonic()))
+        self._kill()
+
+
+_END: Any = object()
+
+
+class _Member:
+    """One process, and this end of the pipe to it."""
+
+    def __init__(self, opened: Callable[[], Any], threads: int) -> None:
+        context = get_context("spawn")
+        self.connection, theirs = context.Pipe()
+        self.process = context.Process(target=_serve, args=(theirs, opened, threads, os.getpid()), daemon=True)
+        self.process.start()
+        theirs.close()
+
+    def send(self, piece: object) -> None:
+        with suppress(OSError):  # it has died, which `result` tells
+            self.connection.send((piece,))
+
+    def opened(self) -> Any:
+        """Waits until it is open; its facts."""
+        found = self.result()
+        if isinstance(found, Lost):
+            raise ProcessError(
+                f"a worker {found.told} before it was open; in a script, start the work under if __name__ == '__main__'"
+            )
+        return found
+
+    def result(self) -> Any:
+        try:
+            kind, value = self.connection.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            code = self.process.exitcode or 0
+            return Lost(f"was killed by signal {-code}" if code < 0 else f"ended with status {code}")
+        if kind == RAISED:
+            raise value
+        return value
+
+
+def _serve(connection: Connection, opened: Opened[Any, Any], threads: int, parent: int) -> None:
+    """What a process does: opens, then answers piece after piece until it is told that there are no more."""
+    torch.set_num_threads(threads)
+    threading.Thread(target=_follow, args=(parent,), daemon=True).start()
+    with suppress(EOFError, BrokenPipeError), ExitStack() as stack:
+        try:
+            answer = stack.enter_context(opened())
+            _tell(connection, READY, getattr(answer, "facts", None))
+            while (asked := connection.recv()) is not None:
+                _tell(connection, DONE, answer(*asked))
+        except (EOFError, BrokenPipeError):
+            raise
+        except Exception as error:
+            _tell(connection, RAISED, error)
+
+
+def _tell(connection: Connection, kind: str, value: Any) -> None:
+    try:
+        connection.send((kind, value))
+    except (OSError, EOFError):
+        raise
+    except Exception:  # errors of other libraries may hold what cannot be sent
+        connection.send((kind, ProcessError(f"{type(value).__name__}: {value}; it happened in a worker")))
+
+
+def _follow(parent: int) -> None:
+    """Ends this process when the one that started it is gone."""
+    while os.getppid() == parent:
+        time.sleep(FOLLOW_S)
+    os._exit(1)
