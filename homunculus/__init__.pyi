@@ -33,6 +33,7 @@ from .loop import Homunculus
 from .loop.compare import compare
 from .loop.look import look
 from .loop.record import Look
+from .loop.run.training import PatchDataset
 from .relevance.maps import read_relevance
 from .relevance.query import Query
 from .report import draw_footprints, reconstruct
@@ -54,6 +55,7 @@ __all__ = [
     "ImageTooLargeError",
     "Look",
     "ModelError",
+    "PatchDataset",
     "Patches",
     "PictureFile",
     "PlanError",

@@ -22,6 +22,7 @@ from homunculus.encoder.positions import (
     filter_weights,
     table_position,
 )
+from homunculus.encoder.small import SmallViT
 
 SIZES = {
     "siglip2": [(32, 32), (24, 48), (40, 16)],
@@ -337,6 +338,22 @@ def test_rotations_are_means_over_the_footprint() -> None:
     close(cos[0, :4], cos[0, 4:])
 
 
+@pytest.mark.parametrize("position", ["center", "footprint"])
+@pytest.mark.parametrize("family", [*FAMILIES, "homunculus_small"])
+@torch.no_grad()
+def test_a_batch_of_pictures_of_several_sizes_is_each_alone(family: str, position: Any) -> None:
+    model = SmallViT() if family == "homunculus_small" else tiny(family)
+    vit = hm.FoveatedViT(model, position=position, area_attention=True)
+    side, sizes = vit.patch_size, [(96, 128), (128, 96), (70, 300)]
+    plans = [hm.layouts.quadtree(size, (30, 40), 22, side) for size in sizes]
+    pixels = torch.randn(3, 22, 3, side, side)
+    together = vit(pixels, plans, sizes)
+    for index, size in enumerate(sizes):
+        close(together.tokens[index], vit(pixels[index], plans[index], size).tokens, 1e-4)
+    assert torch.equal(vit(pixels, plans, torch.tensor(sizes)).tokens, together.tokens)
+    close(vit(pixels, plans[0], sizes).tokens[1], vit(pixels[1], plans[0], sizes[1]).tokens, 1e-4)
+
+
 # What is refused
 
 
@@ -360,7 +377,11 @@ def test_what_does_not_fit_is_refused_with_both_values_and_the_remedy() -> None:
     assert "expected floats [N, 3, 8, 8] or [B, N, 3, 8, 8]" in refused(pixels=torch.zeros(16, 1, 8, 8))
     assert "torch.uint8" in refused(pixels=torch.zeros(16, 3, 8, 8, dtype=torch.uint8))
     assert "3 plans for a batch of 1 images" in refused(plan=[native_plan(32, 32)] * 3)
-    assert "expected the image's (height, width) in pixels" in refused(size=(0, 32))
+    assert "size is (0, 32); expected the image's (height, width) in pixels, such as pyramid.size" in refused(
+        size=(0, 32)
+    )
+    assert "size is [(32, 32), (32,)]; expected" in refused(size=[(32, 32), (32,)])
+    assert "2 sizes for a batch of 1 images; give one (height, width) for all or one" in refused(size=[(32, 32)] * 2)
     uneven = [native_plan(32, 32), native_plan(32, 24)]
     assert "16 patches for a plan of 12 footprints" in refused(pixels=torch.zeros(2, 16, 3, 8, 8), plan=uneven)
     with pytest.raises(

@@ -4,39 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from homunculus.bridge.errors import ModelError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import shown
+
+# (height, width) in pixels of all images, or of each.
+Sizes: TypeAlias = "Sequence[int] | Sequence[Sequence[int]]"
 
 
 @dataclass(frozen=True, eq=False)
 class Coordinates:
-    """B lists of N footprints over an image of `size` (height, width); x in fractions of its width, y of its height.
+    """B lists of N footprints, each over an image of its size; x in fractions of its width, y of its height.
 
-    center: [B, N, 2] (x, y). right, down: [B, N, 2] the sides of the whole patch. share: [B, N] of the image's area.
+    center: [B, N, 2] (x, y). right, down: [B, N, 2] the sides of the whole patch. share: [B, N] of the image's area. size_px: float32
+    [B, 1, 2] (width, height), or [1, 1, 2] of all images.
     """
 
     center: Tensor
     right: Tensor
     down: Tensor
     share: Tensor
-    size: tuple[int, int]
+    size_px: Tensor
 
     @classmethod
     def of(
-        cls, plans: Sequence[SamplePlan], size: Sequence[int], device: torch.device, area_px: Tensor | None = None
+        cls, plans: Sequence[SamplePlan], size: Sizes, device: torch.device, area_px: Tensor | None = None
     ) -> Coordinates:
-        """The coordinates of B plans of equal length. area_px [N] or [B, N]: what a token stands for, if not its footprint.
+        """The coordinates of B plans of equal length, or of one on B images. area_px [N] or [B, N]: what a token stands for, if not
+        its footprint.
 
         Raises ModelError for a size that is not two positive numbers, or plans that differ in length or patch size.
         """
-        if len(size) != 2 or min(size) < 1:
-            raise ModelError(
-                f"size is {tuple(size)}; expected the image's (height, width) in pixels, such as pyramid.size"
-            )
+        sizes = sizes_of(size)
         kinds = {(len(plan), plan.patch_size) for plan in plans}
         if len(kinds) != 1:
             raise ModelError(
@@ -50,7 +55,8 @@ class Coordinates:
                 centers
                 + torch.tensor(origins, dtype=torch.float32, device="cpu").to(device, non_blocking=True)[:, None]
             )
-        height, width = size
+        size_px = torch.tensor([[[width, height]] for height, width in sizes], dtype=torch.float32, device="cpu")
+        size_px = size_px.to(device, non_blocking=True)
         right, down = rows[..., 2:4] * plans[0].patch_size, rows[..., 4:6] * plans[0].patch_size
         area = (right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]).abs()
         if area_px is not None:
@@ -59,13 +65,7 @@ class Coordinates:
                     f"area_px has shape {tuple(area_px.shape)}; expected one area for each of {rows.shape[1]} tokens"
                 )
             area = area_px.to(device, torch.float32).expand_as(area)
-        return cls(
-            _fractions(centers, width, height),
-            _fractions(right, width, height),
-            _fractions(down, width, height),
-            area / (height * width),
-            (int(height), int(width)),
-        )
+        return cls(centers / size_px, right / size_px, down / size_px, area / size_px.prod(-1), size_px)
 
     @property
     def extent(self) -> Tensor:
@@ -77,5 +77,12 @@ class Coordinates:
         return torch.where(squared > 0, squared, 1).sqrt() * (squared > 0)
 
 
-def _fractions(points: Tensor, width: int, height: int) -> Tensor:
-    return torch.stack([points[..., 0] / width, points[..., 1] / height], -1)
+def sizes_of(size: Sizes) -> list[tuple[int, int]]:
+    """(height, width) of every image, or of all, as a list. Raises ModelError."""
+    told: list[Any] = size.tolist() if isinstance(size, Tensor | np.ndarray) else list(size)
+    pairs = told if told and all(isinstance(one, Sequence) for one in told) else [told]
+    if any(len(one) != 2 or min(one) < 1 for one in pairs):
+        raise ModelError(
+            f"size is {shown(size)}; expected the image's (height, width) in pixels, such as pyramid.size, or one for each of the batch"
+        )
+    return [(int(height), int(width)) for height, width in pairs]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from homunculus.bridge.errors import ModelError
 from homunculus.bridge.plan import SamplePlan
+from homunculus.encoder.coordinates import Sizes
 from homunculus.encoder.family import Attention, LayerContext, Method, heads_of
 from homunculus.encoder.vit import FoveatedViT
 
@@ -26,7 +27,7 @@ def dense_features(
     vit: FoveatedViT,
     pixels: Tensor,
     plan: SamplePlan | Sequence[SamplePlan],
-    size: Sequence[int],
+    size: Sizes,
     method: Method | None = None,
     *,
     blocks: int = GEM_BLOCKS,

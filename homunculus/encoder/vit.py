@@ -14,7 +14,7 @@ from homunculus.bridge.errors import ModelError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import texts
 from homunculus.encoder import load
-from homunculus.encoder.coordinates import Coordinates
+from homunculus.encoder.coordinates import Coordinates, Sizes, sizes_of
 from homunculus.encoder.families import family_of
 from homunculus.encoder.family import LayerContext, Position
 from homunculus.encoder.guard import refusing
@@ -130,14 +130,15 @@ class FoveatedViT(nn.Module):
         self,
         pixels: Tensor,
         plan: SamplePlan | Sequence[SamplePlan],
-        size: Sequence[int],
+        size: Sizes,
         *,
         area_px: Tensor | None = None,
         hidden: Sequence[str] = (),
     ) -> Encoding:
         """Encodes pixels [N, 3, P, P], or [B, N, 3, P, P] with B plans or one for all, normalised with `mean` and `std`.
 
-        size: (height, width) of the image in pixels, such as pyramid.size; a plan does not know it, and positions are relative to it.
+        size: (height, width) of the image in pixels, such as pyramid.size, or one for each of the batch; a plan does not know it, and
+        positions are relative to it.
         area_px: [N] or [B, N] what each token stands for, by default its footprint; for area_attention.
         hidden: names of wanted intermediates: `embeddings`, `layer.0` and so on for outputs of layers, `attention.0` and so on for what
         the class token attends to. Never waits for the device.
@@ -166,13 +167,13 @@ class FoveatedViT(nn.Module):
         self,
         pixels: Tensor,
         plan: SamplePlan | Sequence[SamplePlan],
-        size: Sequence[int],
+        size: Sizes,
         *,
         area_px: Tensor | None = None,
     ) -> tuple[Tensor, LayerContext]:
         """What enters the first layer, [B, special + N, D], and what all layers are told. Arguments as for the call."""
         plans = [plan] if isinstance(plan, SamplePlan) else list(plan)
-        pixels = self._checked(pixels, plans)
+        pixels = self._checked(pixels, plans, len(sizes_of(size)))
         coordinates = Coordinates.of(plans, size, pixels.device, area_px)
         x = self.family.embed(pixels, coordinates, self.position)
         rows, columns = self.native_grid or (1, 1)
@@ -180,8 +181,8 @@ class FoveatedViT(nn.Module):
         bias = (share * (rows * columns)).log().to(x.dtype).expand(len(x), -1) if self.area_attention else None
         return x, self.family.context(coordinates, self.position, bias)
 
-    def _checked(self, pixels: Tensor, plans: Sequence[SamplePlan]) -> Tensor:
-        """The pixels as a batch. Raises ModelError where shapes of pixels, plans and model disagree."""
+    def _checked(self, pixels: Tensor, plans: Sequence[SamplePlan], sizes: int) -> Tensor:
+        """The pixels as a batch. Raises ModelError where shapes of pixels, plans and model disagree, or there are too few sizes."""
         P = self.patch_size
         if pixels.ndim not in (4, 5) or pixels.shape[-3] != 3 or not pixels.is_floating_point():
             raise ModelError(
@@ -197,6 +198,10 @@ class FoveatedViT(nn.Module):
         if len(plans) not in (1, len(batch)):
             raise ModelError(
                 f"{len(plans)} plans for a batch of {len(batch)} images; give one plan for all or one for each"
+            )
+        if sizes not in (1, len(batch)):
+            raise ModelError(
+                f"{sizes} sizes for a batch of {len(batch)} images; give one (height, width) for all or one for each"
             )
         for plan in plans:
             if len(plan) != batch.shape[1]:

@@ -74,7 +74,7 @@ def look(
         with clock.part("read"):
             image = opened(image, stack)
             looked = image if is_tiled(image) else picture(image)
-        points = pairs(CENTER) if at is None and laid_out and not told else [] if at is None else pairs(at)
+        points = points_of(at, options, told)
         device = _Device(stack, clock, {"unit": unit, "backend": backend, **vars(options)})
         if isinstance(looked, Tensor):
             pixels, size = looked, (looked.shape[0], looked.shape[1])
@@ -82,8 +82,7 @@ def look(
             device.open(looked)
             pixels, size = device.pyramid.overview(), device.pyramid.size
         with clock.part("plan"):
-            shown = None if laid_out else torch.from_numpy(bytes_of(pixels))
-            scene = _scene(size, points, relevance, patch_size, image=shown, query=query)
+            scene = scene_of(options, pixels, size, points, relevance, query)
             plan = options.plan(scene)
         if isinstance(looked, Tensor):
             device.open(looked)
@@ -102,17 +101,27 @@ def look(
         return seen
 
 
-def _scene(
+def points_of(at: Points | None, options: Options, told: bool = False) -> list[tuple[float, float]]:
+    """Where to look, as fractions: by default in the middle, or where an allocator that was told something finds for itself."""
+    if at is not None:
+        return pairs(at)
+    return pairs(CENTER) if options.allocator_name in layouts.registry and not told else []
+
+
+def scene_of(
+    options: Options,
+    pixels: Tensor,
     size: tuple[int, int],
     points: Sequence[tuple[float, float]],
-    relevance: Tensor | Array | None,
-    patch_size: int,
-    **told: Any,
+    relevance: Tensor | Array | None = None,
+    query: str = "",
 ) -> Scene:
+    """What the allocator is told of a picture [H, W, 3], or of the overview of one; a layout reads none."""
     height, width = size
     fixations = [(x * width, y * height) for x, y in points]
     map_ = None if relevance is None else as_map(relevance)
-    return Scene((height, width), fixations, map_, patch_size, **told)
+    shown = None if options.allocator_name in layouts.registry else torch.from_numpy(bytes_of(pixels))
+    return Scene((height, width), fixations, map_, options.patch_size or 16, image=shown, query=query)
 
 
 class _Device:

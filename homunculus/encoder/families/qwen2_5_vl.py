@@ -50,11 +50,10 @@ class Qwen25VL(Family):
         steps = (torch.arange(self.merge, device=device, dtype=torch.float32) + 0.5) / self.merge - 0.5
         down, right = (axis.flatten()[:, None] for axis in torch.meshgrid(steps, steps, indexing="ij"))
         centers = at.center[:, :, None] + right * at.right[:, :, None] + down * at.down[:, :, None]
-        height, width = at.size
-        cells = torch.stack([centers[..., 1] * (height / self.cell_px), centers[..., 0] * (width / self.cell_px)], -1)
+        cells = (centers * (at.size_px / self.cell_px)[:, :, None]).flip(-1)
         extent = None
         if position == "footprint":
-            extent = torch.stack([at.extent[..., 1] * height, at.extent[..., 0] * width], -1) / self.patch_size
+            extent = (at.extent * at.size_px).flip(-1) / self.patch_size
             extent = extent.repeat_interleave(self.merge**2, 1)
         frequencies = self.tower.rotary_pos_emb.inv_freq.to(device)
         cos, sin = axial_rotation(cells.flatten(1, 2) - 0.5, frequencies, extent)
@@ -65,10 +64,7 @@ class Qwen25VL(Family):
 
     def _windows(self, at: Coordinates) -> Tensor:
         """[B, N, N] whether the window of each token (rows) holds the centre of another (columns)."""
-        height, width = at.size
-        centers = torch.stack([at.center[..., 0] * width, at.center[..., 1] * height], -1)
-        right = torch.stack([at.right[..., 0] * width, at.right[..., 1] * height], -1)
-        down = torch.stack([at.down[..., 0] * width, at.down[..., 1] * height], -1)
+        centers, right, down = at.center * at.size_px, at.right * at.size_px, at.down * at.size_px
         side_px = (right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]).abs().sqrt()
         octave = torch.log2((side_px / self.patch_size).clamp(min=1)).round()
         window_px = self.window_px * 2**octave

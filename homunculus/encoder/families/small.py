@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from torch import Tensor
@@ -31,16 +30,16 @@ class Small(Family):
         self.cells = self.config.cells
 
     def embed(self, pixels: Tensor, at: Coordinates, position: Position) -> Tensor:
-        sides = (at.share * math.prod(at.size)).sqrt() / self.patch_size
+        sides = (at.share * at.size_px.prod(-1)).sqrt() / self.patch_size
         octaves = sides.clamp(min=1).log2().clamp(max=self.tower.SCALES - 1)
         return self.tower.embed(pixels.to(self.dtype), octaves)  # type: ignore[no-any-return]
 
     def rotation(self, at: Coordinates, position: Position) -> tuple[Tensor, Tensor]:
-        pixels = at.center.new_tensor(at.size)
+        size = at.size_px.flip(-1)
         cos, sin = axial_rotation(
-            at.center.flip(-1) * pixels,
+            at.center.flip(-1) * size,
             self.tower.frequencies,
-            at.extent.flip(-1) * pixels if position == "footprint" else None,
+            at.extent.flip(-1) * size if position == "footprint" else None,
             cell=float(self.patch_size),
         )
         sharper = focus(at.center.shape[1]) ** 0.5  # of queries and of keys alike
