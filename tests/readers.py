@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,8 @@ from homunculus.lab.gaze import aird, cocosearch18, mit1003, onestop
 from homunculus.lab.gaze.detect import detect
 from homunculus.lab.training import checkpoint
 from homunculus.lab.training.triples import read_triples
+from homunculus.loop.run.lists import read_list
+from homunculus.loop.run.tables import open_table
 from homunculus.relevance import Head
 from homunculus.relevance.maps import read_relevance
 from homunculus.viewer.scanpath import read_scanpath
@@ -150,6 +153,32 @@ def scanpath(folder: Path) -> Path:
     return folder / "gaze.csv"
 
 
+def picture_list(folder: Path) -> Path:
+    lines = [
+        {"image": "a.png", "page": 1, "at": [0.5, 0.25]},
+        {"source": "b.png", "query": "é", "at": [[0, 1], [1, 0]], "id": 7},
+    ]
+    (folder / "list.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    return folder / "list.jsonl"
+
+
+def picture_table(folder: Path) -> Path:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    held = io.BytesIO()
+    Image.new("RGB", (4, 3), (9, 99, 199)).save(held, "PNG")
+    pictures = [{"bytes": held.getvalue(), "path": None}] * 4 + [{"bytes": None, "path": "a.png"}]
+    table = pa.table({"image": pictures, "query": ["é"] * 5, "id": range(5)})
+    parquet.write_table(table, folder / "table.parquet", row_group_size=3, write_page_checksum=True)
+    return folder / "table.parquet"
+
+
+def table_read(path: Path) -> Any:
+    table = open_table(str(path))
+    return [table.content(place) for place, record in enumerate(table.records()) if record.path is None]
+
+
 def costs(folder: Path) -> Path:
     machine = {"processor": "none", "cores": 2, "renderer": "none", "versions": {"torch": "2"}}
     rows = {"uniform": {"ms": 1.5, "peak_mib": 3, "coverage": 0.5}}
@@ -206,6 +235,8 @@ READERS: dict[str, Kind] = {
     ),
     "OneStop's words": Kind("lab.gaze.onestop", onestop_file("ia.csv"), lambda path: onestop.load(path.parent)),
     "scanpath": Kind("viewer.scanpath", scanpath, read_scanpath),
+    "list of pictures": Kind("loop.run.lists", picture_list, lambda path: list(read_list(path))),
+    "table of pictures": Kind("loop.run.tables", picture_table, table_read),
     "costs": Kind("lab.experiment.run", costs, _read_costs),
     "a set's record": Kind("bridge.files.writing", record, lambda path: _superseded(path.parent, path.name)),
 }

@@ -34,6 +34,7 @@ ELSEWHERE = {
     "homunculus/lab/needle/glyphs.py": "a sheet of letters that ships with the package",
     "bridge/pictures/files.py": "a picture, by Pillow",
     "homunculus/lab/photographs/pictures.py": "a JPEG made in memory",
+    "bridge/slides/contents.py": "the directories alone of a TIFF",
     "bridge/slides/tiff.py": "tiles from their places in a TIFF",
     "bridge/slides/zarr.py": "Zarr, by its package",
     "homunculus/report/png.py": "a PNG, into a staged file",

@@ -132,6 +132,7 @@ def test_every_reader_is_here() -> None:
         "read_array",
         "read_tensors",
         "load_weights",
+        "open_parquet",
         "read_mat",
         "parsed",
         "content_of",

@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
-from homunculus.bridge.errors import DataError, HomunculusError
+from homunculus.bridge.errors import BackendUnavailableError, DataError, HomunculusError
 from homunculus.bridge.files import matlab
 
 Refusal = type[HomunculusError]
@@ -160,3 +161,24 @@ def shown_path(path: str | os.PathLike[str]) -> str:
     """A path for a message, quoted where it holds what cannot be printed."""
     text = os.fspath(path)
     return text if text.isprintable() and len(text) < 300 else shown(text, 300)
+
+
+def open_parquet(
+    path: str | os.PathLike[str], *, error: Refusal = DataError, remedy: str = AGAIN, streamed_bytes: int = 0
+) -> Any:
+    """A `pyarrow.parquet.ParquetFile`, whose checksums are looked at; closed by `with`. streamed_bytes: how much of a column is read at
+    once, 0 for all of a row group's. Raises the error, and BackendUnavailableError without pyarrow."""
+    parquet = pyarrow_parquet()
+    check_file(path, "Parquet file", error)
+    with refusing(f"{shown_path(path)} is no whole Parquet file", error, remedy):
+        return parquet.ParquetFile(path, buffer_size=streamed_bytes, page_checksum_verification=True)
+
+
+def pyarrow_parquet() -> Any:
+    """The module. Raises BackendUnavailableError, with the remedy, where pyarrow is not installed."""
+    try:
+        return import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise BackendUnavailableError(
+            f"Parquet needs pyarrow ({error})", "run: pip install 'homunculus-eye[datasets]'"
+        ) from None

@@ -7,7 +7,7 @@ import struct
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from homunculus.bridge.errors import HomunculusError, ImageError, ImageReadError, ImageTooLargeError
 from homunculus.bridge.files.reading import check_file
 from homunculus.bridge.pictures.decode import decoded
+from homunculus.bridge.pictures.endings import HEIC
 from homunculus.bridge.pictures.memory import MOST_BYTES, bytes_of, loaded, pixels_allowed
 from homunculus.bridge.pictures.metadata import without_metadata
 from homunculus.bridge.pictures.quiet import quiet
@@ -27,6 +28,7 @@ from homunculus.bridge.values import shown
 FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "BMP", "WEBP", "PPM", "JPEG2000", "AVIF")
 # Formats of plugins, read where somebody registered one.
 _OF_PLUGINS = ("HEIF",)
+REMEDY = "fetch or export it again"
 _TOO_LARGE = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 T = TypeVar("T")
@@ -69,11 +71,16 @@ class PictureFile:
         """The orientation tag, 1 to 8, and (height, width) of the stored raster, from the header alone."""
         return self._opened(lambda image, _: _frame(image))
 
+    @contextmanager
+    def _content(self, path: Path) -> Iterator[IO[bytes]]:
+        check_file(path, "picture file", ImageReadError, REMEDY)
+        with path.open("rb") as file:
+            yield file
+
     def _opened(self, use: Callable[[Any, Path], T]) -> T:
         path = expanded(self.path)
-        check_file(path, "picture file", ImageReadError, "fetch or export it again")
         try:
-            with quiet(), _allowed(self.max_pixels) as limit, path.open("rb") as file:
+            with self._content(path) as file, quiet(), _allowed(self.max_pixels) as limit:
                 try:
                     return use(self._page(path, file, limit), path)
                 except (HomunculusError, *_TOO_LARGE, MemoryError):
@@ -97,7 +104,7 @@ class PictureFile:
         except Exception as error:  # decoders raise anything from struct.error to KeyError for malformed files
             reason = str(error) or type(error).__name__
             raise ImageReadError(
-                f"{path} cannot be read: {reason}; it may be truncated or damaged: fetch or export it again"
+                f"{path} cannot be read: {reason}; it may be truncated or damaged: {REMEDY}"
             ) from error
 
     def _page(self, path: Path, file: IO[bytes], limit: int | None) -> Any:
@@ -121,6 +128,19 @@ class PictureFile:
                 ) from None
             _check_size(path, image.size, limit)
         return image
+
+
+@dataclass(frozen=True)
+class PictureBytes(PictureFile):
+    """The same of a file's bytes, which stand in a table. path: what refusals call it."""
+
+    content: bytes = field(default=b"", repr=False)
+
+    @contextmanager
+    def _content(self, path: Path) -> Iterator[IO[bytes]]:
+        if not self.content:
+            raise ImageReadError(f"{path} is empty (0 bytes); {REMEDY}")
+        yield BytesIO(self.content)
 
 
 def read_image(
@@ -254,6 +274,6 @@ def _too_large(path: Path, reason: str, limit: int | None) -> ImageTooLargeError
 
 
 def _plugin_for(path: Path) -> str:
-    if path.suffix.lower() not in (".heic", ".heif") or "HEIF" in formats():
+    if path.suffix.lower() not in HEIC or "HEIF" in formats():
         return ""
     return ", or pip install pillow-heif and call pillow_heif.register_heif_opener() first"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import threading
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
@@ -56,6 +57,19 @@ class Stamp(NamedTuple):
         return cls(status.st_size, status.st_mtime_ns)
 
 
+def mpp_of(objective: float) -> float:
+    """By convention: slides scanned at 40 x have 0.25 µm a pixel."""
+    return 10 / objective
+
+
+def positive(text: object) -> float:
+    """The number that a text says; 0 where it says none above 0."""
+    with suppress(ValueError):
+        value = float(str(text))
+        return value if 0 < value < math.inf else 0.0
+    return 0.0
+
+
 def reason_of(error: Exception) -> str:
     """What a decoder has to say, in a line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
@@ -65,7 +79,8 @@ class TileFile(Closing):
     """A file as a `TileSource`, closed by `with`. Pickles by its path; a process that was forked, or got it pickled, opens its own handle.
 
     levels: those that are in register with level 0. registration: the verdict on every level of the file. facts: topics and what the
-    file says of them. reader: the name of its row. passed_on: which readers left it to this one, and why.
+    file says of them. reader: the name of its row. passed_on: which readers left it to this one, and why. mpp: micrometres of what it
+    shows along a pixel of level 0, by itself or by its objective; None where the file does not say.
     """
 
     reader: ClassVar[str]
@@ -78,6 +93,7 @@ class TileFile(Closing):
         told = repr((self.reader, os.path.realpath(path), tuple(self._stamp), sorted(options.items())))
         self.fingerprint = hashlib.blake2b(told.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
         self.facts: list[tuple[str, str]] = []
+        self.mpp: float | None = None
         self.passed_on: list[str] = []
         self._handle = self._open()
         try:

@@ -11,7 +11,7 @@ import torch
 
 from homunculus.bridge.errors import HomunculusError, ImageReadError, ImageTooLargeError
 from homunculus.bridge.pictures.arrays import over_white
-from homunculus.bridge.slides.file import MissingError, OtherReaderError
+from homunculus.bridge.slides.file import MissingError, OtherReaderError, mpp_of, positive
 from homunculus.bridge.slides.registration import VendorLevels
 from homunculus.bridge.tiles.source import MOST_PX, Texels, TileLevel, scale_of
 
@@ -65,8 +65,12 @@ class OpenSlideTiles(VendorLevels):
             opened = _Renewed(self.path)
             told = opened.slide.properties
             self.facts = [("format", f"{told.get(openslide.PROPERTY_NAME_VENDOR, 'unknown')}, by OpenSlide")]
-            if size := told.get(openslide.PROPERTY_NAME_MPP_X):
-                self.facts.append(("pixel", f"{size} µm, OpenSlide's mpp-x"))
+            if size := positive(told.get(openslide.PROPERTY_NAME_MPP_X)):
+                self.mpp = size
+                self.facts.append(("pixel", f"{size:.4g} µm, OpenSlide's mpp-x"))
+            elif objective := positive(told.get(openslide.PROPERTY_NAME_OBJECTIVE_POWER)):
+                self.mpp = mpp_of(objective)
+                self.facts.append(("pixel", f"{self.mpp:.4g} µm, by OpenSlide's objective-power of {objective:g} x"))
         except (HomunculusError, OtherReaderError):
             raise
         except Exception as error:

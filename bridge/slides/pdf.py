@@ -46,10 +46,7 @@ class PdfTiles(TileFile):
         return _MARK in head
 
     def _open(self) -> _OpenPage:
-        try:
-            import pypdfium2
-        except ImportError as error:
-            raise MissingError(f"a PDF needs pypdfium2 ({error}); run: pip install pypdfium2") from None
+        pypdfium2 = _package()
         if not _Turn.ends:
             atexit.register(_at_end)  # after pypdfium2's own, hence before it
             _Turn.ends = True
@@ -122,6 +119,28 @@ class PdfTiles(TileFile):
             pixels = np.ascontiguousarray(bitmap.to_numpy()[..., :3])
             bitmap.close()
         return pixels
+
+
+def page_count(path: Path) -> int:
+    """Raises MissingError, and ImageReadError for what is no PDF, or has a password."""
+    pypdfium2 = _package()
+    with _Turn.lock:
+        try:
+            document = pypdfium2.PdfDocument(path)
+        except Exception as error:
+            raise ImageReadError(f"{path} cannot be read: {error}; fetch it again") from error
+        try:
+            return len(document)
+        finally:
+            document.close()
+
+
+def _package() -> Any:
+    try:
+        import pypdfium2
+    except ImportError as error:
+        raise MissingError(f"a PDF needs pypdfium2 ({error}); run: pip install pypdfium2") from None
+    return pypdfium2
 
 
 def _at_end() -> None:

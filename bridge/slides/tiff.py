@@ -56,6 +56,8 @@ class TiffTiles(VendorLevels):
                 for level in levels:  # what tifffile makes of a page at first need, it partly makes of the file
                     level.page.decode, level.page.jpegtables  # noqa: B018
                 self.facts = list(_facts(file, levels[0]))
+                if found := tiff_pages.microns(file, levels[0].page):
+                    self.mpp = found[0]
             return _OpenTiff(descriptor, levels)
         except (HomunculusError, OtherReaderError):
             os.close(descriptor)
@@ -161,8 +163,8 @@ def _facts(file: Any, base: Chunks) -> Any:
         "format",
         f"{'Big' if file.is_bigtiff else ''}TIFF ({kind}), {COMPRESSIONS[page.compression]}, {base.samples.bits} bits, {colours}, {chunk}",
     )
-    if told := tiff_pages.microns(file, page):
-        yield "pixel", told
+    if found := tiff_pages.microns(file, page):
+        yield "pixel", f"{found[0]:.4g} µm, {found[1]}"
     if page.iccprofile:
         yield "colours", "as stored; the ICC profile is not applied"
     if page.tags.valueof(274, 1) != 1:

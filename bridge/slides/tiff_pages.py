@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from homunculus.bridge.errors import ImageReadError, ImageTooLargeError
-from homunculus.bridge.slides.file import MOST_TILE_BYTES, OtherReaderError
+from homunculus.bridge.slides.file import MOST_TILE_BYTES, OtherReaderError, mpp_of, positive
 from homunculus.bridge.slides.samples import Samples
 from homunculus.bridge.tiles.source import MOST_PX
 
@@ -23,6 +23,17 @@ WHITE_IS_ZERO, BLACK_IS_ZERO, RGB, PALETTE, YCBCR = 0, 1, 2, 3, 6
 COLOURS = {WHITE_IS_ZERO: 1, BLACK_IS_ZERO: 1, RGB: 3, PALETTE: 1, YCBCR: 3}
 # Where the picture of these vendors lies is not in the tags alone.
 VENDORS = {"is_bif": "Ventana", "is_ndpi": "Hamamatsu", "is_philips": "Philips", "is_scn": "Leica"}
+MICRONS = {
+    "nm": 1e-3,
+    "µm": 1.0,
+    "um": 1.0,
+    "mm": 1e3,
+    "cm": 1e4,
+    "m": 1e6,
+    "nanometer": 1e-3,
+    "micrometer": 1.0,
+    "millimeter": 1e3,
+}
 ROWS_PX = 256  # of a tile made of strips
 SPARE_PX = 2  # what rounding leaves between a level's sides
 _MASK = 4  # of NewSubfileType
@@ -178,16 +189,25 @@ def samples_of(page: Any, name: str) -> Samples:
     return Samples(bits, colours, extra in ([1], [2]), extra == [1], kind == WHITE_IS_ZERO, palette)
 
 
-def microns(file: Any, page: Any) -> str:
-    """Micrometres a pixel, and who says so; empty where nobody does."""
+def microns(file: Any, page: Any) -> tuple[float, str] | None:
+    """Micrometres a pixel, and who says so; None where nobody does."""
     description = page.description or ""
-    if found := re.search(r"\bMPP\s*=\s*([\d.]+)", description):
-        return f"{found[1]} µm, the description's MPP"
-    if found := re.search(r'PhysicalSizeX="([\d.eE+-]+)"', description):
+    if found := _number(r"\bMPP\s*=\s*([\d.]+)", description):
+        return found, "the description's MPP"
+    if found := _number(r"\bAppMag\s*=\s*([\d.]+)", description):
+        return mpp_of(found), f"by the description's objective of {found:g} x"
+    if found := _number(r'PhysicalSizeX="([\d.eE+-]+)"', description):
         unit = re.search(r'PhysicalSizeXUnit="([^"]+)"', description)
-        return f"{found[1]} {unit[1] if unit else 'µm'}, OME's PhysicalSizeX"
-    unit_um = {2: 25400.0, 3: 10000.0}.get(int(page.resolutionunit or 0))
+        unit_um = MICRONS.get(unit[1] if unit else "µm")
+        return None if unit_um is None else (found * unit_um, "OME's PhysicalSizeX")
+    inch_um = {2: 25400.0, 3: 10000.0}.get(int(page.resolutionunit or 0))
     tag = page.tags.get(282)
-    if unit_um is None or tag is None or not tag.value[0] or not tag.value[1]:
-        return ""
-    return f"{unit_um * tag.value[1] / tag.value[0]:.4g} µm, the tag XResolution"
+    if inch_um is None or tag is None or not tag.value[0] or not tag.value[1]:
+        return None
+    return inch_um * tag.value[1] / tag.value[0], "the tag XResolution"
+
+
+def _number(pattern: str, text: str) -> float:
+    """What the pattern's group says; 0 where that is no number above 0."""
+    found = re.search(pattern, text)
+    return positive(found[1]) if found else 0.0

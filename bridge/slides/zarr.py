@@ -12,6 +12,7 @@ from homunculus.bridge.errors import HomunculusError, ImageReadError, ImageTooLa
 from homunculus.bridge.slides.file import MOST_TILE_BYTES, MissingError, OtherReaderError, Stamp, reason_of
 from homunculus.bridge.slides.registration import VendorLevels
 from homunculus.bridge.slides.samples import Samples
+from homunculus.bridge.slides.tiff_pages import MICRONS
 from homunculus.bridge.tiles.source import MOST_PX, Texels, TileLevel, scale_of
 from homunculus.bridge.values import shown
 
@@ -71,6 +72,9 @@ class ZarrTiles(VendorLevels):
             axes = [axis if isinstance(axis, str) else axis["name"] for axis in scales[0].get("axes", [])]
             letters = "".join(axes) if all(len(str(axis)) == 1 for axis in axes) else ""
             self.facts = [("format", f"Zarr, OME-NGFF, axes {letters or 'not told'}")]
+            if found := _microns(scales[0]):
+                self.mpp = found
+                self.facts.append(("pixel", f"{found:.4g} µm, OME-NGFF's scale"))
         else:
             names, letters = sorted((name for name in group.array_keys() if name.isdecimal()), key=int), ""
             self.facts = [("format", "Zarr, arrays by number")]
@@ -158,3 +162,15 @@ class ZarrTiles(VendorLevels):
         pixels = pixels if c >= 0 else pixels[..., None]
         bits = 1 if pixels.dtype == bool else pixels.dtype.itemsize * 8
         return Samples(bits, 1 if pixels.shape[-1] == 1 else 3, pixels.shape[-1] == 4).rgb(pixels)
+
+
+def _microns(scale: Any) -> float | None:
+    """Micrometres a pixel of the first level along x, as OME-NGFF 0.4 writes it (`axes`, `coordinateTransformations`)."""
+    try:
+        axes = scale["axes"]
+        (place,) = (place for place, axis in enumerate(axes) if axis["name"] == "x")
+        steps = scale["datasets"][0]["coordinateTransformations"] + scale.get("coordinateTransformations", [])
+        found = float(np.prod([float(step["scale"][place]) for step in steps if step["type"] == "scale"]))
+        return found * MICRONS[axes[place]["unit"]] if 0 < found < np.inf else None
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None  # it is not told, or not in this way

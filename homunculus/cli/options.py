@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_type_hints
 
@@ -18,8 +16,6 @@ from homunculus.cli.names import BACKENDS, QUALITIES, one_of
 if TYPE_CHECKING:
     from homunculus.bridge.pictures.files import PictureFile
     from homunculus.bridge.slides.file import TileFile
-
-HEIC = (".heic", ".heif")
 
 Budget = Annotated[int, typer.Option(help="How many tokens.")]
 PatchSize = Annotated[int, typer.Option(help="Texels along a side of a patch.")]
@@ -49,11 +45,10 @@ class PictureReading:
 
     def file(self, path: str | Path) -> PictureFile:
         """The file as it is to be read; HEIC too, where pillow-heif is installed."""
+        from homunculus.bridge.pictures.endings import admit_heic
         from homunculus.bridge.pictures.files import PictureFile
 
-        if Path(path).suffix.lower() in HEIC:
-            with suppress(ImportError):
-                import_module("pillow_heif").register_heif_opener()
+        admit_heic(str(path))
         return PictureFile(str(path), self.page, self.max_pixels, self.icc)
 
     def slide(self, file: PictureFile) -> TileFile | None:

@@ -18,6 +18,7 @@ import numpy as np
 
 from homunculus.bridge.errors import BackendUnavailableError, HomunculusError, ImageReadError
 from homunculus.bridge.pictures.arrays import as_bytes
+from homunculus.bridge.pictures.endings import HEIC, PICTURES, VIDEOS
 from homunculus.bridge.pictures.entrance import Picture, picture
 from homunculus.bridge.pictures.files import PictureFile, expanded, formats
 from homunculus.bridge.pictures.turning import Array, turned
@@ -26,9 +27,6 @@ from homunculus.bridge.slides.open import SLIDES, in_tiles, is_slide
 from homunculus.bridge.tiles.source import TileSource
 from homunculus.bridge.unit import TextureUnit
 
-PICTURES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".webp", ".ppm", ".pgm", ".jp2", ".avif"}
-HEIC = {".heic", ".heif"}  # where Pillow has a plugin for them
-VIDEOS = {".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v"}
 CAMERA = re.compile(r"camera:(\d+)")
 
 
@@ -51,7 +49,7 @@ def listed(items: Sequence[Picture]) -> list[Picture]:
 
     Raises ImageReadError where there is none.
     """
-    known = PICTURES | VIDEOS | (HEIC if "HEIF" in formats() else set())
+    known = PICTURES | VIDEOS | (HEIC if "HEIF" in formats() else frozenset())
     found: list[Picture] = []
     for item in items:
         if not isinstance(item, str | os.PathLike):
