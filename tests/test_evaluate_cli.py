@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ class Reply:
     fixations: list[tuple[float, float]]
     plan: SamplePlan | None
     tokens: int = 2
+    mean_tokens: float = 1.5
 
 
 class Fake:
@@ -46,6 +47,14 @@ class Fake:
     def __init__(self, says: Callable[[str], str] = lambda question: "stop") -> None:
         self.says, self.asked = says, list[tuple[str, str]]()
         self.looks, self.closed = True, False
+        self.pruning, self.processor = None, None
+
+    def answers(self, images: Sequence[Path], questions: Sequence[str]) -> list[Reply]:
+        return [self.answer(*asked) for asked in zip(images, questions, strict=True)]
+
+    def answer_whole(self, image: Path, question: str) -> Reply:
+        self.asked.append((image.name, question))
+        return Reply(self.says(question), [], None, 9, 6.0)
 
     def answer(self, image: Path, question: str) -> Reply:
         self.asked.append((image.name, question))

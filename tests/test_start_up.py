@@ -12,6 +12,8 @@ import pytest
 from homunculus import allocators
 from homunculus.bridge.law import QUALITIES
 from homunculus.cli import names
+from homunculus.lab.baselines import pruning
+from homunculus.loop.run.settings import DTYPES
 from homunculus.viewer.view import registry as views
 
 ROOT = Path(__file__).parents[1]
@@ -76,6 +78,7 @@ def test_the_package_itself_loads_nothing_slow() -> None:
         ("homunculus look page.png --layout ", set(names.ALLOCATORS)),
         ("homunculus view page.png --allocator tok", {"token_dag"}),
         ("homunculus compare page.png --backend gl", {"gl-cuda", "gl"}),
+        ("homunculus evaluate docvqa --pruning ", set(names.PRUNINGS)),
         ("homunculus experiment ", {"needle", "pages", "photographs", "search"}),
     ],
 )
@@ -93,3 +96,5 @@ def test_the_names_to_complete_are_those_that_there_are() -> None:
     assert set(names.QUALITIES) == set(QUALITIES)
     assert names.BACKENDS == ("auto", "gl-cuda", "cuda", "gl", "torch")
     assert set(names.VIEWS) == set(views)
+    assert set(names.PRUNINGS) == set(pruning.registry)
+    assert set(names.DTYPES) == set(DTYPES)

@@ -21,6 +21,8 @@ def registered(folder: str) -> list[str]:
 
 ALLOCATORS = tuple(sorted({*registered("layouts"), *registered("allocators")}))
 VIEWS = tuple(registered("viewer/views"))
+PRUNINGS = tuple(registered("lab/baselines/pruning"))
+DTYPES = ("float32", "bfloat16", "float16")
 
 
 def one_of(names: tuple[str, ...]) -> Callable[[str], list[str]]:

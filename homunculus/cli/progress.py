@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,3 +22,24 @@ def tracking(console: Console) -> Callable[[Iterable[Any], str], Iterable[Any]]:
     from rich.progress import track
 
     return lambda items, name: track(items, name, console=console, transient=True)
+
+
+@contextmanager
+def counting(console: Console, name: str, total: int) -> Iterator[Callable[[int, int], None]]:
+    """A bar of so many pieces of work, with their rate, the time that remains and how many went wrong. What it gives is called with how
+    many are done more, and how many of them went wrong; nothing is left behind on the console.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    told = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"))
+    began, wrong = monotonic(), 0
+    with Progress(*told, TimeRemainingColumn(), console=console, transient=True) as progress:
+        bar = progress.add_task(name, total=total, told="")
+
+        def count(done: int, errors: int) -> None:
+            nonlocal wrong
+            wrong += errors
+            rate = (progress.tasks[0].completed + done) / max(monotonic() - began, 1e-9)
+            progress.update(bar, advance=done, told=f"{rate:.3g} a second, {wrong} errors,")
+
+        yield count

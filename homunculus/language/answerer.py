@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypedDict, Unpack
 
@@ -11,9 +13,10 @@ import torch
 from torch import Tensor
 
 from homunculus.allocators.scene import Allocator
-from homunculus.bridge.errors import ModelError, PlanError
+from homunculus.bridge.errors import ImageError, ModelError, PlanError
 from homunculus.bridge.open import Backend
 from homunculus.bridge.pictures.entrance import Picture, picture
+from homunculus.bridge.pictures.files import PictureFile
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Closing
 from homunculus.bridge.unit import TextureUnit
@@ -26,8 +29,8 @@ from homunculus.language.decoder import Prefill
 from homunculus.language.prompt import Prompter
 from homunculus.language.pruning import Pruning
 from homunculus.loop import Homunculus
-from homunculus.loop.record import bytes_of
-from homunculus.loop.tiled import Looked
+from homunculus.loop.record import Look, bytes_of
+from homunculus.loop.tiled import Looked, opened
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,7 +66,7 @@ class Answerer(Closing):
     connector, prompter: the model and how it is asked; `from_pretrained` makes both. allocator, fixations, backend: as of `Homunculus`.
     text: what compares the question's words with what the model's own vision tower sees. Towers come without one; then places and
     colours in the words, and what stands out by itself, choose the fixations, and the answer's notes say so.
-    pruning: drops tokens between layers. processor: makes the model's own, for `answer_whole`.
+    pruning: drops tokens between layers; another may be set between questions. processor: makes the model's own, for `answer_whole`.
     Raises PlanError for a budget or fixations out of range, ModelError for a pruning that does not fit the model.
     """
 
@@ -84,10 +87,8 @@ class Answerer(Closing):
         self.budget, self.fixations = whole("budget", budget, TOKENS), whole("fixations", fixations, FIXATIONS)
         if budget <= connector.special:
             raise PlanError(f"budget is {budget} and {connector.special} of them see no place of their own; give more")
-        self.connector, self.prompter, self.processor = connector, prompter, processor
+        self.connector, self.prompter, self._processor = connector, prompter, processor
         self.pruning = pruning
-        if self.pruning is not None:
-            connector.decoder.check(self.pruning, connector.axes)
         self.eye = Homunculus(
             unit,
             connector.encoder,
@@ -131,38 +132,84 @@ class Answerer(Closing):
             **options,
         )
 
+    @property
+    def pruning(self) -> Pruning | None:
+        return self._pruning
+
+    @pruning.setter
+    def pruning(self, pruning: Pruning | None) -> None:
+        if pruning is not None:
+            self.connector.decoder.check(pruning, self.connector.axes)
+        self._pruning = pruning
+
+    @cached_property
+    def processor(self) -> Any:
+        """What the model's authors do to a whole image. Raises ModelError where there is none, or it cannot be loaded."""
+        if self._processor is None:
+            raise ModelError("there is no processor for whole images; give one, or load the model with from_pretrained")
+        return self._processor()
+
     def answer(self, image: Looked, question: str, *, limit: int = 32) -> Answer:
         """Looks at a picture, as for `Homunculus.look`, where the question says; says `limit` tokens or less.
 
         Raises QueryError for a question that says nothing, and what `Homunculus.look` raises.
         """
-        limit, ids = whole("limit", limit), self.prompter.ids(question)
-        seen = self.eye.look(image, question, self.fixations)
+        return self.answers([image], [question], limit=limit)[0]
+
+    def answers(self, images: Sequence[Looked], questions: Sequence[str], *, limit: int = 32) -> list[Answer]:
+        """The same for several, a picture and a question each, which are looked at together; what is said is decoded one by one.
+
+        Of a picture that comes again, by its path or the object itself, the pyramid is built once for all that is asked of it.
+        Raises PlanError for another number of pictures than of questions, and as `answer` does, then for all of them.
+        """
+        if len(images) != len(questions):
+            raise PlanError(f"{len(images)} pictures and {len(questions)} questions; give as many of each")
+        limit, prompts = whole("limit", limit), [self.prompter.ids(question) for question in questions]
+        seen = self._looks(images, questions)
+        return [self._answer(ids, look, limit) for ids, look in zip(prompts, seen, strict=True)]
+
+    def _looks(self, images: Sequence[Looked], questions: Sequence[str]) -> list[Look]:
+        """In the questions' order. A picture that is asked of several times is looked at with all of them, all others together."""
+        places: dict[Hashable, list[int]] = {}
+        for place, image in enumerate(images):
+            same: Hashable = image if isinstance(image, str | Path | PictureFile) else id(image)
+            places.setdefault(same, []).append(place)
+        often = [found for found in places.values() if len(found) > 1]
+        once = [found[0] for found in places.values() if len(found) == 1]
+        looks: dict[int, Look] = {}
+        for group in [*often, *([once] if once else [])]:
+            shown = group if group is once else group[:1]
+            with ExitStack() as stack:
+                given = [opened(images[place], stack) for place in shown]
+                if any(one is not images[place] for one, place in zip(given, shown, strict=True)):
+                    stack.callback(self.eye.forget)
+                asked = [questions[place] for place in group]
+                looks |= zip(group, self.eye.looks(given, asked, self.fixations), strict=True)
+        return [looks[place] for place in range(len(images))]
+
+    def _answer(self, ids: tuple[Tensor, Tensor], seen: Look, limit: int) -> Answer:
         encoding = seen.glimpses[-1].encoding
         assert encoding is not None
         with torch.no_grad():
             image_tokens = self.connector.image_tokens(encoding, seen.plan, seen.size)
         reading = self.read(ids, image_tokens)
-        return Answer(
-            self._said(reading, limit),
-            seen.fixations,
-            seen.plan,
-            len(image_tokens.tokens),
-            reading.mean_tokens,
-            seen.notes,
-        )
+        said, tokens = self._said(reading, limit), len(image_tokens.tokens)
+        return Answer(said, seen.fixations, seen.plan, tokens, reading.mean_tokens, seen.notes)
 
     def answer_whole(self, image: Picture, question: str, *, limit: int = 32) -> Answer:
         """The same from the whole picture, as the model's own processor and forward take it, with pruning where it is asked for.
 
-        Raises ModelError where there is no processor, or it cannot be loaded.
+        Raises ModelError where there is no processor, or it cannot be loaded, and ImageError for a picture that it refuses.
         """
-        limit, ids = whole("limit", limit), self.prompter.ids(question)
-        if self.processor is None:
-            raise ModelError("there is no processor for whole images; give one, or load the model with from_pretrained")
+        limit, ids, processor = whole("limit", limit), self.prompter.ids(question), self.processor
         seen = bytes_of(picture(image))
-        with torch.device("cpu"):  # whatever the program's default is
-            inputs = self.processor()(images=seen, return_tensors="pt")
+        try:
+            with torch.device("cpu"):  # whatever the program's default is
+                inputs = processor(images=seen, return_tensors="pt")
+        except ValueError as error:
+            raise ImageError(
+                f"the model's own processor refuses a picture of {seen.shape[1]} x {seen.shape[0]} px: {error}; give a part of it"
+            ) from error
         device = self.connector.decoder.head.weight.device
         with torch.no_grad():
             image_tokens = self.connector.whole({name: value.to(device) for name, value in inputs.items()})

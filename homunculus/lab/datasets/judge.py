@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -39,12 +39,18 @@ class Judgement:
 
 
 def judge(
-    dataset: Dataset, answers: Mapping[int, str], *, level: float = 0.95, resamples: int = 10_000, seed: int = 0
+    dataset: Dataset,
+    answers: Mapping[int, str],
+    *,
+    failed: Collection[int] = (),
+    level: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
 ) -> Judgement:
     """Scores answers by question id with the data set's official judge.
 
-    Answers to other questions are passed over. Raises DataError where a question has no answer, where the split withholds people's
-    answers, and for what `bootstrap.interval` refuses.
+    Answers to other questions are passed over. failed: questions that count 0, whatever an empty answer would. Raises DataError where a
+    question has no answer, where the split withholds people's answers, and for what `bootstrap.interval` refuses.
     """
     source = dataset.source
     if not dataset.answered:
@@ -54,7 +60,8 @@ def judge(
         )
     check_complete(dataset, answers)
     scores = {question.id: source.score(answers[question.id], question.answers) for question in dataset.questions}
-    values, pages = list(scores.values()), [str(question.image) for question in dataset.questions]
+    scores |= dict.fromkeys(failed, 0.0)
+    values, pages = list(scores.values()), pictures_of(dataset)
 
     def bounds(groups: list[str] | None, drawn_from: int) -> tuple[float, float] | None:
         if drawn_from < 2:
@@ -75,3 +82,8 @@ def judge(
         seed,
         scores,
     )
+
+
+def pictures_of(dataset: Dataset) -> list[str]:
+    """Of each question its picture, by which whole groups are drawn."""
+    return [str(question.image) for question in dataset.questions]
