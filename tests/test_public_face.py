@@ -13,7 +13,7 @@ import homunculus as hm
 
 ROOT = Path(__file__).parents[1]
 # They tell of a device that fails: no example of them runs on a machine that works.
-WITHOUT = {"CudaError", "ForkedContextError", "GLError", "GradientError", "ShaderError"}
+WITHOUT = {"CudaError", "ForkedContextError", "GLError", "GradientError", "ProcessError", "ShaderError"}
 
 
 def examples(name: str) -> list[doctest.DocTest]:
