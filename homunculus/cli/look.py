@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from homunculus.loop.record import Look
+    from homunculus.loop.run.settings import RunSettings
     from homunculus.loop.tiled import Looked
+    from homunculus.relevance.query import Query
     from homunculus.relevance.word_search import WordSearch
 
     Points = list[tuple[float, float]] | None
@@ -104,10 +106,14 @@ def look(
         from homunculus.bridge.files import check_writable
     file = reading.file(image)
     check_writable(out)
+    query = _query(search)
     with ExitStack() as stack:
         slide = reading.slide(file)
         picture = file if slide is None else stack.enter_context(slide)
-        seen = (_search if searching else _look)(console, picture, points, search, spending)
+        if spending.relevance is not None:
+            seen = _told(console, picture, points, search.query or "", spending)
+        else:
+            seen = _look(console, picture, points, query, _settings(search, spending))
     with console.status("writing"):
         paths = seen.save(out)
     shown = Console()
@@ -118,52 +124,55 @@ def look(
         typer.echo(path)
 
 
-def _look(console: Console, picture: Looked, points: Points, search: Search, spending: Spending) -> Look:
+def _settings(search: Search, spending: Spending) -> RunSettings:
+    from homunculus.loop.run.settings import RunSettings
+
+    told = {name: value for name, value in vars(spending).items() if name != "relevance"}
+    head = None if search.head is None else str(search.head)
+    return RunSettings(
+        **told,
+        fixations=search.fixations,
+        model=search.model,
+        head=head,
+        read=search.read,
+        one_by_one=search.one_by_one,
+    )
+
+
+def _query(search: Search) -> Query | None:
+    if search.query is None and search.example is None:
+        return None
+    import torch
+
+    from homunculus.bridge.pictures.files import read_image
+    from homunculus.relevance.query import Query
+
+    example = None if search.example is None else torch.from_numpy(read_image(search.example))
+    return Query(search.query or "", example)
+
+
+def _told(console: Console, picture: Looked, points: Points, query: str, spending: Spending) -> Look:
+    """With a map of the caller's own."""
     with console.status("opening the library"):
         from homunculus.loop.look import look as look_once
         from homunculus.relevance.maps import read_relevance
+    assert spending.relevance is not None
     options = vars(spending) | {"patch_size": 16 if spending.patch_size is None else spending.patch_size}
-    if spending.relevance is not None:
-        options["relevance"] = read_relevance(spending.relevance)
+    options["relevance"] = read_relevance(spending.relevance)
     with console.status("looking"):
-        return look_once(picture, points, query=search.query or "", **options)
+        return look_once(picture, points, query=query, **options)
 
 
-def _search(console: Console, picture: Looked, points: Points, search: Search, spending: Spending) -> Look:
+def _look(console: Console, picture: Looked, points: Points, query: Query | None, settings: RunSettings) -> Look:
     with console.status("opening the library"):
-        import torch
-
-        from homunculus.bridge.pictures.files import read_image
-        from homunculus.encoder.ocr import TextReader, missing
-        from homunculus.loop import Homunculus
-        from homunculus.loop.builtin import builtin, knows
-        from homunculus.relevance import Head
-        from homunculus.relevance.query import Query
-    text, query, hint = search.query, None, ""
-    if text is not None or search.example is not None:
-        query = Query(text or "", None if search.example is None else torch.from_numpy(read_image(search.example)))
-    options: dict[str, Any] = {
-        "budget": spending.budget,
-        "quality": spending.quality,
-        "backend": spending.backend,
-        "allocator": spending.allocator or "foveated_pyramid",
-        "patch_size": spending.patch_size,
-        "merge": not search.one_by_one,
-        "head": None if search.head is None else Head.load(search.head),
-    }
-    with console.status("opening the eye" if search.model is None else f"loading {search.model}"):
-        if search.model is not None:
-            eye = Homunculus.from_pretrained(search.model, **options)
-        elif text is not None and knows(text) and spending.patch_size in (None, 16):
-            eye = builtin(**options)
-        elif query is not None and query.rest and search.read and not (hint := missing()):
-            eye = Homunculus(reader=TextReader(), **options)
-        else:
-            eye = Homunculus(**options)
-    if hint:
-        console.print(hint, style="dim", highlight=False, markup=False)
-    with eye, console.status("looking"):
-        return eye.look(picture, query, 3 if search.fixations is None else search.fixations, at=points)
+        from homunculus.loop.looker import Looker
+    with console.status("opening the eye" if settings.model is None else f"loading {settings.model}"):
+        looker = Looker(settings)
+    with looker:
+        if hint := looker.lacks(query):
+            console.print(hint, style="dim", highlight=False, markup=False)
+        with console.status("looking"):
+            return looker.look(picture, query, points)
 
 
 def _read(words: WordSearch) -> str:

@@ -14,10 +14,10 @@ from torch import Tensor
 
 from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import PlanError, QueryError
-from homunculus.bridge.open import Backend
 from homunculus.bridge.pictures.entrance import Pictures, picture, pictures
 from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.tiles.source import TileSource
+from homunculus.bridge.unit import TextureUnit
 from homunculus.bridge.values import FIXATIONS, shown, untraced, whole
 from homunculus.encoder import FoveatedViT, TextEncoder
 from homunculus.loop.eye import Eye
@@ -43,19 +43,20 @@ class Homunculus(Eye):
         cls,
         name: str | Path,
         *,
-        backend: Backend | None = None,
+        unit: TextureUnit | None = None,
         device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
         area_attention: bool = False,
         **options: Any,
     ) -> Self:
-        """An eye with the encoder, and the text tower if there is one, of a folder or a hub name; options as for the class.
+        """An eye with the encoder, and the text tower if there is one, of a folder or a hub name; unit and options as for the class.
 
         Raises ModelError for what holds no model, BackendUnavailableError where no unit opens.
         """
-        encoder = FoveatedViT.from_pretrained(name, area_attention=area_attention).to(device)
+        encoder = FoveatedViT.from_pretrained(name, area_attention=area_attention, dtype=dtype).to(device)
         reads = hasattr(encoder.model, "get_text_features")
         text = TextEncoder.from_pretrained(name, model=encoder.model) if reads else None
-        return cls(None, encoder, text=text, backend=backend, **options)
+        return cls(unit, encoder, text=text, **options)
 
     @untraced
     def look(

@@ -95,10 +95,7 @@ def look(
         }
         request |= {"relevance": None if relevance is None else list(relevance.shape), "query": query}
         request |= {"patch_size": patch_size, "quality": quality, "backend": backend}
-        seen = Look(pixels, size, [glimpse], request, record, laps_ms, remarks=remarks_of(tiles), tiles=tiles)
-        with clock.part("metrics"):
-            seen.metrics  # noqa: B018  measured here, so that its time is told apart
-        return seen
+        return Look(pixels, size, [glimpse], request, record, laps_ms, remarks=remarks_of(tiles), tiles=tiles)
 
 
 def points_of(at: Points | None, options: Options, told: bool = False) -> list[tuple[float, float]]:
