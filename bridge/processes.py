@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 import torch
 
@@ -50,6 +50,8 @@ class Crew(Protocol[Piece, Told]):
         ...
 
     def close(self) -> None: ...
+    def __enter__(self) -> Self: ...
+    def __exit__(self, *told: Any) -> None: ...
 
 
 class Processes(Closing, Generic[Piece, Result]):
@@ -113,6 +115,32 @@ class Processes(Closing, Generic[Piece, Result]):
         for member in self._members:
             member.process.join(max(0.0, ends - time.monotonic()))
         self._kill()
+
+
+class ThisProcess(Closing, Generic[Piece, Result]):
+    """A crew of nobody else: pieces are worked on here, when they are asked for. Arguments as of `Processes`."""
+
+    def __init__(self, opened: Opened[Piece, Result], *, threads: int = 1) -> None:
+        self._threads, self._stack = torch.get_num_threads(), ExitStack()
+        torch.set_num_threads(threads)
+        try:
+            self._answer = self._stack.enter_context(opened())
+        except BaseException:
+            torch.set_num_threads(self._threads)
+            raise
+        self.facts = [getattr(self._answer, "facts", None)]
+
+    def put(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Result | Lost]]:
+        return ((piece, self._answer(piece)) for piece in pieces)
+
+    def close(self) -> None:
+        self._stack.close()
+        torch.set_num_threads(self._threads)
+
+
+def crew(opened: Opened[Piece, Result], count: int, *, threads: int = 1) -> Crew[Piece, Result]:
+    """So many processes; of 0 this one."""
+    return ThisProcess(opened, threads=threads) if count < 1 else Processes(opened, count, threads=threads)
 
 
 _END: Any = object()

@@ -33,6 +33,8 @@ from .loop import Homunculus
 from .loop.compare import compare
 from .loop.look import look
 from .loop.record import Look
+from .loop.run.driver import run
+from .loop.run.tokens import read_tokens
 from .loop.run.training import PatchDataset
 from .relevance.maps import read_relevance
 from .relevance.query import Query
@@ -79,6 +81,8 @@ __all__ = [
     "open_unit",
     "read_image",
     "read_relevance",
+    "read_tokens",
     "reconstruct",
     "relevance",
+    "run",
 ]

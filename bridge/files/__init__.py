@@ -2,6 +2,7 @@
 
 from homunculus.bridge.files.staging import Staging
 from homunculus.bridge.files.writing import (
+    alone,
     append,
     check_writable,
     end_of_lines,
@@ -15,6 +16,7 @@ from homunculus.bridge.files.writing import (
 
 __all__ = [
     "Staging",
+    "alone",
     "append",
     "check_writable",
     "end_of_lines",

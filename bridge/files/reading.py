@@ -7,10 +7,11 @@ what was found and the remedy. Nothing else is raised for what a file holds.
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
 from io import BytesIO, StringIO
@@ -67,6 +68,16 @@ def head_of(path: Path, count: int, *, error: Refusal = DataError) -> bytes:
     """The first bytes, `count` at most."""
     with refusing(f"{path} cannot be read", error, "check the path and its permissions"), path.open("rb") as file:
         return file.read(count)
+
+
+def digest_of(paths: Iterable[Path], *, error: Refusal = DataError) -> str:
+    """What tells the contents of files from others'."""
+    found = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        check_file(path, error=error)
+        with refusing(f"{path} cannot be read", error, "check the path and its permissions"), path.open("rb") as file:
+            found.update(hashlib.file_digest(file, "sha256").digest())
+    return found.hexdigest()
 
 
 def parsed(text: str | bytes, where: str, *, error: Refusal = DataError, remedy: str = AGAIN) -> Any:

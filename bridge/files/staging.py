@@ -104,6 +104,29 @@ def _locked(folder: Path, *, wait: bool = False) -> Iterator[bool]:
         os.close(descriptor)
 
 
+@contextmanager
+def held(path: Path) -> Iterator[bool]:
+    """Whether this process alone holds a file, which is made for that and goes again. True where files cannot be locked."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.path.lexists(path) and os.path.samestat(os.fstat(descriptor), os.stat(path)):
+                break
+        except AttributeError:
+            break
+        except OSError:
+            os.close(descriptor)
+            yield False
+            return
+        os.close(descriptor)  # of one that has just gone
+    try:
+        yield True
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
 def install(folder: Path, target: Path, superseded: Sequence[str]) -> None:
     """Moves the new files of `staged`'s folder to `target` and takes the superseded ones away: all of it or, on a failure, nothing.
 

@@ -15,9 +15,10 @@ from torch import Tensor
 
 from homunculus.bridge.errors import DataError, HomunculusError, WriteError
 from homunculus.bridge.files.reading import read_json
-from homunculus.bridge.files.staging import NEW, Staging, install, staged
+from homunculus.bridge.files.staging import NEW, Staging, held, install, staged
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+RUNNING = ".running"  # the file that says so
 RECORDED = "files"  # the key under which the record of a set names the set's files
 
 
@@ -102,6 +103,16 @@ def check_writable(out_dir: str | os.PathLike[str]) -> None:
     """Raises WriteError where a folder's files could not be written, before work is done for them. Leaves nothing behind."""
     with suppress(_TriedError), replaced_together(out_dir):
         raise _TriedError
+
+
+@contextmanager
+def alone(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """For a run that writes a folder file by file. Raises WriteError where another holds it; a process lets go however it ends."""
+    path = Path(folder) / RUNNING
+    with _told(Path(folder)), _made(Path(folder)), held(path) as mine:
+        if not mine:
+            raise WriteError(f"{folder} is being written by another run; wait for its end, or choose another folder")
+        yield
 
 
 class _TriedError(Exception):

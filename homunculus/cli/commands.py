@@ -17,6 +17,7 @@ from homunculus.cli.evaluate import evaluate
 from homunculus.cli.experiment import experiment
 from homunculus.cli.gaze import gaze
 from homunculus.cli.look import look
+from homunculus.cli.run import run
 from homunculus.cli.train import train
 from homunculus.cli.view import view
 
@@ -57,6 +58,7 @@ def homunculus(
 
 app.command()(compare)
 app.command()(look)
+app.command()(run)
 app.command()(view)
 app.command()(gaze)
 app.command()(bench)

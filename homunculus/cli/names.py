@@ -10,6 +10,7 @@ from homunculus.bridge import backends
 
 BACKENDS = ("auto", *backends.BACKENDS)
 QUALITIES = ("fast", "sharp", "high", "exact")
+ENGINES = ("local", "ray")
 ROW = re.compile(r"^@?registry\.register\(\"([\w-]+)\"\)", re.MULTILINE)
 
 

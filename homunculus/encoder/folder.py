@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from homunculus.bridge.errors import ModelError
-from homunculus.bridge.files.reading import check_file, read_json
+from homunculus.bridge.files.reading import check_file, digest_of, read_json
 from homunculus.encoder import img_focus
 
 LARGEST_BYTES = 2**24
@@ -122,6 +122,13 @@ def open_folder(name: str | os.PathLike[str], *, local_files_only: bool = False)
                 f"{path / 'tokenizer_config.json'} reads {named!r}, outside its folder; delete {key} there"
             )
     return Folder(str(name), path, settings)
+
+
+def digest(name: str | os.PathLike[str]) -> str:
+    """What tells a model's settings and weights from another's. Raises ModelError."""
+    folder = open_folder(name)
+    files = [folder.path / file for file in sorted(folder.settings)]
+    return digest_of([*files, *folder.shards()], error=ModelError)
 
 
 def located(name: str | os.PathLike[str], local_files_only: bool) -> Path:

@@ -7,10 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-import torch
-
 from homunculus.bridge.errors import ProcessError
-from homunculus.bridge.processes import Lost, Processes
+from homunculus.bridge.processes import Lost, crew
 
 Lines = list[dict[str, Any]]
 Track = Callable[[Iterable[Any], str], Iterable[Any]]
@@ -32,36 +30,14 @@ class Sized:
 
 
 @contextmanager
-def crew(
-    opened: Callable[[], AbstractContextManager[Callable[[Piece], Lines]]], jobs: int, threads: int = 1
-) -> Iterator[Callable[[Iterable[Piece]], Iterator[tuple[Piece, Lines | Lost]]]]:
-    """What takes pieces of work and gives each with what came of it, in the order in which they are done.
-
-    opened: called once in every process; it holds what answers a piece, and can be pickled. jobs: processes, with so many threads of
-    torch each; 0 for this one, as it is. Raises what `opened` and a piece raise, and ProcessError where none can be opened.
-    """
-    if jobs < 1:
-        with opened() as answer:
-            yield lambda pieces: ((piece, answer(piece)) for piece in pieces)
-        return
-    with Processes[Piece, Lines](opened, jobs, threads=threads) as found:
-        yield found.put
-
-
-@contextmanager
 def asking(
     opened: Callable[[], AbstractContextManager[Callable[[Piece], Lines]]], jobs: int
 ) -> Iterator[Callable[[Sequence[Piece]], Iterator[Lines]]]:
-    """What answers pieces of work, as `crew` does. Torch is given one thread, so that the answers are the same however many share
+    """What answers pieces of work, in the order in which they are done, by a `crew` of so many processes. Torch is given one thread, so that the answers are the same however many share
     the work. Raises ProcessError where a process dies.
     """
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with crew(opened, jobs) as put:
-            yield lambda pieces: (_lines(result) for _, result in put(pieces))
-    finally:
-        torch.set_num_threads(threads)
+    with crew(opened, jobs) as workers:
+        yield lambda pieces: (_lines(result) for _, result in workers.put(pieces))
 
 
 def _lines(result: Lines | Lost) -> Lines:

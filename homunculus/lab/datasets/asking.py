@@ -14,8 +14,8 @@ from typing import Any, Protocol
 from homunculus.bridge.errors import ImageError, ProcessError, QueryError
 from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.processes import Lost
-from homunculus.lab.asking import Lines, crew
+from homunculus.bridge.processes import Lost, crew
+from homunculus.lab.asking import Lines
 from homunculus.lab.baselines import pruning
 from homunculus.lab.datasets.legibility import PX_PER_CHARACTER, legibility
 from homunculus.lab.datasets.record import Dataset, Question, named
@@ -146,8 +146,8 @@ def ask(
     """
     lost: list[QuestionBatch] = []
     how = ""
-    with crew(opened, workers, max(1, (os.cpu_count() or 1) // max(1, workers))) as put:
-        for batch, found in put(todo):
+    with crew(opened, workers, threads=max(1, (os.cpu_count() or 1) // max(1, workers))) as shared:
+        for batch, found in shared.put(todo):
             if not isinstance(found, Lost):
                 for entry in found:
                     journals[batch.way].append(entry)

@@ -1,0 +1,203 @@
+"""A run: every row of its inputs is looked at once, whoever is killed meanwhile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from homunculus.bridge.errors import DataError, ProcessError
+from homunculus.bridge.files import alone, check_writable
+from homunculus.bridge.files.journal import Journal
+from homunculus.bridge.processes import Crew, Lost
+from homunculus.bridge.values import choice, flag, whole
+from homunculus.loop.run.engines import ENGINES, Engine
+from homunculus.loop.run.inputs import Inputs, Pages, find
+from homunculus.loop.run.manifest import Manifest
+from homunculus.loop.run.settings import RunSettings
+from homunculus.loop.run.shards import read_shard
+from homunculus.loop.run.worker import OpenWorker, Shard, Trial
+
+JOURNAL = "journal.jsonl"
+Entry = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run has come to. rows: that are kept, errors among them. looked: rows that this call looked at. errors: a `row`, `source`,
+    `page`, `kind` and `message` each. notes: what of the inputs was passed over. seconds: of this call, from the first row on.
+    """
+
+    out: Path
+    rows: int
+    looked: int
+    errors: Sequence[Entry]
+    notes: Sequence[str]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is. rows: looked at by this call, of `total`; kept: rows that an earlier call looked at."""
+
+    rows: int
+    total: int
+    kept: int
+    errors: int
+
+
+def run(
+    inputs: Inputs,
+    out: str | os.PathLike[str],
+    *,
+    query: str | None = None,
+    query_file: str | os.PathLike[str] | None = None,
+    pages: Pages = "all",
+    grid: tuple[int, int] | None = None,
+    magnification: float | None = None,
+    trusted: Sequence[str | os.PathLike[str]] = (),
+    engine: str | Engine = "local",
+    workers: int | None = None,
+    shard_rows: int | None = None,
+    pictures: int = 0,
+    retry_errors: bool = False,
+    tell: Callable[[Progress], None] = lambda progress: None,
+    **settings: Any,
+) -> RunResult:
+    """Looks at many pictures, each as `homunculus look` does, and keeps tokens, patches or both in `out`. Called again it goes on.
+
+    inputs: a folder, a glob, a file, a list of them; see docs/datasets.md. query: for every picture; query_file: JSONL, for some or all.
+    pages: of documents. grid: columns and rows of fixations on slides; magnification: a grid as fine as that. trusted: folders that
+    tables and data sets may lead to. engine: `local`, processes of this machine, or `ray`. workers: by default one a core; 0 looks in
+    this process. shard_rows: rows of a file. pictures: so many rows are drawn. retry_errors: rows that failed are looked at once more.
+    tell: is told after every shard. settings: as of `RunSettings`.
+
+    A row that cannot be looked at becomes one with an `error`. Raises DataError for no inputs, or a folder with another run, naming
+    what differs; WriteError where it cannot be written, ProcessError where workers cannot be had; what was kept stays.
+
+    >>> result = hm.run("examples/data/photograph.jpg", "tokens", workers=0, budget=100, backend="torch")
+    >>> [(row.source, len(row.plan)) for row in hm.read_tokens("tokens")]
+    [('examples/data/photograph.jpg', 100)]
+    """
+    chosen, folder = RunSettings(**settings), Path(out)
+    made = ENGINES[choice("engine", engine, ENGINES, refusal=DataError)]() if isinstance(engine, str) else engine
+    count = (os.cpu_count() or 1) if workers is None else whole("workers", workers, least=0, refusal=DataError)
+    whole("pictures", pictures, least=0, refusal=DataError)
+    size = None if shard_rows is None else whole("shard_rows", shard_rows, refusal=DataError)
+    asked = {"query": query, "query_file": query_file, "pages": pages, "grid": grid, "magnification": magnification}
+    found = find(inputs, settings=chosen, trusted=trusted, **asked)  # type: ignore[arg-type]
+    check_writable(folder)
+    with alone(folder):
+        work = _Work(folder, Manifest.of(found.rows, chosen, size), pictures, flag("retry_errors", retry_errors))
+        start = perf_counter()
+        looked = 0
+        if work.left:
+            with made.crew(OpenWorker(chosen, folder), count) as crew:
+                start = perf_counter()
+                for entry in work.done_by(crew):
+                    looked += entry["looked"]
+                    tell(Progress(looked, work.rows_left, work.rows_kept, len(work.errors)))
+        return RunResult(folder, work.rows, looked, work.errors, found.notes, perf_counter() - start)
+
+
+class _Work:
+    """What is to be done in a folder, and what is done there already."""
+
+    def __init__(self, out: Path, asked: Manifest, pictures: int, retry: bool) -> None:
+        self.out, self.asked = out, asked
+        self.before = Manifest.load(out)
+        self.manifest = asked if self.before is None else self.before.resumed(asked, out)
+        self.rows = len(self.manifest.rows)
+        self.drawn = frozenset(int((place + 0.5) * self.rows / pictures) for place in range(min(pictures, self.rows)))
+        self.entries: dict[str, Entry] = {}
+        names = self.manifest.names if self.before is not None else []
+        if names:
+            self._read(names)
+        wanted = {name for name, entry in self.entries.items() if retry and entry["errors"]}
+        self.left = [
+            index
+            for index in range(len(self.manifest.ends))
+            if not names or names[index] not in self.entries or names[index] in wanted
+        ]
+        self.rows_left = sum(self._looked(index) for index in self.left)
+        self.rows_kept = self.rows - self.rows_left
+
+    def _read(self, names: Sequence[str]) -> None:
+        """What the journal says of the shards that are there; of one that was written just before a kill its own rows tell."""
+        journal = Journal(self.out / JOURNAL, {"run": self.manifest.hash})
+        for index, name in enumerate(names):
+            if not os.path.isfile(self.out / name):
+                continue
+            if name not in journal.entries:
+                journal.append(self._entry(index, name))
+            self.entries[name] = journal.entries[name]
+
+    def _entry(self, index: int, name: str) -> dict[str, Any]:
+        rows, first = list(read_shard(self.out / name)), self.manifest.of_shard(index).start
+        errors = [
+            {"row": first + place, **row.row.as_dict(), **row.error} for place, row in enumerate(rows) if row.error
+        ]
+        return {"id": name, "rows": len(rows), "looked": len(rows), "seconds": None, "errors": errors, "pictures": []}
+
+    def _looked(self, index: int) -> int:
+        """How many rows of a shard are to be looked at."""
+        name = self.manifest.names[index] if self.entries else ""
+        return len(self.entries[name]["errors"]) if name in self.entries else len(self.manifest.of_shard(index))
+
+    @property
+    def errors(self) -> list[Entry]:
+        return sorted(
+            (error for entry in self.entries.values() for error in entry["errors"]), key=lambda error: error["row"]
+        )
+
+    def done_by(self, crew: Crew[Any, Any]) -> Iterator[Entry]:
+        """Every entry, once it is in the journal. Raises DataError where the workers differ from one another or from an earlier run's."""
+        unit = crew.facts[0]
+        for facts in crew.facts:
+            if facts != unit:
+                raise DataError(f"workers differ: {unit} and {facts}; give --backend, and machines that are alike")
+        self.manifest = replace(self.manifest, unit=self.manifest.unit or unit)
+        if self.before is not None:
+            self.manifest.resumed(replace(self.asked, unit=unit), self.out)
+        if self.manifest != self.before:
+            self.manifest.save(self.out)
+        journal = Journal(self.out / JOURNAL, {"run": self.manifest.hash})
+        for entry in _answered(crew, [self._shard(index) for index in self.left]):
+            journal.append(entry)
+            self.entries[entry["id"]] = entry
+            yield entry
+
+    def _shard(self, index: int) -> Shard:
+        rows, name = self.manifest.of_shard(index), self.manifest.names[index]
+        about = {"run": self.manifest.hash, "shard": index, "settings": dict(self.manifest.settings)}
+        return Shard(
+            name,
+            rows.start,
+            tuple(self.manifest.rows[row] for row in rows),
+            self.drawn.intersection(rows),
+            again=name in self.entries,
+            about=about | {"versions": dict(self.manifest.versions), "unit": dict(self.manifest.unit)},
+        )
+
+
+def _answered(crew: Crew[Any, Any], shards: Sequence[Shard]) -> Iterator[Entry]:
+    """The entries of all shards. A row over which a process dies twice becomes an error."""
+    lost: list[Shard] = []
+    for shard, entry in crew.put(shards):
+        if isinstance(entry, Lost):
+            lost.append(shard)
+        else:
+            yield entry
+    for shard in lost:
+        trials = [Trial(row, place) for place, row in enumerate(shard.rows)]
+        deadly = {trial.place: told.told for trial, told in crew.put(trials) if isinstance(told, Lost)}
+        for _, entry in crew.put([replace(shard, lost=deadly)]):
+            if isinstance(entry, Lost):
+                raise ProcessError(
+                    f"a worker {entry.told} over {shard.name}, and over none of its rows alone; "
+                    "there may be too little memory: give fewer workers, or a smaller shard_rows"
+                )
+            yield entry

@@ -1,0 +1,190 @@
+"""The one worker of every engine: it reads ahead, looks, and writes its shard."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+from homunculus.bridge.errors import (
+    BackendUnavailableError,
+    ClosedError,
+    CudaError,
+    ForkedContextError,
+    GLError,
+    ModelError,
+    ShaderError,
+    WriteError,
+)
+from homunculus.bridge.files import write_picture
+from homunculus.loop.looker import Looker
+from homunculus.loop.record import Look
+from homunculus.loop.run.inputs import picture_of
+from homunculus.loop.run.row import RunRow
+from homunculus.loop.run.settings import RunSettings
+from homunculus.loop.run.shards import read_shard, write_shard
+from homunculus.loop.run.token_row import TokenRow
+from homunculus.loop.tiled import Looked
+from homunculus.relevance.query import Query
+from homunculus.report.contact_sheet import Panel
+
+# Of these the rows that come after have no less: they end the run.
+FATAL = (
+    BackendUnavailableError,
+    ClosedError,
+    CudaError,
+    ForkedContextError,
+    GLError,
+    ModelError,
+    ShaderError,
+    WriteError,
+)
+READERS, AHEAD = 2, 4
+PICTURES = "pictures"
+PICTURE = "row-{row:06d}.jpg"
+
+
+@dataclass(frozen=True)
+class Shard:
+    """name: of its file. first: of its rows, among the run's. drawn: which rows of the run get a picture. lost: why a process died over
+    a row, by its place. again: whether the file is there, and only its errors are looked at again. about: what its file says of the run.
+    """
+
+    name: str
+    first: int
+    rows: tuple[RunRow, ...]
+    drawn: frozenset[int] = frozenset()
+    lost: Mapping[int, str] = field(default_factory=dict)
+    again: bool = False
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A row that is looked at to see whether the process lives. place: in its shard."""
+
+    row: RunRow
+    place: int
+
+
+@dataclass(frozen=True)
+class OpenWorker:
+    """Opens a worker, in whatever process. out: the folder of the shards."""
+
+    settings: RunSettings
+    out: Path
+
+    @contextmanager
+    def __call__(self) -> Iterator[Worker]:
+        with Looker(self.settings) as looker, ThreadPoolExecutor(READERS) as threads:
+            yield Worker(self, looker, threads)
+
+
+class Worker:
+    """Looks at the rows of shards, one after the other. facts: what changes bytes and only an open unit knows."""
+
+    def __init__(self, opened: OpenWorker, looker: Looker, threads: ThreadPoolExecutor) -> None:
+        self.settings, self.out = opened.settings, opened.out
+        self._looker, self._threads = looker, threads
+        self.facts = {"backend": looker.unit.backend, "renderer": looker.unit.renderer}
+
+    def __call__(self, piece: Shard | Trial) -> dict[str, Any]:
+        """The entry of a shard's journal."""
+        if isinstance(piece, Trial):
+            list(self._kept([piece.row], Shard("", 0, (piece.row,))))
+            return {}
+        start = perf_counter()
+        known = {place: row for place, row in enumerate(self._before(piece)) if not row.error}
+        left = [place for place in range(len(piece.rows)) if place not in known]
+        made = zip(left, self._kept([piece.rows[place] for place in left], piece, left), strict=True)
+        rows = [row for _, row in sorted([*known.items(), *made])]
+        write_shard(self.out / piece.name, rows, piece.about)
+        errors = [
+            {"row": piece.first + place, **row.row.as_dict(), **row.error}
+            for place, row in enumerate(rows)
+            if row.error
+        ]
+        drawn = [PICTURE.format(row=row) for row in sorted(piece.drawn) if not rows[row - piece.first].error]
+        seconds = round(perf_counter() - start, 3)
+        return {
+            "id": piece.name,
+            "rows": len(rows),
+            "looked": len(left),
+            "seconds": seconds,
+            "errors": errors,
+            "pictures": drawn,
+        }
+
+    def _before(self, shard: Shard) -> Iterator[TokenRow]:
+        return read_shard(self.out / shard.name) if shard.again else iter(())
+
+    def _kept(self, rows: Sequence[RunRow], shard: Shard, places: Sequence[int] = (0,)) -> Iterator[TokenRow]:
+        """What is kept of each, in order; the next pictures are read meanwhile."""
+        reading: list[Future[Looked] | None] = []
+        size = self.settings.batch
+        for first in range(0, len(rows), size):
+            for place in range(len(reading), min(first + size + max(AHEAD, size), len(rows))):
+                lost = places[place] in shard.lost
+                reading.append(None if lost else self._threads.submit(picture_of, rows[place]))
+            batch = range(first, min(first + size, len(rows)))
+            seen = self._seen([rows[place] for place in batch], [reading[place] for place in batch])
+            for place, row, look in zip(batch, rows[first:], seen, strict=False):
+                reading[place] = None  # the picture goes
+                if isinstance(look, TokenRow):
+                    lost_by = shard.lost.get(places[place])
+                    yield look if lost_by is None else _failed(row, "ProcessError", f"a worker {lost_by} over it")
+                    continue
+                if shard.first + places[place] in shard.drawn:
+                    self._draw(shard.first + places[place], look)
+                yield TokenRow.seen(row, look, self.settings)
+
+    def _seen(self, rows: Sequence[RunRow], reading: Sequence[Future[Looked] | None]) -> list[Look | TokenRow]:
+        """Of every row a look, or the row of its error."""
+        found: list[Look | TokenRow | None] = [None] * len(rows)
+        read: dict[int, tuple[Looked, Query | None]] = {}
+        for place, (row, picture) in enumerate(zip(rows, reading, strict=True)):
+            try:
+                if picture is None:
+                    found[place] = _failed(row, "ProcessError", "")
+                else:
+                    read[place] = picture.result(), None if row.query is None else Query(row.query)
+            except Exception as error:
+                found[place] = _row_of(row, error)
+        whole = not any(isinstance(image, str | os.PathLike) for image, _ in read.values())
+        together = len(read) > 1 and whole and len({rows[place].at for place in read}) == 1
+        if together:
+            try:
+                looks = self._looker.looks(*map(list, zip(*read.values(), strict=True)), rows[min(read)].at)
+                for place, look in zip(read, looks, strict=True):
+                    found[place] = look
+            except Exception as error:
+                _row_of(rows[min(read)], error)  # one of them is at fault: each alone
+        for place, (image, query) in read.items():
+            if found[place] is None:
+                try:
+                    found[place] = self._looker.look(image, query, rows[place].at)
+                except Exception as error:
+                    found[place] = _row_of(rows[place], error)
+        return [one for one in found if one is not None]
+
+    def _draw(self, row: int, look: Look) -> None:
+        """What is drawn of a look: its footprints, and what they let one see."""
+        places = look.fixations
+        panel = Panel.of("", look.image, look.plan.to("cpu"), look.patches.pixels.cpu(), places, look.image_scale)
+        write_picture(self.out / PICTURES / PICTURE.format(row=row), panel.pair, quality=85)
+
+
+def _row_of(row: RunRow, error: Exception) -> TokenRow:
+    """The row of an error. Raises it where no other row would fare better."""
+    if isinstance(error, FATAL):
+        raise error
+    return _failed(row, type(error).__name__, str(error) or type(error).__name__)
+
+
+def _failed(row: RunRow, kind: str, message: str) -> TokenRow:
+    return TokenRow(row, error={"kind": kind, "message": message})
