@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from homunculus.loop.run.driver import Progress, RunResult
+    from homunculus.loop.run.driver import RunProgress, RunResult
 
 SHOWN = 5  # errors that are printed
 
@@ -49,7 +49,7 @@ class Asking:
 
 
 @dataclass(frozen=True)
-class Seeing:
+class Looking:
     """How each is looked at, as by `homunculus look`."""
 
     budget: Budget = 273
@@ -104,7 +104,7 @@ def run(
     inputs: Annotated[list[str], typer.Argument(help="Folders, globs, pictures, documents, slides, lists, tables.")],
     *,
     asking: Asking,
-    seeing: Seeing,
+    seeing: Looking,
     keeping: Keeping,
     working: Working,
     out: Annotated[Path, typer.Option(file_okay=False, help="The folder for what was seen.")] = Path("tokens"),
@@ -122,7 +122,7 @@ def run(
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Callable[[Progress], None]]:
+def _progress(console: Console) -> Iterator[Callable[[RunProgress], None]]:
     """A bar with rate, remaining time and errors."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 

@@ -19,7 +19,7 @@ from homunculus.loop.run.inputs import Inputs, Pages, find
 from homunculus.loop.run.manifest import Manifest
 from homunculus.loop.run.settings import RunSettings
 from homunculus.loop.run.shards import read_shard
-from homunculus.loop.run.worker import OpenWorker, Shard, Trial
+from homunculus.loop.run.worker import OpenWorker, Shard, TrialRow
 
 JOURNAL = "journal.jsonl"
 Entry = Mapping[str, Any]
@@ -40,7 +40,7 @@ class RunResult:
 
 
 @dataclass(frozen=True)
-class Progress:
+class RunProgress:
     """How far a run is. rows: looked at by this call, of `total`; kept: rows that an earlier call looked at."""
 
     rows: int
@@ -64,7 +64,7 @@ def run(
     shard_rows: int | None = None,
     pictures: int = 0,
     retry_errors: bool = False,
-    tell: Callable[[Progress], None] = lambda progress: None,
+    tell: Callable[[RunProgress], None] = lambda progress: None,
     **settings: Any,
 ) -> RunResult:
     """Looks at many pictures, each as `homunculus look` does, and keeps tokens, patches or both in `out`. Called again it goes on.
@@ -99,7 +99,7 @@ def run(
                 start = perf_counter()
                 for entry in work.done_by(crew):
                     looked += entry["looked"]
-                    tell(Progress(looked, work.rows_left, work.rows_kept, len(work.errors)))
+                    tell(RunProgress(looked, work.rows_left, work.rows_kept, len(work.errors)))
         return RunResult(folder, work.rows, looked, work.errors, found.notes, perf_counter() - start)
 
 
@@ -192,7 +192,7 @@ def _answered(crew: Crew[Any, Any], shards: Sequence[Shard]) -> Iterator[Entry]:
         else:
             yield entry
     for shard in lost:
-        trials = [Trial(row, place) for place, row in enumerate(shard.rows)]
+        trials = [TrialRow(row, place) for place, row in enumerate(shard.rows)]
         deadly = {trial.place: told.told for trial, told in crew.put(trials) if isinstance(told, Lost)}
         for _, entry in crew.put([replace(shard, lost=deadly)]):
             if isinstance(entry, Lost):

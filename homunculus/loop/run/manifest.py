@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from homunculus.bridge.errors import DataError
-from homunculus.bridge.files import write_text
+from homunculus.bridge.files import replaced
 from homunculus.bridge.files.fields import value
 from homunculus.bridge.files.reading import digest_of, read_json, refusing, shown
 from homunculus.bridge.versions import version_of
@@ -102,7 +102,8 @@ class Manifest:
         lines = ",\n".join(f"  {json.dumps(row.as_dict())}" for row in self.rows)
         stamps = ",\n".join(f"  {json.dumps(name)}: {json.dumps(stamp)}" for name, stamp in self.stamps.items())
         rest = json.dumps(head, indent=1)[:-2]
-        write_text(out / NAME, f'{rest},\n "stamps": {{\n{stamps}\n }},\n "rows": [\n{lines}\n ]\n}}\n')
+        with replaced(out / NAME) as (staging, name):
+            staging.text(name, f'{rest},\n "stamps": {{\n{stamps}\n }},\n "rows": [\n{lines}\n ]\n}}\n')
 
     @classmethod
     def load(cls, out: Path) -> Manifest | None:

@@ -65,7 +65,7 @@ class Shard:
 
 
 @dataclass(frozen=True)
-class Trial:
+class TrialRow:
     """A row that is looked at to see whether the process lives. place: in its shard."""
 
     row: RunRow
@@ -93,9 +93,9 @@ class Worker:
         self._looker, self._threads = looker, threads
         self.facts = {"backend": looker.unit.backend, "renderer": looker.unit.renderer}
 
-    def __call__(self, piece: Shard | Trial) -> dict[str, Any]:
+    def __call__(self, piece: Shard | TrialRow) -> dict[str, Any]:
         """The entry of a shard's journal."""
-        if isinstance(piece, Trial):
+        if isinstance(piece, TrialRow):
             list(self._kept([piece.row], Shard("", 0, (piece.row,))))
             return {}
         start = perf_counter()
@@ -159,7 +159,8 @@ class Worker:
         together = len(read) > 1 and whole and len({rows[place].at for place in read}) == 1
         if together:
             try:
-                looks = self._looker.looks(*map(list, zip(*read.values(), strict=True)), rows[min(read)].at)
+                images, queries = [image for image, _ in read.values()], [query for _, query in read.values()]
+                looks = self._looker.looks(images, queries, rows[min(read)].at)
                 for place, look in zip(read, looks, strict=True):
                     found[place] = look
             except Exception as error:
