@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
+from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.open import open_unit
 from homunculus.bridge.pyramid import Closing
 from homunculus.encoder.ocr import TextReader, missing
@@ -63,6 +66,14 @@ class Looker(Closing):
     def lacks(self, query: Query | None) -> str:
         """What would read the query's words and is not installed; empty where nothing is missed."""
         return missing() if self._words(query) and self._kind(query) == "plain" else ""
+
+    def works(self) -> bool:
+        """Whether the unit still does."""
+        try:
+            look(np.zeros((16, 16, 3), np.uint8), budget=1, unit=self.unit)
+        except HomunculusError:
+            return False
+        return True
 
     @property
     def _fixations(self) -> int:

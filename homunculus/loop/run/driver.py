@@ -18,7 +18,7 @@ from homunculus.loop.run.engines import ENGINES, Engine
 from homunculus.loop.run.inputs import Inputs, Pages, find
 from homunculus.loop.run.manifest import Manifest
 from homunculus.loop.run.settings import RunSettings
-from homunculus.loop.run.shards import read_shard
+from homunculus.loop.run.shards import entry_of, read_shard
 from homunculus.loop.run.worker import OpenWorker, Shard, TrialRow
 
 JOURNAL = "journal.jsonl"
@@ -113,39 +113,29 @@ class _Work:
         self.rows = len(self.manifest.rows)
         self.drawn = frozenset(int((place + 0.5) * self.rows / pictures) for place in range(min(pictures, self.rows)))
         self.entries: dict[str, Entry] = {}
-        names = self.manifest.names if self.before is not None else []
-        if names:
-            self._read(names)
-        wanted = {name for name, entry in self.entries.items() if retry and entry["errors"]}
-        self.left = [
-            index
-            for index in range(len(self.manifest.ends))
-            if not names or names[index] not in self.entries or names[index] in wanted
-        ]
+        if self.before is not None:
+            self._read()
+        done = {name for name, entry in self.entries.items() if not (retry and entry["errors"])}
+        self.left = [index for index, name in enumerate(self.manifest.names) if name not in done]
         self.rows_left = sum(self._looked(index) for index in self.left)
         self.rows_kept = self.rows - self.rows_left
 
-    def _read(self, names: Sequence[str]) -> None:
+    def _read(self) -> None:
         """What the journal says of the shards that are there; of one that was written just before a kill its own rows tell."""
         journal = Journal(self.out / JOURNAL, {"run": self.manifest.hash})
-        for index, name in enumerate(names):
+        for index, name in enumerate(self.manifest.names):
             if not os.path.isfile(self.out / name):
                 continue
             if name not in journal.entries:
-                journal.append(self._entry(index, name))
+                rows = list(read_shard(self.out / name))
+                told = {"seconds": None, "pictures": []}
+                journal.append(entry_of(name, self.manifest.of_shard(index).start, rows, len(rows), **told))
             self.entries[name] = journal.entries[name]
-
-    def _entry(self, index: int, name: str) -> dict[str, Any]:
-        rows, first = list(read_shard(self.out / name)), self.manifest.of_shard(index).start
-        errors = [
-            {"row": first + place, **row.row.as_dict(), **row.error} for place, row in enumerate(rows) if row.error
-        ]
-        return {"id": name, "rows": len(rows), "looked": len(rows), "seconds": None, "errors": errors, "pictures": []}
 
     def _looked(self, index: int) -> int:
         """How many rows of a shard are to be looked at."""
-        name = self.manifest.names[index] if self.entries else ""
-        return len(self.entries[name]["errors"]) if name in self.entries else len(self.manifest.of_shard(index))
+        entry = self.entries.get(self.manifest.names[index])
+        return len(self.manifest.of_shard(index)) if entry is None else len(entry["errors"])
 
     @property
     def errors(self) -> list[Entry]:

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -46,13 +47,13 @@ class Manifest:
         ends = tuple(min(first + size, len(rows)) for first in range(0, len(rows), size))
         return cls(tuple(rows), ends, stamps_of(rows), settings.as_dict(), versions_of(settings), {})
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """Of all that changes bytes."""
         told = json.dumps([self.settings, self.versions, self.unit], sort_keys=True)
         return hashlib.blake2b(told.encode(), digest_size=4).hexdigest()
 
-    @property
+    @cached_property
     def names(self) -> list[str]:
         """Of the shards' files, in order."""
         end = f".{self.settings['format']}"

@@ -48,3 +48,9 @@ def read_shard(path: Path) -> Iterator[TokenRow]:
         with refusing(str(path), remedy=AGAIN):
             row = TokenRow.of(told, parts)
         yield row
+
+
+def entry_of(name: str, first: int, rows: Sequence[TokenRow], looked: int, **told: Any) -> dict[str, Any]:
+    """What the journal says of a shard. first: of its rows, among the run's; looked: how many were looked at for it."""
+    errors = [{"row": first + place, **row.row.as_dict(), **row.error} for place, row in enumerate(rows) if row.error]
+    return {"id": name, "rows": len(rows), "looked": looked, "errors": errors, **told}

@@ -12,12 +12,12 @@ from time import perf_counter
 from typing import Any
 
 from homunculus.bridge.errors import (
-    BackendUnavailableError,
     ClosedError,
     CudaError,
     ForkedContextError,
     GLError,
     ModelError,
+    ProcessError,
     ShaderError,
     WriteError,
 )
@@ -27,23 +27,15 @@ from homunculus.loop.record import Look
 from homunculus.loop.run.inputs import picture_of
 from homunculus.loop.run.row import RunRow
 from homunculus.loop.run.settings import RunSettings
-from homunculus.loop.run.shards import read_shard, write_shard
+from homunculus.loop.run.shards import entry_of, read_shard, write_shard
 from homunculus.loop.run.token_row import TokenRow
 from homunculus.loop.tiled import Looked
 from homunculus.relevance.query import Query
 from homunculus.report.contact_sheet import Panel
 
-# Of these the rows that come after have no less: they end the run.
-FATAL = (
-    BackendUnavailableError,
-    ClosedError,
-    CudaError,
-    ForkedContextError,
-    GLError,
-    ModelError,
-    ShaderError,
-    WriteError,
-)
+# After these the rows that follow fare no better: they end the run. After those of a device it is tried.
+FATAL = (ClosedError, ForkedContextError, ModelError, ShaderError, WriteError)
+OF_DEVICE = (CudaError, GLError)
 READERS, AHEAD = 2, 4
 PICTURES = "pictures"
 PICTURE = "row-{row:06d}.jpg"
@@ -104,57 +96,45 @@ class Worker:
         made = zip(left, self._kept([piece.rows[place] for place in left], piece, left), strict=True)
         rows = [row for _, row in sorted([*known.items(), *made])]
         write_shard(self.out / piece.name, rows, piece.about)
-        errors = [
-            {"row": piece.first + place, **row.row.as_dict(), **row.error}
-            for place, row in enumerate(rows)
-            if row.error
-        ]
         drawn = [PICTURE.format(row=row) for row in sorted(piece.drawn) if not rows[row - piece.first].error]
         seconds = round(perf_counter() - start, 3)
-        return {
-            "id": piece.name,
-            "rows": len(rows),
-            "looked": len(left),
-            "seconds": seconds,
-            "errors": errors,
-            "pictures": drawn,
-        }
+        return entry_of(piece.name, piece.first, rows, looked=len(left), seconds=seconds, pictures=drawn)
 
     def _before(self, shard: Shard) -> Iterator[TokenRow]:
         return read_shard(self.out / shard.name) if shard.again else iter(())
 
     def _kept(self, rows: Sequence[RunRow], shard: Shard, places: Sequence[int] = (0,)) -> Iterator[TokenRow]:
         """What is kept of each, in order; the next pictures are read meanwhile."""
-        reading: list[Future[Looked] | None] = []
+        reading: list[Future[Looked] | TokenRow] = []
         size = self.settings.batch
         for first in range(0, len(rows), size):
             for place in range(len(reading), min(first + size + max(AHEAD, size), len(rows))):
-                lost = places[place] in shard.lost
-                reading.append(None if lost else self._threads.submit(picture_of, rows[place]))
+                told = shard.lost.get(places[place])
+                lost = None if told is None else _failed(rows[place], "ProcessError", f"a worker {told} over it")
+                reading.append(lost or self._threads.submit(picture_of, rows[place]))
             batch = range(first, min(first + size, len(rows)))
-            seen = self._seen([rows[place] for place in batch], [reading[place] for place in batch])
-            for place, row, look in zip(batch, rows[first:], seen, strict=False):
-                reading[place] = None  # the picture goes
+            seen = self._seen(rows[first : batch.stop], reading[first : batch.stop])
+            for place, look in zip(batch, seen, strict=True):
+                reading[place] = TokenRow(rows[place])  # the picture goes
                 if isinstance(look, TokenRow):
-                    lost_by = shard.lost.get(places[place])
-                    yield look if lost_by is None else _failed(row, "ProcessError", f"a worker {lost_by} over it")
+                    yield look
                     continue
                 if shard.first + places[place] in shard.drawn:
                     self._draw(shard.first + places[place], look)
-                yield TokenRow.seen(row, look, self.settings)
+                yield TokenRow.seen(rows[place], look, self.settings)
 
-    def _seen(self, rows: Sequence[RunRow], reading: Sequence[Future[Looked] | None]) -> list[Look | TokenRow]:
+    def _seen(self, rows: Sequence[RunRow], reading: Sequence[Future[Looked] | TokenRow]) -> list[Look | TokenRow]:
         """Of every row a look, or the row of its error."""
         found: list[Look | TokenRow | None] = [None] * len(rows)
         read: dict[int, tuple[Looked, Query | None]] = {}
         for place, (row, picture) in enumerate(zip(rows, reading, strict=True)):
+            if isinstance(picture, TokenRow):
+                found[place] = picture
+                continue
             try:
-                if picture is None:
-                    found[place] = _failed(row, "ProcessError", "")
-                else:
-                    read[place] = picture.result(), None if row.query is None else Query(row.query)
+                read[place] = picture.result(), None if row.query is None else Query(row.query)
             except Exception as error:
-                found[place] = _row_of(row, error)
+                found[place] = self._row_of(row, error)
         whole = not any(isinstance(image, str | os.PathLike) for image, _ in read.values())
         together = len(read) > 1 and whole and len({rows[place].at for place in read}) == 1
         if together:
@@ -164,27 +144,28 @@ class Worker:
                 for place, look in zip(read, looks, strict=True):
                     found[place] = look
             except Exception as error:
-                _row_of(rows[min(read)], error)  # one of them is at fault: each alone
+                self._row_of(rows[min(read)], error)  # one of them is at fault: each alone
         for place, (image, query) in read.items():
             if found[place] is None:
                 try:
                     found[place] = self._looker.look(image, query, rows[place].at)
                 except Exception as error:
-                    found[place] = _row_of(rows[place], error)
+                    found[place] = self._row_of(rows[place], error)
         return [one for one in found if one is not None]
+
+    def _row_of(self, row: RunRow, error: Exception) -> TokenRow:
+        """The row of an error. Raises what ends the run."""
+        if isinstance(error, FATAL):
+            raise error
+        if isinstance(error, OF_DEVICE) and not self._looker.works():
+            raise ProcessError(f"{row}: {error}; nothing else works since: take it out, and run again") from error
+        return _failed(row, type(error).__name__, str(error) or type(error).__name__)
 
     def _draw(self, row: int, look: Look) -> None:
         """What is drawn of a look: its footprints, and what they let one see."""
         places = look.fixations
         panel = Panel.of("", look.image, look.plan.to("cpu"), look.patches.pixels.cpu(), places, look.image_scale)
         write_picture(self.out / PICTURES / PICTURE.format(row=row), panel.pair, quality=85)
-
-
-def _row_of(row: RunRow, error: Exception) -> TokenRow:
-    """The row of an error. Raises it where no other row would fare better."""
-    if isinstance(error, FATAL):
-        raise error
-    return _failed(row, type(error).__name__, str(error) or type(error).__name__)
 
 
 def _failed(row: RunRow, kind: str, message: str) -> TokenRow:
