@@ -115,6 +115,7 @@ class _Work:
         self.entries: dict[str, Entry] = {}
         if self.before is not None:
             self._read()
+            self.before.check_sources(self._kept(), asked, out)
         done = {name for name, entry in self.entries.items() if not (retry and entry["errors"])}
         self.left = [index for index, name in enumerate(self.manifest.names) if name not in done]
         self.rows_left = sum(self._looked(index) for index in self.left)
@@ -131,6 +132,13 @@ class _Work:
                 told = {"seconds": None, "pictures": []}
                 journal.append(entry_of(name, self.manifest.of_shard(index).start, rows, len(rows), **told))
             self.entries[name] = journal.entries[name]
+
+    def _kept(self) -> Iterator[int]:
+        """The rows of which there is more than an error."""
+        for index, name in enumerate(self.manifest.names):
+            if name in self.entries:
+                failed = {error["row"] for error in self.entries[name]["errors"]}
+                yield from (row for row in self.manifest.of_shard(index) if row not in failed)
 
     def _looked(self, index: int) -> int:
         """How many rows of a shard are to be looked at."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -66,7 +66,7 @@ class Manifest:
     def resumed(self, asked: Manifest, where: Path) -> Manifest:
         """This one, which an earlier run wrote, with what a new one asks for beyond it.
 
-        Raises DataError, naming what differs, where that would make other bytes, or a source has changed since.
+        Raises DataError, naming what differs, where that would make other bytes.
         """
         for kind, before, now in (
             ("", self.settings, asked.settings),
@@ -80,16 +80,20 @@ class Manifest:
                 )
                 raise DataError(f"{where} holds {self.names[0]} and others of another run: {told}; {INSTEAD}")
         known = set(self.rows)
-        for source, stamp in asked.stamps.items():
-            if self.stamps.get(source, stamp) != stamp:
-                raise DataError(
-                    f"{source} has changed since the run in {where} began: it had {self.stamps[source][0]} bytes and has {stamp[0]}, or "
-                    f"was written anew; {INSTEAD}"
-                )
         new = [row for row in asked.rows if row not in known]
         size = max(self.of_shard(0)) + 1
         ends = [min(first + size, len(new)) + len(self.rows) for first in range(0, len(new), size)]
-        return replace(self, rows=(*self.rows, *new), ends=(*self.ends, *ends), stamps={**asked.stamps, **self.stamps})
+        return replace(self, rows=(*self.rows, *new), ends=(*self.ends, *ends), stamps={**self.stamps, **asked.stamps})
+
+    def check_sources(self, kept: Iterable[int], asked: Manifest, where: Path) -> None:
+        """Raises DataError where the source of a row that is kept has changed since it was listed."""
+        for source in dict.fromkeys(self.rows[row].source for row in kept):
+            before, now = self.stamps.get(source), asked.stamps.get(source)
+            if before is not None and now is not None and before != now:
+                raise DataError(
+                    f"{source} has changed since the run in {where} looked at it: it had {before[0]} bytes and has {now[0]}, or was "
+                    f"written anew; {INSTEAD}"
+                )
 
     def save(self, out: Path) -> None:
         """Raises WriteError."""
