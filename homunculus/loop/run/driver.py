@@ -15,7 +15,7 @@ from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.processes import Crew, Lost
 from homunculus.bridge.values import choice, flag, whole
 from homunculus.loop.run.engines import ENGINES, Engine
-from homunculus.loop.run.inputs import Inputs, Pages, find
+from homunculus.loop.run.inputs import Input, Pages, find
 from homunculus.loop.run.manifest import Manifest
 from homunculus.loop.run.settings import RunSettings
 from homunculus.loop.run.shards import entry_of, read_shard
@@ -50,7 +50,7 @@ class RunProgress:
 
 
 def run(
-    inputs: Inputs,
+    inputs: Input | Sequence[Input],
     out: str | os.PathLike[str],
     *,
     query: str | None = None,
@@ -79,16 +79,24 @@ def run(
     what differs; WriteError where it cannot be written, ProcessError where workers cannot be had; what was kept stays.
 
     >>> result = hm.run("examples/data/photograph.jpg", "tokens", workers=0, budget=100, backend="torch")
-    >>> [(row.source, len(row.plan)) for row in hm.read_tokens("tokens")]
-    [('examples/data/photograph.jpg', 100)]
+    >>> [len(row.plan) for row in hm.read_tokens("tokens")], result.errors
+    ([100], [])
     """
     chosen, folder = RunSettings(**settings), Path(out)
     made = ENGINES[choice("engine", engine, ENGINES, refusal=DataError)]() if isinstance(engine, str) else engine
     count = (os.cpu_count() or 1) if workers is None else whole("workers", workers, least=0, refusal=DataError)
     whole("pictures", pictures, least=0, refusal=DataError)
     size = None if shard_rows is None else whole("shard_rows", shard_rows, refusal=DataError)
-    asked = {"query": query, "query_file": query_file, "pages": pages, "grid": grid, "magnification": magnification}
-    found = find(inputs, settings=chosen, trusted=trusted, **asked)  # type: ignore[arg-type]
+    found = find(
+        inputs,
+        query=query,
+        query_file=None if query_file is None else Path(query_file),
+        pages=pages,
+        grid=grid,
+        magnification=magnification,
+        settings=chosen,
+        trusted=[Path(path) for path in trusted],
+    )
     check_writable(folder)
     with alone(folder):
         work = _Work(folder, Manifest.of(found.rows, chosen, size), pictures, flag("retry_errors", retry_errors))
@@ -129,7 +137,7 @@ class _Work:
                 continue
             if name not in journal.entries:
                 rows = list(read_shard(self.out / name))
-                told = {"seconds": None, "pictures": []}
+                told: dict[str, Any] = {"seconds": None, "pictures": []}
                 journal.append(entry_of(name, self.manifest.of_shard(index).start, rows, len(rows), **told))
             self.entries[name] = journal.entries[name]
 

@@ -10,7 +10,6 @@ from typing import Any
 from homunculus.bridge.errors import DataError
 from homunculus.bridge.files import replaced
 from homunculus.bridge.files.reading import parsed, read_tensors, refusing
-from homunculus.loop.run import parquet
 from homunculus.loop.run.token_row import TokenRow
 
 AGAIN = "it is no whole shard of a run: delete it and run again"
@@ -22,6 +21,8 @@ def write_shard(path: Path, rows: Sequence[TokenRow], about: Mapping[str, Any]) 
     told = {ROWS: json.dumps([row.facts() for row in rows]), ABOUT: json.dumps(dict(about))}
     with replaced(path) as (staging, name):
         if path.suffix == ".parquet":
+            from homunculus.loop.run import parquet
+
             parquet.write(staging.path(name), rows, {ABOUT: told[ABOUT]})
         else:
             tensors = {
@@ -33,6 +34,8 @@ def write_shard(path: Path, rows: Sequence[TokenRow], about: Mapping[str, Any]) 
 def read_shard(path: Path) -> Iterator[TokenRow]:
     """Its rows, in order. Raises DataError for what is no whole shard."""
     if path.suffix == ".parquet":
+        from homunculus.loop.run import parquet
+
         yield from parquet.read(path)[1]
         return
     tensors, metadata = read_tensors(path, remedy=AGAIN)

@@ -20,8 +20,8 @@ def read_tokens(path: str | os.PathLike[str], *, errors: bool = False, partial: 
 
     >>> result = hm.run("examples/data/photograph.jpg", "tokens", workers=0, budget=100, backend="torch")
     >>> for row in hm.read_tokens("tokens"):
-    ...     print(row.source, row.page, row.fixations, row.patches)
-    examples/data/photograph.jpg 0 [(256.0, 256.0)] Patches(100 of 16 x 16 px, float32, on cpu)
+    ...     print(row.page, row.fixations, row.patches)
+    0 [(256.0, 256.0)] Patches(100 of 16 x 16 px, float32, on cpu)
     """
     folder = Path(path)
     files = [folder]
