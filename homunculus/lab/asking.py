@@ -33,8 +33,9 @@ class Sized:
 def asking(
     opened: Callable[[], AbstractContextManager[Callable[[Piece], Lines]]], jobs: int
 ) -> Iterator[Callable[[Sequence[Piece]], Iterator[Lines]]]:
-    """What answers pieces of work, in the order in which they are done, by a `crew` of so many processes. Torch is given one thread, so that the answers are the same however many share
-    the work. Raises ProcessError where a process dies.
+    """What answers pieces of work, in the order in which they are done, by so many processes, or here.
+
+    Torch is given one thread, so that the answers are the same however many share the work. Raises ProcessError where a process dies.
     """
     with crew(opened, jobs) as workers:
         yield lambda pieces: (_lines(result) for _, result in workers.put(pieces))
