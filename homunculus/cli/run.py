@@ -45,7 +45,10 @@ class Asking:
     def chosen(self) -> dict[str, Any]:
         told = {name: value for name, value in vars(self).items() if name not in ("grid", "trust")}
         cells = None if self.grid is None else pair(self.grid, "x", "grid; give columns and rows, as in --grid 6x4")
-        return told | {"grid": None if cells is None else (int(cells[0]), int(cells[1])), "trusted": self.trust or ()}
+        return told | {
+            "grid": cells and tuple(int(cell) if cell.is_integer() else cell for cell in cells),
+            "trusted": self.trust or (),
+        }
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Keeping:
 
 
 @dataclass(frozen=True)
-class Working:
+class Workforce:
     """Who does the work."""
 
     engine: Annotated[str, typer.Option(help="local or ray.", autocompletion=one_of(ENGINES))] = "local"
@@ -106,7 +109,7 @@ def run(
     asking: Asking,
     seeing: Looking,
     keeping: Keeping,
-    working: Working,
+    working: Workforce,
     out: Annotated[Path, typer.Option(file_okay=False, help="The folder for what was seen.")] = Path("tokens"),
 ) -> None:
     """Look at many pictures; keep tokens or patches of each. Stopped anywhere and called again, it goes on where it was."""
