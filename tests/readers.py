@@ -24,6 +24,8 @@ from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.pyramid import LearnedSplit
 from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.files.writing import _superseded
+from homunculus.bridge.patches import Patches
+from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder.reader import Reader
 from homunculus.encoder.saliency import SaliencyDecoder
 from homunculus.encoder.word_features import WordFeatures
@@ -33,8 +35,11 @@ from homunculus.lab.gaze import aird, cocosearch18, mit1003, onestop
 from homunculus.lab.gaze.detect import detect
 from homunculus.lab.training import checkpoint
 from homunculus.lab.training.triples import read_triples
+from homunculus.loop.run import parquet as parquet_shards
 from homunculus.loop.run.lists import read_list
+from homunculus.loop.run.row import RunRow
 from homunculus.loop.run.tables import open_table
+from homunculus.loop.run.token_row import TokenRow
 from homunculus.relevance import Head
 from homunculus.relevance.maps import read_relevance
 from homunculus.viewer.scanpath import read_scanpath
@@ -179,6 +184,16 @@ def table_read(path: Path) -> Any:
     return [table.content(place) for place, record in enumerate(table.records()) if record.path is None]
 
 
+def shard(folder: Path) -> Path:
+    plan, patches = SamplePlan(torch.rand(2, 8), 4), Patches(torch.rand(2, 3, 4, 4), torch.ones(2))
+    seen = TokenRow(
+        RunRow("é.png", 1, "red"), (30, 40), [(1.5, 2)], plan, torch.rand(2, 5).bfloat16(), patches, ["note"]
+    )
+    lost = TokenRow(RunRow("b.png"), error={"kind": "ImageReadError", "message": "b.png is no picture"})
+    parquet_shards.write(folder / "shard.parquet", [seen, lost], {"hash": "0"})
+    return folder / "shard.parquet"
+
+
 def costs(folder: Path) -> Path:
     machine = {"processor": "none", "cores": 2, "renderer": "none", "versions": {"torch": "2"}}
     rows = {"uniform": {"ms": 1.5, "peak_mib": 3, "coverage": 0.5}}
@@ -237,6 +252,7 @@ READERS: dict[str, Kind] = {
     "scanpath": Kind("viewer.scanpath", scanpath, read_scanpath),
     "list of pictures": Kind("loop.run.lists", picture_list, lambda path: list(read_list(path))),
     "table of pictures": Kind("loop.run.tables", picture_table, table_read),
+    "shard of Parquet": Kind("loop.run.parquet", shard, lambda path: list(parquet_shards.read(path)[1])),
     "costs": Kind("lab.experiment.run", costs, _read_costs),
     "a set's record": Kind("bridge.files.writing", record, lambda path: _superseded(path.parent, path.name)),
 }

@@ -15,6 +15,7 @@ from homunculus.bridge.slides.structure import MOST_DIRECTORIES, layout_of
 
 # TIFF 6.0, section 8 and supplement 1.
 _SUBFILE, _WIDTH, _HEIGHT, _TILE, _SUBIFDS = 254, 256, 257, 322, 330
+_WANTED = (_SUBFILE, _WIDTH, _HEIGHT, _TILE, _SUBIFDS)
 _WHOLE = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q"}
 _REDUCED, _MASK = 1, 4
 
@@ -81,10 +82,14 @@ def _directories(file: IO[bytes]) -> Iterator[_Page]:
 
 def _page(entries: bytes, layout: Any, entry_bytes: int, at: int) -> _Page:
     told: dict[int, int] = {}
-    for start in range(0, len(entries), entry_bytes):
-        tag, kind, _ = struct.unpack_from(layout.order + layout.entry, entries, start)
-        if kind in _WHOLE and tag in (_SUBFILE, _WIDTH, _HEIGHT, _TILE, _SUBIFDS):
-            (told[tag],) = struct.unpack_from(layout.order + _WHOLE[kind], entries, start + at)
+    for start, (tag,) in zip(
+        range(0, len(entries), entry_bytes),
+        struct.iter_unpack(f"{layout.order}H{entry_bytes - 2}x", entries),
+        strict=True,
+    ):
+        if tag in _WANTED:
+            (kind,) = struct.unpack_from(layout.order + "H", entries, start + 2)
+            (told[tag],) = struct.unpack_from(layout.order + _WHOLE.get(kind, "B"), entries, start + at)
     return _Page(told.get(_SUBFILE, 0), told.get(_WIDTH, 0), told.get(_HEIGHT, 0), _TILE in told, _SUBIFDS in told)
 
 

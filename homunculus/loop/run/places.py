@@ -22,7 +22,7 @@ from homunculus.loop.run.settings import RunSettings
 
 Point = tuple[float, float]
 PLACES = Limit(1 << 20, "places in one picture. Ask for a lower magnification, or give a larger budget")
-CHECKED = 64  # plans of a grid that are made before it is believed
+CHECKED = 24  # plans of a grid that are made before it is believed
 SMALLER = 1.05
 PATCH_SIZE = 16
 CENTER = (0.5, 0.5)
@@ -72,39 +72,51 @@ def magnified(path: str, page: int, magnification: float, settings: RunSettings)
 def dense_grid(size: tuple[int, int], texel_px: float, settings: RunSettings) -> tuple[int, int]:
     """(columns, rows), such that in the plan of every place the place's own cell is covered by texels of at most so many px.
 
-    A budget covers at most budget * (patch size * texel_px)^2 so finely: from cells of that area on they are made smaller by 5 %
-    at a time, until the plans that the settings' allocator makes, without relevance, suffice: in the middle first, then at up to 64
-    places of the grid. How far a plan is fine differs from place to place, by how it is aligned and by what of it lies outside.
+    A budget covers at most budget * (patch size * texel_px)^2 so finely. From cells of that area on they are made smaller by 5 % at a
+    time until they suffice in the plan that the settings' allocator makes, without relevance, of the middle; then in those of up to 24
+    places all over the grid, since how far a plan is fine differs by how it is aligned and by what of it lies outside.
     """
     height, width = size
     patch_px = (settings.patch_size or PATCH_SIZE) * texel_px
-    side_px, middle = math.sqrt(settings.budget) * patch_px, _plan(size, CENTER, settings)
-    while side_px > texel_px:
+    side_px = _fine_side_px(CENTER, size, texel_px, settings, math.sqrt(settings.budget) * patch_px)
+    while side_px >= patch_px:
         grid = checked_grid((math.ceil(width / side_px), math.ceil(height / side_px)))
         places = places_of(grid)
-        cell = width / grid[0], height / grid[1]
         tried = places[:: -(-len(places) // CHECKED)]
-        if is_fine(middle, _px(CENTER, size), cell, texel_px) and all(
-            is_fine(_plan(size, place, settings), _px(place, size), cell, texel_px) for place in tried
-        ):
+        least = min(_fine_side_px(place, size, texel_px, settings, side_px) for place in tried)
+        if least >= side_px:
             return grid
-        side_px /= SMALLER
+        side_px = least
     raise DataError(
-        f"no token of {settings.budget} is finer than {texel_px:g} px a texel in {width} x {height} px; give a larger budget, or ask for "
-        "a lower magnification"
+        f"{settings.budget} tokens, spread over {width} x {height} px, hold less than a patch around a fixation whose texels are at most "
+        f"{texel_px:g} px; give a larger budget, ask for a lower magnification, or give grid=(columns, rows)"
     )
 
 
-def is_fine(plan: SamplePlan, middle: Point, cell: tuple[float, float], texel_px: float) -> bool:
-    """Whether a cell, (width, height) px around its middle, lies in tokens whose texels are at most so large.
+def _fine_side_px(place: Point, size: tuple[int, int], texel_px: float, settings: RunSettings, most_px: float) -> float:
+    """The side of a square around a place that is fine in the place's own plan: at most so large, 5 % smaller at a time; 0 for less than
+    a patch."""
+    plan = _plan(size, place, settings)
+    while most_px >= plan.patch_size * texel_px:
+        if is_fine(plan, _px(place, size), size, most_px, texel_px):
+            return most_px
+        most_px /= SMALLER
+    return 0.0
 
-    Asked at points no farther apart than such a token is wide, the cell's edges among them: an upright token that is coarser cannot
+
+def is_fine(plan: SamplePlan, middle: Point, size: tuple[int, int], side_px: float, texel_px: float) -> bool:
+    """Whether a square around a place, what of it lies in the picture, lies in tokens whose texels are at most so large.
+
+    Asked at points no farther apart than such a token is wide, the square's edges among them: an upright token that is coarser cannot
     lie between them. In the gaps that some layouts leave the nearest token counts.
     """
     step_px = plan.patch_size * texel_px
+    count = 1 + math.ceil(side_px / step_px)
     across, down = (
-        torch.linspace(at - side / 2, at + side / 2, 1 + math.ceil(side / step_px), dtype=torch.float64, device="cpu")
-        for at, side in zip(middle, cell, strict=True)
+        torch.linspace(
+            max(0.0, at - side_px / 2), min(side, at + side_px / 2), count, dtype=torch.float64, device="cpu"
+        )
+        for at, side in zip(middle, reversed(size), strict=True)
     )
     fine = torch.maximum(plan.right.norm(dim=-1), plan.down.norm(dim=-1)) <= texel_px * (1 + 1e-6)
     for y in down:
