@@ -68,7 +68,7 @@ def test_a_run_tells_what_it_kept_and_goes_on(scans: Path, tmp_path: Path) -> No
     ("options", "told"),
     [
         (("--grid", "3"), "'3' is not a grid; give columns and rows, as in --grid 6x4"),
-        (("--grid", "1.5x2"), "grid"),
+        (("--grid", "1.5x2"), "columns is 1.5; it must be a whole number"),
         (("--budget", "0"), "budget is 0"),
         (("--keep", "tokens"), "keep is 'tokens' and there is no model"),
         (("--values", "int4"), "values is 'int4'; choose one of float32, float16, uint8"),
