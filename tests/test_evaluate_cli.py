@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import importlib
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import question_files as official
 import torch
+from rich.console import Console
 from typer.testing import CliRunner
 
 from homunculus import layouts
 from homunculus.allocators.blind_spots import step_px, steps_px
-from homunculus.bridge.errors import DataError
+from homunculus.bridge.errors import DataError, ImageReadError, ProcessError
 from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.processes import Lost
 from homunculus.cli import app
-from homunculus.lab.datasets import DOCVQA, TEXTVQA
+from homunculus.cli.progress import counting
+from homunculus.lab.bootstrap import difference, interval
+from homunculus.lab.datasets import DOCVQA, SOURCES, TEXTVQA, asking
+from homunculus.lab.datasets.judge import judge
 from homunculus.lab.datasets.legibility import legibility
 
 ROOT = Path(__file__).parents[1]
@@ -48,16 +57,20 @@ class Fake:
         self.says, self.asked = says, list[tuple[str, str]]()
         self.looks, self.closed = True, False
         self.pruning, self.processor = None, None
+        self.broken, self.batches = set[str](), list[int]()
 
     def answers(self, images: Sequence[Path], questions: Sequence[str]) -> list[Reply]:
+        self.batches.append(len(questions))
         return [self.answer(*asked) for asked in zip(images, questions, strict=True)]
 
     def answer_whole(self, image: Path, question: str) -> Reply:
-        self.asked.append((image.name, question))
-        return Reply(self.says(question), [], None, 9, 6.0)
+        self.asked.append((image.name, f"{question} {getattr(self.pruning, 'name', 'whole')}"))
+        return Reply(self.says(self.asked[-1][1]), [], None, 9, 9.0 if self.pruning is None else 6.0)
 
     def answer(self, image: Path, question: str) -> Reply:
         self.asked.append((image.name, question))
+        if question in self.broken:
+            raise ImageReadError(f"{image.name} cannot be read; fetch it again")
         plan = SamplePlan.boxes(torch.tensor([[0.0, 0.0, 32.0, 32.0], [0.0, 32.0, 32.0, 64.0]]), 16)
         if not self.looks:
             return Reply(self.says(question), [], None)
@@ -137,6 +150,7 @@ def test_a_model_is_asked_judged_and_watched(tmp_path: Path, fake: Fake) -> None
     assert seen == {"questions_with_boxes": 0, "first_fixation_in_box": None, "box_legible": None}
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_where_it_was_and_asks_nothing_twice(tmp_path: Path, fake: Fake) -> None:
     official.docvqa(tmp_path / "data")
     arguments = ("docvqa", "--data", tmp_path / "data", "--model", "m", "--out", tmp_path / "out")
@@ -167,28 +181,38 @@ def test_a_run_goes_on_where_it_was_and_asks_nothing_twice(tmp_path: Path, fake:
     # With more of the questions wanted than before, only those are asked.
     assert run(*arguments, "--limit", 3)[0] == 0
     assert fake.asked == []
-    code, _, errors = run(*arguments, "--budget", 10)
-    assert code == 2
-    assert "answers.jsonl is of another run: budget was None and is 10; give another folder, or delete it" in errors
+    for changed, told in {
+        ("--budget", 10): "budget was None and is 10",
+        ("--backend", "torch"): "backend was None and is 'torch'",
+        ("--dtype", "float16"): "dtype was None and is 'float16'",
+        ("--pruning", "fastv"): "pruning was None and is 'fastv'",
+        ("--whole",): "px_per_character was 8.0 and is None; whole was None and is True",
+    }.items():
+        code, _, errors = run(*arguments, *changed)
+        assert code == 2
+        assert f"answers.jsonl is of another run: {told}; give another folder, or delete it" in errors
+    assert fake.asked == []
 
 
 @pytest.mark.slow
-def test_a_killed_program_loses_no_answer(tmp_path: Path) -> None:
+def test_a_killed_program_loses_no_answer(tmp_path: Path, fake: Fake) -> None:
     official.docvqa(tmp_path / "data")
     journal = tmp_path / "out" / "answers.jsonl"
+    arguments = ["docvqa", "--data", str(tmp_path / "data"), "--model", "m", "--out", str(tmp_path / "out")]
     program = f"""
 import importlib, sys, time
 sys.path.insert(0, {str(ROOT / "tests")!r})
 from test_evaluate_cli import COMMAND, Fake, app
 def says(question):
-    if {{slow}} and question.endswith("2?"):
+    if question.endswith("2?"):
         time.sleep(60)
     return "yes"
 COMMAND.open_answerer = lambda model, **options: Fake(says)
-app(["evaluate", "docvqa", "--data", {str(tmp_path / "data")!r}, "--model", "m", "--out", {str(tmp_path / "out")!r}])
+app(["evaluate", *{arguments!r}])
 """
-    command = [sys.executable, "-c", program.replace("{slow}", "True")]
-    child = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        [sys.executable, "-c", program], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and (not journal.exists() or journal.read_bytes().count(b"\n") < 3):
         assert child.poll() is None
@@ -196,14 +220,8 @@ app(["evaluate", "docvqa", "--data", {str(tmp_path / "data")!r}, "--model", "m",
     os.kill(child.pid, signal.SIGKILL)
     child.wait(10)
     assert len(journal.read_text().splitlines()) == 3
-    done = subprocess.run(
-        [sys.executable, "-c", program.replace("{slow}", "False")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    assert run(*arguments)[0] == 0
+    assert [question for _, question in fake.asked] == ["What is entry 2?", "What is entry 3?"]
     assert [json.loads(line).get("id") for line in journal.read_text().splitlines()] == [None, 100, 101, 102, 103]
 
 
@@ -226,6 +244,18 @@ def test_a_split_without_answers_gives_the_file_to_submit(tmp_path: Path, fake: 
         ),
         (("--model", "m", "--predictions", "x.json"), "give either --predictions FILE.json"),
         (("--predictions", "nowhere.json"), "nowhere.json cannot be opened: No such file or directory"),
+        (("--predictions", "x.json", "--whole"), "--whole, --pruning and --against ask a model; give --model PATH"),
+        (("--model", "m", "--whole", "--budget", "9"), "--whole needs no eye; leave out --budget"),
+        (
+            ("--model", "m", "--pruning", "fastv", "--pruning", "sparse_vlm"),
+            "--pruning is given 2 times; give one, or --against whole",
+        ),
+        (("--model", "m", "--against", "all"), "--against 'all': give --against whole, and not --whole"),
+        (("--model", "m", "--against", "whole", "--whole"), "give --against whole, and not --whole"),
+        (
+            ("--model", "m", "--pruning", "half"),
+            "pruning 'half' is unknown; choose one of fastv, pyramid_drop, sparse_vlm",
+        ),
         (("--model", "m", "--limit", "0"), "homunculus: limit is 0; it must be at least 1"),
         (
             ("--model", "m", "--split", "dev"),
@@ -350,3 +380,262 @@ def test_every_data_set_can_be_evaluated() -> None:
 
     assert list(COMMAND.DATASETS) == list(SOURCES)
     assert {DOCVQA.metric, TEXTVQA.metric} == {"ANLS", "accuracy"}
+
+
+# The eye against all tokens, and how the work is shared
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(COMMAND.DATASETS))
+def test_the_eye_is_held_against_all_tokens_by_every_judge(name: str, tmp_path: Path, fake: Fake) -> None:
+    getattr(official, name)(tmp_path / "data")
+    right = {
+        "docvqa": ["1.5", "R. J. Reynolds", "1998", "yes"],
+        "textvqa": ["stop", "STOP sign", "exit"],
+        "vqav2": ["2"] * 3,
+    }
+    number = re.compile(r"\d")
+
+    def says(asked: str) -> str:
+        at = int(number.findall(asked)[0])
+        return right[name][at] if "whole" in asked or (at == 0 and "fastv" not in asked) else "no"
+
+    fake.says = says
+    out = tmp_path / "out"
+    arguments = (
+        name,
+        "--data",
+        tmp_path / "data",
+        "--model",
+        "m",
+        "--against",
+        "whole",
+        "--pruning",
+        "fastv",
+        "--out",
+        out,
+    )
+    code, shown, errors = run(*arguments)
+    assert (code, errors.strip()) == (0, "")
+    result = json.loads((out / "result.json").read_text())
+    assert (result["way"], [one["way"] for one in result["against"]]) == ("eye", ["whole", "whole-fastv"])
+    dataset = SOURCES[name].load(tmp_path / "data", "val")
+    pictures = [str(question.image) for question in dataset.questions]
+    table = [
+        [cell.strip() for cell in line.split("|")[1:-1]] for line in (out / "table.md").read_text().splitlines()[2:7]
+    ]
+    assert table[0] == ["", "tokens", "mean", f"{dataset.source.metric} %", "less the eye", "s", "errors"]
+    eye = np.array(list(result["scores"].values()))
+    for one, row, told in zip(
+        [result, *result["against"]], table[2:], ("the eye 2.0 1.5", "all tokens 9.0 9.0", "fastv 9.0 6.0"), strict=True
+    ):
+        assert " ".join(row[:3]) == told
+        assert (row[-1], float(row[-2])) == ("0", pytest.approx(one["spent"]["seconds"], rel=1e-2))
+        said = json.loads(
+            (out / {"eye": "submission.json"}.get(one["way"], f"submission-{one['way']}.json")).read_text()
+        )
+        scores = [dataset.source.score(s["answer"], q.answers) for s, q in zip(said, dataset.questions, strict=True)]
+        assert list(one["scores"].values()) == scores
+        low, high = interval(scores, pictures)
+        assert row[3] == f"{100 * np.mean(scores):.1f} ({100 * low:.1f}, {100 * high:.1f})"
+        if one is not result:
+            low, high = difference(scores, eye, pictures)
+            apart = np.mean(scores) - np.mean(eye)
+            assert row[4] == f"{100 * apart:+.1f} ({100 * low:.1f}, {100 * high:.1f})"
+            assert row[4] in shown
+    assert result["against"][0]["mean"] > result["mean"] > result["against"][1]["mean"]
+    assert result["files"] == ["result.json", "table.md"]
+    # Alone, in the same folder, the eye's answers are known, and the table of the comparison is no longer there.
+    fake.asked = []
+    assert run(*arguments[:5], "--out", out)[0] == 0
+    assert fake.asked == []
+    assert not (out / "table.md").exists()
+    assert "against" not in json.loads((out / "result.json").read_text())
+
+
+def test_a_comparison_asks_a_batch_in_every_way_before_the_next(tmp_path: Path, fake: Fake) -> None:
+    official.docvqa(tmp_path / "data")
+    arguments = ("docvqa", "--data", tmp_path / "data", "--model", "m", "--out", tmp_path / "out", "--batch", 2)
+    assert run(*arguments, "--limit", 1)[0] == 0
+    fake.asked, fake.batches = [], []
+    assert run(*arguments, "--against", "whole")[0] == 0
+    entry = "What is entry"
+    assert [question for _, question in fake.asked] == [
+        f"{entry} 1?", f"{entry} 2?", f"{entry} 0? whole", f"{entry} 1? whole",
+        f"{entry} 3?", f"{entry} 2? whole", f"{entry} 3? whole",
+    ]  # fmt: skip
+    assert fake.batches == [2, 1]
+
+
+def test_a_journal_of_before_is_read_and_compared(tmp_path: Path, fake: Fake) -> None:
+    official.docvqa(tmp_path / "data")
+    out = tmp_path / "out"
+    journal = Journal(
+        out / "answers.jsonl", {"dataset": "docvqa", "split": "val", "model": "m", "budget": 9, "px_per_character": 8.0}
+    )
+    for number in range(100, 104):
+        journal.append({"id": number, "answer": "yes", "fixations": [[1.0, 2.0]], "tokens": 9})
+    arguments = (
+        "docvqa",
+        "--data",
+        tmp_path / "data",
+        "--model",
+        "m",
+        "--budget",
+        9,
+        "--against",
+        "whole",
+        "--out",
+        out,
+    )
+    assert run(*arguments)[0] == 0
+    assert len(fake.asked) == 4
+    assert "| the eye | 9.0 | – | 25.0 (0.0, 50.0) | – | – | 0 |" in (out / "table.md").read_text()
+
+
+@pytest.mark.slow
+def test_a_question_that_cannot_be_asked_is_an_entry_and_is_asked_again_where_that_is_wanted(
+    tmp_path: Path, fake: Fake
+) -> None:
+    official.docvqa(tmp_path / "data")
+    out = tmp_path / "out"
+    arguments = ("docvqa", "--data", tmp_path / "data", "--model", "m", "--out", out, "--batch", 4)
+    fake.says, fake.broken = lambda asked: "yes", {"What is entry 3?"}
+    code, shown, errors = run(*arguments)
+    assert (code, errors.strip()) == (0, "")
+    told = "page1_1.png cannot be read; fetch it again"
+    assert (
+        f"the eye: 1 of 4 questions could not be asked and count 0; --retry-errors asks again: 103 (ImageReadError: {told})"
+        in shown
+    )
+    lines = [json.loads(line) for line in (out / "answers.jsonl").read_text().splitlines()]
+    assert lines[4] == {"id": 103, "answer": "", "error": {"kind": "ImageReadError", "message": told}}
+    assert fake.batches == [4, 1, 1, 1, 1]
+    result = json.loads((out / "result.json").read_text())
+    assert (result["errors"], result["scores"]["103"]) == ({"103": lines[4]["error"]}, 0)
+    assert result["spent"]["tokens"] == 2
+    assert json.loads((out / "submission.json").read_text())[3] == {"questionId": 103, "answer": ""}
+    fake.asked = []
+    assert run(*arguments)[:2] == (0, shown)
+    assert fake.asked == []
+    fake.broken = set()
+    code, shown, _ = run(*arguments, "--retry-errors")
+    assert (code, "could not be asked" in shown, len(fake.asked)) == (0, False, 1)
+    result = json.loads((out / "result.json").read_text())
+    assert (result["errors"], result["scores"]["103"]) == ({}, 1)
+    assert len((out / "answers.jsonl").read_text().splitlines()) == 6
+
+
+def test_what_could_not_be_asked_counts_nothing_even_where_nothing_would_be_right(tmp_path: Path) -> None:
+    official.textvqa(tmp_path / "data")
+    dataset = TEXTVQA.load(tmp_path / "data", "val")
+    article = replace(dataset.questions[0], answers=("the",) * 10)  # which the judge takes for nothing
+    dataset = replace(dataset, questions=(article, *dataset.questions[1:]))
+    answers = dict.fromkeys([question.id for question in dataset.questions], "")
+    assert judge(dataset, answers).scores[34600] == 1
+    assert judge(dataset, answers, failed=[34600]).scores == {34600: 0, 34601: 0, 34602: 0}
+
+
+def test_what_a_lost_process_leaves_is_told_in_the_end_and_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    official.docvqa(tmp_path / "data")
+    dataset = DOCVQA.load(tmp_path / "data", "val")
+    way = asking.WayOfAsking()
+    journals = {way: Journal(tmp_path / "answers.jsonl", {})}
+    real = asking.crew
+
+    @contextmanager
+    def dying(*options: Any) -> Iterator[Any]:
+        with real(*options) as put:
+            yield lambda todo: (
+                (batch, Lost("was killed by signal 9") if batch.questions[0].id == 101 else found)
+                for batch, found in put(todo)
+            )
+
+    monkeypatch.setattr(asking, "crew", dying)
+    counted: list[tuple[int, int]] = []
+    with pytest.raises(
+        ProcessError,
+        match="1 of 4 batches were lost, the last because its worker was killed by signal 9, with questions 101; all other",
+    ):
+        asking.ask(
+            asking.batches(dataset, journals),
+            asking.AskedModel(Fake, (way,)),
+            journals,
+            told=lambda *more: counted.append(more),
+        )
+    assert list(journals[way].entries) == [100, 102, 103]
+    assert counted == [(1, 0)] * 3
+    left = asking.batches(dataset, {way: Journal(tmp_path / "answers.jsonl", {})})
+    assert [question.id for batch in left for question in batch.questions] == [101]
+
+
+@pytest.mark.slow
+def test_processes_share_the_questions_and_the_driver_alone_writes(tmp_path: Path) -> None:
+    official.docvqa(tmp_path / "data")
+    dataset = DOCVQA.load(tmp_path / "data", "val")
+    way = asking.WayOfAsking(whole=True, pruning="fastv")
+    journals = {way: Journal(tmp_path / "answers.jsonl", {})}
+    asking.ask(asking.batches(dataset, journals, 2), asking.AskedModel(Fake, (way,)), journals, workers=1)
+    found = list(Journal(tmp_path / "answers.jsonl", {}).entries.values())
+    assert [(entry["id"], entry["answer"], entry["mean_tokens"]) for entry in found] == [
+        (number, "stop", 6.0) for number in range(100, 104)
+    ]
+
+
+def test_progress_tells_the_rate_and_what_went_wrong() -> None:
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with counting(console, "asking m", 40) as count:
+        count(10, 0)
+        time.sleep(0.02)
+        count(20, 1)
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "30/40" in shown
+    assert re.search(r"\d/s, errors 1,", shown)
+
+
+# What enters the language model, and what its layers hold of it: 4 layers, cuts before those that the papers' are scaled to. Of 16 tokens
+# FastV keeps 8 from layer 2; PyramidDrop 8, 4 and 2 from layers 1, 2 and 3; SparseVLM, before the same three, 300, 200 and 110 of 576,
+# which are 8, 6 and 3, and each time one more of what it merges.
+HELD = {
+    "the eye": [12, 12, 12, 12],
+    "all tokens": [16, 16, 16, 16],
+    "fastv": [16, 16, 8, 8],
+    "pyramid_drop": [16, 8, 4, 2],
+    "sparse_vlm": [16, 9, 7, 4],
+}
+
+
+@pytest.mark.slow
+def test_the_table_tells_what_every_method_lets_through(tmp_path: Path) -> None:
+    pytest.importorskip("transformers")
+    from tiny_language import save, tiny_llava, tiny_qwen
+
+    official.docvqa(tmp_path / "data")
+    prunings = [word for name in list(HELD)[2:] for word in ("--pruning", name)]
+    arguments = (
+        "docvqa",
+        "--data",
+        tmp_path / "data",
+        "--limit",
+        1,
+        "--budget",
+        12,
+        "--backend",
+        "torch",
+        "--against",
+        "whole",
+    )
+    told = ("--model", save(tiny_llava(), tmp_path / "llava"), "--dtype", "bfloat16", "--out", tmp_path / "out")
+    code, _, errors = run(*arguments, *prunings, *told)
+    assert (code, errors.strip()) == (0, "")
+    rows = [line.split("|")[1:4] for line in (tmp_path / "out" / "table.md").read_text().splitlines()[4:9]]
+    assert {name.strip(): (float(tokens), float(mean)) for name, tokens, mean in rows} == {
+        name: (layers[0], sum(layers) / 4) for name, layers in HELD.items()
+    }
+    qwen = ("--model", save(tiny_qwen(), tmp_path / "qwen"), "--out", tmp_path / "refused")
+    code, _, errors = run(*arguments, "--pruning", "pyramid_drop", *qwen)
+    assert code == 2
+    assert "the language model has 3 layers and the 3 cuts, before layers 1, 2, 3, do not fit" in errors
+    assert not (tmp_path / "refused").exists()

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from pictures import dead_leaves
+from PIL import Image
 from torch import Tensor
 
 import homunculus as hm
-from homunculus.bridge.errors import ClosedError, ModelError, PlanError, QueryError
+from homunculus.bridge.errors import ClosedError, ImageError, ModelError, PlanError, QueryError
 from homunculus.bridge.plan import SamplePlan
 
 pytest.importorskip("transformers")
@@ -376,3 +377,54 @@ def test_bad_requests_are_refused_and_the_next_call_works() -> None:
         answerer(LlavaConnector(tiny_llava()), budget=0)
     with pytest.raises(PlanError, match="fixations is 0"):
         answerer(LlavaConnector(tiny_llava()), fixations=0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl"])
+def test_questions_asked_together_are_answered_as_alone(
+    kind: str, folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, path in enumerate(paths):
+        Image.fromarray(np.roll(PICTURE, 17 * number, 1)[: 96 - 16 * (number == 2)]).save(path)
+    asked = [
+        (paths[0], "what is red?"),
+        (PICTURE, "top left"),
+        (paths[1], "what is the total?"),
+        (Path(paths[0]), "bottom right"),
+        (paths[2], "top left"),
+        (PICTURE, "what is blue?"),
+    ]
+    with Answerer.from_pretrained(folders[kind], backend="torch", budget=14, fixations=2) as eye:
+        alone = [eye.answer(image, question, limit=6) for image, question in asked]
+        built: list[tuple[int, ...]] = []
+        real = eye.eye.unit.pyramid
+
+        def pyramid(images: Tensor, **options: Any) -> Any:
+            built.append(tuple(images.shape[:3]))
+            return real(images, **options)
+
+        monkeypatch.setattr(eye.eye.unit, "pyramid", pyramid)
+        together = eye.answers(*zip(*asked, strict=True), limit=6)
+        with pytest.raises(PlanError, match="2 pictures and 1 questions; give as many of each"):
+            eye.answers(paths[:2], ["what?"])
+        with pytest.raises(QueryError, match="the question is ''"):
+            eye.answers(paths[:2], ["what?", ""])
+    assert sorted(built) == [(1, 80, 96), (1, 96, 96), (1, 96, 96), (1, 96, 96)]
+    for one, other in zip(alone, together, strict=True):
+        assert (one.text, one.fixations, one.tokens, one.mean_tokens) == (
+            other.text, other.fixations, other.tokens, other.mean_tokens,
+        )  # fmt: skip
+        assert one.notes == other.notes
+        assert one.plan is not None
+        assert other.plan is not None
+        assert torch.equal(one.plan.footprints, other.plan.footprints)
+    assert len({one.text for one in alone}) > 1
+
+
+def test_a_picture_that_the_models_own_processor_refuses_is_refused_as_one(folders: dict[str, Path]) -> None:
+    with (
+        Answerer.from_pretrained(folders["qwen2_5_vl"], backend="torch", budget=14) as eye,
+        pytest.raises(ImageError, match=r"the model's own processor refuses a picture of 4000 x 8 px: .*ratio"),
+    ):
+        eye.answer_whole(np.zeros((8, 4000, 3), np.uint8), "what is red?")

@@ -32,14 +32,16 @@ def counting(console: Console, name: str, total: int) -> Iterator[Callable[[int,
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     told = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"))
-    began, wrong = monotonic(), 0
+    first, wrong = (0, 0.0), 0
     with Progress(*told, TimeRemainingColumn(), console=console, transient=True) as progress:
         bar = progress.add_task(name, total=total, told="")
 
         def count(done: int, errors: int) -> None:
-            nonlocal wrong
+            nonlocal first, wrong
             wrong += errors
-            rate = (progress.tasks[0].completed + done) / max(monotonic() - began, 1e-9)
-            progress.update(bar, advance=done, told=f"{rate:.3g} a second, {wrong} errors,")
+            completed, now = int(progress.tasks[0].completed) + done, monotonic()
+            first = first if first[0] else (completed, now)  # what came before it is the opening, too
+            rate = f"{(completed - first[0]) / (now - first[1]):.3g}/s, " if completed > first[0] else ""
+            progress.update(bar, advance=done, told=f"{rate}errors {wrong},")
 
         yield count
