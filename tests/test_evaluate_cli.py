@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -546,15 +547,17 @@ def test_what_a_lost_process_leaves_is_told_in_the_end_and_asked_again(
     real = asking.crew
 
     @contextmanager
-    def dying(*options: Any) -> Iterator[Any]:
-        with real(*options) as put:
-            yield lambda todo: (
-                (batch, Lost("was killed by signal 9") if batch.questions[0].id == 101 else found)
-                for batch, found in put(todo)
+    def dying(*given: Any, **options: Any) -> Iterator[Any]:
+        with real(*given, **options) as shared:
+            yield SimpleNamespace(
+                put=lambda todo: (
+                    (batch, Lost("was killed by signal 9") if batch.questions[0].id == 101 else found)
+                    for batch, found in shared.put(todo)
+                )
             )
 
     monkeypatch.setattr(asking, "crew", dying)
-    counted: list[tuple[int, int]] = []
+    counted: list[tuple[int, int, int]] = []
     with pytest.raises(
         ProcessError,
         match="1 of 4 batches were lost, the last because its worker was killed by signal 9, with questions 101; all other",
@@ -566,7 +569,7 @@ def test_what_a_lost_process_leaves_is_told_in_the_end_and_asked_again(
             told=lambda *more: counted.append(more),
         )
     assert list(journals[way].entries) == [100, 102, 103]
-    assert counted == [(1, 0)] * 3
+    assert counted == [(1, 4, 0), (2, 4, 0), (3, 4, 0)]
     left = asking.batches(dataset, {way: Journal(tmp_path / "answers.jsonl", {})})
     assert [question.id for batch in left for question in batch.questions] == [101]
 
@@ -586,13 +589,13 @@ def test_processes_share_the_questions_and_the_driver_alone_writes(tmp_path: Pat
 
 def test_progress_tells_the_rate_and_what_went_wrong() -> None:
     console = Console(file=io.StringIO(), force_terminal=True, width=120)
-    with counting(console, "asking m", 40) as count:
-        count(10, 0)
-        time.sleep(0.02)
-        count(20, 1)
+    with counting(console, "loading m", "asking m") as count:
+        for done in (10, 20, 30):
+            count(done, 40, done // 30)
+            time.sleep(0.01)
     shown = console.file.getvalue()  # type: ignore[attr-defined]
     assert "30/40" in shown
-    assert re.search(r"\d/s, errors 1,", shown)
+    assert re.search(r"asking m .*\d/s .*errors: 1", shown)
 
 
 # What enters the language model, and what its layers hold of it: 4 layers, cuts before those that the papers' are scaled to. Of 16 tokens

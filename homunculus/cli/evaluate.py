@@ -115,7 +115,7 @@ def _ask(
         opened = AskedModel(
             partial(open_answerer, model, device=seeing.device, **seeing.chosen), ways, judging.px_per_character
         )
-        with counting(console, f"asking {model}", sum(len(batch.questions) for batch in todo)) as told:
+        with counting(console, f"loading {model}", f"asking {model}") as told:
             ask(todo, opened, journals, workers=working.workers, told=told)
     return outcomes(dataset, journals, judging.seed)
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+RATE_OF_S = 300.0  # over which the rate is taken; a large model may answer one question in half a minute
 
 
 def stderr_console() -> Console:
@@ -25,23 +26,33 @@ def tracking(console: Console) -> Callable[[Iterable[Any], str], Iterable[Any]]:
 
 
 @contextmanager
-def counting(console: Console, name: str, total: int) -> Iterator[Callable[[int, int], None]]:
-    """A bar of so many pieces of work, with their rate, the time that remains and how many went wrong. What it gives is called with how
-    many are done more, and how many of them went wrong; nothing is left behind on the console.
+def counting(console: Console, opening: str, name: str) -> Iterator[Callable[[int, int, int], None]]:
+    """A bar with rate, remaining time and errors, which leaves nothing behind. What it gives is called with how many are done, of how many,
+    and how many of them went wrong. opening: what is told before that; name: afterwards.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
-    told = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[told]}"))
-    first, wrong = (0, 0.0), 0
-    with Progress(*told, TimeRemainingColumn(), console=console, transient=True) as progress:
-        bar = progress.add_task(name, total=total, told="")
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[errors]}", style="red"),
+    )
+    with Progress(*columns, console=console, transient=True, speed_estimate_period=RATE_OF_S) as bar:
+        task = bar.add_task(opening, total=None, rate="", errors="")
 
-        def count(done: int, errors: int) -> None:
-            nonlocal first, wrong
-            wrong += errors
-            completed, now = int(progress.tasks[0].completed) + done, monotonic()
-            first = first if first[0] else (completed, now)  # what came before it is the opening, too
-            rate = f"{(completed - first[0]) / (now - first[1]):.3g}/s, " if completed > first[0] else ""
-            progress.update(bar, advance=done, told=f"{rate}errors {wrong},")
+        def count(done: int, total: int, errors: int) -> None:
+            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
+            bar.update(
+                task,
+                description=name,
+                total=total,
+                completed=done,
+                rate="" if speed is None else f"{speed:.3g}/s",
+                errors=f"errors: {errors}" if errors else "",
+            )
 
         yield count

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,14 +10,10 @@ import typer
 
 from homunculus.cli.names import ALLOCATORS, ENGINES, QUALITIES, one_of
 from homunculus.cli.options import Backend, Budget, HeadFile, Trust, expanded, pair
-from homunculus.cli.progress import stderr_console
+from homunculus.cli.progress import counting, stderr_console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from rich.console import Console
-
-    from homunculus.loop.run.driver import RunProgress, RunResult
+    from homunculus.loop.run.driver import RunResult
 
 SHOWN = 5  # errors that are printed
 
@@ -119,40 +113,14 @@ def run(
 
         options = {**asking.chosen, **vars(seeing), **vars(keeping), **vars(working)}
         options["head"] = None if seeing.head is None else str(seeing.head)
-    with _progress(console) as tell:
-        result = run_all(inputs[0] if len(inputs) == 1 else inputs, out, tell=tell, **options)
+    with counting(console, "opening workers", "looking") as count:
+        result = run_all(
+            inputs[0] if len(inputs) == 1 else inputs,
+            out,
+            tell=lambda progress: count(progress.rows, progress.total, progress.errors),
+            **options,
+        )
     _tell(result)
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Callable[[RunProgress], None]]:
-    """A bar with rate, remaining time and errors."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[errors]}", style="red"),
-    )
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("opening workers", total=None, rate="", errors="")
-
-        def tell(progress: Any) -> None:
-            speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
-            bar.update(
-                task,
-                description="looking",
-                total=progress.total,
-                completed=progress.rows,
-                rate="" if speed is None else f"{speed:.1f}/s",
-                errors=f"{progress.errors} errors" if progress.errors else "",
-            )
-
-        yield tell
 
 
 def _tell(result: RunResult) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -10,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
+
+import torch
 
 from homunculus.bridge.errors import ImageError, ProcessError, QueryError
 from homunculus.bridge.files.journal import Journal
@@ -135,23 +136,24 @@ def ask(
     journals: Mapping[WayOfAsking, Journal],
     *,
     workers: int = 0,
-    told: Callable[[int, int], None] = lambda done, errors: None,
+    told: Callable[[int, int, int], None] = lambda done, total, errors: None,
 ) -> None:
     """Asks, and appends each answer to its way's journal as it comes.
 
     An entry is as `entries` says. workers: processes, each with a model of its own; 0 for this one. told: called with how many
-    questions are done more, and how many of them went wrong. Raises what the model raises, but for what is wrong with one question.
+    questions are done, of how many, and how many of them went wrong. Raises what the model raises, but for what is wrong with one question.
     Where a process dies over a batch another takes its place; ProcessError in the end tells of the questions, which are then not in the
     journal.
     """
     lost: list[QuestionBatch] = []
-    how = ""
-    with crew(opened, workers, threads=max(1, (os.cpu_count() or 1) // max(1, workers))) as shared:
+    how, done, errors, total = "", 0, 0, sum(len(batch.questions) for batch in todo)
+    with crew(opened, workers, threads=max(1, torch.get_num_threads() // max(1, workers))) as shared:
         for batch, found in shared.put(todo):
             if not isinstance(found, Lost):
                 for entry in found:
                     journals[batch.way].append(entry)
-                told(len(found), sum("error" in entry for entry in found))
+                done, errors = done + len(found), errors + sum("error" in entry for entry in found)
+                told(done, total, errors)
                 continue
             lost.append(batch)
             how = found.told
