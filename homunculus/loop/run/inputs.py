@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 from homunculus.bridge.errors import DataError
 from homunculus.bridge.files.fence import Fence
-from homunculus.bridge.files.reading import refusing, shown
+from homunculus.bridge.files.reading import shown, shown_path
 from homunculus.bridge.pictures.endings import admit_heic
 from homunculus.bridge.pictures.files import PictureBytes, PictureFile
 from homunculus.bridge.slides.contents import pages_of
@@ -124,16 +124,14 @@ class _Inputs:
         """Raises DataError for what is not there, and for a video."""
         if not isinstance(one, str | os.PathLike) or not os.fspath(one):
             raise DataError(f"an input is {shown(one)}; give {KINDS}")
-        with refusing(f"{shown(os.fspath(one))} is no path", remedy="check it"):
-            path = os.path.abspath(os.path.expanduser(os.fspath(one)))
-            there = os.path.lexists(path)
-        if there:
+        path = os.path.abspath(os.path.expanduser(os.fspath(one)))
+        if os.path.lexists(path):
             self.roots.append(path if os.path.isdir(path) else os.path.dirname(path))
             self._add(path, listed=False)
         elif glob.has_magic(path):
             self._add_pattern(path)
         else:
-            raise DataError(f"{path} is not there; give {KINDS}")
+            raise DataError(f"{shown_path(path)} is not there; give {KINDS}")
 
     def _add_pattern(self, pattern: str) -> None:
         self.roots.append(_fixed(pattern))
@@ -149,7 +147,9 @@ class _Inputs:
                     os.path.basename(path), "file is no picture by its name", "files are no pictures by their names"
                 )
         if not found:
-            raise DataError(f"{pattern} matches no picture; quote it, and write ** for folders of any depth")
+            raise DataError(
+                f"{shown_path(pattern)} matches no picture; quote it, and write ** for folders of any depth"
+            )
         self._add_places(found)
 
     def _add(self, path: str, *, listed: bool) -> None:

@@ -60,12 +60,13 @@ def read(path: Path) -> tuple[dict[str, str], Iterator[TokenRow]]:
 
 def _rows(file: Any, path: Path, kinds: Mapping[str, torch.dtype]) -> Iterator[TokenRow]:
     names = ["facts", *kinds, *(_shape(name) for name in kinds)]
-    for group in range(file.num_row_groups):
-        with refusing(f"{path}, row group {group}, cannot be read", remedy=REMEDY):
-            table = file.read_row_group(group, columns=names, use_threads=False)
-            held = {name: table.column(name).combine_chunks() for name in names}
-            found = [_row(held, place, kinds, path) for place in range(table.num_rows)]
-        yield from found
+    with file:
+        for group in range(file.num_row_groups):
+            with refusing(f"{path}, row group {group}, cannot be read", remedy=REMEDY):
+                table = file.read_row_group(group, columns=names, use_threads=False)
+                held = {name: table.column(name).combine_chunks() for name in names}
+                found = [_row(held, place, kinds, path) for place in range(table.num_rows)]
+            yield from found
 
 
 def _row(held: Mapping[str, Any], place: int, kinds: Mapping[str, torch.dtype], path: Path) -> TokenRow:

@@ -39,25 +39,25 @@ class Passed:
     """What was passed over, by the reason."""
 
     def __init__(self) -> None:
-        self._names: dict[tuple[str, str], list[str]] = {}
         self._counts: dict[tuple[str, str], int] = {}
+        self._names: dict[tuple[str, str], list[str]] = {}
 
     def add(self, name: str, one: str, several: str) -> None:
         """one, several: what follows the count."""
         key = one, several
         self._counts[key] = self._counts.get(key, 0) + 1
         names = self._names.setdefault(key, [])
-        if len(names) <= MOST_NAMED:
-            names.append(name)
+        if name not in names:
+            names[:] = sorted([*names, name])[: MOST_NAMED + 1]
 
     @property
     def notes(self) -> tuple[str, ...]:
-        return tuple(self._note(key, count) for key, count in self._counts.items())
+        return tuple(self._note(key, count) for key, count in sorted(self._counts.items()))
 
     def _note(self, key: tuple[str, str], count: int) -> str:
-        names = self._names[key][:MOST_NAMED]
-        more = ", ..." if count > len(names) else ""
-        return f"{count} {key[count > 1]}: {', '.join(names)}{more}"
+        names = self._names[key]
+        more = ", ..." if len(names) > MOST_NAMED else ""
+        return f"{count} {key[count > 1]}: {', '.join(names[:MOST_NAMED])}{more}"
 
 
 def holds_of(name: str) -> Holds:
