@@ -17,7 +17,8 @@ from homunculus.bridge.oriented import RADIUS_PX, derivative_kernels, steering_m
 
 TINY: Final = 1e-30
 LAYERS: Final = 4  # layers for each image, three channels and alpha in each
-TILE_WIDTH, TILE_HEIGHT = 32, 8  # on llvmpipe a quarter faster than 16 x 16, and rows of a whole warp elsewhere
+TILE_WIDTH, TILE_HEIGHT = 32, 32  # of one work group; rows of a whole warp
+ROWS: Final = 4  # texels below one another that one thread measures
 SURROUND_LEVELS: Final = 3  # the surround of a texel is the level this much coarser
 # Channels in the order of layers. Opponent colours: intensity is the mean of R, G and B, less 1/2; R - G; B - (R + G) / 2.
 CHANNELS: Final = (
@@ -68,7 +69,8 @@ def defines() -> dict[str, int | float | str]:
     taps = ", ".join(_constructor("vec4", tap) for tap in derivative_kernels()[:, RADIUS_PX:].T)
     return {
         "TILE_WIDTH": TILE_WIDTH,
-        "TILE_HEIGHT": TILE_HEIGHT,
+        "GROUP_HEIGHT": TILE_HEIGHT // ROWS,
+        "ROWS": ROWS,
         "RADIUS": RADIUS_PX,
         "TAPS": f"{{{taps}}}",
         "STEERING": _constructor("mat4", steering_matrix().T),

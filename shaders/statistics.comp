@@ -1,12 +1,13 @@
-// The statistics of one level of an image's pyramid: a work group measures a tile of texels, one a thread, and writes four layers an
+// The statistics of one level of an image's pyramid: a work group measures a tile of texels and writes four layers an
 // image, premultiplied: opponent colours, their squares, oriented energy, ON and OFF contrast with the surround. The twin is
 // bridge/twin/statistics.py.
+// A thread measures ROWS texels below one another, so that what it reads of shared memory serves all of them.
 // The third derivatives of a Gaussian are separable: first the Gaussian and its three derivatives along rows, then along columns.
-// defines: TILE_WIDTH, TILE_HEIGHT, RADIUS and TAPS (RADIUS + 1 of vec4: the Gaussian and its derivatives at 0, 1, ...),
+// defines: TILE_WIDTH, GROUP_HEIGHT, ROWS, RADIUS and TAPS (RADIUS + 1 of vec4: the Gaussian and its derivatives at 0, 1, ...),
 // STEERING (mat4: derivatives yyy, xyy, xxy, xxx to four directions)
 #version 430
 
-layout(local_size_x = TILE_WIDTH, local_size_y = TILE_HEIGHT) in;
+layout(local_size_x = TILE_WIDTH, local_size_y = GROUP_HEIGHT) in;
 
 layout(binding = 0) uniform sampler2DArray pyramid;
 layout(rgba32f, binding = 0) writeonly uniform image2DArray statistics;
@@ -15,7 +16,7 @@ uniform int level;
 uniform int surround;  // the level that is the surround
 uniform ivec2 inside;  // (width, height) of the part of the level that the image reaches
 
-const ivec2 TILE = ivec2(TILE_WIDTH, TILE_HEIGHT);
+const ivec2 TILE = ivec2(TILE_WIDTH, ROWS * GROUP_HEIGHT);
 const ivec2 SIDE = TILE + 2 * RADIUS;
 const float TINY = 1e-30;
 const vec4 taps[RADIUS + 1] = TAPS;
@@ -36,19 +37,32 @@ float surround_intensity(ivec3 texel) {
     return opponent(textureLod(pyramid, vec3(clamp(point, half_texel, 1.0 - half_texel), texel.z), float(surround))).x;
 }
 
+void measure(ivec3 place, vec4 response) {
+    vec4 texel = texelFetch(pyramid, place, level);
+    vec3 color = opponent(texel);
+    vec4 energy = response * response;
+    float contrast = color.x - surround_intensity(place);
+    float alpha = texel.a;
+    ivec3 layer = ivec3(place.xy, 4 * place.z);
+    imageStore(statistics, layer, vec4(color * alpha, alpha));
+    imageStore(statistics, layer + ivec3(0, 0, 1), vec4(color * color * alpha, alpha));
+    imageStore(statistics, layer + ivec3(0, 0, 2), vec4(energy.xyz * alpha, alpha));
+    imageStore(statistics, layer + ivec3(0, 0, 3), vec4(vec3(energy.w, max(contrast, 0.0), max(-contrast, 0.0)) * alpha, alpha));
+}
+
 void main() {
     ivec2 id = ivec2(gl_LocalInvocationID.xy);
     ivec2 corner = ivec2(gl_WorkGroupID.xy) * TILE;
     int image = int(gl_WorkGroupID.z);
 
-    for (int y = id.y; y < SIDE.y; y += TILE.y) {
+    for (int y = id.y; y < SIDE.y; y += GROUP_HEIGHT) {
         for (int x = id.x; x < SIDE.x; x += TILE.x) {
             ivec2 texel = clamp(corner + ivec2(x, y) - RADIUS, ivec2(0), inside - 1);
             intensity[y][x] = opponent(texelFetch(pyramid, ivec3(texel, image), level)).x;
         }
     }
     barrier();
-    for (int y = id.y; y < SIDE.y; y += TILE.y) {
+    for (int y = id.y; y < SIDE.y; y += GROUP_HEIGHT) {
         vec4 sum = intensity[y][id.x + RADIUS] * taps[0];
         for (int k = 1; k <= RADIUS; ++k) {
             float before = intensity[y][id.x + RADIUS - k];
@@ -58,27 +72,21 @@ void main() {
         along_rows[y][id.x] = sum;
     }
     barrier();
-    vec4 third = along_rows[id.y + RADIUS][id.x] * taps[0].wzyx;
-    for (int k = 1; k <= RADIUS; ++k) {
-        vec4 before = along_rows[id.y + RADIUS - k][id.x];
-        vec4 after = along_rows[id.y + RADIUS + k][id.x];
-        third += (before + vec4(-1.0, 1.0, -1.0, 1.0) * after) * taps[k].wzyx;
+    vec4 column[ROWS + 2 * RADIUS];
+    for (int y = 0; y < ROWS + 2 * RADIUS; ++y) {
+        column[y] = along_rows[ROWS * id.y + y][id.x];
     }
-    vec4 response = steering * third;
-
-    ivec2 place = corner + id;
     ivec2 size = imageSize(statistics).xy;
-    if (any(greaterThanEqual(place, size))) {
-        return;
+    for (int row = 0; row < ROWS; ++row) {
+        vec4 third = column[row + RADIUS] * taps[0].wzyx;
+        for (int k = 1; k <= RADIUS; ++k) {
+            vec4 before = column[row + RADIUS - k];
+            vec4 after = column[row + RADIUS + k];
+            third += (before + vec4(-1.0, 1.0, -1.0, 1.0) * after) * taps[k].wzyx;
+        }
+        ivec2 place = corner + ivec2(id.x, ROWS * id.y + row);
+        if (all(lessThan(place, size))) {
+            measure(ivec3(place, image), steering * third);
+        }
     }
-    vec4 texel = texelFetch(pyramid, ivec3(place, image), level);
-    vec3 color = opponent(texel);
-    vec4 energy = response * response;
-    float contrast = color.x - surround_intensity(ivec3(place, image));
-    float alpha = texel.a;
-    ivec3 layer = ivec3(place, 4 * image);
-    imageStore(statistics, layer, vec4(color * alpha, alpha));
-    imageStore(statistics, layer + ivec3(0, 0, 1), vec4(color * color * alpha, alpha));
-    imageStore(statistics, layer + ivec3(0, 0, 2), vec4(energy.xyz * alpha, alpha));
-    imageStore(statistics, layer + ivec3(0, 0, 3), vec4(vec3(energy.w, max(contrast, 0.0), max(-contrast, 0.0)) * alpha, alpha));
 }

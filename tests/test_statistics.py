@@ -225,10 +225,14 @@ def test_an_image_and_its_statistics_find_their_textures_again(gl_unit: GLUnit) 
 def test_dispatches_are_counted_and_nothing_visits_the_host(gl_unit: GLUnit) -> None:
     with gl_unit.pyramid(white_noise(300, 200)) as pyramid:
         before = replace(gl_unit.stats)
-        gl_unit.statistics(pyramid, 1).close()
-        assert gl_unit.stats.dispatches - before.dispatches == 2
+        with gl_unit.statistics(pyramid, 1) as measured:
+            measured.level(0)
+            assert gl_unit.stats.dispatches - before.dispatches == 1
+            measured.level(2)  # now the levels above are there
+            measured.level(1)
+            assert gl_unit.stats.dispatches - before.dispatches == 2
         assert gl_unit.stats.bytes_to_host == before.bytes_to_host
-        gl_unit.statistics(pyramid, 6).close()  # one level: nothing to reduce
+        gl_unit.statistics(pyramid, 6).level(0)  # one level: nothing to reduce
         assert gl_unit.stats.dispatches - before.dispatches == 3
 
 
