@@ -25,45 +25,55 @@ Held = TypeVar("Held", bound=Reusable)
 
 
 class Pool(Generic[Held]):
-    """What is lent to pyramids, and what was given back last: one for an image and one for its statistics, because fresh memory
-    costs more than the upload (at 4096 x 4096 px on a CPU 38 against 9 ms) and on a GPU waits for the device.
+    """What is lent to pyramids, and what was given back last: one for an image and two for its statistics at two scales, because fresh
+    memory costs more than the upload (at 4096 x 4096 px on a CPU 38 against 9 ms) and on a GPU waits for the device.
     """
 
-    SPARES = 2
+    SPARES = 3
 
     def __init__(self, make: Callable[[Extent], Held]) -> None:
         self._make = make
-        self._spares: deque[Held] = deque()
-        self._lent: set[Held] = set()
+        self._spares: deque[tuple[Held, int]] = deque()  # and the number of the last lending before it was given back
+        self._lent: dict[Held, int] = {}  # and the number of its lending
+        self._lendings = 0
         self._closed = False
 
     def take(self, extent: Extent) -> Held:
-        found = next((spare for spare in list(self._spares) if spare.extent == extent), None)
-        if found is not None:
-            self._spares.remove(found)
+        spare = next((spare for spare in list(self._spares) if spare[0].extent == extent), None)
+        if spare is not None:
+            self._spares.remove(spare)
+            found = spare[0]
             found.reuse()
         else:
-            self.clear()  # sizes have changed: what is left has had its use
+            self._free_old()
             found = self._make(extent)
-        self._lent.add(found)
+        self._lendings += 1
+        self._lent[found] = self._lendings
         return found
+
+    def _free_old(self) -> None:
+        """Sizes have changed: what was given back before anything that is still lent was taken has had its use."""
+        oldest = min(list(self._lent.values()), default=self._lendings + 1)
+        for spare in [spare for spare in list(self._spares) if spare[1] < oldest]:
+            self._spares.remove(spare)
+            spare[0].release()
 
     def give_back(self, held: Held) -> None:
         """Safe from a finalizer; frees nothing unless the pool is closed or full."""
-        self._lent.discard(held)
-        self._spares.append(held)
+        self._lent.pop(held, None)
+        self._spares.append((held, self._lendings))
         if self._closed:
             self.clear()
         elif len(self._spares) > self.SPARES:
-            self._spares.popleft().release()
+            self._spares.popleft()[0].release()
 
     def clear(self) -> None:
         while self._spares:
-            self._spares.popleft().release()
+            self._spares.popleft()[0].release()
 
     def close(self, *, lent: bool) -> None:
         """Frees every spare now and whatever is given back later; `lent`: also what pyramids still hold, which are closed by it."""
         self._closed = True
         self.clear()
         while lent and self._lent:
-            self._lent.pop().release()
+            self._lent.popitem()[0].release()

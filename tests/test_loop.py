@@ -203,6 +203,39 @@ def test_each_look_of_a_batch_is_what_the_look_at_that_picture_alone_gives(
             assert told["metrics"] == pytest.approx(expected["metrics"], rel=1e-3)
 
 
+OF_SEVERAL_SIZES = [PICTURE, PICTURE[:96], TURNED, PICTURE[:, :70].float() / 255, PICTURE[:96]]
+
+
+@pytest.mark.slow
+def test_pictures_of_several_sizes_are_seen_as_each_alone(any_unit: hm.TextureUnit) -> None:
+    """Patches and plans bit for bit; tokens, of one batch of the encoder, up to the order in which its products add."""
+    with Homunculus(any_unit, encoder(), budget=BUDGET) as eye:
+        queries = [None, "red square", "top left", None, None]
+        batch = eye.looks(OF_SEVERAL_SIZES, queries, 2)
+        assert [found.size for found in batch] == [tuple(image.shape[:2]) for image in OF_SEVERAL_SIZES]
+        for image, asked, found in zip(OF_SEVERAL_SIZES, queries, batch, strict=True):
+            alone = eye.look(image, asked, 2)
+            assert torch.equal(found.plan.footprints, alone.plan.footprints)
+            assert torch.equal(found.patches.pixels, alone.patches.pixels)
+            assert found.tokens is not None
+            assert alone.tokens is not None
+            torch.testing.assert_close(found.tokens, alone.tokens, rtol=1e-5, atol=1e-5)
+
+
+def test_the_encoder_sees_pictures_of_several_sizes_in_one_batch(
+    unit: hm.TextureUnit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vit, batches = encoder(), []
+    forward = vit.forward
+    monkeypatch.setattr(
+        vit, "forward", lambda pixels, *told, **named: batches.append(len(pixels)) or forward(pixels, *told, **named)
+    )
+    with Homunculus(unit, vit, budget=BUDGET) as eye:
+        looks = eye.looks(OF_SEVERAL_SIZES * 4, [None], 1)
+    assert batches == [16, 4]
+    assert all(look.tokens is not None and look.tokens.shape == (BUDGET, 32) for look in looks)
+
+
 def test_a_batch_of_which_some_are_seen_at_a_glance(unit: hm.TextureUnit) -> None:
     with Homunculus(unit, encoder(), budget=BUDGET, enough=0.0) as eye:
         batch = eye.looks(torch.stack([PICTURE, TURNED]), [None, None], 2)

@@ -222,6 +222,20 @@ def test_an_image_and_its_statistics_find_their_textures_again(gl_unit: GLUnit) 
         assert gl_unit.context.live["texture"] == both - 1, "textures of a size that is gone are kept"
 
 
+def test_statistics_at_two_scales_find_their_textures_again(gl_unit: GLUnit) -> None:
+    """As a look takes them: both while the picture lives, one after the other."""
+    names = set()
+    for seed in range(3):
+        with gl_unit.pyramid(white_noise(100, 90, seed)) as pyramid:
+            assert isinstance(pyramid, GLPyramid)
+            names.add(pyramid.texture.name)
+            for level in (1, 2):
+                with gl_unit.statistics(pyramid, level) as measured:
+                    assert isinstance(measured, GLPyramid)
+                    names.add(measured.texture.name)
+    assert len(names) == 3
+
+
 def test_dispatches_are_counted_and_nothing_visits_the_host(gl_unit: GLUnit) -> None:
     with gl_unit.pyramid(white_noise(300, 200)) as pyramid:
         before = replace(gl_unit.stats)

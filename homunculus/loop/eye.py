@@ -20,6 +20,7 @@ from homunculus.bridge.tiles.source import TileSource
 from homunculus.bridge.unit import TextureUnit, check_unit
 from homunculus.bridge.values import shown
 from homunculus.encoder import Encoding, FoveatedViT, Texts
+from homunculus.encoder.coordinates import Sizes, sizes_of
 from homunculus.encoder.ocr import ReadsText
 from homunculus.loop.options import Options
 from homunculus.loop.record import Glimpse
@@ -130,14 +131,16 @@ class Eye(Closing):
         return found if prior is None else replace(found, total=found.total * prior)
 
     def encoded(
-        self, pixels: Tensor, plans: Sequence[SamplePlan], size: tuple[int, int], hidden: Sequence[str] = ()
+        self, pixels: Tensor, plans: Sequence[SamplePlan], size: Sizes, hidden: Sequence[str] = ()
     ) -> list[Encoding]:
-        """What the encoder makes of patches [J, N, 3, P, P], normalised, of J plans. Visits no host."""
+        """What the encoder makes of patches [J, N, 3, P, P], normalised, of J plans on pictures of one (height, width) or of J. Visits no
+        host."""
         assert self.encoder is not None
-        found = []
+        found, sizes = [], sizes_of(size)
         for first in range(0, len(plans), BATCH):
             part = slice(first, first + BATCH)
-            whole = self.encoder(pixels[part], plans[part], size, hidden=(*hidden, *self.options.hidden))
+            own = sizes[part] if len(sizes) > 1 else sizes
+            whole = self.encoder(pixels[part], plans[part], own, hidden=(*hidden, *self.options.hidden))
             found += [
                 Encoding(
                     whole.last_hidden_state[row : row + 1],

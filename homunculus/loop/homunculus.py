@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -20,11 +21,44 @@ from homunculus.bridge.tiles.source import TileSource
 from homunculus.bridge.unit import TextureUnit
 from homunculus.bridge.values import FIXATIONS, shown, untraced, whole
 from homunculus.encoder import FoveatedViT, TextEncoder
+from homunculus.loop.encoding import encode
 from homunculus.loop.eye import Eye
 from homunculus.loop.record import Look, Points, pairs, path_of, used
 from homunculus.loop.tiled import Looked, is_tiled, name_of, opened, remarks_of, tiles_of
-from homunculus.loop.visual_search import Job, VisualSearch
+from homunculus.loop.visual_search import Job, Seen, VisualSearch
 from homunculus.relevance.query import Query
+
+
+@dataclass(frozen=True, eq=False)
+class LookedAt:
+    """What `looks` knows of one picture when everything has been seen: number, of the look; name, of a picture in tiles."""
+
+    number: int
+    source: Tensor
+    size: tuple[int, int]
+    seen: Seen
+    unit: Mapping[str, Any]
+    tiles: Mapping[str, Any]
+    name: str | None
+
+    def look(self, eye: Eye, request: Mapping[str, Any], laps_ms: Mapping[str, float]) -> Look:
+        seen, query = self.seen, self.seen.job.query
+        return Look(
+            self.source,
+            self.size,
+            seen.glimpses,
+            {**request, "image": self.name or request["image"]},
+            self.unit,
+            laps_ms,
+            query,
+            seen.relevance,
+            [*seen.remarks, *remarks_of(dict(self.tiles))],
+            eye.reading(query),
+            seen.target.words,
+            seen.coarse_tokens,
+            self.tiles,
+        )
+
 
 AnyQuery = Query | str | Tensor | np.ndarray[Any, Any] | Image.Image | tuple[float, float] | None
 
@@ -97,48 +131,50 @@ class Homunculus(Eye):
         """Looks at several pictures, a list of any sizes or an array [B, H, W, 3], with as many queries, or one picture with several, or
         several with one.
 
-        Of pictures of one size and type the pyramid is built once, all plans are sampled in one dispatch, and the encoder sees one
-        batch; others, and pictures in tiles, are looked at one after the other.
+        Of pictures of one size and type the pyramid is built once, and all plans are sampled in one dispatch; others, and pictures in
+        tiles, are looked at one after the other. The encoder sees batches, whatever the sizes.
         """
         given = _given(images)
         wanted = _read(queries)
         whole("fixations", fixations, FIXATIONS)
         count = _count(given, wanted)
-        if len({_kind(one) for one in given}) > 1:
-            asked = zip(given, wanted if len(wanted) == count else wanted * count, strict=True)
-            return [self.looks([one], [query], fixations, at=at, path=path)[0] for one, query in asked]
-        layers = range(count) if len(given) == count else [0] * count
-        jobs = [Job(layer, wanted[index % len(wanted)]) for index, layer in enumerate(layers)]
         points = None if at is None else pairs(at)
-        before, clock = vars(self.unit.stats).copy(), Clock(lambda: None)
+        request = {"image": path, "at": points, "fixations": fixations, **self._request()}
+        clock = Clock(lambda: None)
+        with clock.listen() as laps_ms:
+            looked = [
+                one
+                for group in _groups(given, count)
+                for one in self._looked(given, group, wanted, fixations, points, clock)
+            ]
+            encode(self, [(one.size, one.seen) for one in looked], clock)
+        return [one.look(self, request, laps_ms) for one in sorted(looked, key=lambda one: one.number)]
+
+    def _looked(
+        self,
+        given: Sequence[Tensor | TileSource | Pyramid],
+        numbers: Sequence[int],
+        queries: Sequence[Query | None],
+        fixations: int,
+        points: list[tuple[float, float]] | None,
+        clock: Clock,
+    ) -> list[LookedAt]:
+        """Looks of those numbers, at pictures of one kind or all at the same: one pyramid, one dispatch a turn, and no tokens yet."""
+        pictures = [given[number % len(given)] for number in numbers[: len(given)]]
+        layers = range(len(numbers)) if len(pictures) == len(numbers) else [0] * len(numbers)
+        jobs = [Job(layer, queries[number % len(queries)]) for layer, number in zip(layers, numbers, strict=True)]
+        before = vars(self.unit.stats).copy()
         with ExitStack() as closing:
-            laps_ms = closing.enter_context(clock.listen())
-            reads = self.reads(given[0])
+            reads = self.reads(pictures[0])
             with clock.part("pyramid"):
-                pyramid, stack = self._shown(given, closing)
+                pyramid, stack = self._shown(pictures, closing)
             found = VisualSearch(self, pyramid, stack, jobs, clock).run(fixations, points)
             record = used(self.unit, pyramid, before)
             tiles = tiles_of(pyramid, reads, [glimpse.patches for seen in found for glimpse in seen.glimpses])
-        if is_tiled(given[0]):
-            path = name_of(given[0])
-        request = {"image": path, "at": points, "fixations": fixations, **self._request()}
+        name = name_of(pictures[0]) if is_tiled(pictures[0]) else None
         return [
-            Look(
-                stack[job.layer],
-                pyramid.size,
-                seen.glimpses,
-                request,
-                record,
-                laps_ms,
-                job.query,
-                seen.relevance,
-                [*seen.remarks, *remarks_of(tiles)],
-                self.reading(job.query),
-                seen.target.words,
-                seen.coarse_tokens,
-                tiles,
-            )
-            for job, seen in zip(jobs, found, strict=True)
+            LookedAt(number, stack[seen.job.layer], pyramid.size, seen, record, tiles, name)
+            for number, seen in zip(numbers, found, strict=True)
         ]
 
     def _shown(self, given: Sequence[Tensor | TileSource | Pyramid], closing: ExitStack) -> tuple[Pyramid, Tensor]:
@@ -185,6 +221,16 @@ def _given(images: Any) -> list[Tensor | TileSource | Pyramid]:
 def _kind(image: Tensor | TileSource | Pyramid) -> Hashable:
     """Pictures of one kind are looked at together; of those in tiles each is its own."""
     return (image.shape, image.dtype, image.device) if isinstance(image, Tensor) else object()
+
+
+def _groups(images: Sequence[Tensor | TileSource | Pyramid], count: int) -> list[list[int]]:
+    """The numbers of looks that are made together: at one picture, or at pictures of one kind."""
+    if len(images) < count:
+        return [[*range(count)]]
+    groups: dict[Hashable, list[int]] = {}
+    for number, image in enumerate(images):
+        groups.setdefault(_kind(image), []).append(number)
+    return [*groups.values()]
 
 
 def _count(images: Sequence[object], queries: Sequence[Query | None]) -> int:

@@ -55,7 +55,8 @@ class Coarse:
 @dataclass(eq=False)
 class Seen:
     """What has been seen for one job so far. text: what it looks for, as a vector less the generic one. coarse_tokens: spent before
-    the first glimpse, on the model's coarse pass and on reading; of several queries on one picture each is told all of them."""
+    the first glimpse, on the model's coarse pass and on reading; of several queries on one picture each is told all of them. waiting: by
+    number of the glimpse, patches [N, 3, P, P], normalised, that `encode` has still to encode."""
 
     job: Job
     text: Tensor | None
@@ -64,6 +65,7 @@ class Seen:
     remarks: list[str]
     coarse_tokens: dict[str, int]
     glimpses: list[Glimpse] = field(default_factory=list)
+    waiting: dict[int, Tensor] = field(default_factory=dict)
     found: Found | None = None  # where an example was found, in a picture too large to be measured finely everywhere
 
     @property
@@ -110,7 +112,7 @@ class VisualSearch:
         return seen, coarse
 
     def run(self, fixations: int, points: list[tuple[float, float]] | None = None) -> list[Seen]:
-        """What is seen for every job."""
+        """What is seen for every job; `encode` makes tokens of it."""
         seen, coarse = self.search()
         going = [one for one in seen if not self._enough(one, coarse)]
         for turn, count in enumerate(counts := self._counts(fixations, points)):
@@ -239,15 +241,18 @@ class VisualSearch:
         return replace(gaze, points=seen.found.nearest(gaze.points, cell_px))
 
     def _look(self, gazes: Sequence[tuple[Seen, Fixations]], *, last: bool) -> None:
-        """One plan a job, all sampled in one dispatch and encoded in one batch."""
+        """One plan a job, all sampled in one dispatch."""
         eye = self.eye
         with self.clock.part("plan"):
             plans = [self._plan(seen, gaze) for seen, gaze in gazes]
         layers = [seen.job.layer for seen, _ in gazes]
-        glimpses, pixels = eye.see(self.pyramid, plans, [gaze for _, gaze in gazes], layers, self.clock)
-        for (seen, _), glimpse in zip(gazes, glimpses, strict=True):
-            seen.glimpses.append(glimpse)
-            self._read_words(seen, glimpse)
+        with self.clock.part("sample"):
+            patches, pixels = eye.sampled(self.pyramid, plans, layers)
+        for place, (seen, gaze) in enumerate(gazes):
+            if pixels is not None:
+                seen.waiting[len(seen.glimpses)] = pixels[place]
+            seen.glimpses.append(Glimpse(gaze, plans[place], patches[place]))
+            self._read_words(seen, seen.glimpses[-1])
         told = [place for place, (seen, _) in enumerate(gazes) if seen.text is not None]
         if last or not told or pixels is None or eye.encoder is None:
             return

@@ -27,12 +27,18 @@ def normalized(maps: Tensor, least: float = LEAST_CONTRAST, reach: int = REACH) 
     """
     scaled = maps / maps.amax((-2, -1), keepdim=True).clamp(min=least)
     peak = scaled.amax((-2, -1), keepdim=True)
-    planes = scaled.reshape(-1, 1, *scaled.shape[-2:])
-    around = F.max_pool2d(planes, 2 * reach + 1, 1, reach).view_as(scaled)
+    around = _greatest_around(scaled, reach)
     maxima = (scaled >= around) & (scaled >= LEAST_PEAK * peak) & (scaled > 0)
     count = maxima.sum((-2, -1), keepdim=True)
     others = ((scaled * maxima).sum((-2, -1), keepdim=True) - peak) / (count - 1).clamp(min=1)
     return scaled * (peak - others.clamp(min=0)).square()
+
+
+def _greatest_around(maps: Tensor, reach: int) -> Tensor:
+    """[..., h, w]: the greatest value up to `reach` away, along columns and then along rows, all maps at once."""
+    planes = maps.reshape(1, -1, *maps.shape[-2:]).contiguous(memory_format=torch.channels_last)
+    columns = F.max_pool2d(planes, (2 * reach + 1, 1), 1, (reach, 0))
+    return F.max_pool2d(columns, (1, 2 * reach + 1), 1, (0, reach)).contiguous().view_as(maps)
 
 
 def contrasts(statistics: ImageStatistics) -> Tensor:
