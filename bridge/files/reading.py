@@ -182,7 +182,9 @@ def open_parquet(
     parquet = pyarrow_parquet()
     check_file(path, "Parquet file", error)
     with refusing(f"{shown_path(path)} is no whole Parquet file", error, remedy):
-        return parquet.ParquetFile(path, buffer_size=streamed_bytes, page_checksum_verification=True)
+        return parquet.ParquetFile(
+            path, buffer_size=streamed_bytes, pre_buffer=not streamed_bytes, page_checksum_verification=True
+        )
 
 
 def pyarrow_parquet() -> Any:
