@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from homunculus.bridge.errors import DataError
 from homunculus.cli.names import ALLOCATORS, ENGINES, QUALITIES, one_of
 from homunculus.cli.options import Backend, Budget, HeadFile, Trust, expanded, pair
 from homunculus.cli.progress import counting, stderr_console
@@ -89,11 +90,31 @@ class Workforce:
     workers: Annotated[int | None, typer.Option(min=0, help="By default one a core; 0 for none but this process.")] = (
         None
     )
+    cpus: Annotated[float | None, typer.Option(help="Ray: of a worker; 0.5.")] = None
+    gpus: Annotated[float | None, typer.Option(help="Ray: of all workers together; none.")] = None
+    ray_address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Ray: a cluster that runs, or auto; else one is started here."),
+    ] = None
     backend: Backend = None
     device: Annotated[str, typer.Option(help="Where the model runs, such as cuda.")] = "cpu"
     dtype: Annotated[str, typer.Option(help="Of the model: float32, bfloat16 or float16.")] = "float32"
     batch: Annotated[int, typer.Option(min=1, help="Pictures that are looked at together.")] = 1
     retry_errors: Annotated[bool, typer.Option("--retry-errors", help="Look once more at what failed.")] = False
+
+    @property
+    def chosen(self) -> dict[str, Any]:
+        of_ray = {"address": self.ray_address, "gpus": self.gpus, "cpus": self.cpus}
+        given = {name: value for name, value in of_ray.items() if value is not None}
+        rest = {name: value for name, value in vars(self).items() if name not in ("ray_address", "gpus", "cpus")}
+        if self.engine == "ray":
+            from homunculus.loop.run.on_ray import Ray
+
+            return rest | {"engine": Ray(**given)}
+        for name, value in given.items():
+            option = "--ray-address" if name == "address" else f"--{name}"
+            raise DataError(f"{option} is {value} and the engine {self.engine!r}; give --engine ray, or leave it out")
+        return rest
 
 
 @expanded
@@ -111,7 +132,7 @@ def run(
     with console.status("opening the library"):
         from homunculus.loop.run.driver import run as run_all
 
-        options = {**asking.chosen, **vars(seeing), **vars(keeping), **vars(working)}
+        options = {**asking.chosen, **vars(seeing), **vars(keeping), **working.chosen}
         options["head"] = None if seeing.head is None else str(seeing.head)
     with counting(console, "opening workers", "looking") as count:
         result = run_all(

@@ -7,28 +7,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from homunculus.bridge.errors import DataError
 from homunculus.bridge.files import replaced
+from homunculus.bridge.files.fields import value
 from homunculus.bridge.files.reading import parsed, read_tensors, refusing
 from homunculus.loop.run.token_row import TokenRow
 
 AGAIN = "it is no whole shard of a run: delete it and run again"
-ROWS, ABOUT = "rows", "about"
+# One key of the metadata: safetensors would write several in any order, and the same rows as other bytes.
+KEPT, ROWS, ABOUT = "homunculus", "rows", "about"
 
 
 def write_shard(path: Path, rows: Sequence[TokenRow], about: Mapping[str, Any]) -> None:
     """about: what is said of all of them, in JSON types. The name's end says the format. Raises WriteError, and leaves nothing."""
-    told = {ROWS: json.dumps([row.facts() for row in rows]), ABOUT: json.dumps(dict(about))}
     with replaced(path) as (staging, name):
         if path.suffix == ".parquet":
             from homunculus.loop.run import parquet
 
-            parquet.write(staging.path(name), rows, {ABOUT: told[ABOUT]})
+            parquet.write(staging.path(name), rows, {ABOUT: json.dumps(dict(about))})
         else:
             tensors = {
-                f"{place}.{kind}": value for place, row in enumerate(rows) for kind, value in row.tensors().items()
+                f"{place}.{kind}": tensor for place, row in enumerate(rows) for kind, tensor in row.tensors().items()
             }
-            staging.tensors(name, tensors, told)
+            told = json.dumps({ABOUT: dict(about), ROWS: [row.facts() for row in rows]})
+            staging.tensors(name, tensors, {KEPT: told})
 
 
 def read_shard(path: Path) -> Iterator[TokenRow]:
@@ -39,14 +40,14 @@ def read_shard(path: Path) -> Iterator[TokenRow]:
         yield from parquet.read(path)[1]
         return
     tensors, metadata = read_tensors(path, remedy=AGAIN)
-    facts = parsed(metadata.get(ROWS, ""), f"{path}: {ROWS}", remedy=AGAIN)
-    if not isinstance(facts, list):
-        raise DataError(f"{path}: {ROWS} is a {type(facts).__name__}; {AGAIN}")
+    found = parsed(metadata.get(KEPT, ""), f"{path}: {KEPT}", remedy=AGAIN)
+    with refusing(str(path), remedy=AGAIN):
+        facts = value(found, ROWS, list, KEPT)
     own: list[dict[str, Any]] = [{} for _ in facts]
     with refusing(str(path), remedy=AGAIN):
-        for name, value in tensors.items():
+        for name, tensor in tensors.items():
             place, _, kind = name.partition(".")
-            own[int(place)][kind] = value
+            own[int(place)][kind] = tensor
     for told, parts in zip(facts, own, strict=True):
         with refusing(str(path), remedy=AGAIN):
             row = TokenRow.of(told, parts)

@@ -1,0 +1,163 @@
+"""A crew of Ray's actors: its workers, on however many machines, in place of `bridge.processes`."""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, suppress
+from typing import Any
+
+import torch
+
+from homunculus.bridge.errors import ProcessError
+from homunculus.bridge.processes import Lost
+from homunculus.bridge.pyramid import Closing
+
+START_S, END_S = 300.0, 5.0
+INSTALLED = "is the same homunculus installed on every machine, and do they have memory?"
+DONE, RAISED = "done", "raised"
+
+
+class Actor:
+    """What lives in a worker of Ray's. Its own errors come back as results: Ray would make types of its own of them."""
+
+    def __init__(self, opened: Callable[[], Any], threads: int) -> None:
+        self._opened, self._threads, self._stack = opened, threads, ExitStack()
+
+    def here(self) -> None:
+        """Answers as soon as there is a process, before anything is opened in it."""
+
+    def open(self) -> tuple[str, Any]:
+        return _told(self._open)
+
+    def do(self, piece: Any) -> tuple[str, Any]:
+        return _told(self._answer, piece)
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def _open(self) -> Any:
+        torch.set_num_threads(self._threads)
+        self._answer = self._stack.enter_context(self._opened())
+        return getattr(self._answer, "facts", None)
+
+
+class Actors(Closing):
+    """So many actors, each with what `opened` opens; see `Crew`. Ray is connected already.
+
+    needs: what each asks of the cluster, such as {"CPU": 0.5}; its place is kept until the crew is closed, so that one that died can be
+    replaced. threads: of torch, in each. wait_s: so long do they wait for the places. Raises what `opened` raises there, and ProcessError
+    where there are no places, or an actor does not start or dies before it is open.
+    """
+
+    def __init__(
+        self, opened: Callable[[], Any], count: int, needs: Mapping[str, float], *, threads: int = 1, wait_s: float = 60
+    ) -> None:
+        import ray
+
+        self._ray, self._arguments = ray, (opened, threads)
+        self._places: dict[Any, int] = {}  # of members
+        options = {f"num_{name.lower()}s": number for name, number in needs.items()}
+        # Nothing is ever repeated by Ray: a deadly row would kill one actor after the other.
+        self._kind = ray.remote(max_restarts=0, max_task_retries=0, **options)(Actor)
+        self._group = ray.util.placement_group([dict(needs)] * count)
+        try:
+            if not self._group.wait(wait_s):
+                raise ProcessError(self._no_place(count, needs, wait_s))
+            self.facts = self._opened(range(count))
+        except BaseException:
+            self._kill()
+            raise
+
+    def _no_place(self, count: int, needs: Mapping[str, float], wait_s: float) -> str:
+        asked = " and ".join(f"{number:g} {name}" for name, number in needs.items())
+        free = self._ray.available_resources()
+        told = " and ".join(f"{free.get(name, 0):g} {name}" for name in needs)
+        return (
+            f"in {wait_s:g} s Ray found no place for {count} workers of {asked} each, and {told} are free; wait until other work "
+            "on the cluster has ended, or give fewer workers"
+        )
+
+    def _opened(self, places: Iterable[int]) -> list[Any]:
+        """Starts one at each place, and waits until they are open; their facts."""
+        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
+
+        new: list[Any] = []
+        for place in places:
+            strategy = PlacementGroupSchedulingStrategy(self._group, place)
+            new.append(self._kind.options(scheduling_strategy=strategy).remote(*self._arguments))
+            self._places[new[-1]] = place
+        opening = [member.open.remote() for member in new]
+        late = self._ray.wait([member.here.remote() for member in new], num_returns=len(new), timeout=START_S)[1]
+        if late:
+            raise ProcessError(
+                f"{len(late)} workers have a place in the cluster and did not start in {START_S:g} s; {INSTALLED}"
+            )
+        found = [self._result(one) for one in opening]
+        for one in found:
+            if isinstance(one, Lost):
+                raise ProcessError(f"a worker {one.told} before it was open; {INSTALLED}")
+        return found
+
+    def _result(self, reference: Any) -> Any:
+        try:
+            kind, value = self._ray.get(reference)
+        except self._ray.exceptions.RayActorError:
+            return Lost("died")
+        except self._ray.exceptions.RayError as error:
+            raise ProcessError(
+                f"Ray failed: {str(error).strip().splitlines()[0]}; run it again, and it goes on"
+            ) from error
+        if kind == RAISED:
+            raise value
+        return value
+
+    def put(self, pieces: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
+        left, idle = iter(pieces), deque(self._places)
+        busy: dict[Any, tuple[Any, Any]] = {}
+        try:
+            while True:
+                while idle and (piece := next(left, _END)) is not _END:
+                    member = idle.popleft()
+                    busy[member.do.remote(piece)] = member, piece
+                if not busy:
+                    return
+                for reference in self._ray.wait(list(busy), num_returns=1)[0]:
+                    member, piece = busy.pop(reference)
+                    result = self._result(reference)
+                    if isinstance(result, Lost):
+                        self._opened([self._places.pop(member)])
+                        member = list(self._places)[-1]
+                    idle.append(member)
+                    yield piece, result
+        except BaseException:  # others are at work on what nobody waits for any more
+            self._kill()
+            raise
+
+    def _kill(self) -> None:
+        with suppress(self._ray.exceptions.RayError):
+            for member in self._places:
+                self._ray.kill(member)
+            self._ray.util.remove_placement_group(self._group)
+        self._places = {}
+
+    def close(self) -> None:
+        if self._places:
+            closing = [member.close.remote() for member in self._places]
+            self._ray.wait(closing, num_returns=len(closing), timeout=END_S)
+            self._kill()
+
+
+_END: Any = object()
+
+
+def _told(function: Callable[..., Any], *arguments: Any) -> tuple[str, Any]:
+    try:
+        return DONE, function(*arguments)
+    except Exception as error:
+        try:
+            pickle.loads(pickle.dumps(error))
+        except Exception:  # errors of other libraries may hold what cannot be sent
+            return RAISED, ProcessError(f"{type(error).__name__}: {error}; it happened in a worker")
+        return RAISED, error
