@@ -104,7 +104,7 @@ class Workforce:
 
     @property
     def chosen(self) -> dict[str, Any]:
-        of_ray = {"address": self.ray_address, "gpus": self.gpus, "cpus": self.cpus}
+        of_ray: dict[str, Any] = {"address": self.ray_address, "gpus": self.gpus, "cpus": self.cpus}
         given = {name: value for name, value in of_ray.items() if value is not None}
         rest = {name: value for name, value in vars(self).items() if name not in ("ray_address", "gpus", "cpus")}
         if self.engine == "ray":

@@ -6,6 +6,7 @@ import pickle
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, suppress
+from importlib import import_module
 from typing import Any
 
 import torch
@@ -54,8 +55,7 @@ class Actors(Closing):
     def __init__(
         self, opened: Callable[[], Any], count: int, needs: Mapping[str, float], *, threads: int = 1, wait_s: float = 60
     ) -> None:
-        import ray
-
+        ray: Any = import_module("ray")
         self._ray, self._arguments = ray, (opened, threads)
         self._places: dict[Any, int] = {}  # of members
         options = {f"num_{name.lower()}s": number for name, number in needs.items()}
@@ -81,15 +81,15 @@ class Actors(Closing):
 
     def _opened(self, places: Iterable[int]) -> list[Any]:
         """Starts one at each place, and waits until they are open; their facts."""
-        from ray.util.scheduling_strategies import PlacementGroupSchedulingStrategy
-
+        strategies: Any = import_module("ray.util.scheduling_strategies")
         new: list[Any] = []
         for place in places:
-            strategy = PlacementGroupSchedulingStrategy(self._group, place)
+            strategy = strategies.PlacementGroupSchedulingStrategy(self._group, place)
             new.append(self._kind.options(scheduling_strategy=strategy).remote(*self._arguments))
             self._places[new[-1]] = place
+        started = [member.here.remote() for member in new]
         opening = [member.open.remote() for member in new]
-        late = self._ray.wait([member.here.remote() for member in new], num_returns=len(new), timeout=START_S)[1]
+        late = self._ray.wait(started, num_returns=len(new), timeout=START_S)[1]
         if late:
             raise ProcessError(
                 f"{len(late)} workers have a place in the cluster and did not start in {START_S:g} s; {INSTALLED}"

@@ -149,9 +149,7 @@ class PlacedWorker:
 
 
 def _here() -> str:
-    import ray
-
-    return f"a worker on {ray.util.get_node_ip_address()}"
+    return f"a worker on {_imported().util.get_node_ip_address()}"
 
 
 def _versions() -> dict[str, str | None]:
