@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
@@ -20,11 +19,14 @@ class Engine(Protocol):
         ...
 
 
+THREADS = 1  # of torch in a worker: a model's tokens differ in their last bits by how many share a product, and not by who looked
+
+
 class Local:
-    """Spawned processes on this machine, which share its cores; of 0 workers this process."""
+    """Spawned processes on this machine; of 0 workers this process."""
 
     def crew(self, opened: OpenWorker, workers: int) -> Crew[Any, Any]:
-        return crew(opened, workers, threads=max(1, (os.cpu_count() or 1) // max(1, workers)))
+        return crew(opened, workers, threads=THREADS)
 
 
 ENGINES: dict[str, Callable[[], Engine]] = {"local": Local, "ray": Ray}

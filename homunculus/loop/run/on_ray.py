@@ -66,8 +66,7 @@ class Ray:
                     self._check(workers, {"CPU": os.cpu_count() or 1, "GPU": torch.cuda.device_count()})
                 stack.enter_context(_connected(ray, address))
             self._check(workers, ray.cluster_resources())
-            threads = max(1, int(self.cpus))
-            yield stack.enter_context(Actors(placed, workers, needs, threads=threads, wait_s=self.wait_s))
+            yield stack.enter_context(Actors(placed, workers, needs, wait_s=self.wait_s))
 
     def _needs(self, workers: int) -> dict[str, float]:
         if workers < 1:
