@@ -157,7 +157,7 @@ def _told(function: Callable[..., Any], *arguments: Any) -> tuple[str, Any]:
         return DONE, function(*arguments)
     except Exception as error:
         try:
-            pickle.loads(pickle.dumps(error))
+            pickle.dumps(error)
         except Exception:  # errors of other libraries may hold what cannot be sent
             return RAISED, ProcessError(f"{type(error).__name__}: {error}; it happened in a worker")
         return RAISED, error

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
-import shutil
 import signal
-import tempfile
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ import torch
 
 from homunculus.bridge.backends import BACKENDS
 from homunculus.bridge.errors import ProcessError
-from homunculus.bridge.files.staging import held
+from homunculus.bridge.files.passing import passing_folder
 from homunculus.bridge.files.writing import RUNNING
 from homunculus.bridge.interrupts import kept_from_children
 from homunculus.bridge.processes import Crew
@@ -28,7 +26,8 @@ from homunculus.loop.run.actors import Actors
 from homunculus.loop.run.worker import OpenWorker, Worker
 
 ALIKE = ("homunculus", "torch", "numpy", "pillow", "transformers")  # versions that every machine must share
-SESSION, LOCK = "homunculus-ray-", ".lock"
+SESSION = "homunculus-ray-"
+ANSWER_S = 5.0
 STORE_BYTES = 2**27  # shards go and entries come: small things
 BACKEND = "cuda"  # of a GPU of Ray's: it knows of no EGL device, which might be another worker's
 # Read when ray is imported. It would print a paragraph on stdout for every process that dies, which a row tells.
@@ -168,7 +167,7 @@ def _imported() -> Any:
 @contextmanager
 def _connected(ray: Any, address: str | None) -> Iterator[None]:
     """To a cluster at an address, or to one on this machine that lives as long as this."""
-    with nullcontext() if address else _own_files() as folder:
+    with nullcontext() if address else passing_folder(SESSION) as folder:
         own = {
             "address": "local",
             "num_cpus": os.cpu_count(),
@@ -188,28 +187,17 @@ def _connected(ray: Any, address: str | None) -> Iterator[None]:
 
 
 def _start(ray: Any, options: dict[str, Any]) -> None:
+    address = str(options["address"])
     try:
+        if ":" in address:  # where nobody answers Ray asks for minutes
+            host, _, port = address.rpartition(":")
+            if "/" in host:
+                raise ValueError("only who is on a machine of the cluster can run there")
+            socket.create_connection((host, int(port)), ANSWER_S).close()
         with kept_from_children():
             ray.init(log_to_driver=False, logging_level="ERROR", **options)
     except Exception as error:  # of many kinds
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ProcessError(
-            f"Ray at {options['address']} cannot be had: {reason}; use the engine local, or another address"
+            f"Ray at {address} cannot be had: {reason}; give another address, or use the engine local"
         ) from None
-
-
-@contextmanager
-def _own_files() -> Iterator[Path]:
-    """A folder for what Ray writes, which goes at the end; those of runs that were killed go too."""
-    place = Path(tempfile.gettempdir())
-    for folder in place.glob(f"{SESSION}*/"):
-        with suppress(OSError), held(folder.with_suffix(LOCK)) as abandoned:
-            if abandoned:
-                shutil.rmtree(folder)
-    folder = place / f"{SESSION}{secrets.token_hex(4)}"
-    with held(folder.with_suffix(LOCK)):
-        folder.mkdir(mode=0o700)
-        try:
-            yield folder
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
