@@ -234,6 +234,10 @@ def test_a_split_without_answers_gives_the_file_to_submit(tmp_path: Path, fake: 
     assert "split test withholds its answers: submit submission.json. DocVQA comes from https://rrc" in shown
     assert {path.name for path in out.iterdir()} == {"answers.jsonl", "submission.json"}
     assert json.loads((out / "submission.json").read_text())[0] == {"questionId": 100, "answer": "stop"}
+    arguments = ("--split", "test", "--model", "m", "--against", "whole", "--out", out)
+    assert run("docvqa", "--data", tmp_path / "data", *arguments)[0] == 0
+    names = ("answers.jsonl", "answers-whole.jsonl", "submission.json", "submission-whole.json")
+    assert {path.name for path in out.iterdir()} == set(names)
 
 
 @pytest.mark.parametrize(

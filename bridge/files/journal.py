@@ -18,8 +18,8 @@ class Journal:
     """One JSON object a line, in `path`: first the task, then an entry for each piece of work, with its `id`.
 
     Opening it reads what an earlier run wrote; a last line without its end, which a kill leaves, is dropped. Nothing is written
-    before the first entry. entries: what is known, by id. Raises DataError for a journal of another task, or one that is broken
-    elsewhere than at its end.
+    before the first entry. entries: what is known, by id; of one that comes again, as after an error, the last. Raises DataError for a
+    journal of another task, or one that is broken elsewhere than at its end.
     """
 
     def __init__(self, path: Path, task: Mapping[str, Any]) -> None:
