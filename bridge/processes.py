@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, ExitStack, suppress
@@ -54,7 +55,54 @@ class Crew(Protocol[Piece, Told]):
     def __exit__(self, *told: Any) -> None: ...
 
 
-class Processes(Closing, Generic[Piece, Result]):
+class Members(Closing, Generic[Piece, Result]):
+    """A crew that hands pieces to members, whatever these are. What kind of members they are is a subclass' matter."""
+
+    facts: list[Any]
+    members: list[Any]
+
+    @abstractmethod
+    def _ask(self, member: Any, piece: Piece) -> Any:
+        """Hands it a piece; what its answer is waited for by, which can be a key."""
+
+    @abstractmethod
+    def _answered(self, asked: list[Any]) -> list[Any]:
+        """Those of what is waited for that have come, one at least."""
+
+    @abstractmethod
+    def _result(self, asked: Any) -> Result | Lost:
+        """What came. Raises what the member raised."""
+
+    @abstractmethod
+    def _replaced(self, member: Any) -> Any:
+        """An open one in place of one that died."""
+
+    @abstractmethod
+    def _kill(self) -> None:
+        """All of them, at once."""
+
+    def put(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Result | Lost]]:
+        """As of `Crew`."""
+        left, idle = iter(pieces), deque(self.members)
+        busy: dict[Any, tuple[Any, Piece]] = {}
+        try:
+            while True:
+                while idle and (piece := next(left, _END)) is not _END:
+                    member = idle.popleft()
+                    busy[self._ask(member, piece)] = member, piece
+                if not busy:
+                    return
+                for asked in self._answered(list(busy)):
+                    member, piece = busy.pop(asked)
+                    result = self._result(asked)
+                    idle.append(self._replaced(member) if isinstance(result, Lost) else member)
+                    yield piece, result
+        except BaseException:  # others are at work on what nobody waits for any more
+            self._kill()
+            raise
+
+
+class Processes(Members[Piece, Result]):
     """A crew of spawned processes on this machine.
 
     opened: called once in every process; it holds what answers a piece, and can be pickled. threads: of torch, in each. Raises what
@@ -63,10 +111,11 @@ class Processes(Closing, Generic[Piece, Result]):
 
     def __init__(self, opened: Opened[Piece, Result], count: int, *, threads: int = 1) -> None:
         self._opened, self._threads = opened, threads
-        self._members: list[_Member] = []
+        self.members: list[_Member] = []
         try:
-            self._members = [self._started() for _ in range(max(1, count))]
-            self.facts = [member.opened() for member in self._members]
+            for _ in range(max(1, count)):
+                self.members.append(self._started())
+            self.facts = [member.opened() for member in self.members]
         except BaseException:
             self._kill()
             raise
@@ -75,44 +124,36 @@ class Processes(Closing, Generic[Piece, Result]):
         with kept_from_children():
             return _Member(self._opened, self._threads)
 
-    def put(self, pieces: Iterable[Piece]) -> Iterator[tuple[Piece, Result | Lost]]:
-        left, idle = iter(pieces), deque(self._members)
-        busy: dict[Any, tuple[_Member, Piece]] = {}
-        try:
-            while True:
-                while idle and (piece := next(left, _END)) is not _END:
-                    member = idle.popleft()
-                    member.send(piece)
-                    busy[member.connection] = member, piece
-                if not busy:
-                    return
-                for connection in wait(list(busy)):
-                    member, piece = busy.pop(connection)
-                    result = member.result()
-                    if isinstance(result, Lost):
-                        self._members.remove(member)
-                        member = self._started()
-                        self._members.append(member)
-                        member.opened()
-                    idle.append(member)
-                    yield piece, result
-        except BaseException:  # others are at work on what nobody waits for any more
-            self._kill()
-            raise
+    def _ask(self, member: _Member, piece: Piece) -> _Member:
+        member.send(piece)
+        return member
+
+    def _answered(self, asked: list[_Member]) -> list[_Member]:
+        ready = wait([member.connection for member in asked])
+        return [member for member in asked if member.connection in ready]
+
+    def _result(self, asked: _Member) -> Result | Lost:
+        return asked.result()  # type: ignore[no-any-return]
+
+    def _replaced(self, member: _Member) -> _Member:
+        self.members.remove(member)
+        self.members.append(self._started())
+        self.members[-1].opened()
+        return self.members[-1]
 
     def _kill(self) -> None:
-        for member in self._members:
+        for member in self.members:
             member.process.kill()
             member.process.join()
             member.connection.close()
-        self._members = []
+        self.members = []
 
     def close(self) -> None:
-        for member in self._members:
+        for member in self.members:
             with suppress(OSError):
                 member.connection.send(None)
         ends = time.monotonic() + END_S
-        for member in self._members:
+        for member in self.members:
             member.process.join(max(0.0, ends - time.monotonic()))
         self._kill()
 

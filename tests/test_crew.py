@@ -76,7 +76,7 @@ def test_pieces_come_back_and_the_dead_are_replaced() -> None:
         }  # fmt: skip
         with pytest.raises(ProcessError, match="UnsendableError: too odd"):
             list(workers.put(["a", "odd"]))
-        assert workers._members == []  # nobody works on for nobody
+        assert workers.members == []  # nobody works on for nobody
 
 
 @pytest.mark.slow
@@ -106,7 +106,7 @@ def test_workers_end_with_who_started_them() -> None:
         "import sys, test_crew; from homunculus.bridge.processes import Processes\n"
         "if __name__ == '__main__':\n"
         "    workers = Processes(test_crew.echo, 1)\n"
-        "    print(workers._members[0].process.pid, flush=True)\n"
+        "    print(workers.members[0].process.pid, flush=True)\n"
         "    sys.stdin.read()\n"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import pickle
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, suppress
 from importlib import import_module
 from typing import Any
@@ -12,8 +11,7 @@ from typing import Any
 import torch
 
 from homunculus.bridge.errors import ProcessError
-from homunculus.bridge.processes import Lost
-from homunculus.bridge.pyramid import Closing
+from homunculus.bridge.processes import Lost, Members
 
 START_S, END_S = 300.0, 5.0
 INSTALLED = "is the same homunculus installed on every machine, and do they have memory?"
@@ -44,7 +42,7 @@ class Actor:
         return getattr(self._answer, "facts", None)
 
 
-class Actors(Closing):
+class Actors(Members[Any, Any]):
     """So many actors, each with what `opened` opens; see `Crew`. Ray is connected already.
 
     needs: what each asks of the cluster, such as {"CPU": 0.5}; its place is kept until the crew is closed, so that one that died can be
@@ -69,6 +67,10 @@ class Actors(Closing):
         except BaseException:
             self._kill()
             raise
+
+    @property
+    def members(self) -> list[Any]:  # type: ignore[override]
+        return list(self._places)
 
     def _no_place(self, count: int, needs: Mapping[str, float], wait_s: float) -> str:
         asked = " and ".join(f"{number:g} {name}" for name, number in needs.items())
@@ -113,27 +115,15 @@ class Actors(Closing):
             raise value
         return value
 
-    def put(self, pieces: Iterable[Any]) -> Iterator[tuple[Any, Any]]:
-        left, idle = iter(pieces), deque(self._places)
-        busy: dict[Any, tuple[Any, Any]] = {}
-        try:
-            while True:
-                while idle and (piece := next(left, _END)) is not _END:
-                    member = idle.popleft()
-                    busy[member.do.remote(piece)] = member, piece
-                if not busy:
-                    return
-                for reference in self._ray.wait(list(busy), num_returns=1)[0]:
-                    member, piece = busy.pop(reference)
-                    result = self._result(reference)
-                    if isinstance(result, Lost):
-                        self._opened([self._places.pop(member)])
-                        member = list(self._places)[-1]
-                    idle.append(member)
-                    yield piece, result
-        except BaseException:  # others are at work on what nobody waits for any more
-            self._kill()
-            raise
+    def _ask(self, member: Any, piece: Any) -> Any:
+        return member.do.remote(piece)
+
+    def _answered(self, asked: list[Any]) -> list[Any]:
+        return list(self._ray.wait(asked, num_returns=1)[0])
+
+    def _replaced(self, member: Any) -> Any:
+        self._opened([self._places.pop(member)])
+        return self.members[-1]
 
     def _kill(self) -> None:
         with suppress(self._ray.exceptions.RayError):
@@ -147,9 +137,6 @@ class Actors(Closing):
             closing = [member.close.remote() for member in self._places]
             self._ray.wait(closing, num_returns=len(closing), timeout=END_S)
             self._kill()
-
-
-_END: Any = object()
 
 
 def _told(function: Callable[..., Any], *arguments: Any) -> tuple[str, Any]:
