@@ -6,6 +6,7 @@ import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,11 @@ from homunculus.lab.gaze import aird, cocosearch18, mit1003, onestop
 from homunculus.lab.gaze.detect import detect
 from homunculus.lab.training import checkpoint
 from homunculus.lab.training.triples import read_triples
-from homunculus.loop.run import parquet as parquet_shards
 from homunculus.loop.run.lists import read_list
+from homunculus.loop.run.manifest import Manifest
 from homunculus.loop.run.row import RunRow
+from homunculus.loop.run.settings import RunSettings
+from homunculus.loop.run.shards import read_shard, write_shard
 from homunculus.loop.run.tables import open_table
 from homunculus.loop.run.token_row import TokenRow
 from homunculus.relevance import Head
@@ -184,14 +187,20 @@ def table_read(path: Path) -> Any:
     return [table.content(place) for place, record in enumerate(table.records()) if record.path is None]
 
 
-def shard(folder: Path) -> Path:
+def run_shard(folder: Path, end: str) -> Path:
     plan, patches = SamplePlan(torch.rand(2, 8), 4), Patches(torch.rand(2, 3, 4, 4), torch.ones(2))
     seen = TokenRow(
         RunRow("é.png", 1, "red"), (30, 40), [(1.5, 2)], plan, torch.rand(2, 5).bfloat16(), patches, ["note"]
     )
     lost = TokenRow(RunRow("b.png"), error={"kind": "ImageReadError", "message": "b.png is no picture"})
-    parquet_shards.write(folder / "shard.parquet", [seen, lost], {"hash": "0"})
-    return folder / "shard.parquet"
+    write_shard(folder / f"shard.{end}", [seen, lost], {"hash": "0"})
+    return folder / f"shard.{end}"
+
+
+def manifest(folder: Path) -> Path:
+    rows = (RunRow("é.png", 1, "red", ((0.5, 0.25),)), RunRow("b.png"))
+    Manifest.of(rows, RunSettings(), 1).save(folder)
+    return folder / "manifest.json"
 
 
 def costs(folder: Path) -> Path:
@@ -252,7 +261,11 @@ READERS: dict[str, Kind] = {
     "scanpath": Kind("viewer.scanpath", scanpath, read_scanpath),
     "list of pictures": Kind("loop.run.lists", picture_list, lambda path: list(read_list(path))),
     "table of pictures": Kind("loop.run.tables", picture_table, table_read),
-    "shard of Parquet": Kind("loop.run.parquet", shard, lambda path: list(parquet_shards.read(path)[1])),
+    "shard": Kind("loop.run.shards", partial(run_shard, end="safetensors"), lambda path: list(read_shard(path))),
+    "shard of Parquet": Kind(
+        "loop.run.parquet", partial(run_shard, end="parquet"), lambda path: list(read_shard(path))
+    ),
+    "a run's manifest": Kind("loop.run.manifest", manifest, lambda path: Manifest.load(path.parent)),
     "costs": Kind("lab.experiment.run", costs, _read_costs),
     "a set's record": Kind("bridge.files.writing", record, lambda path: _superseded(path.parent, path.name)),
 }
