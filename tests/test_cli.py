@@ -387,6 +387,19 @@ def test_the_bench_times_a_call(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.gl
+def test_the_bench_times_pictures_in_batches(gl_works: str, tmp_path: Path) -> None:
+    sizes = ("--size", 64, "--batch", 1, "--batch", 2)
+    code, shown, _ = run("bench", "looks", *sizes, "--backend", "gl", "--repeats", 3, "--out", tmp_path)
+    assert code == 0
+    assert "small, random" in shown
+    rows = json.loads((tmp_path / "looks.json").read_text())["rows"]
+    kinds = [(row["encoder"], row["sizes"], row["pictures"]) for row in rows]
+    assert kinds == [(name, *pair) for name in ("none", "small, random") for pair in ((1, 1), (1, 2), (2, 2))]
+    assert all(0 < row["least_cpu_ms"] <= row["cpu_ms"] for row in rows)
+
+
+@pytest.mark.slow
 def test_the_bench_times_the_viewer(gl_works: str, tmp_path: Path) -> None:
     code, shown, _ = run("bench", "view", "--repeats", 3, "--out", tmp_path)
     assert code == 0

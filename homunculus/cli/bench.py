@@ -22,6 +22,7 @@ class Benchmark(StrEnum):
     view = "view"
     slide = "slide"
     call = "call"
+    looks = "looks"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def bench(
     subject: Annotated[
         Benchmark,
         typer.Argument(
-            help="Patches beside PyTorch, allocators, the loop beside the full grid, the viewer, a slide, or what a call costs."
+            help="Patches beside PyTorch, allocators, the loop beside the full grid, the viewer, a slide, a call, or pictures in batches."
         ),
     ] = Benchmark.sampling,
     *,
@@ -66,6 +67,13 @@ def bench(
         from homunculus.lab.bench.call import run as run_call
 
         run_call(backend=cast("Any", backend or "auto"), quality=cast("Any", quality), repeats=repeats, out=out)
+    elif subject is Benchmark.looks:
+        from homunculus.lab.bench.looks import BATCHES, SIDE_PX
+        from homunculus.lab.bench.looks import run as run_looks
+
+        batches = load.batch or ((1, 4) if load.quick else BATCHES)
+        side = (load.size or [512 if load.quick else SIDE_PX])[0]
+        run_looks(side, batches=batches, backend=cast("Any", backend), repeats=min(repeats, 5), out=out)
     elif subject is Benchmark.loop:
         from homunculus.lab.bench.loop import run as run_loop
 
