@@ -26,6 +26,10 @@ from homunculus.lab.datasets.answers import anls
 from homunculus.lab.needle.train import lines
 from homunculus.lab.training import checkpoint
 from homunculus.loop.compare import Comparison
+from homunculus.loop.run.manifest import Manifest
+from homunculus.loop.run.report import Called, write_report
+from homunculus.loop.run.row import RunRow
+from homunculus.loop.run.settings import RunSettings
 from homunculus.relevance import Head
 from homunculus.report import write_look
 from homunculus.viewer.outputs import write_pixels
@@ -114,6 +118,11 @@ def bench(out: Path, turn: int) -> None:
     sampling._write(out, facts, {"host": 1.0}, [], 10, {})
 
 
+def run_report(out: Path, turn: int) -> None:
+    manifest = Manifest.of([RunRow(f"{place}.png") for place in range(9)], RunSettings(budget=20 + turn))
+    write_report(out, manifest, [], Called())
+
+
 WRITERS: dict[str, Callable[[Path, int], None]] = {
     "homunculus.allocators.adaptive_stratified": learned(StrataHead),
     "homunculus.allocators.coverage_top_k": learned(CoverageTopK),
@@ -126,6 +135,7 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
     "homunculus.encoder.word_features": learned(WordFeatures),
     "homunculus.loop.compare": comparison,
     "homunculus.relevance.procedural": head,
+    "homunculus.loop.run.report": run_report,
     "homunculus.report.files": look,
     "homunculus.lab.training.checkpoint": training,
     "homunculus.lab.needle.train": log,

@@ -32,7 +32,7 @@ class Journal:
     def append(self, entry: Mapping[str, Any]) -> None:
         """Adds an entry; it is on the disk when this returns. Raises WriteError."""
         lines = [{"task": self.task}, entry] if self._whole == 0 else [entry]
-        text = "".join(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n" for line in lines).encode()
+        text = "".join(json.dumps(line, allow_nan=False) + "\n" for line in lines).encode()
         append(self.path, text, self._whole)
         self._whole += len(text)
         self.entries[entry["id"]] = dict(entry)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from homunculus.bridge.errors import DataError, ProcessError
+from homunculus.bridge.errors import DataError, ProcessError, WriteError
 from homunculus.bridge.files import alone, check_writable
 from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.processes import Crew, Lost
@@ -17,6 +18,7 @@ from homunculus.bridge.values import choice, flag, whole
 from homunculus.loop.run.engines import ENGINES, Engine
 from homunculus.loop.run.inputs import Input, Pages, find
 from homunculus.loop.run.manifest import Manifest
+from homunculus.loop.run.report import Called, write_report
 from homunculus.loop.run.settings import RunSettings
 from homunculus.loop.run.shards import entry_of, read_shard
 from homunculus.loop.run.worker import OpenWorker, Shard, TrialRow
@@ -100,15 +102,27 @@ def run(
     check_writable(folder)
     with alone(folder):
         work = _Work(folder, Manifest.of(found.rows, chosen, size), pictures, flag("retry_errors", retry_errors))
-        start = perf_counter()
-        looked = 0
-        if work.left:
-            with made.crew(OpenWorker(chosen, folder), count) as crew:
-                start = perf_counter()
-                for entry in work.done_by(crew):
-                    looked += entry["looked"]
-                    tell(RunProgress(looked, work.rows_left, work.rows_kept, len(work.errors)))
-        return RunResult(folder, work.rows, looked, work.errors, found.notes, perf_counter() - start)
+        told = {"inputs": inputs, **asked, "engine": engine, "workers": count}
+        with _reported(work, Called(told, found.notes, pictures)):
+            if work.left:
+                with made.crew(OpenWorker(chosen, folder), count) as crew:
+                    for entry in work.done_by(crew):
+                        work.looked += entry["looked"]
+                        tell(RunProgress(work.looked, work.rows_left, work.rows_kept, len(work.errors)))
+        return RunResult(folder, work.rows, work.looked, work.errors, found.notes, work.seconds)
+
+
+@contextmanager
+def _reported(work: _Work, called: Called) -> Iterator[None]:
+    """Writes the report at the end, and at an early one where something was looked at."""
+    try:
+        yield
+    except BaseException as error:
+        if work.looked:
+            with suppress(WriteError):  # the disk may be what ended it
+                work.report(replace(called, pictures=0, ended=f"{type(error).__name__}: {error}"))
+        raise
+    work.report(called)
 
 
 class _Work:
@@ -121,6 +135,7 @@ class _Work:
         self.rows = len(self.manifest.rows)
         self.drawn = frozenset(int((place + 0.5) * self.rows / pictures) for place in range(min(pictures, self.rows)))
         self.entries: dict[str, Entry] = {}
+        self.looked, self.start, self.seconds = 0, perf_counter(), 0.0
         if self.before is not None:
             self._read()
             self.before.check_sources(self._kept(), asked, out)
@@ -161,7 +176,7 @@ class _Work:
 
     def done_by(self, crew: Crew[Any, Any]) -> Iterator[Entry]:
         """Every entry, once it is in the journal. Raises DataError where the workers differ from one another or from an earlier run's."""
-        unit = crew.facts[0]
+        self.start, unit = perf_counter(), crew.facts[0]
         for facts in crew.facts:
             if facts != unit:
                 raise DataError(f"workers differ: {unit} and {facts}; give --backend, and machines that are alike")
@@ -175,6 +190,12 @@ class _Work:
             journal.append(entry)
             self.entries[entry["id"]] = entry
             yield entry
+
+    def report(self, called: Called) -> None:
+        """Writes the page of the run as it stands."""
+        self.seconds = perf_counter() - self.start if self.left else 0.0
+        told = replace(called, looked=self.looked, seconds=self.seconds)
+        write_report(self.out, self.manifest, list(self.entries.values()), told)
 
     def _shard(self, index: int) -> Shard:
         rows, name = self.manifest.of_shard(index), self.manifest.names[index]
