@@ -89,16 +89,9 @@ def run(
     count = (os.cpu_count() or 1) if workers is None else whole("workers", workers, least=0, refusal=DataError)
     whole("pictures", pictures, least=0, refusal=DataError)
     size = None if shard_rows is None else whole("shard_rows", shard_rows, refusal=DataError)
-    found = find(
-        inputs,
-        query=query,
-        query_file=None if query_file is None else Path(query_file),
-        pages=pages,
-        grid=grid,
-        magnification=magnification,
-        settings=chosen,
-        trusted=[Path(path) for path in trusted],
-    )
+    asked: dict[str, Any] = {"query": query, "pages": pages, "grid": grid, "magnification": magnification}
+    asked["query_file"] = None if query_file is None else Path(query_file)
+    found = find(inputs, settings=chosen, trusted=[Path(path) for path in trusted], **asked)
     check_writable(folder)
     with alone(folder):
         work = _Work(folder, Manifest.of(found.rows, chosen, size), pictures, flag("retry_errors", retry_errors))
