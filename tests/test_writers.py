@@ -459,4 +459,5 @@ def test_every_module_that_writes_is_here() -> None:
             ours = isinstance(node, ast.ImportFrom) and node.module == "homunculus.bridge.files"
             if ours and functions & {alias.name for alias in node.names}:
                 found.add(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
-    assert found == set(WRITERS) | SLOW
+    beside = {"homunculus.bridge.files.journal"}  # it stands among these functions
+    assert found == set(WRITERS) - beside | SLOW

@@ -166,6 +166,10 @@ SLOW = {
     "homunculus.lab.tables",
     "homunculus.lab.training.relevance",
     "homunculus.lab.training.words",
+    "homunculus.loop.run.driver",
+    "homunculus.loop.run.manifest",
+    "homunculus.loop.run.shards",
+    "homunculus.loop.run.worker",
     "homunculus.viewer.headless",
 }
 APPENDING = {"homunculus.bridge.files.journal", "homunculus.lab.needle.train"}

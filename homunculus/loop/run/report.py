@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from homunculus.bridge.files import write_text
+from homunculus.bridge.files import replaced
 from homunculus.bridge.files.reading import shown
 from homunculus.loop.run.inputs import picture_of
 from homunculus.loop.run.manifest import Manifest
@@ -83,7 +83,8 @@ def write_report(out: Path, manifest: Manifest, entries: Sequence[Entry], called
         f'<meta name="viewport" content="width=device-width, initial-scale=1"><title>{_text(out.name)}</title><style>{STYLE}</style>'
     )
     body = "\n".join(parts)
-    write_text(out / NAME, f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n')
+    with replaced(out / NAME) as (staging, name):
+        staging.text(name, f'<!DOCTYPE html>\n<html lang="en"><head>{head}</head>\n<body>\n{body}\n</body></html>\n')
     return out / NAME
 
 
@@ -132,8 +133,8 @@ def _errors(manifest: Manifest, errors: Sequence[Entry], pictures: int) -> Itera
 
 
 def _pictures(out: Path, rows: Sequence[RunRow]) -> Iterator[str]:
-    names = {row: PICTURE.format(row=row) for row in range(len(rows))} if (out / PICTURES).is_dir() else {}
-    drawn = {row: name for row, name in names.items() if (out / PICTURES / name).is_file()}
+    names = {row: PICTURE.format(row=row) for row in range(len(rows))} if os.path.isdir(out / PICTURES) else {}
+    drawn = {row: name for row, name in names.items() if os.path.isfile(out / PICTURES / name)}
     if drawn:
         yield "<h2>What was seen</h2><p>Left the footprints of the last glimpse, right what they alone let one see.</p>"
     for row, name in drawn.items():
