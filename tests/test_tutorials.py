@@ -105,7 +105,7 @@ def test_it_runs_and_tells_what_it_says(page: Path, warm: dict[str, str], tmp_pa
         capture_output=True, text=True, check=False, cwd=folder, env=warm,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    for name in set(re.findall(r"`([\w/-]+\.(?:png|jpg|html|jsonl|csv|parquet))`", page.read_text("utf-8"))):
+    for name in set(re.findall(r"`([\w/-]+\.(?:png|jpg|html))`", page.read_text("utf-8"))):
         found = [path for path in folder.rglob(Path(name).name) if path.as_posix().endswith(f"/{name}")]
         assert found, f"{page.name} promises {name}; there are {sorted(map(str, folder.rglob('*.*')))}"
         for path in found:
