@@ -11,6 +11,7 @@ import argparse
 import json
 import os
 import random
+import resource
 import signal
 import statistics
 import subprocess
@@ -30,6 +31,7 @@ from PIL import Image
 import homunculus as hm
 from homunculus.bridge.files import replaced
 
+RATES = ("pictures a second", "start included", "by a CPU second")
 SIZES = ((1536, 1024), (1024, 1536), (1200, 900), (2048, 1448), (768, 1024), (640, 480))
 
 
@@ -181,33 +183,35 @@ def _shard(part: tuple[int, list[str], Path]) -> None:
 def speed(work: Path, count: int, rounds: int, engines: list[str]) -> dict[str, Any]:
     """Pictures a second of each, start included and not, in turns; the median, and what each is to the bare loop."""
     pictures = pages(work / "pages", count)
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in engines}
+    found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in engines}
     for turn in range(rounds):
         for name in engines if turn % 2 == 0 else engines[::-1]:
             out = work / f"{name}-{turn}"
-            start = time.perf_counter()
+            start, spent = time.perf_counter(), cpu_s()
             if name == "bare":
                 seconds = bare(pictures, out, 2)
             else:
                 seconds = hm.run(pictures, out, engine=name, workers=2, budget=273, backend="gl").seconds
-            found[name].append((seconds, time.perf_counter() - start))
+            found[name].append((seconds, time.perf_counter() - start, cpu_s() - spent))
             print(
                 name, turn, *(f"{one:.1f} s" for one in found[name][-1]), f"load {os.getloadavg()[0]:.1f}", flush=True
             )
             for path in out.iterdir():
                 path.unlink()
-    told = {
-        name: {
-            "pictures a second": round(count / statistics.median(own for own, _ in times), 2),
-            "start included": round(count / statistics.median(whole for _, whole in times), 2),
-            "seconds": [[round(one, 1) for one in both] for both in times],
-        }
+    told: dict[str, dict[str, Any]] = {
+        name: {key: round(count / statistics.median(one[place] for one in times), 2) for place, key in enumerate(RATES)}
+        | {"seconds, with the start, and of CPUs": [[round(one, 1) for one in each] for each in times]}
         for name, times in found.items()
     }
     for name in engines:
-        for key in ("pictures a second", "start included"):
+        for key in RATES:
             told[name][f"{key}, of the bare loop's"] = round(told[name][key] / told["bare"][key], 3)
     return {"pictures": count, "cores": os.cpu_count(), **told}
+
+
+def cpu_s() -> float:
+    """Of this process and of all that have ended below it. Unlike the clock it tells little of what else the machine does."""
+    return sum(sum(resource.getrusage(who)[:2]) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
 
 
 def main() -> None:
