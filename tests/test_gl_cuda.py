@@ -1,6 +1,7 @@
 """gl-cuda on software OpenGL with a stand-in for CUDA: order of calls, one map for all, release whatever happens, nothing after unmap."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -303,6 +304,35 @@ def test_a_context_on_another_gpu_is_refused_with_what_it_runs_on(open_stand_in:
         open_stand_in(StandInCuda(devices=[1]))
     with pytest.raises(BackendUnavailableError, match="runs on no CUDA device"):
         open_stand_in(StandInCuda(devices=[]))
+
+
+class OneVisible(StandInCuda):
+    """As CUDA_VISIBLE_DEVICES=3 makes it: one device, number 0, which EGL calls 3; of a context elsewhere CUDA knows nothing."""
+
+    tried: list[int]
+
+    def gl_devices(self) -> list[int]:
+        if self.tried[-1] != 3:
+            raise CudaError("cudaGLGetDevices answered cudaErrorNoDevice")
+        return [0]
+
+
+def test_the_one_device_that_is_visible_is_found_by_what_cuda_says_of_each_context(
+    open_stand_in: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a worker to which Ray has given the last of four GPUs."""
+    cuda, real = OneVisible(), gl_cuda.context_at
+    cuda.tried = []
+
+    def context_at(index: int, memory: Any) -> Any:
+        cuda.tried.append(index)
+        return real(0, memory)
+
+    monkeypatch.setattr(gl_cuda, "egl_devices", lambda: devices(*((number, False) for number in range(4))))
+    monkeypatch.setattr(gl_cuda, "context_at", context_at)
+    open_stand_in(cuda)
+    assert cuda.tried == [0, 1, 2, 3]
+    assert list(contexts) == [("cuda 0", 3)]
 
 
 @pytest.mark.parametrize("failing", ["gl_devices", "register_buffer", "map"])
