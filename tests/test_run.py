@@ -139,6 +139,18 @@ def test_new_files_are_appended(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+def test_a_run_goes_on_with_the_backend_it_began_with(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = HERE | {"backend": None, "shard_rows": 3}
+    monkeypatch.setenv("HOMUNCULUS_BACKEND", "torch")
+    hm.run(folder, tmp_path / "out", **asked)
+    monkeypatch.setenv("HOMUNCULUS_BACKEND", "nothing of the kind")
+    picture(folder / "7.png")
+    assert hm.run(folder, tmp_path / "out", **asked).looked == 1
+
+
+@pytest.mark.slow
 def test_errors_are_rows_and_are_looked_at_again_when_asked(folder: Path, tmp_path: Path) -> None:
     out, whole = tmp_path / "out", (folder / "1.png").read_bytes()
     (folder / "1.png").write_bytes(whole[: len(whole) // 2])

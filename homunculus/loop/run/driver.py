@@ -98,7 +98,7 @@ def run(
         told = {"inputs": inputs, **asked, "engine": engine, "workers": count}
         with _reported(work, Called(told, found.notes, pictures)):
             if work.left:
-                with made.crew(OpenWorker(chosen, folder), count) as crew:
+                with made.crew(OpenWorker(work.settings(chosen), folder), count) as crew:
                     for entry in work.done_by(crew):
                         work.looked += entry["looked"]
                         tell(RunProgress(work.looked, work.rows_left, work.rows_kept, len(work.errors)))
@@ -160,6 +160,10 @@ class _Work:
         """How many rows of a shard are to be looked at."""
         entry = self.entries.get(self.manifest.names[index])
         return len(self.manifest.of_shard(index)) if entry is None else len(entry["errors"])
+
+    def settings(self, chosen: RunSettings) -> RunSettings:
+        """What workers open: where nobody asks for a backend, that of the shards that are there, not the fastest of today."""
+        return chosen if chosen.backend else replace(chosen, backend=self.manifest.unit.get("backend"))
 
     @property
     def errors(self) -> list[Entry]:
