@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import io
 import json
+import os
+import sys
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -147,6 +149,21 @@ def test_an_early_end_is_told_once_something_was_looked_at(tmp_path: Path) -> No
     assert "1 of 2, in 1 file" in found.text
     hm.run(pictures, out, workers=0, budget=20, backend="torch", shard_rows=1)
     assert "that is all" not in Page(out / "report.html").text
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are any bytes on Linux alone")
+def test_a_file_whose_name_is_no_text_is_looked_at_and_read_back(tmp_path: Path) -> None:
+    pictures, out = tmp_path / "in", tmp_path / "out"
+    pictures.mkdir()
+    with open(bytes(pictures) + b"/\xff.png", "wb") as file:
+        Image.new("RGB", (40, 40), "red").save(file, "PNG")
+    for looked in (1, 0):
+        result = hm.run(pictures, out, workers=0, budget=20, backend="torch", pictures=1)
+        assert (result.rows, result.looked, result.errors) == (1, looked, [])
+    (row,) = hm.read_tokens(out)
+    assert os.fsencode(row.source).endswith(b"/\xff.png")
+    assert "/\\udcff.png" in Page(out / "report.html").text
 
 
 def test_a_journal_takes_a_name_that_is_no_text(tmp_path: Path) -> None:

@@ -33,8 +33,11 @@ class RunRow:
     def of(cls, found: Any) -> Self:
         """Of what `as_dict` gave. Raises DataError."""
         points = found.get("at") if isinstance(found, dict) else None
+        source = (
+            found.get("source") if isinstance(found, dict) else None
+        )  # names of files need not be text that can be encoded
         return cls(
-            value(found, "source", str, "a row"),
+            source if isinstance(source, str) else value(found, "source", str, "a row"),
             value(found, "page", int, "a row"),
             found.get("query"),
             None if points is None else tuple((float(x), float(y)) for x, y in points),
