@@ -9,24 +9,14 @@ from contextlib import contextmanager
 
 import torch
 
-from homunculus.bridge.errors import DataError
-
 
 @contextmanager
 def echo() -> Iterator[Callable[[str], str]]:
     def answer(piece: str) -> str:
         if piece == "die":
             os.kill(os.getpid(), signal.SIGKILL)
-        if piece == "raise":
-            raise DataError("the piece is 'raise'; give another")
         if piece == "odd":
             raise type("OddError", (Exception,), {})("too odd")
         return f"{piece} {torch.get_num_threads()}"
 
     yield answer
-
-
-@contextmanager
-def closed_door() -> Iterator[Callable[[str], str]]:
-    raise DataError("the door is closed; knock")
-    yield

@@ -226,8 +226,7 @@ def same(row: TokenRow, look: Any) -> bool:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("format", ["safetensors", "parquet"])
-@pytest.mark.parametrize("batch", [1, 4])
+@pytest.mark.parametrize(("format", "batch"), [("safetensors", 1), ("parquet", 4)])
 def test_what_is_kept_is_what_look_sees_bit_for_bit(
     folder: Path, tmp_path: Path, format: str, batch: int, one_thread: None
 ) -> None:

@@ -18,7 +18,7 @@ import pytest
 from test_run import COUNT, HERE, NAMES, picture, shards, sources
 
 import homunculus as hm
-from homunculus.bridge.errors import DataError, ProcessError
+from homunculus.bridge.errors import ProcessError
 from homunculus.bridge.processes import Lost
 from homunculus.loop.run import on_ray
 from homunculus.loop.run.actors import Actors
@@ -133,11 +133,6 @@ def test_what_cannot_be_had_is_refused_soon(cluster: Any, tmp_path: Path) -> Non
     assert taken.wait(10)
     refused("in 1 s Ray found no place for 1 workers of 0.5 CPU each, and 0.25 CPU are free; wait", 1, Ray(wait_s=1))
     cluster.util.remove_placement_group(taken)
-
-
-def test_what_a_worker_raises_is_raised_here(cluster: Any) -> None:
-    with pytest.raises(DataError, match="the door is closed; knock"):
-        Actors(echo_actor.closed_door, 1, {"CPU": 0.5})
 
 
 def opened(tmp_path: Path) -> OpenWorker:
