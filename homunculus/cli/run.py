@@ -29,7 +29,7 @@ class Asking:
     ] = None
     pages: Annotated[str, typer.Option(help="all, or first, of documents of several.")] = "all"
     grid: Annotated[
-        str | None, typer.Option(metavar="COLUMNSxROWS", help="On slides: fixations in a regular grid.")
+        str | None, typer.Option(metavar="COLUMNSxROWS", help="Fixations in a regular grid, a row each.")
     ] = None
     magnification: Annotated[
         float | None, typer.Option(help="On slides: a grid by which everything is seen as finely as that.")
