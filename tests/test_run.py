@@ -25,7 +25,10 @@ import homunculus as hm
 from homunculus.bridge.errors import DataError, ProcessError, WriteError
 from homunculus.bridge.files import alone
 from homunculus.cli import app
+from homunculus.loop.run import engines
+from homunculus.loop.run.settings import RunSettings
 from homunculus.loop.run.token_row import TokenRow
+from homunculus.loop.run.worker import OpenWorker
 
 ROOT = Path(__file__).parents[1]
 COUNT = 7
@@ -151,6 +154,22 @@ def test_a_run_goes_on_with_the_backend_it_began_with(
 
 
 @pytest.mark.slow
+def test_where_several_backends_work_one_is_chosen_for_all_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them would time them for itself, and refuse the others'."""
+    opened: list[OpenWorker] = []
+
+    def crew(worker: OpenWorker, count: int, **options: Any) -> Any:
+        opened.append(worker)
+
+    monkeypatch.setattr(engines, "crew", crew)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setenv("HOMUNCULUS_BACKEND", "torch")
+    for workers, backend, chosen in ((2, None, "torch"), (1, None, None), (2, "gl", "gl")):
+        engines.Local().crew(OpenWorker(RunSettings(backend=backend), Path("out")), workers)  # type: ignore[arg-type]
+        assert opened[-1].settings.backend == chosen
+
+
+@pytest.mark.slow
 def test_errors_are_rows_and_are_looked_at_again_when_asked(folder: Path, tmp_path: Path) -> None:
     out, whole = tmp_path / "out", (folder / "1.png").read_bytes()
     (folder / "1.png").write_bytes(whole[: len(whole) // 2])
@@ -169,9 +188,13 @@ def test_errors_are_rows_and_are_looked_at_again_when_asked(folder: Path, tmp_pa
     again = hm.run(folder, out, **HERE)
     assert (again.looked, errors(again)) == (0, told)
     (folder / "1.png").write_bytes(whole)
+    before = (out / "journal.jsonl").read_bytes()
     again = hm.run(folder, out, retry_errors=True, **HERE)
     assert (again.looked, sorted(errors(again))) == (3, ["3.png", "5.png"])
     assert "1.png" in sources(out)
+    (out / "journal.jsonl").write_bytes(before)  # as a kill leaves it between a shard and its entry
+    again = hm.run(folder, out, **HERE)
+    assert (again.looked, sorted(errors(again))) == (0, ["3.png", "5.png"])
 
 
 @pytest.mark.slow

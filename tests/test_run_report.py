@@ -153,13 +153,14 @@ def test_an_early_end_is_told_once_something_was_looked_at(tmp_path: Path) -> No
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="names of files are any bytes on Linux alone")
-def test_a_file_whose_name_is_no_text_is_looked_at_and_read_back(tmp_path: Path) -> None:
+@pytest.mark.parametrize("format", ["safetensors", "parquet"])
+def test_a_file_whose_name_is_no_text_is_looked_at_and_read_back(format: str, tmp_path: Path) -> None:
     pictures, out = tmp_path / "in", tmp_path / "out"
     pictures.mkdir()
     with open(bytes(pictures) + b"/\xff.png", "wb") as file:
         Image.new("RGB", (40, 40), "red").save(file, "PNG")
     for looked in (1, 0):
-        result = hm.run(pictures, out, workers=0, budget=20, backend="torch", pictures=1)
+        result = hm.run(pictures, out, workers=0, budget=20, backend="torch", pictures=1, format=format)
         assert (result.rows, result.looked, result.errors) == (1, looked, [])
     (row,) = hm.read_tokens(out)
     assert os.fsencode(row.source).endswith(b"/\xff.png")

@@ -138,15 +138,16 @@ class _Work:
         self.rows_kept = self.rows - self.rows_left
 
     def _read(self) -> None:
-        """What the journal says of the shards that are there; of one that was written just before a kill its own rows tell."""
+        """What the journal says of the shards that are there; of one that was written, or anew, just before a kill its own rows tell."""
         journal = Journal(self.out / JOURNAL, {"run": self.manifest.hash})
         for index, name in enumerate(self.manifest.names):
-            if not os.path.isfile(self.out / name):
+            path = self.out / name
+            if not path.is_file():
                 continue
-            if name not in journal.entries:
-                rows = list(read_shard(self.out / name))
+            if journal.entries.get(name, {}).get("bytes") != path.stat().st_size:
+                rows = list(read_shard(path))
                 told: dict[str, Any] = {"seconds": None, "pictures": []}
-                journal.append(entry_of(name, self.manifest.of_shard(index).start, rows, len(rows), **told))
+                journal.append(entry_of(path, self.manifest.of_shard(index).start, rows, len(rows), **told))
             self.entries[name] = journal.entries[name]
 
     def _kept(self) -> Iterator[int]:

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, Protocol
 
+import torch
+
+from homunculus.bridge.open import open_unit
 from homunculus.bridge.processes import Crew, crew
 from homunculus.loop.run.on_ray import Ray
 from homunculus.loop.run.worker import OpenWorker
@@ -26,6 +30,12 @@ class Local:
     """Spawned processes on this machine; of 0 workers this process."""
 
     def crew(self, opened: OpenWorker, workers: int) -> Crew[Any, Any]:
+        settings = opened.settings
+        if workers > 1 and settings.backend in (None, "auto") and torch.cuda.is_available():
+            with open_unit(
+                settings.backend
+            ) as unit:  # timed once: each worker for itself might find another the fastest
+                opened = replace(opened, settings=replace(settings, backend=unit.backend))
         return crew(opened, workers, threads=THREADS)
 
 

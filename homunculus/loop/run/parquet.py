@@ -121,7 +121,8 @@ def _cell(name: str, row: TokenRow) -> Any:
         tensor = row.tensors().get(name.removesuffix(_shape("")))
         return None if tensor is None else list(tensor.shape)
     if name.startswith("error_"):
-        return row.error.get(name.removeprefix("error_"))
+        told_of = row.error.get(name.removeprefix("error_"))
+        return None if told_of is None else _printable(told_of)
     told = {
         "height": row.size[0],
         "width": row.size[1],
@@ -131,7 +132,13 @@ def _cell(name: str, row: TokenRow) -> Any:
         return told[name]
     if name == "fixations":
         return [part for point in row.fixations for part in point]
-    return json.dumps(row.facts(), ensure_ascii=False) if name == "facts" else getattr(row, name)
+    found = json.dumps(row.facts()) if name == "facts" else getattr(row, name)
+    return _printable(found) if isinstance(found, str) else found
+
+
+def _printable(text: str) -> str:
+    """A name of a file may be no text: for people what is none stands as escapes; `facts` has it as it is."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _lists(tensors: Sequence[Tensor | None], field: Any) -> Any:

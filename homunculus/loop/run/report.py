@@ -133,8 +133,8 @@ def _errors(manifest: Manifest, errors: Sequence[Entry], pictures: int) -> Itera
 
 
 def _pictures(out: Path, rows: Sequence[RunRow]) -> Iterator[str]:
-    names = {row: PICTURE.format(row=row) for row in range(len(rows))} if os.path.isdir(out / PICTURES) else {}
-    drawn = {row: name for row, name in names.items() if os.path.isfile(out / PICTURES / name)}
+    there = set(os.listdir(out / PICTURES)) if os.path.isdir(out / PICTURES) else set()
+    drawn = {row: name for row in range(len(rows)) if (name := PICTURE.format(row=row)) in there} if there else {}
     if drawn:
         yield "<h2>What was seen</h2><p>Left the footprints of the last glimpse, right what they alone let one see.</p>"
     for row, name in drawn.items():

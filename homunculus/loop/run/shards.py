@@ -54,7 +54,8 @@ def read_shard(path: Path) -> Iterator[TokenRow]:
         yield row
 
 
-def entry_of(name: str, first: int, rows: Sequence[TokenRow], looked: int, **told: Any) -> dict[str, Any]:
+def entry_of(path: Path, first: int, rows: Sequence[TokenRow], looked: int, **told: Any) -> dict[str, Any]:
     """What the journal says of a shard. first: of its rows, among the run's; looked: how many were looked at for it."""
     errors = [{"row": first + place, **row.row.as_dict(), **row.error} for place, row in enumerate(rows) if row.error]
-    return {"id": name, "rows": len(rows), "looked": looked, "errors": errors, **told}
+    size = {"id": path.name, "bytes": path.stat().st_size, "rows": len(rows)}
+    return {**size, "looked": looked, "errors": errors, **told}

@@ -95,10 +95,11 @@ class Worker:
         left = [place for place in range(len(piece.rows)) if place not in known]
         made = zip(left, self._kept([piece.rows[place] for place in left], piece, left), strict=True)
         rows = [row for _, row in sorted([*known.items(), *made])]
-        write_shard(self.out / piece.name, rows, piece.about)
+        path = self.out / piece.name
+        write_shard(path, rows, piece.about)
         drawn = [PICTURE.format(row=row) for row in sorted(piece.drawn) if not rows[row - piece.first].error]
         seconds = round(perf_counter() - start, 3)
-        return entry_of(piece.name, piece.first, rows, looked=len(left), seconds=seconds, pictures=drawn)
+        return entry_of(path, piece.first, rows, looked=len(left), seconds=seconds, pictures=drawn)
 
     def _before(self, shard: Shard) -> Iterator[TokenRow]:
         return read_shard(self.out / shard.name) if shard.again else iter(())
