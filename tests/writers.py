@@ -149,6 +149,7 @@ SLOW = {
     "homunculus.lab.bench.loop",
     "homunculus.lab.bench.slides",
     "homunculus.lab.bench.call",
+    "homunculus.lab.bench.looks",
     "homunculus.lab.bench.view",
     "homunculus.cli.compare",
     "homunculus.cli.evaluate",

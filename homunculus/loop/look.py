@@ -22,7 +22,7 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.tiles.source import TileSource
 from homunculus.bridge.unit import TextureUnit
-from homunculus.bridge.values import one_text, untraced
+from homunculus.bridge.values import PATCH, one_text, untraced, whole
 from homunculus.loop.homunculus import Homunculus
 from homunculus.loop.options import Options
 from homunculus.loop.record import Glimpse, Look, Points, bytes_of, pairs, path_of, used
@@ -64,6 +64,7 @@ def look(
     torch.Size([100, 3, 16, 16])
     """
     one_text("query", query)
+    whole("patch_size", patch_size, PATCH)
     told = relevance is not None or bool(query)
     way = _way(layout, allocator, told)
     options = Options(budget=budget, allocator=way, quality=quality, patch_size=patch_size)

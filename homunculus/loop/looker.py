@@ -10,7 +10,7 @@ import numpy as np
 from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.open import open_unit
 from homunculus.bridge.pyramid import Closing
-from homunculus.encoder.ocr import TextReader, missing
+from homunculus.encoder import ocr
 from homunculus.loop.builtin import builtin, knows
 from homunculus.loop.homunculus import Homunculus
 from homunculus.loop.look import look
@@ -65,7 +65,7 @@ class Looker(Closing):
 
     def lacks(self, query: Query | None) -> str:
         """What would read the query's words and is not installed; empty where nothing is missed."""
-        return missing() if self._words(query) and self._kind(query) == "plain" else ""
+        return ocr.missing() if self._words(query) and self._kind(query) == "plain" else ""
 
     def works(self) -> bool:
         """Whether the unit still does."""
@@ -102,7 +102,7 @@ class Looker(Closing):
             return "model"
         if query is not None and query.text and knows(query.text) and self.settings.patch_size in (None, 16):
             return "builtin"
-        return "reader" if self._words(query) and not missing() else "plain"
+        return "reader" if self._words(query) and not ocr.missing() else "plain"
 
     def _eye(self, kind: str) -> Homunculus:
         if kind in self._eyes:
@@ -124,7 +124,7 @@ class Looker(Closing):
         elif kind == "builtin":
             eye = builtin(**options)
         else:
-            eye = Homunculus(reader=TextReader() if kind == "reader" else None, **options)
+            eye = Homunculus(reader=ocr.TextReader() if kind == "reader" else None, **options)
         self._eyes[kind] = eye
         return eye
 

@@ -24,6 +24,7 @@ from homunculus.lab.experiment.rows import Condition
 from homunculus.lab.needle.needle import FINE_PX, Item, Page
 from homunculus.loop import Homunculus, Job, Seen, VisualSearch
 from homunculus.loop.builtin import MarkWords
+from homunculus.loop.encoding import encode
 from homunculus.loop.record import Glimpse
 from homunculus.relevance.query import Query
 
@@ -120,7 +121,9 @@ class PageUnderTest(Closing):
             views = [self._looking(row, items, place) for place in range(len(items))]
             return [(row.method.encode(vit, view, budget), points) for view, points in views]
         search = self.search(items, area=row.area, allocator=row.method.allocator, budget=budget)
-        return [_handed_on(vit, seen.glimpses[-1]) for seen in search.run(row.fixations)]
+        found = search.run(row.fixations)
+        encode(search.eye, [(search.size, seen) for seen in found])
+        return [_handed_on(vit, seen.glimpses[-1]) for seen in found]
 
     def _looking(self, row: Condition, items: Sequence[int], place: int) -> tuple[View, Points]:
         """What a row is told for one of the items, and where it looks."""
