@@ -321,10 +321,10 @@ def test_keys_change_the_eye(driven: Driven) -> None:
         driven.key(key)
         assert differ(before, driven.picture()) > share, key
 
-    changes("]")
+    changes("]", share=0.005)  # the leaves of a quadtree split one by one
     wide = session.state.e0_px
     assert wide is not None
-    changes("[", share=0.005)  # the leaves of a quadtree split one by one
+    changes("[", share=0.005)
     assert session.state.e0_px == pytest.approx(wide / 2**0.25)
     changes(".")
     assert session.state.budget == len(session.retina.plan or []) == 400
