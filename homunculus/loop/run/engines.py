@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -25,6 +26,8 @@ class Engine(Protocol):
 
 THREADS = 1  # of torch in a worker: a model's tokens differ in their last bits by how many share a product, and not by who looked
 
+READERS = 2  # threads of a worker that read ahead, where there are cores for them
+
 
 class Local:
     """Spawned processes on this machine; of 0 workers this process."""
@@ -36,7 +39,8 @@ class Local:
                 settings.backend
             ) as unit:  # timed once: each worker for itself might find another the fastest
                 opened = replace(opened, settings=replace(settings, backend=unit.backend))
-        return crew(opened, workers, threads=THREADS)
+        spare = (os.cpu_count() or 1) // max(1, workers) - 1
+        return crew(replace(opened, readers=max(0, min(READERS, spare))), workers, threads=THREADS)
 
 
 ENGINES: dict[str, Callable[[], Engine]] = {"local": Local, "ray": Ray}

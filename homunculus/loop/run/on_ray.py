@@ -94,7 +94,10 @@ class Ray:
                 "give gl-cuda, which looks for the one, or cuda"
             )
         chosen = BACKEND if self.gpus and backend == "auto" else backend
-        return replace(opened, settings=replace(settings, backend=chosen), out=Path(os.path.abspath(opened.out)))
+        readers = max(0, int(self.cpus) - 1)
+        return replace(
+            opened, settings=replace(settings, backend=chosen), out=Path(os.path.abspath(opened.out)), readers=readers
+        )
 
     def _check(self, workers: int, has: dict[str, float]) -> None:
         """Whether a cluster could ever hold them, were nobody else there."""

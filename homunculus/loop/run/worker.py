@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -36,7 +37,8 @@ from homunculus.report.contact_sheet import Panel
 # After these the rows that follow fare no better: they end the run. After those of a device it is tried.
 FATAL = (ClosedError, ForkedContextError, ModelError, ShaderError, WriteError)
 OF_DEVICE = (CudaError, GLError)
-READERS, AHEAD = 2, 4
+AHEAD = 4
+Reading = Callable[[], Looked]
 PICTURES = "pictures"
 PICTURE = "row-{row:06d}.jpg"
 
@@ -66,21 +68,24 @@ class TrialRow:
 
 @dataclass(frozen=True)
 class OpenWorker:
-    """Opens a worker, in whatever process. out: the folder of the shards."""
+    """Opens a worker, in whatever process. out: the folder of the shards. readers: threads that read ahead; where every core has a worker
+    they would only take turns with it."""
 
     settings: RunSettings
     out: Path
+    readers: int = 0
 
     @contextmanager
     def __call__(self) -> Iterator[Worker]:
-        with Looker(self.settings) as looker, ThreadPoolExecutor(READERS) as threads:
+        with Looker(self.settings) as looker, ExitStack() as stack:
+            threads = stack.enter_context(ThreadPoolExecutor(self.readers)) if self.readers else None
             yield Worker(self, looker, threads)
 
 
 class Worker:
     """Looks at the rows of shards, one after the other. facts: what changes bytes and only an open unit knows."""
 
-    def __init__(self, opened: OpenWorker, looker: Looker, threads: ThreadPoolExecutor) -> None:
+    def __init__(self, opened: OpenWorker, looker: Looker, threads: ThreadPoolExecutor | None) -> None:
         self.settings, self.out = opened.settings, opened.out
         self._looker, self._threads = looker, threads
         self.facts = {"backend": looker.unit.backend, "renderer": looker.unit.renderer}
@@ -106,13 +111,13 @@ class Worker:
 
     def _kept(self, rows: Sequence[RunRow], shard: Shard, places: Sequence[int] = (0,)) -> Iterator[TokenRow]:
         """What is kept of each, in order; the next pictures are read meanwhile."""
-        reading: list[Future[Looked] | TokenRow] = []
+        reading: list[Reading | TokenRow] = []
         size = self.settings.batch
         for first in range(0, len(rows), size):
             for place in range(len(reading), min(first + size + max(AHEAD, size), len(rows))):
                 told = shard.lost.get(places[place])
                 lost = None if told is None else _failed(rows[place], "ProcessError", f"a worker {told} over it")
-                reading.append(lost or self._threads.submit(picture_of, rows[place]))
+                reading.append(lost or self._reading(rows[place]))
             batch = range(first, min(first + size, len(rows)))
             seen = self._seen(rows[first : batch.stop], reading[first : batch.stop])
             for place, look in zip(batch, seen, strict=True):
@@ -124,7 +129,11 @@ class Worker:
                     self._draw(shard.first + places[place], look)
                 yield TokenRow.seen(rows[place], look, self.settings)
 
-    def _seen(self, rows: Sequence[RunRow], reading: Sequence[Future[Looked] | TokenRow]) -> list[Look | TokenRow]:
+    def _reading(self, row: RunRow) -> Reading:
+        """What gives its picture: read meanwhile where somebody reads ahead, else when it is asked for."""
+        return partial(picture_of, row) if self._threads is None else self._threads.submit(picture_of, row).result
+
+    def _seen(self, rows: Sequence[RunRow], reading: Sequence[Reading | TokenRow]) -> list[Look | TokenRow]:
         """Of every row a look, or the row of its error."""
         found: list[Look | TokenRow | None] = [None] * len(rows)
         read: dict[int, tuple[Looked, Query | None]] = {}
@@ -133,7 +142,7 @@ class Worker:
                 found[place] = picture
                 continue
             try:
-                read[place] = picture.result(), None if row.query is None else Query(row.query)
+                read[place] = picture(), None if row.query is None else Query(row.query)
             except Exception as error:
                 found[place] = self._row_of(row, error)
         whole = not any(isinstance(image, str | os.PathLike) for image, _ in read.values())
