@@ -40,7 +40,7 @@ pytestmark = [
 def cluster() -> Iterator[Any]:
     """Ray on two CPUs, started as the engine starts it; afterwards nothing of it is left."""
     place, before = Path(tempfile.gettempdir()), signal.getsignal(signal.SIGTERM)
-    forgotten = place / f"{on_ray.SESSION}0forgotten"
+    forgotten = place / f"{on_ray.SESSION}0forgotten{os.getpid()}"
     forgotten.mkdir(exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "cpu_count", lambda: 2)
@@ -50,11 +50,12 @@ def cluster() -> Iterator[Any]:
         with on_ray._connected(ray, None):
             assert not forgotten.exists()
             assert signal.getsignal(signal.SIGTERM) is before
-            own = [folder for folder in place.glob(f"{on_ray.SESSION}*/") if folder.stat().st_uid == os.getuid()]
+            session = Path(ray._private.worker._global_node.get_session_dir_path())
+            (own,) = (folder for folder in session.parents if folder.name.startswith(on_ray.SESSION))
+            assert own.stat().st_uid == os.getuid()
             yield ray
     assert not ray.is_initialized()
-    session = [folder for folder in own if (folder / "session_latest").exists()]
-    assert not session
+    assert not own.exists()
 
 
 @pytest.mark.parametrize(
