@@ -13,7 +13,7 @@ import torch
 from homunculus.bridge.open import open_unit
 from homunculus.bridge.processes import Crew, crew
 from homunculus.loop.run.on_ray import Ray
-from homunculus.loop.run.worker import OpenWorker
+from homunculus.loop.run.worker import OpenWorker, readers_on
 
 
 class Engine(Protocol):
@@ -26,8 +26,6 @@ class Engine(Protocol):
 
 THREADS = 1  # of torch in a worker: a model's tokens differ in their last bits by how many share a product, and not by who looked
 
-READERS = 2  # threads of a worker that read ahead, where there are cores for them
-
 
 class Local:
     """Spawned processes on this machine; of 0 workers this process."""
@@ -39,8 +37,8 @@ class Local:
                 settings.backend
             ) as unit:  # timed once: each worker for itself might find another the fastest
                 opened = replace(opened, settings=replace(settings, backend=unit.backend))
-        spare = (os.cpu_count() or 1) // max(1, workers) - 1
-        return crew(replace(opened, readers=max(0, min(READERS, spare))), workers, threads=THREADS)
+        readers = readers_on((os.cpu_count() or 1) // max(1, workers))
+        return crew(replace(opened, readers=readers), workers, threads=THREADS)
 
 
 ENGINES: dict[str, Callable[[], Engine]] = {"local": Local, "ray": Ray}

@@ -23,7 +23,7 @@ from homunculus.bridge.processes import Crew
 from homunculus.bridge.values import number
 from homunculus.bridge.versions import version_of
 from homunculus.loop.run.actors import Actors
-from homunculus.loop.run.worker import OpenWorker, Worker
+from homunculus.loop.run.worker import READERS, OpenWorker, Worker, readers_on
 
 ALIKE = ("homunculus", "torch", "numpy", "pillow", "transformers")  # versions that every machine must share
 SESSION = "homunculus-ray-"
@@ -94,7 +94,7 @@ class Ray:
                 "give gl-cuda, which looks for the one, or cuda"
             )
         chosen = BACKEND if self.gpus and backend == "auto" else backend
-        readers = max(0, int(self.cpus) - 1)
+        readers = READERS if self.gpus else readers_on(int(self.cpus))  # of a GPU's worker the core is idle
         return replace(
             opened, settings=replace(settings, backend=chosen), out=Path(os.path.abspath(opened.out)), readers=readers
         )

@@ -37,7 +37,7 @@ from homunculus.report.contact_sheet import Panel
 # After these the rows that follow fare no better: they end the run. After those of a device it is tried.
 FATAL = (ClosedError, ForkedContextError, ModelError, ShaderError, WriteError)
 OF_DEVICE = (CudaError, GLError)
-AHEAD = 4
+READERS, AHEAD = 2, 4  # threads of a worker at most, and pictures that they are ahead
 Reading = Callable[[], Looked]
 PICTURES = "pictures"
 PICTURE = "row-{row:06d}.jpg"
@@ -80,6 +80,11 @@ class OpenWorker:
         with Looker(self.settings) as looker, ExitStack() as stack:
             threads = stack.enter_context(ThreadPoolExecutor(self.readers)) if self.readers else None
             yield Worker(self, looker, threads)
+
+
+def readers_on(cores: int) -> int:
+    """How many threads read ahead beside a worker that has so many cores."""
+    return max(0, min(READERS, cores - 1))
 
 
 class Worker:
