@@ -38,7 +38,8 @@ class Answer:
     """What the model said of a picture, and from what.
 
     fixations: (x, y) in pixels. plan: None where the whole image was shown. tokens: in the image's place; mean_tokens: the same, mean
-    over the language model's layers, which is less where some are pruned. notes: what the caller might not expect.
+    over the language model's layers, which is less where some are pruned. notes: what the caller might not expect. chances: of each
+    token said, its probability by the decoder's own logits.
     """
 
     text: str
@@ -47,6 +48,7 @@ class Answer:
     tokens: int
     mean_tokens: float
     notes: list[str] = field(default_factory=list)
+    chances: tuple[float, ...] = ()
 
 
 class LookingOptions(TypedDict, total=False):
@@ -187,14 +189,18 @@ class Answerer(Closing):
                 looks |= zip(group, self.eye.looks(given, asked, self.fixations), strict=True)
         return [looks[place] for place in range(len(images))]
 
+    def answer_from(self, seen: Look, question: str, *, limit: int = 32) -> Answer:
+        """The same from what this answerer's own eye has seen already. Raises QueryError and PlanError."""
+        return self._answer(self.prompter.ids(question), seen, whole("limit", limit))
+
     def _answer(self, ids: tuple[Tensor, Tensor], seen: Look, limit: int) -> Answer:
         encoding = seen.glimpses[-1].encoding
         assert encoding is not None
         with torch.no_grad():
             image_tokens = self.connector.image_tokens(encoding, seen.plan, seen.size)
         reading = self.read(ids, image_tokens)
-        said, tokens = self._said(reading, limit), len(image_tokens.tokens)
-        return Answer(said, seen.fixations, seen.plan, tokens, reading.mean_tokens, seen.notes)
+        (said, chances), tokens = self._said(reading, limit), len(image_tokens.tokens)
+        return Answer(said, seen.fixations, seen.plan, tokens, reading.mean_tokens, seen.notes, chances)
 
     def answer_whole(self, image: Picture, question: str, *, limit: int = 32) -> Answer:
         """The same from the whole picture, as the model's own processor and forward take it, with pruning where it is asked for.
@@ -214,7 +220,8 @@ class Answerer(Closing):
         with torch.no_grad():
             image_tokens = self.connector.whole({name: value.to(device) for name, value in inputs.items()})
         reading = self.read(ids, image_tokens)
-        return Answer(self._said(reading, limit), [], None, len(image_tokens.tokens), reading.mean_tokens)
+        said, chances = self._said(reading, limit)
+        return Answer(said, [], None, len(image_tokens.tokens), reading.mean_tokens, chances=chances)
 
     def read(self, ids: tuple[Tensor, Tensor], image_tokens: ImageTokens) -> Prefill:
         """The prompt, tokens before and after the image as `Prompter.ids` gives them, read with what was seen in between."""
@@ -225,11 +232,13 @@ class Answerer(Closing):
         visual = range(len(before), len(before) + len(image_tokens.tokens))
         return decoder.read(prompt, image_tokens.positions(len(before), len(after)), visual, self.pruning)
 
-    def _said(self, reading: Prefill, limit: int) -> str:
+    def _said(self, reading: Prefill, limit: int) -> tuple[str, tuple[float, ...]]:
+        """What follows, and the probability of each of its tokens."""
         tokenizer, configured = self.prompter.tokenizer, self.connector.model.generation_config.eos_token_id
         stop = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])} - {None}
-        said = self.connector.decoder.greedy(reading, stop, limit)
-        return str(tokenizer.decode(said, skip_special_tokens=True)).strip()
+        said = list(self.connector.decoder.spoken(reading, stop, limit))
+        text = str(tokenizer.decode([token for token, _ in said], skip_special_tokens=True)).strip()
+        return text, tuple(chance for _, chance in said)
 
     def close(self) -> None:
         self.eye.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -160,14 +160,18 @@ class Decoder:
 
     def greedy(self, reading: Prefill, stop: Collection[int], limit: int) -> list[int]:
         """The likeliest token each time, up to `limit` of them or one of `stop`, which is left out."""
-        said: list[int] = []
-        token = int(self.head(reading.hidden[-1]).argmax())
-        while token not in stop:
-            said.append(token)
-            if len(said) == limit:
-                break
-            token = int(self.step(reading, token).argmax())
-        return said
+        return [token for token, _ in self.spoken(reading, stop, limit)]
+
+    def spoken(self, reading: Prefill, stop: Collection[int], limit: int) -> Iterator[tuple[int, float]]:
+        """The same, each with its probability among all tokens."""
+        logits = self.head(reading.hidden[-1]).detach()
+        for count in range(1, limit + 1):
+            token = int(logits.argmax())
+            if token in stop:
+                return
+            yield token, float(logits.float().softmax(-1)[token])
+            if count < limit:
+                logits = self.step(reading, token)
 
     def attended(self, index: int, x: Tensor, rotation: tuple[Tensor, Tensor], rows: Tensor) -> Tensor:
         """[heads, R, S] what R rows of a layer's input [S, D] attend to in that layer, after softmax, in float32."""

@@ -84,6 +84,10 @@ class Eye(Closing):
         grid = None if self.encoder is None else self.encoder.native_grid
         return MOST_COARSE_TOKENS if grid is None else min(grid[0] * grid[1], MOST_COARSE_TOKENS)
 
+    def spend(self, budget: int) -> None:
+        """From now on so many tokens a look. Raises PlanError."""
+        self.options = replace(self.options, budget=budget)
+
     @property
     def device(self) -> torch.device:
         """Where the encoder is."""
