@@ -301,6 +301,29 @@ def test_a_beginning_that_is_in_the_text_is_not_said_twice() -> None:
 
 
 @pytest.mark.parametrize(
+    ("template", "text"),
+    [
+        ("USER {image} {question}", "USER <start>.<image>.<end> what?"),
+        ("USER <start>.{image}.<end> {question}", "USER <start>.<image>.<end> what?"),
+        ("USER .{image}. {question}", "USER <start>.<image>.<end> what?"),
+        ("{image}{question}", "<start>.<image>.<end>what?"),
+    ],
+)
+def test_what_the_models_processor_writes_around_the_image_is_put_in_once(template: str, text: str) -> None:
+    prompter = Prompter(tokenizer(), IMAGE, template, ("<start>.", ".<end>"))
+    assert prompter.text("what?") == text
+    before, after = prompter.ids("what?")
+    assert [*before.tolist(), IMAGE, *after.tolist()] == tokenizer()(text)["input_ids"]
+
+
+def test_a_marker_stands_for_the_image_in_a_chat_template() -> None:
+    prompter = Prompter(tokenizer(CHAT.replace("<image>", "<start>")), IMAGE, None, ("<start>", "<end>"), "<start>")
+    assert prompter.text("what?") == f"user<start><image><end>what?{SHORT}ASSISTANT:"
+    with pytest.raises(QueryError, match="the question holds '<start>', which is the image's place"):
+        prompter.text("what <start>?")
+
+
+@pytest.mark.parametrize(
     ("call", "error", "text"),
     [
         (lambda p: p.ids(" "), QueryError, "the question is ' '; ask something"),

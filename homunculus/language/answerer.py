@@ -25,9 +25,9 @@ from homunculus.encoder import TextEncoder
 from homunculus.encoder import load as encoder_load
 from homunculus.language import load
 from homunculus.language.connector import Connector, ImageTokens
-from homunculus.language.decoder import Prefill
 from homunculus.language.prompt import Prompter
 from homunculus.language.pruning import Pruning
+from homunculus.language.sequence import Prefill
 from homunculus.loop import Homunculus
 from homunculus.loop.record import Look, bytes_of
 from homunculus.loop.tiled import Looked, opened
@@ -128,7 +128,9 @@ class Answerer(Closing):
             template = connector.template
         return cls(
             connector,
-            Prompter(tokenizer, int(connector.model.config.image_token_id), template),
+            Prompter(
+                tokenizer, int(connector.model.config.image_token_id), template, connector.around, connector.marker
+            ),
             text=None if texts is None else load.lend_texts(connector, texts, local_files_only=local_files_only),
             processor=lambda: encoder_load.processor(path, local_files_only=local_files_only),
             **options,
@@ -230,7 +232,8 @@ class Answerer(Closing):
             before, after = (decoder.model.embed_tokens(part.to(device)) for part in ids)
         prompt = torch.cat([before, image_tokens.tokens.to(before.dtype), after])
         visual = range(len(before), len(before) + len(image_tokens.tokens))
-        return decoder.read(prompt, image_tokens.positions(len(before), len(after)), visual, self.pruning)
+        positions = image_tokens.positions(len(before), len(after))
+        return decoder.read(prompt, positions, visual, self.pruning, deep=image_tokens.deep, ahead=self.connector.ahead)
 
     def _said(self, reading: Prefill, limit: int) -> tuple[str, tuple[float, ...]]:
         """What follows, and the probability of each of its tokens."""

@@ -13,17 +13,20 @@ from torch import Tensor
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import Encoding, FoveatedViT
 from homunculus.language.decoder import Decoder
+from homunculus.language.masks import Ahead
 
 
 @dataclass(frozen=True, eq=False)
 class ImageTokens:
     """An image as the language model takes it. tokens: [N, D]. places: int [A, N] their positions from where the image begins, for
-    A = 1 or 3 axes (time, row, column). length: by how much the image moves the text behind it.
+    A = 1 or 3 axes (time, row, column). length: by how much the image moves the text behind it. deep: [L, N, D] what is added to the
+    image's rows behind each of the language model's first L layers (DeepStack: Meng et al., 2024), or None.
     """
 
     tokens: Tensor
     places: Tensor
     length: int
+    deep: Tensor | None = None
 
     def positions(self, before: int, after: int) -> Tensor:
         """int [A, before + N + after] the positions of a prompt with so many text tokens before and after the image."""
@@ -37,20 +40,33 @@ class Connector(ABC):
     """One kind of vision-language model: its eye, its decoder, and how what the one saw is put to the other.
 
     hidden: intermediates of the encoder that `image_tokens` reads. special: tokens that it adds to the footprints' own. axes: of
-    positions. template: the prompt, with `{image}` and `{question}`, for folders without a chat template of their own.
+    positions. template: the prompt, with `{image}` and `{question}`, for folders without a chat template of their own. around: what the
+    model's own processor writes right before and behind the image's tokens. marker: what stands for the image in a chat template,
+    where that is not the image's token. ahead: whose tokens see those behind them too: nobody's, the image's among themselves, or the
+    whole prompt's.
     """
 
     model_types: ClassVar[tuple[str, ...]]
     loader: ClassVar[str]  # the class in transformers
     template: ClassVar[str]
     axes: ClassVar[int] = 1
+    around: ClassVar[tuple[str, str]] = ("", "")
+    marker: ClassVar[str | None] = None
+    ahead: ClassVar[Ahead] = "none"
     hidden: tuple[str, ...] = ()
     special = 0
 
     def __init__(self, model: Any, mean: Sequence[float] | None = None, std: Sequence[float] | None = None) -> None:
         self.model = model
-        self.encoder = FoveatedViT(self.tower(model), mean=mean, std=std)
+        merge = self.merge(model.config)
+        options: dict[str, Any] = {} if merge == 1 else {"merge": merge}
+        self.encoder = FoveatedViT(self.tower(model), mean=mean, std=std, **options)
         self.decoder = Decoder(model.model.language_model, model.lm_head)
+
+    @classmethod
+    def merge(cls, config: Any) -> int:
+        """Patches along a side of a token, where what stands between tower and language model makes one of several."""
+        return 1
 
     @staticmethod
     @abstractmethod

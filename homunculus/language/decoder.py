@@ -2,114 +2,98 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from homunculus.bridge.errors import ModelError
-from homunculus.encoder.positions import rotate
+from homunculus.language.attended import attended
+from homunculus.language.masks import Ahead, added, sees
 from homunculus.language.pruning import Pruning, Stage
+from homunculus.language.sequence import Prefill, Sequence
 
+FULL, SLIDING = "full_attention", "sliding_attention"
 KINDS = ("llama", "qwen2", "qwen2_5_vl_text")
 
 
-@dataclass(eq=False)
-class Prefill:
-    """A prompt that has been read, and what has been answered so far.
-
-    cache: keys and values of every layer, as long as what that layer was given. hidden: [S, D] the last layer's output for the prompt,
-    normalised. visual: for each layer the visual tokens it was given, as numbers of those at the beginning, -1 for recycled ones.
-    following: for each layer the position of the next token, the same on all `axes`.
-    """
-
-    cache: Any
-    hidden: Tensor
-    visual: list[Tensor]
-    following: list[int]
-    axes: int
-
-    @property
-    def mean_tokens(self) -> float:
-        """Visual tokens, mean over the layers."""
-        return sum(len(origin) for origin in self.visual) / len(self.visual)
-
-
-@dataclass(frozen=True, eq=False)
-class Sequence:
-    """One sequence between layers. x: [S, D]. positions: [A, S]. origin: of its visual tokens, as in `Prefill`. rotation: [1, S, head]."""
-
-    x: Tensor
-    positions: Tensor
-    visual: range
-    origin: Tensor
-    rotation: tuple[Tensor, Tensor]
-
-
 class Decoder:
-    """The decoder of a Llama, a Qwen2 or the text part of a Qwen2.5-VL model, by the model's own modules; one sequence at a time.
+    """The decoder of a language model, by the model's own modules; one sequence at a time.
 
-    model: with `layers`, `norm`, `rotary_emb` and `embed_tokens`; head: from its width to logits. Attention `sdpa` or `eager`.
-    Raises ModelError for a decoder that is not known, or that attends within a sliding window.
+    model: of one of `KINDS`, with `layers`, `norm`, `rotary_emb` and `embed_tokens`; head: from its width to logits. Attention `sdpa` or
+    `eager`. Raises ModelError for a decoder that is not known, or whose layers do something else than attend.
     """
 
     def __init__(self, model: Any, head: Any) -> None:
-        self.model, self.head = model, head
-        kind = model.config.model_type
+        self.model, self.head, config = model, head, model.config
+        kind = config.model_type
         if kind not in KINDS:
             raise ModelError(f"the language model is a {kind!r}; supported are {', '.join(KINDS)}")
-        windows = set(getattr(model.config, "layer_types", None) or ()) - {"full_attention"}
+        self.types: list[str] = list(getattr(config, "layer_types", None) or [FULL] * len(model.layers))
+        windows = set(self.types) - {FULL}
         if windows:
             raise ModelError(
                 f"layers of the language model have {', '.join(sorted(windows))}; supported is full_attention: set "
                 "use_sliding_window to false in its config.json if prompts stay shorter than the window"
             )
-        self.attention = model.config._attn_implementation
+        self.window = None
+        self.attention = config._attn_implementation
         if self.attention not in ("sdpa", "eager"):
             raise ModelError(f"the language model has attention {self.attention!r}; load it with 'sdpa' or 'eager'")
-        told = inspect.signature(model.layers[0].forward).parameters if len(model.layers) else {}
-        self._cache_name = (
-            "cache" if "cache" in told else "past_key_values"
-        )  # renamed in transformers 5.24, the old name goes in 5.40
 
     @property
     def depth(self) -> int:
         return len(self.model.layers)
 
     @torch.no_grad()
-    def read(self, embeddings: Tensor, positions: Tensor, visual: range, pruning: Pruning | None = None) -> Prefill:
+    def read(
+        self,
+        embeddings: Tensor,
+        positions: Tensor,
+        visual: range,
+        pruning: Pruning | None = None,
+        *,
+        deep: Tensor | None = None,
+        ahead: Ahead = "none",
+    ) -> Prefill:
         """Reads a prompt [S, D] whose rows `visual` are the image's. positions: [1, S], or [3, S] for rotation by time, row, column.
 
-        pruning: what is taken away between layers; everything stays without. Raises ModelError for a method that does not fit.
+        pruning: what is taken away between layers; everything stays without. deep: as of `ImageTokens`. ahead: whose tokens see those
+        behind them. Raises ModelError for a method that does not fit.
         """
         from transformers import DynamicCache
 
         if pruning is not None:
             self.check(pruning, len(positions))
-        cache, visuals, following = DynamicCache(), [], []
-        state = Sequence(
-            embeddings,
-            positions,
-            visual,
-            torch.arange(len(visual), device=embeddings.device, dtype=torch.int64),
-            self._rotation(embeddings, positions),
-        )
-        entered = state
+        cache, visuals, following, orders = DynamicCache(), [], [], []
+        origin = torch.arange(len(visual), device=embeddings.device, dtype=torch.int64)
+        order = torch.arange(len(embeddings), device=embeddings.device, dtype=torch.int64)
+        told = self._told(embeddings, positions, order, visual, ahead)
+        state = entered = Sequence(embeddings, positions, order, visual, origin, told)
         for index, layer in enumerate(self.model.layers):
             if pruning is not None and index:
-                state = self._pruned(pruning, index, embeddings, visual, entered, state)
+                state = self._pruned(pruning, index, embeddings, visual, entered, state, ahead)
             entered = state
-            x = layer(state.x[None], **self._told(len(state.x), state.rotation, cache))[0]
+            x = layer(state.x[None], **state.told[self.types[index]], cache=cache, use_cache=True)[0]
+            if deep is not None and index < len(deep):
+                x = deepened(x, state, deep[index])
             state = replace(state, x=x)
             visuals.append(state.origin)
             following.append(int(state.positions.max()) + 1)
-        return Prefill(cache, self.model.norm(state.x), visuals, following, len(positions))
+            orders.append(state.order)
+        return Prefill(cache, self.model.norm(state.x), visuals, following, len(positions), orders)
 
     def _pruned(
-        self, pruning: Pruning, index: int, embeddings: Tensor, first: range, entered: Sequence, state: Sequence
+        self,
+        pruning: Pruning,
+        index: int,
+        embeddings: Tensor,
+        first: range,
+        entered: Sequence,
+        state: Sequence,
+        ahead: Ahead,
     ) -> Sequence:
         """What is left for layer `index` of what the layer before it, which `entered` entered, put out."""
         stage = Stage(
@@ -119,8 +103,8 @@ class Decoder:
             first,
             state.x,
             state.visual,
-            lambda rows: self.attended(index - 1, entered.x, entered.rotation, rows),
-            lambda rows: self.attended(index, state.x, state.rotation, rows),
+            lambda rows: self.attended(index - 1, entered, rows),
+            lambda rows: self.attended(index, state, rows),
         )
         cut = pruning.prune(stage)
         if cut is None:
@@ -133,11 +117,15 @@ class Decoder:
                 f"pruning {pruning.name!r} adds {len(extra)} tokens, which have no position where the others keep theirs; let it renumber"
             )
         if pruning.renumbers:
-            positions = torch.arange(len(x), device=x.device, dtype=torch.int64)[None]
+            order = torch.arange(len(x), device=x.device, dtype=torch.int64)
+            positions = order[None]
         else:
-            positions = torch.cat([state.positions[:, part] for part in (slice(begin), kept, slice(end, None))], 1)
+            parts = (slice(begin), kept, slice(end, None))
+            positions = torch.cat([state.positions[:, part] for part in parts], 1)
+            order = torch.cat([state.order[part] for part in parts])
         origin = torch.cat([state.origin[cut.keep], state.origin.new_full((len(extra),), -1)])
-        return Sequence(x, positions, range(begin, begin + len(origin)), origin, self._rotation(x, positions))
+        visual = range(begin, begin + len(origin))
+        return Sequence(x, positions, order, visual, origin, self._told(x, positions, order, visual, ahead))
 
     def check(self, pruning: Pruning, axes: int) -> None:
         """Raises ModelError where a method does not fit this decoder, or positions of so many axes."""
@@ -154,8 +142,11 @@ class Decoder:
         x = self.model.embed_tokens(torch.tensor([token], device=reading.hidden.device, dtype=torch.int64))
         for index, layer in enumerate(self.model.layers):
             place = torch.full((reading.axes, 1), reading.following[index], device=x.device, dtype=torch.int64)
-            x = layer(x[None], **self._told(1, self._rotation(x, place), reading.cache))[0]
+            order = torch.cat([reading.order[index], reading.order[index][-1:] + 1])
+            told = self._one(self.types[index], x, place, order)
+            x = layer(x[None], **told, cache=reading.cache, use_cache=True)[0]
             reading.following[index] += 1
+            reading.order[index] = order
         return self.head(self.model.norm(x))[0]  # type: ignore[no-any-return]
 
     def greedy(self, reading: Prefill, stop: Collection[int], limit: int) -> list[int]:
@@ -173,28 +164,38 @@ class Decoder:
             if count < limit:
                 logits = self.step(reading, token)
 
-    def attended(self, index: int, x: Tensor, rotation: tuple[Tensor, Tensor], rows: Tensor) -> Tensor:
-        """[heads, R, S] what R rows of a layer's input [S, D] attend to in that layer, after softmax, in float32."""
-        layer = self.model.layers[index]
-        block, x = layer.self_attn, layer.input_layernorm(x)
-        cos, sin = rotation[0][0].float(), rotation[1][0].float()
-        query = block.q_proj(x[rows]).unflatten(-1, (-1, block.head_dim)).transpose(0, 1)
-        key = block.k_proj(x).unflatten(-1, (-1, block.head_dim)).transpose(0, 1)
-        query, key = rotate(query, cos[rows], sin[rows]), rotate(key, cos, sin)
-        logits = query @ key.repeat_interleave(block.num_key_value_groups, 0).transpose(-1, -2) * block.scaling
-        later = torch.arange(len(x), device=x.device, dtype=torch.int64) > rows[:, None]
-        return logits.float().masked_fill(later, float("-inf")).softmax(-1)  # type: ignore[no-any-return]
+    def attended(self, index: int, state: Sequence, rows: Tensor) -> Tensor:
+        """[heads, R, S] what R rows of a layer's input attend to in that layer, after softmax, in float32."""
+        return attended(self.model.layers[index], state.x, state.told[self.types[index]], rows)
 
-    def _rotation(self, x: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """cos and sin [1, S, head] at positions [1, S] or [3, S]."""
-        return self.model.rotary_emb(x, positions if len(positions) == 1 else positions[:, None])  # type: ignore[no-any-return]
+    def _told(
+        self, x: Tensor, positions: Tensor, order: Tensor, visual: range, ahead: Ahead
+    ) -> dict[str, dict[str, Any]]:
+        """What layers of each type are told beside a prompt. Attention sdpa is causal by itself; eager wants it as a mask."""
+        told = {}
+        for kind in set(self.types):
+            seen = sees(order, visual, ahead, self.window if kind == SLIDING else None)
+            if seen is None and self.attention == "eager":
+                seen = torch.ones((len(x), len(x)), dtype=torch.bool, device=x.device).tril()
+            told[kind] = self._at(kind, x, positions, seen)
+        return told
 
-    def _told(self, length: int, rotation: tuple[Tensor, Tensor], cache: Any) -> dict[str, Any]:
-        """What a layer is told beside its input. Attention sdpa is causal by itself; eager wants it as a mask."""
-        mask = None
-        if self.attention == "eager" and length > 1:
-            cos = rotation[0]
-            mask = torch.full(
-                (1, 1, length, length), torch.finfo(cos.dtype).min, dtype=cos.dtype, device=cos.device
-            ).triu(1)
-        return {"attention_mask": mask, "position_embeddings": rotation, self._cache_name: cache, "use_cache": True}
+    def _one(self, kind: str, x: Tensor, place: Tensor, order: Tensor) -> dict[str, Any]:
+        """The same beside one token more, the last of the order."""
+        near = None
+        if kind == SLIDING and self.window is not None and len(order) > self.window:
+            near = (order[-1] - order < self.window)[None]
+        return self._at(kind, x, place, near)
+
+    def _at(self, kind: str, x: Tensor, positions: Tensor, seen: Tensor | None) -> dict[str, Any]:
+        plain = len(positions) == 1
+        rotation = self.model.rotary_emb(x, positions if plain else positions[:, None])
+        mask = None if seen is None else seen[None, None] if self.attention == "sdpa" else added(seen, x.dtype)
+        return {"attention_mask": mask, "position_embeddings": rotation, "position_ids": positions if plain else None}
+
+
+def deepened(x: Tensor, state: Sequence, deep: Tensor) -> Tensor:
+    """A layer's output [S, D] with what is added to the image's own tokens; recycled ones get nothing."""
+    own = state.origin >= 0
+    rows = torch.arange(state.visual.start, state.visual.stop, device=x.device, dtype=torch.int64)[own]
+    return x.index_add(0, rows, deep[state.origin[own]].to(x))

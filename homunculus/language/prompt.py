@@ -19,12 +19,15 @@ class Prompter:
     """Writes prompts for one model.
 
     tokenizer: the model's own. image_id: its token for an image. template: with `{image}` and `{question}`; without one, the tokenizer's
-    chat template, which the question enters with the request for a word or phrase.
+    chat template, which the question enters with the request for a word or phrase. around, marker: as of `Connector`; texts around
+    the image are put in as far as the prompt lacks them.
     """
 
     tokenizer: Any
     image_id: int
     template: str | None = None
+    around: tuple[str, str] = ("", "")
+    marker: str | None = None
 
     def __post_init__(self) -> None:
         if self.template is not None and not all(self.template.count(at) == 1 for at in ("{image}", "{question}")):
@@ -39,28 +42,50 @@ class Prompter:
             raise ModelError(
                 f"the tokenizer has no token {self.image_id}, the image's place by config.json; copy the folder again, whole"
             )
-        if image in question:
-            raise QueryError(f"the question holds {image!r}, which is the image's place; leave it out")
-        question = question.strip()
+        for place in {image, self.marker} - {None}:
+            if place in question:
+                raise QueryError(f"the question holds {place!r}, which is the image's place; leave it out")
+        written = self._written(image, question.strip())
+        if self.marker is not None and image not in written:
+            written = written.replace(self.marker, image)
+        if written.count(image) != 1:
+            raise ModelError(
+                f"the prompt has {written.count(image)} places for the image, not 1: {written!r}; give template= with {{image}} and "
+                "{question}"
+            )
+        before, after = self._surrounded(*written.split(image))
+        return f"{before}{image}{after}"
+
+    def _written(self, image: str, question: str) -> str:
         if self.template is not None:
             return self.template.replace("{image}", image).replace("{question}", question)
         said = [{"type": "image"}, {"type": "text", "text": question + SHORT}]
-        written = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": said}], tokenize=False, add_generation_prompt=True
+        return str(
+            self.tokenizer.apply_chat_template(
+                [{"role": "user", "content": said}], tokenize=False, add_generation_prompt=True
+            )
         )
-        return str(written)
+
+    def _surrounded(self, before: str, after: str) -> tuple[str, str]:
+        """The prompt before and behind the image, with the texts around it; of these, what stands there already is not said twice."""
+        first, last = self.around
+        tails = (first[start:] for start in range(len(first)) if first[start:].strip())
+        heads = (last[:end] for end in range(len(last), 0, -1) if last[:end].strip())
+        before = before.removesuffix(next((tail for tail in tails if before.endswith(tail)), ""))
+        after = after.removeprefix(next((head for head in heads if after.startswith(head)), ""))
+        return before + first, last + after
 
     def ids(self, question: str) -> tuple[Tensor, Tensor]:
-        """The prompt's tokens before and after the image's place, int64. Raises QueryError, or ModelError for a prompt without it."""
+        """The prompt's tokens before and after the image's place, int64. Raises as `text` does, or for a tokenizer that cuts it up."""
         text = self.text(question)
         start = self.tokenizer.bos_token
-        plain = start is not None and text.startswith(start)
+        plain = start is not None and text.count(start) > question.count(start)
         ids = torch.tensor(
             self.tokenizer(text, add_special_tokens=not plain)["input_ids"], dtype=torch.int64, device="cpu"
         )
         places = (ids == self.image_id).nonzero()[:, 0].tolist()
         if len(places) != 1:
             raise ModelError(
-                f"the prompt has {len(places)} places for the image, not 1: {text!r}; give template= with {{image}} and {{question}}"
+                f"the tokenizer finds {len(places)} places for the image in {text!r}; its token must be one of the tokenizer's special ones"
             )
         return ids[: places[0]], ids[places[0] + 1 :]
