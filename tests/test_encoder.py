@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from tiny_models import FAMILIES, native_plan, own_forward, tiles, tiny
+from tiny_models import ALIKE, FAMILIES, native_plan, own_forward, tiles, tiny
 from torch import Tensor
 
 import homunculus as hm
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import Family, families
 from homunculus.encoder.coordinates import Coordinates
+from homunculus.encoder.families import vits
 from homunculus.encoder.positions import (
     Filter,
     axial_rotation,
@@ -61,6 +63,58 @@ def test_on_the_native_grid_it_is_the_model_itself(family: str, size: tuple[int,
     assert seen.pooled is not None
     close(seen.pooled, pooled)
     assert seen.tokens.shape == (len(native_plan(*size)), vit.dim)
+
+
+@pytest.mark.parametrize("family", ALIKE)
+@torch.no_grad()
+def test_what_is_a_vit_under_another_name_is_itself_on_the_native_grid(family: str) -> None:
+    image, vit = torch.randn(3, 32, 32), hm.FoveatedViT(tiny(family))
+    state, pooled = own_forward(family, tiny(family), image)
+    seen = vit(tiles(image), native_plan(32, 32), (32, 32))
+    assert state.std() > 0.1
+    close(seen.last_hidden_state, state)
+    assert (seen.pooled is None) == (pooled is None)
+    if pooled is not None:
+        assert seen.pooled is not None
+        close(seen.pooled, pooled)
+    weighed = hm.FoveatedViT(tiny(family), area_attention=True, position="footprint")
+    close(weighed(tiles(image), native_plan(32, 32), (32, 32)).tokens, seen.tokens)
+    turned = SamplePlan(native_plan(32, 32).footprints.flip(0), 8)
+    assert (vit(tiles(image), turned, (32, 32)).tokens - seen.tokens).abs().max() > 1e-3
+
+
+MERGED = (
+    "clip",
+    "siglip",
+    "dinov2_with_registers",
+    "internvl_vision",
+    "idefics3_vision",
+    "pixtral",
+    "mlcd_vision_model",
+)
+
+
+@pytest.mark.parametrize("family", MERGED)
+@torch.no_grad()
+def test_footprints_of_several_cells_are_their_patches(family: str) -> None:
+    image, plan = torch.randn(3, 32, 32), native_plan(32, 32, 16)
+    vit, cells = hm.FoveatedViT(tiny(family), merge=2), hm.FoveatedViT(tiny(family))
+    assert (vit.patch_size, cells.patch_size) == (16, 8)
+    assert vit.native_grid == (None if cells.native_grid is None else (2, 2))
+    seen = vit(tiles(image, 16), plan, (32, 32), hidden=("layer.0",))
+    own = cells(tiles(image), native_plan(32, 32), (32, 32), hidden=("layer.0",))
+    special = vit.family.special
+    order = (
+        torch.arange(16).reshape(2, 2, 2, 2).transpose(1, 2).flatten()
+    )  # raster of footprints, in each the raster of its cells
+    order = torch.cat([torch.arange(special), order + special])
+    for given, expected in (
+        (seen.last_hidden_state, own.last_hidden_state), (seen.hidden["layer.0"], own.hidden["layer.0"]),
+    ):  # fmt: skip
+        close(given, expected[:, order])
+    close(seen.tokens, own.tokens[order[special:] - special].reshape(4, 4, -1).mean(1))
+    with pytest.raises(hm.ModelError, match="merge is 0; it must be a whole number of at least 1"):
+        hm.FoveatedViT(tiny(family), merge=0)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -219,7 +273,7 @@ def test_a_token_keeps_its_window_at_its_own_scale() -> None:
     boxes = torch.tensor([[0, 0, 8, 8], [8, 8, 16, 16], [16, 0, 24, 8], [32, 32, 64, 64], [8, -8, 40, 24.0]])
     family = hm.FoveatedViT(tiny("qwen2_5_vl_vision")).family
     coordinates = Coordinates.of([SamplePlan.boxes(boxes, 8)], (64, 64), torch.device("cpu"))
-    context = family.context(coordinates, "center", None)
+    context = family.context(coordinates.cells(2), "center", None)
     assert context.window is not None
     sees = context.window[0, 0, ::4, ::4].tolist()
     assert sees == [
@@ -286,7 +340,7 @@ def test_on_every_regular_grid_positions_are_those_that_transformers_resizes(
     vit, (rows, columns) = hm.FoveatedViT(tiny(family)), grid
     size, embeddings = (8 * rows, 8 * columns), vit.family.tower.embeddings
     coordinates = Coordinates.of([native_plan(*size)], size, torch.device("cpu"))
-    read = vit.family.positions(coordinates, vit.position, first=min(vit.family.special, 1))
+    read = vit.family.positions(coordinates, vit.position)
     if family == "siglip2":
         table = embeddings.position_embedding.weight.reshape(4, 4, -1)
         own = embeddings.resize_positional_embeddings(table, torch.tensor([grid]), rows * columns)
@@ -404,7 +458,8 @@ def test_options_that_do_not_exist_are_refused() -> None:
         BertConfig(hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8, vocab_size=9)
     )
     with pytest.raises(
-        hm.ModelError, match="model type 'bert' is not supported; supported are clip, clip_vision_model, dinov2"
+        hm.ModelError,
+        match="model type 'bert' is not supported: it is no vision transformer that this library knows; docs/models.md",
     ):
         hm.FoveatedViT(bert)
 
@@ -429,20 +484,14 @@ def test_a_whole_model_and_its_tower_are_one() -> None:
     assert math.isclose(sum(hm.FoveatedViT(tiny("clip")).mean), 0.48145466 + 0.4578275 + 0.40821073)
 
 
-def test_a_stranger_adds_a_family_in_one_class(monkeypatch: pytest.MonkeyPatch) -> None:
-    from homunculus.encoder.families.vit import ViT
-
+def test_a_stranger_adds_a_family_by_a_row(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(families, "registry", dict(families.registry))
-
-    class Deit(ViT):
-        model_types = ("my_vit",)
-
-    families.register(Deit)
+    families.register(replace(vits.VIT, types=("my_vit",)))
     model = tiny("vit")
     monkeypatch.setattr(type(model.config), "model_type", "my_vit")
     vit = hm.FoveatedViT(model)
     assert isinstance(vit.family, Family)
-    assert "Deit, patches of 8, position=center, area_attention=False" in repr(vit)
+    assert "my_vit, patches of 8, position=center, area_attention=False" in repr(vit)
 
 
 @torch.no_grad()

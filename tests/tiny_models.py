@@ -12,10 +12,18 @@ from torch import Tensor
 from torch_states import nothing_set
 
 from homunculus.bridge.plan import SamplePlan
+from homunculus.encoder.load import tower_class
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
 SQUARE = SMALL | {"image_size": 32, "patch_size": 8}
 FAMILIES = ("vit", "clip", "siglip", "siglip2", "dinov2", "dinov2_with_registers", "dinov3_vit", "qwen2_5_vl_vision")
+# What is a row of data, or a small engine, beside them.
+ALIKE = (
+    "deit", "vit_msn", "ijepa", "vit_mae", "pixio", "tipsv2_vision_model", "internvl_vision", "metaclip_2_vision_model",
+    "altclip_vision_model", "chinese_clip_vision_model", "clipseg_vision_model", "git_vision_model", "kosmos_2_vision_model",
+    "owlvit_vision_model", "owlv2_vision_model", "idefics3_vision", "smolvlm_vision", "idefics2_vision", "mlcd_vision_model", "pixtral",
+    "aimv2_vision_model", "aimv2_native",
+)  # fmt: skip
 TEXT = SMALL | {
     "vocab_size": 64,
     "max_position_embeddings": 16,
@@ -70,7 +78,12 @@ def build(family: str) -> Any:
                 fullatt_block_indexes=[1],
             )  # fmt: skip
             return qwen.Qwen2_5_VisionTransformerPretrainedModel._from_config(config)
-    raise AssertionError(family)
+        case "aimv2_native":
+            return t.Aimv2VisionModel(t.Aimv2VisionConfig(**SQUARE, is_native=True))
+    special = {"n_cls_tokens": 3} if family == "pixio" else {}
+    special |= {"mask_ratio": 0.0} if family == "vit_mae" else {}
+    config = t.CONFIG_MAPPING[family](**SQUARE, **special)
+    return tower_class(config)._from_config(config)
 
 
 def native_plan(height: int, width: int, patch: int = 8) -> SamplePlan:
@@ -91,10 +104,16 @@ def tiles(image: Tensor, patch: int = 8) -> Tensor:
     return cut.permute(1, 3, 0, 2, 4).reshape(-1, 3, patch, patch)
 
 
-def own_forward(family: str, model: Any, image: Tensor) -> tuple[Tensor, Tensor]:
+def own_forward(family: str, model: Any, image: Tensor) -> tuple[Tensor, Tensor | None]:
     """last_hidden_state and pooled output of the library's own forward, for an image [3, H, W]; Qwen's states in raster order."""
     _, height, width = image.shape
     model = getattr(model, "vision_model", model)
+    if family in ("idefics3_vision", "smolvlm_vision", "idefics2_vision"):
+        shown = torch.ones(1, height // 8, width // 8, dtype=torch.bool, device="cpu")
+        return model(image[None], patch_attention_mask=shown).last_hidden_state, None
+    if family == "vit_mae":
+        order = torch.arange(height * width // 64, dtype=torch.float32, device="cpu")
+        return model(image[None], noise=order[None]).last_hidden_state, None
     if family == "siglip2":
         rows = tiles(image).permute(0, 2, 3, 1).reshape(1, -1, 192)
         shape = torch.tensor([[height // 8, width // 8]], dtype=torch.int64, device="cpu")
@@ -111,7 +130,7 @@ def own_forward(family: str, model: Any, image: Tensor) -> tuple[Tensor, Tensor]
         return states.reshape(1, -1, states.shape[-1]), out.pooler_output[None]
     else:
         out = model(image[None])
-    return out.last_hidden_state, out.pooler_output
+    return out.last_hidden_state, getattr(out, "pooler_output", None)
 
 
 def write_tokenizer(folder: Path, family: str) -> None:

@@ -67,6 +67,17 @@ class Coordinates:
             area = area_px.to(device, torch.float32).expand_as(area)
         return cls(centers / size_px, right / size_px, down / size_px, area / size_px.prod(-1), size_px)
 
+    def cells(self, count: int) -> Coordinates:
+        """The same of count x count cells of each footprint, one footprint after the other, the cells of each row by row."""
+        if count == 1:
+            return self
+        steps = (torch.arange(count, device=self.center.device, dtype=torch.float32) + 0.5) / count - 0.5
+        down, right = (axis.flatten()[:, None] for axis in torch.meshgrid(steps, steps, indexing="ij"))
+        center = self.center[:, :, None] + right * self.right[:, :, None] + down * self.down[:, :, None]
+        every, share = count**2, self.share.repeat_interleave(count**2, 1) / count**2
+        sides = [side.repeat_interleave(every, 1) / count for side in (self.right, self.down)]
+        return Coordinates(center.flatten(1, 2), sides[0], sides[1], share, self.size_px)
+
     @property
     def extent(self) -> Tensor:
         """[B, N, 2] the sides of the upright box with the footprint's own spread along x and y; its sides, if it is upright.

@@ -52,7 +52,7 @@ def dense_features(
     family = vit.family
     last = len(family.layers) - 1
     if not family.texts:
-        raise ModelError(f"{family.model_types[0]} has no dense features but its tokens; use method='tokens'")
+        raise ModelError(f"{family.name} has no dense features but its tokens; use method='tokens'")
     x, context = vit.begin(pixels, plan, size, area_px=area_px)
     branch = x
     for index in range(last + 1):
@@ -64,7 +64,8 @@ def dense_features(
         x = family.layer(index, x, context)
         if index == last - blocks:
             branch = x
-    features = family.local(branch if method in ("gem", "value", "maskclip") else x)[:, family.special :].flatten(1, 2)
+    local = family.local(branch if method in ("gem", "value", "maskclip") else x)[:, family.special :]
+    features = family.footprints(local.flatten(2)).reshape(len(local), -1, local.shape[-1])
     features = F.normalize(features, dim=-1) if family.unit_features else features
     return features if pixels.ndim == 5 else features[0]
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from homunculus.bridge.errors import ModelError
-from homunculus.encoder.families import family_named
+from homunculus.encoder.families import fed
 from homunculus.encoder.folder import Folder, open_folder
 from homunculus.encoder.guard import check_options, library, quiet, refusing
 from homunculus.encoder.preprocessing import Values, made, normalisation
@@ -43,7 +44,7 @@ def model(name: str | Path, *, dtype: torch.dtype, attention: str, local_files_o
     transformers = library()
     check_options(dtype, attention)
     folder = opened(name, local_files_only)
-    family = family_named(folder.kind)
+    anatomy = fed(folder.kind).anatomy
     config, loader, options = configuration(folder), transformers.AutoModel, {}
     if folder.kind.startswith("qwen2_5_vl"):
         from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
@@ -51,7 +52,26 @@ def model(name: str | Path, *, dtype: torch.dtype, attention: str, local_files_o
         loader = Qwen2_5_VisionTransformerPretrainedModel
         config = getattr(config, "vision_config", config)
         options["key_mapping"] = {r"^(model\.)?visual\.": ""}
-    return built(folder, loader, config, family.optional, dtype=dtype, attention=attention, **options)
+    return built(folder, loader, config, anatomy.optional, dtype=dtype, attention=attention, **options)
+
+
+def tower_class(config: Any) -> Any:
+    """The class of transformers whose configuration this is, AutoModel where that knows it. Raises ModelError where there is none."""
+    transformers = library()
+    if type(config) in transformers.MODEL_MAPPING:
+        return transformers.MODEL_MAPPING[type(config)]
+    home = import_module(type(config).__module__.replace(".configuration_", ".modeling_"))
+    found = [
+        each
+        for each in vars(home).values()
+        if isinstance(each, type)
+        and issubclass(each, transformers.PreTrainedModel)
+        and getattr(each, "config_class", None) is type(config)
+    ]
+    named = [each for each in found if each.__name__.endswith(("VisionModel", "VisionTransformer", "PretrainedModel"))]
+    if not found:
+        raise ModelError(f"transformers has no model of a {config.model_type!r} alone; give the whole model")
+    return (named or found)[-1]
 
 
 def built(

@@ -3,7 +3,7 @@
 Rule `center` reads a table as transformers resizes it, bicubically, so that tokens on any regular grid get the positions that the model
 itself would give them, and a rotation as it is. Rule `footprint` gives the mean over the footprint, or over a native cell where that is
 larger: for a table, bilinear interpolation. Models that shrink their table with a filter have it in both rules, as wide as the
-footprint or as a native cell.
+footprint or as a native cell. Models that look a patch's cell up by its upper left corner are read so by rule `center`.
 """
 
 from __future__ import annotations
@@ -18,25 +18,29 @@ from homunculus.bridge.tensors import product
 from homunculus.encoder.coordinates import Coordinates
 
 Filter = Literal["triangle", "cubic"]
+Reading = Literal["bicubic", "corner", "triangle", "cubic"]
 
 
-def table_position(
-    table: Tensor, coordinates: Coordinates, *, footprint: bool, antialias: Filter | None = None
-) -> Tensor:
+def table_position(table: Tensor, coordinates: Coordinates, *, footprint: bool, reading: Reading = "bicubic") -> Tensor:
     """[B, N, D] float32 read from a learned table [rows, columns, D] that is stretched over the image.
 
     footprint: False, bicubic at the centre (cell centres at half-integers, border cells extended: `F.interpolate(mode="bicubic")` with
-    align_corners=False); True, the mean over the footprint's box, cut at the image's border. antialias: the filter by which the model's
-    own code shrinks its table (`F.interpolate(antialias=True)`), as wide as the footprint, instead of either.
+    align_corners=False); True, the mean over the footprint's box, cut at the image's border. reading: `corner`, the cell that holds the
+    footprint's upper left corner, instead of bicubic; `triangle` and `cubic`, the filter by which the model's own code shrinks its
+    table (`F.interpolate(antialias=True)`), as wide as the footprint, instead of either.
     """
     rows, columns, _ = table.shape
     extent = coordinates.extent if footprint else torch.zeros_like(coordinates.extent)
 
     def weights(axis: int, cells: int) -> Tensor:
         center, side = coordinates.center[..., axis], extent[..., axis]
-        if antialias is not None:
-            return filter_weights(center, side, cells, antialias)
-        return box_weights(center, side, cells) if footprint else cubic_weights(center, cells)
+        if reading == "triangle" or reading == "cubic":
+            return filter_weights(center, side, cells, reading)
+        if footprint:
+            return box_weights(center, side, cells)
+        if reading == "corner":
+            return corner_weights(center, coordinates.extent[..., axis], cells)
+        return cubic_weights(center, cells)
 
     across, along = weights(0, columns), weights(1, rows)
     return product((along[..., :, None] * across[..., None, :]).flatten(-2), table.flatten(0, 1).float())
@@ -51,6 +55,14 @@ def cubic_weights(center: Tensor, cells: int) -> Tensor:
     before, after = weights[..., :2].sum(-1, keepdim=True), weights[..., -2:].sum(-1, keepdim=True)
     edge = torch.arange(cells, device=center.device, dtype=torch.int64)
     return inner + before * (edge == 0) + after * (edge == cells - 1)
+
+
+def corner_weights(center: Tensor, extent: Tensor, cells: int) -> Tensor:
+    """[..., cells] 1 for the cell in which the box of `extent` (fractions of the axis) around `center` begins, 0 for the others."""
+    # A corner that rounding puts just before a cell's border begins on it.
+    first = ((center - extent / 2) * cells + 1e-4).floor().clamp(0, cells - 1)
+    edge = torch.arange(cells, device=center.device, dtype=center.dtype)
+    return (first[..., None] == edge).to(center.dtype)
 
 
 def cubic(distance: Tensor, a: float) -> Tensor:
@@ -88,9 +100,9 @@ def axial_rotation(
 ) -> tuple[Tensor, Tensor]:
     """cos and sin [..., 4F] of 2-D rotary positions (Heo et al., ECCV 2024): y angles, x angles, and both again.
 
-    points: [..., 2] (y, x). frequencies: [F] radians per unit. extent [..., 2]: the box over which the rotation is averaged beyond
-    that of a native `cell`: both shrink by sinc(f extent / 2) / sinc(f cell / 2), as in integrated positional encoding (Barron et
-    al., ICCV 2021, there with a Gaussian).
+    points: [..., 2] (y, x). frequencies: [F] radians per unit, or [2, F] of y and of x. extent [..., 2]: the box over which the rotation
+    is averaged beyond that of a native `cell`: both shrink by sinc(f extent / 2) / sinc(f cell / 2), as in integrated positional
+    encoding (Barron et al., ICCV 2021, there with a Gaussian).
     """
     angles = points[..., None] * frequencies
     cos, sin = angles.cos(), angles.sin()

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.errors import ModelError
-from homunculus.encoder.family import IMAGENET
+from homunculus.encoder.anatomy import IMAGENET
 from homunculus.encoder.folder import Folder
 from homunculus.encoder.guard import library, quiet, refusing
 

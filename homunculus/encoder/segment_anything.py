@@ -12,7 +12,7 @@ from torch import Tensor
 
 from homunculus.bridge.errors import BackendUnavailableError, ImageError, ModelError
 from homunculus.encoder import load
-from homunculus.encoder.family import IMAGENET
+from homunculus.encoder.anatomy import IMAGENET
 from homunculus.encoder.guard import library
 from homunculus.encoder.preprocessing import normalisation
 

@@ -12,12 +12,15 @@ from torch import Tensor, nn
 
 from homunculus.bridge.errors import ModelError
 from homunculus.bridge.plan import SamplePlan
-from homunculus.bridge.values import texts
+from homunculus.bridge.values import Limit, texts, whole
 from homunculus.encoder import load
+from homunculus.encoder.anatomy import Position
 from homunculus.encoder.coordinates import Coordinates, Sizes, sizes_of
 from homunculus.encoder.families import family_of
-from homunculus.encoder.family import LayerContext, Position
+from homunculus.encoder.family import LayerContext
 from homunculus.encoder.guard import refusing
+
+MERGED = Limit(32, "as many cells along a side as a footprint can be cut into")
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,7 +29,7 @@ class Encoding:
 
     last_hidden_state: [B, special + N, D] as the model itself gives it; B is 1 for a single plan.
     pooled: [B, D] the model's pooled output, None where it has none; for Qwen2.5-VL its merged tokens, [B, N, D].
-    tokens: [N, D], or [B, N, D] for a batch: the patch tokens in the plan's order, without special ones.
+    tokens: [N, D], or [B, N, D] for a batch: one a footprint, in the plan's order, without special ones; of several cells, their mean.
     hidden: the intermediates that were asked for, each [B, special + N, D]; `attention.3` is [B, heads, special + N].
     """
 
@@ -39,7 +42,8 @@ class Encoding:
 class FoveatedViT(nn.Module):
     """Feeds a transformers vision model with patches that stand where a plan says, by the model's own modules.
 
-    model: a ViT, CLIP, SigLIP, SigLIP 2, DINOv2 or DINOv3 model, or a Qwen2.5-VL vision tower; whole models are accepted.
+    model: a vision transformer of transformers, such as a ViT, CLIP, SigLIP or DINO model (docs/models.md has all), or a whole model with
+        such a tower.
     position: `center`, a learned table read bicubically at the footprint's centre, rotary positions at it; `footprint`, the mean over
         the footprint, or over a native cell where that is larger. By default the model's own rule: `footprint` for SigLIP 2 and
         DINOv2 with registers, whose own code resizes the table by a filter as wide as a patch, `center` for the rest.
@@ -48,6 +52,8 @@ class FoveatedViT(nn.Module):
         native grid, so nothing changes on that grid; special tokens count as one cell. Needs attention `sdpa` or `eager`.
         Leave it off unless the model was trained with it: it has helped nowhere yet, and foveated tokens of a real DINOv2 tell parts
         of photographs apart less well with it (docs/vit.md).
+    merge: cells along a side of a footprint, each a patch of the tower, for language models that make one token of several patches; towers
+        that merge themselves, Qwen's, know theirs.
     On its native grid the output equals the model's own, and by the model's own rule on every other regular grid, too, where
     transformers would resize the table (`interpolate_pos_encoding`). A square table is stretched over the image. Patches must be
     normalised with `mean` and `std`: `unit.sample(..., mean=vit.mean, std=vit.std)`. What some models add in training to positions,
@@ -68,20 +74,21 @@ class FoveatedViT(nn.Module):
         *,
         position: Position | None = None,
         area_attention: bool = False,
+        merge: int = 1,
         mean: Sequence[float] | None = None,
         std: Sequence[float] | None = None,
     ) -> None:
         super().__init__()
-        kind = family_of(model.config)
         if position not in (None, "center", "footprint"):
             raise ModelError(f"position is {position!r}; expected 'center' or 'footprint'")
         self.model = model
         self.training = bool(model.training)
-        self.family = kind(model)
-        self.position: Position = position or kind.position
+        self.family = family_of(model, whole("merge", merge, MERGED, refusal=ModelError))
+        anatomy = self.family.anatomy
+        self.position: Position = position or anatomy.position
         self.area_attention = area_attention
-        self.mean = tuple(mean or kind.normalisation[0])
-        self.std = tuple(std or kind.normalisation[1])
+        self.mean = tuple(mean or anatomy.normalisation[0])
+        self.std = tuple(std or anatomy.normalisation[1])
         attention = getattr(self.family.config, "_attn_implementation", "sdpa")
         if area_attention and attention not in ("sdpa", "eager", None):
             raise ModelError(
@@ -123,8 +130,9 @@ class FoveatedViT(nn.Module):
 
     @property
     def native_grid(self) -> tuple[int, int] | None:
-        """Rows and columns of patches in the images the model was trained on; None where it has no such grid."""
-        return self.family.native_grid
+        """Rows and columns of footprints in the images the model was trained on; None where it has no such grid."""
+        grid, merge = self.family.native_grid, self.family.merge
+        return None if grid is None else (max(grid[0] // merge, 1), max(grid[1] // merge, 1))
 
     def forward(
         self,
@@ -175,10 +183,10 @@ class FoveatedViT(nn.Module):
         plans = [plan] if isinstance(plan, SamplePlan) else list(plan)
         pixels = self._checked(pixels, plans, len(sizes_of(size)))
         coordinates = Coordinates.of(plans, size, pixels.device, area_px)
+        coordinates, pixels = coordinates.cells(self.family.merge), cut(pixels, self.family.merge)
         x = self.family.embed(pixels, coordinates, self.position)
-        rows, columns = self.native_grid or (1, 1)
-        share = coordinates.share.clamp(min=torch.finfo(torch.float32).tiny)
-        bias = (share * (rows * columns)).log().to(x.dtype).expand(len(x), -1) if self.area_attention else None
+        areas = self.family.areas(coordinates).clamp(min=torch.finfo(torch.float32).tiny)
+        bias = areas.log().to(x.dtype).expand(len(x), -1) if self.area_attention else None
         return x, self.family.context(coordinates, self.position, bias)
 
     def _checked(self, pixels: Tensor, plans: Sequence[SamplePlan], sizes: int) -> Tensor:
@@ -193,7 +201,7 @@ class FoveatedViT(nn.Module):
         if wrong != {P}:
             raise ModelError(
                 f"patches are {tuple(batch.shape[-2:])} texels and the plan's {sorted({plan.patch_size for plan in plans})}; this "
-                f"{self.family.model_types[0]} takes {P}: lay the plan out with patch_size={P} and sample again"
+                f"{self.family.name} takes {P}: lay the plan out with patch_size={P} and sample again"
             )
         if len(plans) not in (1, len(batch)):
             raise ModelError(
@@ -211,4 +219,13 @@ class FoveatedViT(nn.Module):
         return batch
 
     def extra_repr(self) -> str:
-        return f"{type(self.family).__name__}, patches of {self.patch_size}, position={self.position}, area_attention={self.area_attention}"
+        return f"{self.family.name}, patches of {self.patch_size}, position={self.position}, area_attention={self.area_attention}"
+
+
+def cut(pixels: Tensor, merge: int) -> Tensor:
+    """[B, N * merge**2, 3, P, P] the cells of footprints [B, N, 3, merge * P, merge * P], row by row."""
+    if merge == 1:
+        return pixels
+    batch, count, channels, side_px, _ = pixels.shape
+    cells = pixels.reshape(batch, count, channels, merge, side_px // merge, merge, side_px // merge)
+    return cells.permute(0, 1, 3, 5, 2, 4, 6).flatten(1, 3)

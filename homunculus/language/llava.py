@@ -31,7 +31,7 @@ class LlavaConnector(Connector):
         self.special = self.encoder.family.special - self.left_out
         if self.special < 0:
             raise ModelError(
-                f"vision_feature_select_strategy is 'default', which leaves out a class token, and a {self.encoder.family.model_types[0]} "
+                f"vision_feature_select_strategy is 'default', which leaves out a class token, and a {self.encoder.family.name} "
                 "tower has none; set it to 'full' in config.json"
             )
         layers = model.config.vision_feature_layer

@@ -252,7 +252,7 @@ def _check_parts(unit: object, encoder: object, text: object, head: object, read
 
 
 def _check_encoder(encoder: FoveatedViT, options: Options) -> None:
-    kind = encoder.family.model_types[0]
+    kind = encoder.family.name
     if options.confidence == "attention" and options.enough is not None and not encoder.family.special:
         raise ModelError(
             f"confidence 'attention' reads what a class token attends to, and a {kind} model has none; use confidence='margin'"

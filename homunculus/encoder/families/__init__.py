@@ -1,42 +1,61 @@
-"""The families of vision models that can be fed, by the `model_type` of their configuration. `register` adds one."""
+"""The vision models that can be fed, by the `model_type` of their configuration. `register` adds one."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from homunculus.bridge.errors import ModelError
-from homunculus.encoder.families.clip import CLIP
-from homunculus.encoder.families.dinov2 import DINOv2, DINOv2WithRegisters
-from homunculus.encoder.families.dinov3 import DINOv3
-from homunculus.encoder.families.qwen2_5_vl import Qwen25VL
-from homunculus.encoder.families.siglip import SigLIP, SigLIP2
-from homunculus.encoder.families.small import Small
-from homunculus.encoder.families.vit import ViT
+from homunculus.encoder.anatomy import Anatomy
+from homunculus.encoder.families import clip, qwen2_5_vl, rotary, siglip, small, vits
+from homunculus.encoder.families.patches import PatchFamily
+from homunculus.encoder.families.refused import why_not
 from homunculus.encoder.family import Family
 
-registry: dict[str, type[Family]] = {}
+
+@dataclass(frozen=True)
+class Fed:
+    """A kind of model that can be fed: where its parts are, and the class that runs them."""
+
+    anatomy: Anatomy
+    engine: type[Family]
 
 
-def register(family: type[Family]) -> type[Family]:
-    """Makes a family known under its model types; usable as a decorator."""
-    registry.update(dict.fromkeys(family.model_types, family))
-    return family
+registry: dict[str, Fed] = {}
 
 
-for known in (ViT, CLIP, SigLIP, SigLIP2, DINOv2, DINOv2WithRegisters, DINOv3, Qwen25VL, Small):
-    register(known)
+def register(anatomy: Anatomy, engine: type[Family] = PatchFamily) -> None:
+    """Makes a kind of model known under its types. A vision transformer under another name needs no engine of its own."""
+    registry.update(dict.fromkeys(anatomy.types, Fed(anatomy, engine)))
 
 
-def family_of(config: Any) -> type[Family]:
-    """The family of a model's configuration. Raises ModelError, with the list, for one that is not known."""
-    return family_named(getattr(config, "model_type", type(config).__name__))
+for row in vits.ROWS:
+    register(row)
+for row in clip.ROWS:
+    register(row, clip.CLIP)
+register(siglip.ANATOMY, siglip.SigLIP)
+register(siglip.SIGLIP2, siglip.SigLIP2)
+for row in siglip.ROWS:
+    register(row)
+register(rotary.DINOV3, rotary.DINOv3)
+register(rotary.MLCD, rotary.MLCDFamily)
+register(rotary.PIXTRAL, rotary.Pixtral)
+register(rotary.AIMV2, rotary.AIMv2)
+register(qwen2_5_vl.ANATOMY, qwen2_5_vl.Qwen25VL)
+register(small.ANATOMY, small.Small)
 
 
-def family_named(kind: str) -> type[Family]:
-    """The family of a model type. Raises ModelError, with the list, for one that is not known."""
+def family_of(model: Any, merge: int = 1) -> Family:
+    """A model as it is fed. Raises ModelError, with the reason, for one that is not."""
+    found = fed(getattr(model.config, "model_type", type(model.config).__name__))
+    return found.engine(found.anatomy, model, merge)
+
+
+def fed(kind: str) -> Fed:
+    """How a type of model is fed. Raises ModelError, with the reason, for one that is not."""
     if kind not in registry:
         raise ModelError(
-            f"model type {kind!r} is not supported; supported are {', '.join(sorted(registry))}, and "
-            "homunculus.encoder.families.register adds a family"
+            f"model type {kind!r} is not supported: {why_not(kind)}; docs/models.md lists the {len(registry)} types that are, such as "
+            "clip, siglip and dinov2, and homunculus.encoder.families.register adds one"
         )
     return registry[kind]

@@ -1,34 +1,48 @@
-"""CLIP (Radford et al., ICML 2021)."""
+"""CLIP (Radford et al., ICML 2021) and the models that have its tower."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from typing import ClassVar
 
 from torch import Tensor
 
 from homunculus.bridge.errors import ModelError
-from homunculus.encoder.family import CLIP as CLIP_NORMALISATION
-from homunculus.encoder.family import LayerContext, PatchFamily
+from homunculus.encoder.anatomy import CLIP as CLIP_NORMALISATION
+from homunculus.encoder.anatomy import Anatomy
+from homunculus.encoder.families.patches import PatchFamily
 
 # The parts of a layer of CLIP or SigLIP, which name them alike.
 BLOCK = (
     "layer_norm1", "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.out_proj", "layer_norm2", "mlp",
 )  # fmt: skip
+# Of the last layer's output only the class token is normalised.
+ANATOMY = Anatomy(
+    types=("clip", "clip_vision_model"),
+    inside=("vision_model",),
+    projection="embeddings.patch_embedding",
+    special=("embeddings.class_embedding",),
+    table="embeddings.position_embedding.weight",
+    before_layers="pre_layrnorm",
+    block=BLOCK,
+    pooled="normed class",
+    normalisation=CLIP_NORMALISATION,
+)
+ROWS = (
+    ANATOMY,
+    replace(ANATOMY, types=("metaclip_2", "metaclip_2_vision_model")),
+    replace(ANATOMY, types=("altclip", "altclip_vision_model")),
+    replace(ANATOMY, types=("chinese_clip", "chinese_clip_vision_model")),
+    replace(ANATOMY, types=("clipseg", "clipseg_vision_model"), inside=("clip", "vision_model")),
+    replace(ANATOMY, types=("git_vision_model",), norm="post_layernorm", pooled=""),
+    replace(ANATOMY, types=("kosmos_2_vision_model",), inside=("vision_model", "model")),
+    replace(ANATOMY, types=("owlvit", "owlvit_vision_model"), before_layers="pre_layernorm"),
+    replace(ANATOMY, types=("owlv2", "owlv2_vision_model"), before_layers="pre_layernorm"),
+)
 
 
 class CLIP(PatchFamily):
-    model_types = ("clip", "clip_vision_model")
-    inside = ("vision_model",)
-    normalisation = CLIP_NORMALISATION
-    special = 1
-    texts = True
-    projection_path = "embeddings.patch_embedding"
-    table_path = "embeddings.position_embedding.weight"
-    class_path = "embeddings.class_embedding"
-    then_path = "pre_layrnorm"
-    block = BLOCK
-
-    def finish(self, x: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Of the last layer's output only the class token is normalised."""
-        return x, x[:, self.special :], self.tower.post_layernorm(x[:, 0])
+    texts: ClassVar[bool] = True
 
     def joint(self, x: Tensor) -> Tensor:
         projection = getattr(self.model, "visual_projection", None)

@@ -16,56 +16,51 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from homunculus.encoder.anatomy import CLIP, Anatomy, Position
 from homunculus.encoder.coordinates import Coordinates
-from homunculus.encoder.family import CLIP, Family, LayerContext, Position
+from homunculus.encoder.family import Family, LayerContext
 from homunculus.encoder.positions import axial_rotation, rotate
+
+ANATOMY = Anatomy(
+    types=("qwen2_5_vl_vision", "qwen2_5_vl"),
+    inside=("model", "visual"),
+    projection="patch_embed.proj",
+    layers="blocks",
+    pooled="",
+    normalisation=CLIP,
+)
 
 
 class Qwen25VL(Family):
-    model_types = ("qwen2_5_vl_vision", "qwen2_5_vl")
-    inside = ("model", "visual")
-    normalisation = CLIP
-    layers_path = "blocks"
-    projection_path = "patch_embed.proj"
-
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
+    def __init__(self, anatomy: Anatomy, model: Any, merge: int = 1) -> None:
+        super().__init__(anatomy, model, merge)
         self.merge = int(self.config.spatial_merge_size)
-        self.cell_px = self.patch_size
-        self.patch_size *= self.merge
         self.dim = int(self.config.out_hidden_size)
         self.full = {int(index) for index in self.config.fullatt_block_indexes}
         # The tower counts a window's tokens in whole ones: window_size // spatial_merge_size // patch_size.
         self.window_px = int(self.config.window_size) // self.merge // self.cell_px * self.patch_size
 
     def embed(self, pixels: Tensor, at: Coordinates, position: Position) -> Tensor:
-        """[B, 4N, D]: the four patches of each footprint, row by row. A still image fills both frames of the projection."""
-        merge, cell = self.merge, self.cell_px
-        patches = pixels.reshape(*pixels.shape[:3], merge, cell, merge, cell).permute(0, 1, 3, 5, 2, 4, 6)
+        """A still image fills both frames of the projection."""
         weight = self.projection.weight.sum(2)
-        return F.linear(patches.to(weight.dtype).flatten(4).flatten(1, 3), weight.flatten(1))
+        return F.linear(pixels.to(weight.dtype).flatten(2), weight.flatten(1))
 
     def context(self, at: Coordinates, position: Position, bias: Tensor | None) -> LayerContext:
-        device = at.center.device
-        steps = (torch.arange(self.merge, device=device, dtype=torch.float32) + 0.5) / self.merge - 0.5
-        down, right = (axis.flatten()[:, None] for axis in torch.meshgrid(steps, steps, indexing="ij"))
-        centers = at.center[:, :, None] + right * at.right[:, :, None] + down * at.down[:, :, None]
-        cells = (centers * (at.size_px / self.cell_px)[:, :, None]).flip(-1)
-        extent = None
-        if position == "footprint":
-            extent = (at.extent * at.size_px).flip(-1) / self.patch_size
-            extent = extent.repeat_interleave(self.merge**2, 1)
-        frequencies = self.tower.rotary_pos_emb.inv_freq.to(device)
-        cos, sin = axial_rotation(cells.flatten(1, 2) - 0.5, frequencies, extent)
+        patches = (at.size_px / self.cell_px).flip(-1)
+        extent = at.extent.flip(-1) * patches if position == "footprint" else None
+        frequencies = self.tower.rotary_pos_emb.inv_freq.to(at.center.device)
+        cos, sin = axial_rotation(at.center.flip(-1) * patches - 0.5, frequencies, extent)
         window = self._windows(at).repeat_interleave(self.merge**2, 1).repeat_interleave(self.merge**2, 2)[:, None]
-        if bias is not None:
-            bias = bias.repeat_interleave(self.merge**2, 1)[:, None, None, :]
-        return LayerContext(bias, (cos[:, None], sin[:, None]), window)
+        told = None if bias is None else bias[:, None, None, :]
+        return LayerContext(told, (cos[:, None], sin[:, None]), window)
 
     def _windows(self, at: Coordinates) -> Tensor:
         """[B, N, N] whether the window of each token (rows) holds the centre of another (columns)."""
-        centers, right, down = at.center * at.size_px, at.right * at.size_px, at.down * at.size_px
-        side_px = (right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]).abs().sqrt()
+        centers, right, down = (
+            (part * at.size_px).reshape(len(part), -1, self.merge**2, 2).mean(2)
+            for part in (at.center, at.right, at.down)
+        )
+        side_px = (right[..., 0] * down[..., 1] - right[..., 1] * down[..., 0]).abs().sqrt() * self.merge
         octave = torch.log2((side_px / self.patch_size).clamp(min=1)).round()
         window_px = self.window_px * 2**octave
         own = torch.floor(centers / window_px[..., None])

@@ -1,26 +1,46 @@
-"""SigLIP (Zhai et al., ICCV 2023) and SigLIP 2 with native aspect ratios (Tschannen et al., 2025)."""
+"""SigLIP (Zhai et al., ICCV 2023), SigLIP 2 with native aspect ratios (Tschannen et al., 2025), and towers that are one."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
 
 from homunculus.bridge.errors import ModelError
+from homunculus.encoder.anatomy import Anatomy
 from homunculus.encoder.families.clip import BLOCK
-from homunculus.encoder.family import LayerContext, PatchFamily, Position
-from homunculus.encoder.positions import Filter
+from homunculus.encoder.families.patches import PatchFamily
+from homunculus.encoder.family import LayerContext
+
+ANATOMY = Anatomy(
+    types=("siglip", "siglip_vision_model"),
+    inside=("vision_model",),
+    projection="embeddings.patch_embedding",
+    table="embeddings.position_embedding.weight",
+    block=BLOCK,
+    norm="post_layernorm",
+)
+# SigLIP 2's own code shrinks its table by a triangle filter: the footprint's own position.
+SIGLIP2 = replace(ANATOMY, types=("siglip2", "siglip2_vision_model"), position="footprint", reading="triangle")
+# Towers that were a SigLIP and were trained on at any aspect ratio (NaViT: Dehghani et al., NeurIPS 2023), without a pooling head.
+ANY_ASPECT = replace(
+    ANATOMY,
+    types=("idefics3_vision",),
+    inside=("model", "vision_model"),
+    reading="corner",
+    pooled="",
+)
+ROWS = (
+    ANY_ASPECT,
+    replace(ANY_ASPECT, types=("smolvlm_vision",)),
+    replace(ANY_ASPECT, types=("idefics2_vision",)),
+)
 
 
 class SigLIP(PatchFamily):
-    model_types: ClassVar[tuple[str, ...]] = ("siglip", "siglip_vision_model")
-    inside = ("vision_model",)
-    texts = True
-    projection_path = "embeddings.patch_embedding"
-    table_path = "embeddings.position_embedding.weight"
-    norm_path = "post_layernorm"
-    block = BLOCK
+    texts: ClassVar[bool] = True
 
     def pooled(self, x: Tensor, context: LayerContext) -> Tensor | None:
         """The attention pooling head's own modules, with the areas' bias on the tokens it pools."""
@@ -44,11 +64,10 @@ class SigLIP(PatchFamily):
 
 
 class SigLIP2(SigLIP):
-    """Takes patches as rows, red green blue last, and shrinks its table with a triangle filter: the footprint's own position."""
+    """Takes patches as rows, red green blue last."""
 
-    model_types = ("siglip2", "siglip2_vision_model")
-    position: Position = "footprint"
-    antialias: ClassVar[Filter | None] = "triangle"
+    def trained_grid(self) -> tuple[int, int] | None:
+        return None
 
     def project(self, pixels: Tensor) -> Tensor:
         rows = pixels.permute(0, 1, 3, 4, 2).flatten(2)

@@ -6,27 +6,31 @@ from typing import Any
 
 from torch import Tensor
 
+from homunculus.encoder.anatomy import Anatomy, Position
 from homunculus.encoder.coordinates import Coordinates
-from homunculus.encoder.family import Family, LayerContext, Method, Position
+from homunculus.encoder.family import Family, LayerContext, Method
 from homunculus.encoder.positions import axial_rotation
 from homunculus.encoder.small import focus
 
+ANATOMY = Anatomy(
+    types=("homunculus_small",),
+    projection="scale",
+    layers="layers",
+    norm="norm",
+    block=("norm1", "q_proj", "k_proj", "v_proj", "out_proj", "norm2", "mlp"),
+    position="footprint",
+)
+
 
 class Small(Family):
-    model_types = ("homunculus_small",)
-    position: Position = "footprint"
     special = 1
     texts = True
     dense: Method = "joint"
     unit_features = False
     native_grid = (16, 16)  # of a coarse pass; it knows no grid of its own
-    layers_path = "layers"
-    projection_path = "scale"
-    norm_path = "norm"
-    block = ("norm1", "q_proj", "k_proj", "v_proj", "out_proj", "norm2", "mlp")
 
-    def __init__(self, model: Any) -> None:
-        super().__init__(model)
+    def __init__(self, anatomy: Anatomy, model: Any, merge: int = 1) -> None:
+        super().__init__(anatomy, model, merge)
         self.cells = self.config.cells
 
     def embed(self, pixels: Tensor, at: Coordinates, position: Position) -> Tensor:

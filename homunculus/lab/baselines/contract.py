@@ -104,7 +104,7 @@ def has(need: Need, encoder: FoveatedViT, view: View | None = None) -> bool:
         case "a class token":
             return family.special > 0
         case "the parts of its layers":
-            return bool(family.block)
+            return bool(family.anatomy.block)
         case "a space of texts":
             return family.texts
         case "a query":
@@ -124,7 +124,7 @@ def checked(baseline: Baseline, encoder: FoveatedViT, view: View, budget: int) -
         if need == "a query":
             raise QueryError(f"{baseline.name} needs a query; give the view the text's embedding, View(..., query=[D])")
         raise ModelError(
-            f"{baseline.name} needs {need}, and {encoder.family.model_types[0]} has none; "
+            f"{baseline.name} needs {need}, and {encoder.family.name} has none; "
             "homunculus.lab.baselines.supports tells which methods suit an encoder"
         )
     return whole("budget", budget, TOKENS)

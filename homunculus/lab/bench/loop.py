@@ -78,7 +78,7 @@ def run(
         "times_faster": round(times.times_faster, 2),
         "model": str(model or "ViT-B/16, random"),
     }
-    publish(table(times, type(encoder.family).__name__, unit["backend"]), told, out, "loop.json", record)
+    publish(table(times, encoder.family.name, unit["backend"]), told, out, "loop.json", record)
     return times
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from homunculus.encoder.family import Position
+from homunculus.encoder.anatomy import Position
 from homunculus.lab.baselines import Baseline, get
 from homunculus.lab.baselines.placed import allocated
 

@@ -1,0 +1,91 @@
+"""Where a vision transformer keeps its parts: most models are told from one another by a row of such data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Any, Literal
+
+from torch import Tensor, nn
+
+from homunculus.bridge.errors import ModelError
+from homunculus.encoder.positions import Reading
+
+Position = Literal["center", "footprint"]
+Pooling = Literal["", "class", "normed class", "mean of special", "pooler", "tokens"]
+Values = tuple[tuple[float, float, float], tuple[float, float, float]]
+IMAGENET: Values = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+CLIP: Values = (0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)
+HALF: Values = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
+
+
+@dataclass(frozen=True)
+class Anatomy:
+    """One kind of vision transformer, as data.
+
+    Paths are dotted, below the tower, and in `block` below a layer; `a | b` is what b makes of what a gives.
+    types: `model_type` of its configurations, the first of which names it. inside: attributes under which a whole model keeps the tower.
+    projection: the convolution or linear map that makes a token of a patch; behind_projection: what follows it, before positions.
+    special: learned tokens before the patches', in order; the first is the class token.
+    table: learned positions [tokens of the first `placed` paths of `special` + rows * columns, D]; reading: how it is read elsewhere.
+    before_layers: what all tokens go through before the first layer. norm: behind the last one.
+    block: the parts of `Attention` but the heads, for features and rivals that read a layer in another way.
+    pooled: what the model pools of its last hidden state; `pooler` is its own module of that name.
+    optional: modules of the tower that a checkpoint may lack. normalisation: mean and std where a folder tells none.
+    """
+
+    types: tuple[str, ...]
+    projection: str
+    inside: tuple[str, ...] = ()
+    behind_projection: str = ""
+    special: tuple[str, ...] = ()
+    table: str = ""
+    placed: int = 1
+    reading: Reading = "bicubic"
+    position: Position = "center"
+    before_layers: str = ""
+    layers: str = "encoder.layers"
+    block: tuple[str, ...] = ()
+    norm: str = ""
+    pooled: Pooling = "class"
+    optional: tuple[str, ...] = ()
+    normalisation: Values = HALF
+
+    @property
+    def name(self) -> str:
+        return self.types[0]
+
+
+class Scaled(nn.Module):
+    """A learned scale of each channel, as the module that a path runs through."""
+
+    def __init__(self, scale: Tensor) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale
+
+
+def part(root: Any, path: str) -> Any:
+    """The module or tensor at a dotted path, or the sequence of modules that `|` divides, of which tensors are scales."""
+    found = [attrgetter(each)(root) for each in path.split(" | ")]
+    if len(found) == 1:
+        return found[0]
+    return nn.Sequential(*(Scaled(each) if isinstance(each, Tensor) else each for each in found))
+
+
+def tower_of(model: Any, inside: Sequence[str]) -> Any:
+    """The vision tower in a model, found through the attributes under which models keep it."""
+    while (name := next((name for name in inside if hasattr(model, name)), None)) is not None:
+        model = getattr(model, name)
+    return model
+
+
+def side(value: Any, name: str) -> int:
+    """The side of a square given as a number or a pair."""
+    sides = {int(part) for part in value} if isinstance(value, Sequence) else {int(value)}
+    if len(sides) != 1:
+        raise ModelError(f"{name} is {value}; patches must be square for this library, give a model with square ones")
+    return sides.pop()
