@@ -24,7 +24,7 @@ from homunculus.lab.baselines.pruning.boundaries import boundaries
 from homunculus.lab.baselines.pruning.sparse_vlm import density_peaks, raters
 from homunculus.language import Answerer, Decoder, Prompter
 from homunculus.language.llava import LlavaConnector
-from homunculus.language.pruning import Cut, Pruning, Stage
+from homunculus.language.pruning import AnswerStep, Cut, Pruning, Stage
 from homunculus.language.qwen2_5_vl import Qwen25VLConnector
 
 BEFORE, COUNT, AFTER = 3, 60, 7
@@ -61,7 +61,7 @@ def in_order(embeddings: Tensor) -> Tensor:
 
 
 @dataclass
-class Recorded:
+class Recorded(Pruning):
     """A method whose cuts are kept, by layer."""
 
     method: Pruning
@@ -280,10 +280,16 @@ def test_layers_and_counts_are_in_proportion_to_the_model() -> None:
 
 
 @torch.no_grad()
-def from_scratch(x: Tensor, cuts: dict[int, Cut], renumbers: bool) -> Tensor:
-    """[S, V] logits by explicit Llama layers on a whole sequence, the visual tokens cut as recorded. No module of attention is called."""
+def from_scratch(
+    x: Tensor, cuts: dict[int, Cut], renumbers: bool, held: dict[tuple[int, int], list[int]] | None = None
+) -> Tensor:
+    """[S, V] logits by explicit Llama layers on a whole sequence, the visual tokens cut as recorded. No module of attention is called.
+
+    held: by layer and token of the answer, which of the visual tokens that token still sees.
+    """
     whole = language_model()
-    positions, visual = torch.arange(len(x)), VISUAL
+    positions, visual, answer = torch.arange(len(x)), VISUAL, len(x) - (BEFORE + COUNT + AFTER)
+    origin = list(range(COUNT))
     for index, layer in enumerate(whole.model.layers):
         if index in cuts:
             keep, extra = visual.start + cuts[index].keep, cuts[index].extra
@@ -292,18 +298,24 @@ def from_scratch(x: Tensor, cuts: dict[int, Cut], renumbers: bool) -> Tensor:
             places = torch.cat([positions[: visual.start], positions[keep], positions[visual.stop :]])
             positions = torch.arange(len(x)) if renumbers else places
             visual = range(visual.start, visual.start + len(keep) + len(extra))
+            origin = [origin[place] for place in cuts[index].keep] + [-1] * len(extra)
+        unseen = torch.ones(len(x), len(x), dtype=torch.bool).triu(1)
+        for (layer_of, said), seen in (held or {}).items():
+            if layer_of == index:
+                gone = [visual.start + place for place, number in enumerate(origin) if number not in seen]
+                unseen[len(x) - answer + said, gone] = True
         h = x * torch.rsqrt((x**2).mean(-1, keepdim=True) + 1e-6) * layer.input_layernorm.weight
         parts = layer.self_attn
         angle = positions[:, None] / 10000 ** (torch.arange(4) / 4)
         turn = torch.complex(angle.cos(), angle.sin())[:, None]
         query, key, value = (linear(h).view(len(x), -1, 8) for linear in (parts.q_proj, parts.k_proj, parts.v_proj))
         query, key = (torch.complex(part[..., :4], part[..., 4:]) * turn for part in (query, key))
-        seen = []
+        mixed = []
         for head in range(4):
             score = (query[:, head] @ key[:, head // 2].conj().T).real / 8**0.5
-            score = score.masked_fill(torch.ones_like(score, dtype=torch.bool).triu(1), float("-inf"))
-            seen.append(score.softmax(-1) @ value[:, head // 2])
-        x = x + parts.o_proj(torch.cat(seen, -1))
+            score = score.masked_fill(unseen, float("-inf"))
+            mixed.append(score.softmax(-1) @ value[:, head // 2])
+        x = x + parts.o_proj(torch.cat(mixed, -1))
         h = x * torch.rsqrt((x**2).mean(-1, keepdim=True) + 1e-6) * layer.post_attention_layernorm.weight
         x = x + layer.mlp.down_proj(torch.nn.functional.silu(layer.mlp.gate_proj(h)) * layer.mlp.up_proj(h))
     x = x * torch.rsqrt((x**2).mean(-1, keepdim=True) + 1e-6) * whole.model.norm.weight
@@ -334,6 +346,50 @@ def test_decoding_with_caches_of_different_lengths_is_reading_everything_again(m
         assert (own - wrong).abs().max() > 1e-2, "the test should notice wrong positions"
 
 
+@dataclass
+class Forgetful(Pruning):
+    """Halves once while the prompt is read; then layer by layer and word by word lets go of what is attended to least."""
+
+    name = "forgetful"
+    held: dict[tuple[int, int], list[int]] = field(default_factory=dict)
+    shares: dict[tuple[int, int], Tensor] = field(default_factory=dict)
+
+    def prune(self, stage: Stage) -> Cut | None:
+        return Cut(torch.arange(1, len(stage.visual), 2)) if stage.layer == 3 else None
+
+    def forget(self, step: AnswerStep) -> Tensor | None:
+        at, held = (step.layer, step.said), step.held.tolist()
+        keep = None
+        if (step.layer + step.said) % 3 == 0:
+            self.shares[at] = step.shares()
+            keep = torch.tensor(highest(self.shares[at].mean(0).tolist(), len(held) * 3 // 4))
+            held = [held[place] for place in keep]
+        self.held[at] = held
+        return keep
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@torch.no_grad()
+def test_what_is_forgotten_while_answering_is_seen_by_no_later_word(attention: str) -> None:
+    x, run, method = prompt(3), decoder(attention=attention), Forgetful()
+    reading = run.read(x, in_order(x), VISUAL, method)
+    said = torch.randint(0, 64, (6,), generator=torch.Generator().manual_seed(1)).tolist()
+    steps = torch.stack([run.step(reading, token) for token in said])
+    again = torch.cat([x, run.model.embed_tokens(torch.tensor(said))])
+    cuts = {3: Cut(torch.arange(1, COUNT, 2))}
+    torch.testing.assert_close(steps, from_scratch(again, cuts, False, method.held)[-6:], rtol=0, atol=1e-4)
+    assert (steps - from_scratch(again, cuts, False)[-6:]).abs().max() > 1e-2, "the test should notice what is seen"
+    assert [method.held[layer, 5] for layer in range(8)] == [origin.tolist() for origin in reading.held]
+    assert [len(origin) for origin in reading.visual] == [60] * 3 + [30] * 5
+    assert [len(origin) for origin in reading.held] == [33, 33, 33, 16, 16, 16, 16, 16]
+    lengths = [layer.keys.shape[-2] for layer in reading.cache.layers]
+    assert lengths == [BEFORE + len(origin) + AFTER + 6 for origin in reading.held]
+    # Before anything is forgotten, what a word attends to is transformers' own.
+    _, (attended,) = segment(0, 1, again[: len(x) + 1], in_order(again[: len(x) + 1]))
+    torch.testing.assert_close(method.shares[0, 0], attended[:, -1, BEFORE : BEFORE + COUNT], rtol=1e-4, atol=1e-6)
+
+
 def test_an_end_is_not_said() -> None:
     x, run = prompt(3), decoder()
     said = run.greedy(run.read(x, in_order(x), VISUAL), set(), 6)
@@ -361,11 +417,8 @@ def test_rivals_run_on_foveated_tokens_and_on_whole_images(name: str) -> None:
         assert 4 < eye.read(ids, image_tokens).mean_tokens < len(image_tokens.tokens) == 16
 
 
-class EveryOther:
-    name, renumbers = "every_other", False
-
-    def check(self, depth: int) -> None:
-        """Fits every depth."""
+class EveryOther(Pruning):
+    name = "every_other"
 
     def prune(self, stage: Stage) -> Cut | None:
         return Cut(torch.arange(0, len(stage.visual), 2)) if stage.layer == 1 else None

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 NAME = "homunculus_attended"
+
+
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """A layer's cache of keys and values, of transformers, that is read and not added to."""
+
+    cached: Any
+
+    def update(self, keys: Tensor, values: Tensor, *told: Any, **named: Any) -> tuple[Tensor, Tensor]:
+        return torch.cat([self.cached.keys, keys], 2), torch.cat([self.cached.values, values], 2)
 
 
 def attended(layer: Any, x: Tensor, told: dict[str, Any], rows: Tensor) -> Tensor:
@@ -41,13 +52,16 @@ def weights(
     softcap: float | None = None,
     **rest: Any,
 ) -> tuple[Tensor, Tensor]:
-    """As transformers calls an attention function, on [1, heads, S, head]; in the place of what is seen it hands back the queries."""
+    """As transformers calls an attention function, on [1, heads, S, head], with keys of more tokens where some are cached; in the place of
+    what is seen it hands back the queries.
+    """
     keys = key[0].repeat_interleave(module.num_key_value_groups, 0)
     logits = (query[0, :, rows] @ keys.transpose(-1, -2) * scaling).float()
     if softcap is not None:
         logits = (logits / softcap).tanh() * softcap
     if attention_mask is None:
-        seen = torch.arange(key.shape[2], device=key.device, dtype=torch.int64) <= rows[:, None]
+        own = rows + (key.shape[2] - query.shape[2])
+        seen = torch.arange(key.shape[2], device=key.device, dtype=torch.int64) <= own[:, None]
     else:
         seen = attention_mask[0, 0, rows]
         seen = seen if seen.dtype == torch.bool else seen == 0

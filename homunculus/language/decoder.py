@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.errors import ModelError
-from homunculus.language.attended import attended
+from homunculus.language.attended import Beside, attended
 from homunculus.language.masks import Ahead, added, sees
-from homunculus.language.pruning import Pruning, Stage
+from homunculus.language.pruning import AnswerStep, Pruning, Stage
 from homunculus.language.sequence import Prefill, Sequence
 
 FULL, SLIDING = "full_attention", "sliding_attention"
@@ -83,7 +83,8 @@ class Decoder:
             visuals.append(state.origin)
             following.append(int(state.positions.max()) + 1)
             orders.append(state.order)
-        return Prefill(cache, self.model.norm(state.x), visuals, following, len(positions), orders)
+        hidden, axes = self.model.norm(state.x), len(positions)
+        return Prefill(cache, hidden, visuals, following, axes, orders, visual.start, [*visuals], pruning)
 
     def _pruned(
         self,
@@ -142,12 +143,29 @@ class Decoder:
         x = self.model.embed_tokens(torch.tensor([token], device=reading.hidden.device, dtype=torch.int64))
         for index, layer in enumerate(self.model.layers):
             place = torch.full((reading.axes, 1), reading.following[index], device=x.device, dtype=torch.int64)
-            order = torch.cat([reading.order[index], reading.order[index][-1:] + 1])
+            if reading.pruning is not None:
+                self._forget(reading.pruning, reading, index, x, place)
+            order = reading.longer(index)
             told = self._one(self.types[index], x, place, order)
             x = layer(x[None], **told, cache=reading.cache, use_cache=True)[0]
             reading.following[index] += 1
             reading.order[index] = order
+        reading.said += 1
         return self.head(self.model.norm(x))[0]  # type: ignore[no-any-return]
+
+    def _forget(self, pruning: Pruning, reading: Prefill, index: int, x: Tensor, place: Tensor) -> None:
+        """Takes out of a layer's cache what a method no longer holds when a token [1, D] is about to enter the layer."""
+        held, begin = reading.held[index], reading.begin
+
+        def shares() -> Tensor:
+            told = self._one(self.types[index], x, place, reading.longer(index))
+            told["cache"] = Beside(reading.cache.layers[index])
+            row = torch.zeros(1, device=x.device, dtype=torch.int64)
+            return attended(self.model.layers[index], x, told, row)[:, 0, begin : begin + len(held)]
+
+        keep = pruning.forget(AnswerStep(index, self.depth, reading.said, x, held, shares))
+        if keep is not None:
+            reading.forget(index, keep)
 
     def greedy(self, reading: Prefill, stop: Collection[int], limit: int) -> list[int]:
         """The likeliest token each time, up to `limit` of them or one of `stop`, which is left out."""

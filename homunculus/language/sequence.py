@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
+
+from homunculus.language.pruning import Pruning
 
 
 @dataclass(eq=False)
@@ -16,7 +19,8 @@ class Prefill:
     cache: keys and values of every layer, as long as what that layer was given. hidden: [S, D] the last layer's output for the prompt,
     normalised. visual: for each layer the visual tokens it was given, as numbers of those at the beginning, -1 for recycled ones.
     following: for each layer the position of the next token, the same on all `axes`. order: for each layer int [S] the places in the
-    prompt of what its cache holds, which grow, with gaps where tokens were taken out.
+    prompt of what its cache holds, which grow, with gaps where tokens were taken out. begin: where visual tokens stand in every cache.
+    held: those of `visual` that each cache holds still. pruning: what may forget some. said: tokens of the answer that were taken in.
     """
 
     cache: Any
@@ -25,11 +29,28 @@ class Prefill:
     following: list[int]
     axes: int
     order: list[Tensor]
+    begin: int
+    held: list[Tensor]
+    pruning: Pruning | None = None
+    said: int = 0
 
     @property
     def mean_tokens(self) -> float:
-        """Visual tokens, mean over the layers."""
+        """Visual tokens that were read, mean over the layers."""
         return sum(len(origin) for origin in self.visual) / len(self.visual)
+
+    def longer(self, index: int) -> Tensor:
+        """A layer's order with one token more."""
+        order = self.order[index]
+        return torch.cat([order, order[-1:] + 1])
+
+    def forget(self, index: int, keep: Tensor) -> None:
+        """Leaves in a layer's cache, of the visual tokens, these [K] of `held` alone, ascending."""
+        cached, held = self.cache.layers[index], self.held[index]
+        row = torch.arange(cached.keys.shape[-2], device=keep.device, dtype=torch.int64)
+        row = torch.cat([row[: self.begin], self.begin + keep, row[self.begin + len(held) :]])
+        cached.keys, cached.values = cached.keys[:, :, row], cached.values[:, :, row]
+        self.order[index], self.held[index] = self.order[index][row], held[keep]
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import torch
 
 from homunculus.bridge.errors import ModelError
-from homunculus.language.pruning import Cut, Stage, best, registry
+from homunculus.language.pruning import Cut, Pruning, Stage, best, registry
 
 
 @registry.register("fastv")
 @dataclass(frozen=True)
-class FastV:
+class FastV(Pruning):
     """Once, before layer `layer` (K of the paper, counted from 0), the share `drop` (R) of the visual tokens goes.
 
     Score: the attention of layer K - 1, mean over heads, from the prompt's last token. round(n (1 - R)) stay, at the positions they had.

@@ -9,12 +9,12 @@ import torch
 
 from homunculus.bridge.errors import ModelError
 from homunculus.lab.baselines.pruning.boundaries import boundaries
-from homunculus.language.pruning import Cut, Stage, best, registry
+from homunculus.language.pruning import Cut, Pruning, Stage, best, registry
 
 
 @registry.register("pyramid_drop")
 @dataclass(frozen=True)
-class PyramidDrop:
+class PyramidDrop(Pruning):
     """Before layers 8, 16 and 24 of 32 (`layers` of `depth`, scaled to the model's) all but 1/2, 1/4 and 1/8 of the visual tokens go.
 
     Score: queries and keys of the layer about to run, mean over heads, from the prompt's last token, which is the last of the

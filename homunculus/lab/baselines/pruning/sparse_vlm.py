@@ -10,7 +10,7 @@ from torch import Tensor
 
 from homunculus.bridge.errors import ModelError
 from homunculus.lab.baselines.pruning.boundaries import boundaries
-from homunculus.language.pruning import Cut, Stage, best, registry
+from homunculus.language.pruning import Cut, Pruning, Stage, best, registry
 
 # What is kept after each of three layers, of 576 tokens of LLaVA-1.5, by the nominal mean. The measured mean over 32 layers is
 # 202.8, 140.8, 110.3 and 79.2, and with recycling 206.5, 145.4, 114.1 and 82.3.
@@ -21,7 +21,7 @@ PER_CLUSTER = 10
 
 @registry.register("sparse_vlm")
 @dataclass(frozen=True)
-class SparseVLM:
+class SparseVLM(Pruning):
     """After layers 2, 6 and 15 of 32 (`layers` of `depth`, from 0; scaled to the model's) `keep` of 576 (`tokens`) visual tokens stay.
 
     Raters: the text tokens after the image whose share of softmax(V T') over text, mean over visual tokens, is above the mean, on what
