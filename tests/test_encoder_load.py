@@ -59,6 +59,19 @@ def test_a_language_model_gives_its_vision_tower_alone(tmp_path: Path) -> None:
     assert torch.equal(loaded(pixels, plan, (32, 32)).tokens, hm.FoveatedViT(whole)(pixels, plan, (32, 32)).tokens)
 
 
+@pytest.mark.parametrize("tower", ["clip", "siglip"])
+@torch.no_grad()
+def test_a_tower_is_taken_out_of_a_larger_models_folder(tower: str, tmp_path: Path) -> None:
+    from tiny_language import tiny_llava
+
+    whole = tiny_llava(tower, -1, "full")
+    whole.save_pretrained(tmp_path)
+    loaded = hm.FoveatedViT.from_pretrained(tmp_path)
+    assert type(loaded.model).__name__ == {"clip": "CLIPVisionModel", "siglip": "SiglipVisionModel"}[tower]
+    pixels, plan = torch.randn(16, 3, 8, 8), native_plan(32, 32)
+    assert torch.equal(loaded(pixels, plan, (32, 32)).tokens, hm.FoveatedViT(whole)(pixels, plan, (32, 32)).tokens)
+
+
 @pytest.mark.parametrize(
     ("file", "content", "mean"),
     [

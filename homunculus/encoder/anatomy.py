@@ -25,7 +25,7 @@ class Anatomy:
     """One kind of vision transformer, as data.
 
     Paths are dotted, below the tower, and in `block` below a layer; `a | b` is what b makes of what a gives.
-    types: `model_type` of its configurations, the first of which names it. inside: attributes under which a whole model keeps the tower.
+    types: `model_type` of its configurations, the first of which names it.
     projection: the convolution or linear map that makes a token of a patch; behind_projection: what follows it, before positions.
     special: learned tokens before the patches', in order; the first is the class token.
     table: learned positions [tokens of the first `placed` paths of `special` + rows * columns, D]; reading: how it is read elsewhere.
@@ -37,7 +37,6 @@ class Anatomy:
 
     types: tuple[str, ...]
     projection: str
-    inside: tuple[str, ...] = ()
     behind_projection: str = ""
     special: tuple[str, ...] = ()
     table: str = ""
@@ -76,11 +75,22 @@ def part(root: Any, path: str) -> Any:
     return nn.Sequential(*(Scaled(each) if isinstance(each, Tensor) else each for each in found))
 
 
-def tower_of(model: Any, inside: Sequence[str]) -> Any:
-    """The vision tower in a model, found through the attributes under which models keep it."""
-    while (name := next((name for name in inside if hasattr(model, name)), None)) is not None:
-        model = getattr(model, name)
-    return model
+def tower_of(model: nn.Module, anatomy: Anatomy) -> Any:
+    """The vision tower in a model: the first of its modules, itself among them, that has the parts. Raises ModelError where none has."""
+    for module in model.modules():
+        if all(has_part(module, path) for path in (anatomy.projection, anatomy.layers)):
+            return module
+    raise ModelError(
+        f"{type(model).__name__} has no {anatomy.projection}, so no vision tower of a {anatomy.name}; give the model that has it"
+    )
+
+
+def has_part(root: Any, path: str) -> bool:
+    try:
+        attrgetter(path)(root)
+    except AttributeError:
+        return False
+    return True
 
 
 def side(value: Any, name: str) -> int:

@@ -67,7 +67,7 @@ class Family(ABC):
 
     def __init__(self, anatomy: Anatomy, model: Any, merge: int = 1) -> None:
         self.anatomy, self.model = anatomy, model
-        self.tower = tower_of(model, anatomy.inside)
+        self.tower = tower_of(model, anatomy)
         self.config = self.tower.config
         self.cell_px = side(self.config.patch_size, "patch_size")
         self.merge = merge

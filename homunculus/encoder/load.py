@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any
 import torch
 
 from homunculus.bridge.errors import ModelError
-from homunculus.encoder.families import fed
+from homunculus.encoder.anatomy import Anatomy
+from homunculus.encoder.families import fed, registry
 from homunculus.encoder.folder import Folder, open_folder
 from homunculus.encoder.guard import check_options, library, quiet, refusing
 from homunculus.encoder.preprocessing import Values, made, normalisation
-from homunculus.encoder.weights import check_layers, check_numbers, check_whole, held
+from homunculus.encoder.weights import check_layers, check_numbers, check_whole, held, tensor_names
 
 # The sets of files of which one makes a vocabulary, by the kind of a whole model; other kinds may have any.
 VOCABULARIES: dict[str, tuple[tuple[str, ...], ...]] = {
@@ -40,19 +42,34 @@ def configuration(folder: Folder) -> Any:
 
 
 def model(name: str | Path, *, dtype: torch.dtype, attention: str, local_files_only: bool) -> Any:
-    """The whole model in eval mode, or its vision tower alone where the rest is a language model. Raises ModelError."""
+    """The whole model in eval mode, or where that as a whole is not fed, its vision tower alone. Raises ModelError."""
     transformers = library()
     check_options(dtype, attention)
     folder = opened(name, local_files_only)
-    anatomy = fed(folder.kind).anatomy
-    config, loader, options = configuration(folder), transformers.AutoModel, {}
-    if folder.kind.startswith("qwen2_5_vl"):
-        from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
+    config = configuration(folder)
+    within = getattr(getattr(config, "vision_config", None), "model_type", "")
+    if folder.kind in registry or within not in registry:
+        optional = fed(folder.kind).anatomy.optional
+        return built(folder, transformers.AutoModel, config, optional, dtype=dtype, attention=attention)
+    config, anatomy = config.vision_config, fed(within).anatomy
+    loader = tower_class(config)
+    with refusing(folder.path), quiet():
+        renamed = {f"^{re.escape(prefix_of(folder, loader, config, anatomy))}": ""}
+    return built(folder, loader, config, anatomy.optional, dtype=dtype, attention=attention, key_mapping=renamed)
 
-        loader = Qwen2_5_VisionTransformerPretrainedModel
-        config = getattr(config, "vision_config", config)
-        options["key_mapping"] = {r"^(model\.)?visual\.": ""}
-    return built(folder, loader, config, anatomy.optional, dtype=dtype, attention=attention, **options)
+
+def prefix_of(folder: Folder, loader: Any, config: Any, anatomy: Anatomy) -> str:
+    """What stands before the names of a tower's weights in the files of a larger model. Raises ModelError where it is not there once."""
+    projection = f"{anatomy.projection}.weight"
+    with torch.device("meta"):
+        own = next(name for name, _ in loader._from_config(config).named_parameters() if name.endswith(projection))
+    found = [name.removesuffix(own) for name in tensor_names(folder) if f".{name}".endswith(f".{own}")]
+    if len(found) != 1:
+        raise ModelError(
+            f"the weights of {folder.name} have {len(found)} vision towers ({own}), not 1; load the tower with transformers, and save "
+            "it alone"
+        )
+    return found[0]
 
 
 def tower_class(config: Any) -> Any:

@@ -36,6 +36,15 @@ def held(folder: Folder) -> Held:
     return Held(tensors, numbers)
 
 
+def tensor_names(folder: Folder) -> list[str]:
+    """The names of all tensors. Raises ModelError as `held`."""
+    names: list[str] = []
+    for shard in folder.shards():
+        with refusing(folder.path), safe_open(shard, "pt") as file:
+            names += file.keys()
+    return names
+
+
 def check_layers(folder: Folder, config: dict[str, Any], weights: Held) -> None:
     """Raises ModelError where any part of a configuration asks for more layers than there are tensors."""
     for part in (config, *(value for value in config.values() if isinstance(value, dict))):

@@ -46,9 +46,17 @@ register(small.ANATOMY, small.Small)
 
 
 def family_of(model: Any, merge: int = 1) -> Family:
-    """A model as it is fed. Raises ModelError, with the reason, for one that is not."""
-    found = fed(getattr(model.config, "model_type", type(model.config).__name__))
+    """A model as it is fed, or the tower inside it. Raises ModelError, with the reason, for one that is not."""
+    inner = (module for module in model.modules() if kind_of(module) in registry)
+    model = next(inner, model)
+    found = fed(kind_of(model))
     return found.engine(found.anatomy, model, merge)
+
+
+def kind_of(model: Any) -> str:
+    """The `model_type` of a module's configuration, empty for one without."""
+    config = getattr(model, "config", None)
+    return str(getattr(config, "model_type", "" if config is None else type(config).__name__))
 
 
 def fed(kind: str) -> Fed:

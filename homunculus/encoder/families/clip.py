@@ -19,7 +19,6 @@ BLOCK = (
 # Of the last layer's output only the class token is normalised.
 ANATOMY = Anatomy(
     types=("clip", "clip_vision_model"),
-    inside=("vision_model",),
     projection="embeddings.patch_embedding",
     special=("embeddings.class_embedding",),
     table="embeddings.position_embedding.weight",
@@ -33,9 +32,9 @@ ROWS = (
     replace(ANATOMY, types=("metaclip_2", "metaclip_2_vision_model")),
     replace(ANATOMY, types=("altclip", "altclip_vision_model")),
     replace(ANATOMY, types=("chinese_clip", "chinese_clip_vision_model")),
-    replace(ANATOMY, types=("clipseg", "clipseg_vision_model"), inside=("clip", "vision_model")),
+    replace(ANATOMY, types=("clipseg", "clipseg_vision_model")),
     replace(ANATOMY, types=("git_vision_model",), norm="post_layernorm", pooled=""),
-    replace(ANATOMY, types=("kosmos_2_vision_model",), inside=("vision_model", "model")),
+    replace(ANATOMY, types=("kosmos_2_vision_model",)),
     replace(ANATOMY, types=("owlvit", "owlvit_vision_model"), before_layers="pre_layernorm"),
     replace(ANATOMY, types=("owlv2", "owlv2_vision_model"), before_layers="pre_layernorm"),
 )

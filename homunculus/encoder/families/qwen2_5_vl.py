@@ -22,8 +22,7 @@ from homunculus.encoder.family import Family, LayerContext
 from homunculus.encoder.positions import axial_rotation, rotate
 
 ANATOMY = Anatomy(
-    types=("qwen2_5_vl_vision", "qwen2_5_vl"),
-    inside=("model", "visual"),
+    types=("qwen2_5_vl_vision",),
     projection="patch_embed.proj",
     layers="blocks",
     pooled="",

@@ -41,7 +41,6 @@ PIXTRAL = Anatomy(
 )  # fmt: skip
 AIMV2 = Anatomy(
     types=("aimv2_vision_model", "aimv2"),
-    inside=("vision_model",),
     projection="embeddings.patch_embed",
     behind_projection="embeddings.rms_norm",
     table="embeddings.position_embedding.weight",
@@ -117,7 +116,7 @@ class AIMv2(PatchFamily):
     """AIMv2 (Fini et al., CVPR 2025): a table, or of the native one sines and cosines of column and row in patches of the image."""
 
     def __init__(self, anatomy: Anatomy, model: Any, merge: int = 1) -> None:
-        native = bool(tower_of(model, anatomy.inside).config.is_native)
+        native = bool(tower_of(model, anatomy).config.is_native)
         super().__init__(replace(anatomy, table="") if native else anatomy, model, merge)
 
     def trained_grid(self) -> tuple[int, int] | None:

@@ -16,7 +16,6 @@ from homunculus.encoder.family import LayerContext
 
 ANATOMY = Anatomy(
     types=("siglip", "siglip_vision_model"),
-    inside=("vision_model",),
     projection="embeddings.patch_embedding",
     table="embeddings.position_embedding.weight",
     block=BLOCK,
@@ -28,7 +27,6 @@ SIGLIP2 = replace(ANATOMY, types=("siglip2", "siglip2_vision_model"), position="
 ANY_ASPECT = replace(
     ANATOMY,
     types=("idefics3_vision",),
-    inside=("model", "vision_model"),
     reading="corner",
     pooled="",
 )

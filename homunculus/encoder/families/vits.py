@@ -8,7 +8,6 @@ from homunculus.encoder.anatomy import IMAGENET, Anatomy
 
 VIT = Anatomy(
     types=("vit",),
-    inside=("vit",),
     projection="embeddings.patch_embeddings.projection",
     special=("embeddings.cls_token",),
     table="embeddings.position_embeddings",
@@ -25,18 +24,17 @@ VIT = Anatomy(
 DEIT = replace(
     VIT,
     types=("deit",),
-    inside=("deit",),
     special=("embeddings.cls_token", "embeddings.distillation_token"),
     placed=2,
     normalisation=IMAGENET,
 )
 # MSN (Assran et al., ECCV 2022) and I-JEPA (Assran et al., CVPR 2023) pool nothing; I-JEPA has no class token.
-MSN = replace(VIT, types=("vit_msn",), inside=("vit",), pooled="", optional=(), normalisation=IMAGENET)
-IJEPA = replace(MSN, types=("ijepa",), inside=("ijepa",), special=())
+MSN = replace(VIT, types=("vit_msn",), pooled="", optional=(), normalisation=IMAGENET)
+IJEPA = replace(MSN, types=("ijepa",), special=())
 # The encoder of a masked autoencoder (He et al., CVPR 2022), with nothing masked.
-MAE = replace(MSN, types=("vit_mae",), inside=("vit",), before_layers="")
+MAE = replace(MSN, types=("vit_mae",), before_layers="")
 # Pixio: eight class tokens, each with a position of its own; pooled is their mean.
-PIXIO = replace(MSN, types=("pixio",), inside=("pixio",), pooled="mean of special")
+PIXIO = replace(MSN, types=("pixio",), pooled="mean of special")
 
 # DINOv2, with and without registers (Oquab et al., TMLR 2024; Darcet et al., ICLR 2024), whose own code shrinks and stretches the
 # table of the latter by a cubic filter: the footprint's own position. The parts of a layer, each output with its learned scale.
@@ -46,7 +44,6 @@ DINO_BLOCK = (
 DINOV2 = replace(
     VIT,
     types=("dinov2",),
-    inside=("dinov2",),
     layers="encoder.layer",
     block=DINO_BLOCK,
     pooled="class",
@@ -56,18 +53,16 @@ DINOV2 = replace(
 DINOV2_WITH_REGISTERS = replace(
     DINOV2,
     types=("dinov2_with_registers",),
-    inside=("dinov2_with_registers",),
     special=("embeddings.cls_token", "embeddings.register_tokens"),
     position="footprint",
     reading="cubic",
 )
 # TIPS v2: a DINOv2 with registers under another normalisation.
-TIPSV2 = replace(DINOV2_WITH_REGISTERS, types=("tipsv2_vision_model",), inside=("vision_model",))
+TIPSV2 = replace(DINOV2_WITH_REGISTERS, types=("tipsv2_vision_model",))
 # InternVL's own tower (Chen et al., CVPR 2024).
 INTERNVL = replace(
     VIT,
     types=("internvl_vision",),
-    inside=("vision_tower",),
     layers="encoder.layer",
     block=(
         "layernorm_before", "attention.q_proj | attention.q_norm", "attention.k_proj | attention.k_norm", "attention.v_proj",
