@@ -61,7 +61,7 @@ class Connector(ABC):
         merge = self.merge(model.config)
         options: dict[str, Any] = {} if merge == 1 else {"merge": merge}
         self.encoder = FoveatedViT(self.tower(model), mean=mean, std=std, **options)
-        self.decoder = Decoder(model.model.language_model, model.lm_head)
+        self.decoder = Decoder(model.model.language_model, model.lm_head, getattr(model, "logit_scale", 1.0))
 
     @classmethod
     def merge(cls, config: Any) -> int:

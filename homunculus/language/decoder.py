@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from typing import Any
@@ -16,32 +17,68 @@ from homunculus.language.pruning import AnswerStep, Pruning, Stage
 from homunculus.language.sequence import Prefill, Sequence
 
 FULL, SLIDING = "full_attention", "sliding_attention"
-KINDS = ("llama", "qwen2", "qwen2_5_vl_text")
+KINDS = (
+    "cohere",
+    "cohere2",
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "glm4",
+    "granite",
+    "llama",
+    "ministral",
+    "ministral3",
+    "mistral",
+    "mixtral",
+    "phi3",
+    "qwen2",
+    "qwen2_moe",
+    "qwen2_vl_text",
+    "qwen2_5_vl_text",
+    "qwen3",
+    "qwen3_moe",
+    "qwen3_vl_text",
+    "qwen3_vl_moe_text",
+    "smollm3",
+)
+WINDOWED = (
+    "ministral3",
+    "mistral",
+    "mixtral",
+    "phi3",
+)  # their layers, which have no types, all attend within a window where there is one
 
 
 class Decoder:
     """The decoder of a language model, by the model's own modules; one sequence at a time.
 
-    model: of one of `KINDS`, with `layers`, `norm`, `rotary_emb` and `embed_tokens`; head: from its width to logits. Attention `sdpa` or
-    `eager`. Raises ModelError for a decoder that is not known, or whose layers do something else than attend.
+    model: of one of `KINDS`, with `layers`, `norm`, `rotary_emb` and `embed_tokens`; head: from its width to scores, which `scale` and
+    the configuration's cap make logits of. Attention `sdpa` or `eager`. Raises ModelError for a decoder that is not known, or whose
+    layers do something else than attend to what came before.
     """
 
-    def __init__(self, model: Any, head: Any) -> None:
-        self.model, self.head, config = model, head, model.config
-        kind = config.model_type
+    def __init__(self, model: Any, head: Any, scale: float = 1.0) -> None:
+        self.model, self.head, self.scale, config = model, head, scale, model.config
+        kind, types = config.model_type, list(getattr(config, "layer_types", None) or ())
+        others = sorted(set(types) - {FULL, SLIDING})
+        if others:
+            raise ModelError(
+                f"layers of the language model, a {kind!r}, have {', '.join(others)}: they carry a state from token to token, so that "
+                "none can be taken out or placed; give a model all of whose layers attend"
+            )
         if kind not in KINDS:
             raise ModelError(f"the language model is a {kind!r}; supported are {', '.join(KINDS)}")
-        self.types: list[str] = list(getattr(config, "layer_types", None) or [FULL] * len(model.layers))
-        windows = set(self.types) - {FULL}
-        if windows:
-            raise ModelError(
-                f"layers of the language model have {', '.join(sorted(windows))}; supported is full_attention: set "
-                "use_sliding_window to false in its config.json if prompts stay shorter than the window"
-            )
-        self.window = None
+        if getattr(config, "use_bidirectional_attention", None):
+            raise ModelError(f"the language model, a {kind!r}, sees what is still to be said; give one that answers")
+        self.window: int | None = getattr(config, "sliding_window", None)
+        windowed = kind in WINDOWED and self.window is not None
+        self.types: list[str] = types or [SLIDING if windowed else FULL] * len(model.layers)
         self.attention = config._attn_implementation
         if self.attention not in ("sdpa", "eager"):
             raise ModelError(f"the language model has attention {self.attention!r}; load it with 'sdpa' or 'eager'")
+        self.multiplier = float(getattr(config, "embedding_multiplier", 1.0))
+        self.cap: float | None = getattr(config, "final_logit_softcapping", None)
+        self.typed = "layer_type" in inspect.signature(model.rotary_emb.forward).parameters
 
     @property
     def depth(self) -> int:
@@ -67,6 +104,7 @@ class Decoder:
 
         if pruning is not None:
             self.check(pruning, len(positions))
+        embeddings = embeddings * self.multiplier
         cache, visuals, following, orders = DynamicCache(), [], [], []
         origin = torch.arange(len(visual), device=embeddings.device, dtype=torch.int64)
         order = torch.arange(len(embeddings), device=embeddings.device, dtype=torch.int64)
@@ -140,7 +178,8 @@ class Decoder:
     @torch.no_grad()
     def step(self, reading: Prefill, token: int) -> Tensor:
         """[V] logits of what follows one more token, which joins the caches at its own position in every layer."""
-        x = self.model.embed_tokens(torch.tensor([token], device=reading.hidden.device, dtype=torch.int64))
+        ids = torch.tensor([token], device=reading.hidden.device, dtype=torch.int64)
+        x = self.model.embed_tokens(ids) * self.multiplier
         for index, layer in enumerate(self.model.layers):
             place = torch.full((reading.axes, 1), reading.following[index], device=x.device, dtype=torch.int64)
             if reading.pruning is not None:
@@ -151,7 +190,12 @@ class Decoder:
             reading.following[index] += 1
             reading.order[index] = order
         reading.said += 1
-        return self.head(self.model.norm(x))[0]  # type: ignore[no-any-return]
+        return self.logits(self.model.norm(x))[0]
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[..., V] of what the last layer put out, normalised [..., D]."""
+        scores: Tensor = self.head(hidden) * self.scale
+        return scores if self.cap is None else (scores / self.cap).tanh() * self.cap
 
     def _forget(self, pruning: Pruning, reading: Prefill, index: int, x: Tensor, place: Tensor) -> None:
         """Takes out of a layer's cache what a method no longer holds when a token [1, D] is about to enter the layer."""
@@ -173,7 +217,7 @@ class Decoder:
 
     def spoken(self, reading: Prefill, stop: Collection[int], limit: int) -> Iterator[tuple[int, float]]:
         """The same, each with its probability among all tokens."""
-        logits = self.head(reading.hidden[-1]).detach()
+        logits = self.logits(reading.hidden[-1]).detach()
         for count in range(1, limit + 1):
             token = int(logits.argmax())
             if token in stop:
@@ -200,14 +244,13 @@ class Decoder:
 
     def _one(self, kind: str, x: Tensor, place: Tensor, order: Tensor) -> dict[str, Any]:
         """The same beside one token more, the last of the order."""
-        near = None
-        if kind == SLIDING and self.window is not None and len(order) > self.window:
-            near = (order[-1] - order < self.window)[None]
+        near = None if kind == FULL or self.window is None else (order[-1] - order < self.window)[None]
         return self._at(kind, x, place, near)
 
     def _at(self, kind: str, x: Tensor, positions: Tensor, seen: Tensor | None) -> dict[str, Any]:
         plain = len(positions) == 1
-        rotation = self.model.rotary_emb(x, positions if plain else positions[:, None])
+        by = (kind,) if self.typed else ()
+        rotation = self.model.rotary_emb(x, positions if plain else positions[:, None], *by)
         mask = None if seen is None else seen[None, None] if self.attention == "sdpa" else added(seen, x.dtype)
         return {"attention_mask": mask, "position_embeddings": rotation, "position_ids": positions if plain else None}
 
