@@ -23,6 +23,8 @@ ALIKE = (
     "altclip_vision_model", "chinese_clip_vision_model", "clipseg_vision_model", "git_vision_model", "kosmos_2_vision_model",
     "owlvit_vision_model", "owlv2_vision_model", "idefics3_vision", "smolvlm_vision", "idefics2_vision", "mlcd_vision_model", "pixtral",
     "aimv2_vision_model", "aimv2_native",
+    "dpt", "blip_vision_model", "blip_2_vision_model", "instructblip_vision_model", "instructblipvideo_vision_model",
+    "janus_vision_model", "ovis2_vision",
 )  # fmt: skip
 TEXT = SMALL | {
     "vocab_size": 64,
@@ -111,6 +113,8 @@ def own_forward(family: str, model: Any, image: Tensor) -> tuple[Tensor, Tensor 
     if family in ("idefics3_vision", "smolvlm_vision", "idefics2_vision"):
         shown = torch.ones(1, height // 8, width // 8, dtype=torch.bool, device="cpu")
         return model(image[None], patch_attention_mask=shown).last_hidden_state, None
+    if family == "ovis2_vision":
+        return model.transformer(image[None]).last_hidden_state, None
     if family == "vit_mae":
         order = torch.arange(height * width // 64, dtype=torch.float32, device="cpu")
         return model(image[None], noise=order[None]).last_hidden_state, None

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import Any, Literal
 
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from homunculus.bridge.errors import ModelError
@@ -24,7 +25,8 @@ HALF: Values = (0.5, 0.5, 0.5), (0.5, 0.5, 0.5)
 class Anatomy:
     """One kind of vision transformer, as data.
 
-    Paths are dotted, below the tower, and in `block` below a layer; `a | b` is what b makes of what a gives.
+    Paths are dotted, below the tower, and in `block` below a layer; `a | b` is what b makes of what a gives, `a[1]` the second third of
+    the output of a linear map that gives queries, keys and values.
     types: `model_type` of its configurations, the first of which names it.
     projection: the convolution or linear map that makes a token of a patch; behind_projection: what follows it, before positions.
     special: learned tokens before the patches', in order; the first is the class token.
@@ -67,12 +69,31 @@ class Scaled(nn.Module):
         return x * self.scale
 
 
+class Third(nn.Module):
+    """One of three maps that a model keeps in one."""
+
+    def __init__(self, fused: nn.Linear, index: int) -> None:
+        super().__init__()
+        self.fused, self.index = fused, index
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.fused.weight.chunk(3)[self.index]
+        return F.linear(x, weight, None if self.fused.bias is None else self.fused.bias.chunk(3)[self.index])
+
+
 def part(root: Any, path: str) -> Any:
     """The module or tensor at a dotted path, or the sequence of modules that `|` divides, of which tensors are scales."""
-    found = [attrgetter(each)(root) for each in path.split(" | ")]
+    found = [one_part(root, each) for each in path.split(" | ")]
     if len(found) == 1:
         return found[0]
     return nn.Sequential(*(Scaled(each) if isinstance(each, Tensor) else each for each in found))
+
+
+def one_part(root: Any, path: str) -> Any:
+    if not path.endswith("]"):
+        return attrgetter(path)(root)
+    fused, index = path[:-1].split("[")
+    return Third(attrgetter(fused)(root), int(index))
 
 
 def tower_of(model: nn.Module, anatomy: Anatomy) -> Any:

@@ -18,16 +18,16 @@ from homunculus.bridge.tensors import product
 from homunculus.encoder.coordinates import Coordinates
 
 Filter = Literal["triangle", "cubic"]
-Reading = Literal["bicubic", "corner", "triangle", "cubic"]
+Reading = Literal["bicubic", "bilinear", "corner", "triangle", "cubic"]
 
 
 def table_position(table: Tensor, coordinates: Coordinates, *, footprint: bool, reading: Reading = "bicubic") -> Tensor:
     """[B, N, D] float32 read from a learned table [rows, columns, D] that is stretched over the image.
 
-    footprint: False, bicubic at the centre (cell centres at half-integers, border cells extended: `F.interpolate(mode="bicubic")` with
-    align_corners=False); True, the mean over the footprint's box, cut at the image's border. reading: `corner`, the cell that holds the
-    footprint's upper left corner, instead of bicubic; `triangle` and `cubic`, the filter by which the model's own code shrinks its
-    table (`F.interpolate(antialias=True)`), as wide as the footprint, instead of either.
+    footprint: False, at the centre (cell centres at half-integers, border cells extended, as `F.interpolate` with align_corners=False);
+    True, the mean over the footprint's box, cut at the image's border. reading: how it is read at a centre, `bicubic`, `bilinear` or
+    `corner`, the cell that holds the footprint's upper left corner; `triangle` and `cubic`, the filter by which the model's own code
+    shrinks its table (`F.interpolate(antialias=True)`), as wide as the footprint, instead of either.
     """
     rows, columns, _ = table.shape
     extent = coordinates.extent if footprint else torch.zeros_like(coordinates.extent)
@@ -38,6 +38,8 @@ def table_position(table: Tensor, coordinates: Coordinates, *, footprint: bool, 
             return filter_weights(center, side, cells, reading)
         if footprint:
             return box_weights(center, side, cells)
+        if reading == "bilinear":
+            return linear_weights(center, cells)
         if reading == "corner":
             return corner_weights(center, coordinates.extent[..., axis], cells)
         return cubic_weights(center, cells)
@@ -55,6 +57,13 @@ def cubic_weights(center: Tensor, cells: int) -> Tensor:
     before, after = weights[..., :2].sum(-1, keepdim=True), weights[..., -2:].sum(-1, keepdim=True)
     edge = torch.arange(cells, device=center.device, dtype=torch.int64)
     return inner + before * (edge == 0) + after * (edge == cells - 1)
+
+
+def linear_weights(center: Tensor, cells: int) -> Tensor:
+    """[..., cells] linear interpolation at `center` between the middles of cells, the border cells extended outwards."""
+    middle = (center * cells).clamp(0.5, cells - 0.5)
+    taps = torch.arange(cells, device=center.device, dtype=center.dtype) + 0.5
+    return (1 - (taps - middle[..., None]).abs()).clamp(min=0)
 
 
 def corner_weights(center: Tensor, extent: Tensor, cells: int) -> Tensor:

@@ -41,6 +41,7 @@ register(rotary.DINOV3, rotary.DINOv3)
 register(rotary.MLCD, rotary.MLCDFamily)
 register(rotary.PIXTRAL, rotary.Pixtral)
 register(rotary.AIMV2, rotary.AIMv2)
+register(rotary.OVIS2)
 register(qwen2_5_vl.ANATOMY, qwen2_5_vl.Qwen25VL)
 register(small.ANATOMY, small.Small)
 

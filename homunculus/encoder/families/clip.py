@@ -27,6 +27,17 @@ ANATOMY = Anatomy(
     pooled="normed class",
     normalisation=CLIP_NORMALISATION,
 )
+# BLIP (Li et al., ICML 2022): all tokens are normalised, the pooled class token once more.
+BLIP = replace(
+    ANATOMY,
+    types=("blip_vision_model",),
+    table="embeddings.position_embedding",
+    before_layers="",
+    block=(
+        "layer_norm1", "self_attn.qkv[0]", "self_attn.qkv[1]", "self_attn.qkv[2]", "self_attn.projection", "layer_norm2", "mlp",
+    ),
+    norm="post_layernorm",
+)  # fmt: skip
 ROWS = (
     ANATOMY,
     replace(ANATOMY, types=("metaclip_2", "metaclip_2_vision_model")),
@@ -36,6 +47,10 @@ ROWS = (
     replace(ANATOMY, types=("git_vision_model",), norm="post_layernorm", pooled=""),
     replace(ANATOMY, types=("kosmos_2_vision_model",)),
     replace(ANATOMY, types=("owlvit", "owlvit_vision_model"), before_layers="pre_layernorm"),
+    BLIP,
+    replace(BLIP, types=("blip_2_vision_model",)),
+    replace(BLIP, types=("instructblip_vision_model",)),
+    replace(BLIP, types=("instructblipvideo_vision_model",)),
     replace(ANATOMY, types=("owlv2", "owlv2_vision_model"), before_layers="pre_layernorm"),
 )
 

@@ -50,6 +50,8 @@ AIMV2 = Anatomy(
     norm="rms_norm",
     normalisation=CLIP,
 )  # fmt: skip
+# Ovis 2 (Lu et al., 2024) has an AIMv2 with a table, before what makes its words of pictures.
+OVIS2 = replace(AIMV2, types=("ovis2_vision",), projection="embeddings.patch_embedding", pooled="")
 
 
 class DINOv3(PatchFamily):

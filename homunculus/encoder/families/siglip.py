@@ -30,10 +30,21 @@ ANY_ASPECT = replace(
     reading="corner",
     pooled="",
 )
+# Janus (Wu et al., CVPR 2025) pools the first patch, as if it were a class token.
+JANUS = replace(
+    ANATOMY,
+    types=("janus_vision_model",),
+    block=(
+        "layer_norm1", "self_attn.q_proj | self_attn.q_norm", "self_attn.k_proj | self_attn.k_norm", "self_attn.v_proj",
+        "self_attn.projection_layer", "layer_norm2", "mlp",
+    ),
+    pooled="normed class",
+)  # fmt: skip
 ROWS = (
     ANY_ASPECT,
     replace(ANY_ASPECT, types=("smolvlm_vision",)),
     replace(ANY_ASPECT, types=("idefics2_vision",)),
+    JANUS,
 )
 
 

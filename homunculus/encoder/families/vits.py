@@ -72,5 +72,16 @@ INTERNVL = replace(
     optional=(),
     normalisation=IMAGENET,
 )  # fmt: skip
+# DPT (Ranftl et al., ICCV 2021), its encoder; nothing of its depth head.
+DPT = replace(
+    VIT,
+    types=("dpt",),
+    reading="bilinear",
+    layers="encoder.layer",
+    block=(
+        "layernorm_before", "attention.attention.query", "attention.attention.key", "attention.attention.value",
+        "attention.output.dense", "layernorm_after", "intermediate | output.dense",
+    ),
+)  # fmt: skip
 
-ROWS = (VIT, DEIT, MSN, IJEPA, MAE, PIXIO, DINOV2, DINOV2_WITH_REGISTERS, TIPSV2, INTERNVL)
+ROWS = (VIT, DEIT, MSN, IJEPA, MAE, PIXIO, DINOV2, DINOV2_WITH_REGISTERS, TIPSV2, INTERNVL, DPT)
