@@ -11,6 +11,7 @@ from typer.core import TyperGroup
 from homunculus import __version__
 from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.interrupts import note
+from homunculus.cli.agent import agent
 from homunculus.cli.bench import bench
 from homunculus.cli.compare import compare
 from homunculus.cli.evaluate import evaluate
@@ -62,6 +63,7 @@ app.command()(run)
 app.command()(view)
 app.command()(gaze)
 app.command()(bench)
+app.command()(agent)
 app.add_typer(train, name="train")
 app.add_typer(experiment, name="experiment")
 app.add_typer(evaluate, name="evaluate")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +57,12 @@ class Looker(Closing):
             for place, one in zip(places, seen, strict=True):
                 found[place] = one
         return [one for one in found if one is not None]
+
+    def spend(self, budget: int) -> None:
+        """From now on so many tokens a look."""
+        self.settings = replace(self.settings, budget=budget)
+        for eye in self._eyes.values():
+            eye.spend(budget)
 
     def searches(self, query: Query | None) -> bool:
         """Whether relevance chooses where to look."""

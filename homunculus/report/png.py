@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -24,23 +25,32 @@ Picture = Image.Image | Array
 
 
 def write_png(path: Path, picture: Picture) -> None:
-    """Writes an RGB picture, or uint8 [H, W, 3], without loss. Raises OSError.
+    """Writes an RGB picture, or uint8 [H, W, 3], without loss. Raises OSError."""
+    with path.open("wb") as file:
+        file.writelines(_parts(picture))
 
-    One filter stands for the trial of five, and where a search for repeated strings finds none, runs of equal bytes and a Huffman code
+
+def as_png(picture: Picture) -> bytes:
+    """The same file's bytes."""
+    return b"".join(_parts(picture))
+
+
+def _parts(picture: Picture) -> Iterator[bytes]:
+    """One filter stands for the trial of five, and where a search for repeated strings finds none, runs of equal bytes and a Huffman code
     for the search: against Pillow's level 1 that takes a quarter to a half of the time.
     """
     pixels = np.asarray(picture)
     height, width, _ = pixels.shape
     tops = range(0, height, BAND_ROWS)
-    with ThreadPoolExecutor(os.cpu_count()) as pool, path.open("wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        file.write(_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, TRUECOLOUR, 0, 0, 0)))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        yield b"\x89PNG\r\n\x1a\n"
+        yield _chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, TRUECOLOUR, 0, 0, 0))
         checksum = 1
         for top, (data, check, count) in zip(tops, pool.map(lambda top: _band(pixels, top), tops), strict=True):
-            file.write(_chunk(b"IDAT", data if top else b"\x78\x01" + data))
+            yield _chunk(b"IDAT", data if top else b"\x78\x01" + data)
             checksum = _joined(checksum, check, count)
-        file.write(_chunk(b"IDAT", struct.pack(">I", checksum)))
-        file.write(_chunk(b"IEND", b""))
+        yield _chunk(b"IDAT", struct.pack(">I", checksum))
+        yield _chunk(b"IEND", b"")
 
 
 def _band(pixels: Array, top: int) -> tuple[bytes, int, int]:
