@@ -28,7 +28,9 @@ from homunculus.encoder.small import SmallViT
 
 SIZES = {
     "siglip2": [(32, 32), (24, 48), (40, 16)],
+    "qwen2_vl_vision": [(40, 24), (16, 64)],
     "qwen2_5_vl_vision": [(40, 24), (32, 32)],
+    "qwen3_vl_vision": [(40, 24), (16, 64), (8, 32)],
     "dinov3_vit": [(32, 32), (24, 48)],
 }
 SQUARE = [(32, 32)]

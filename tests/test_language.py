@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +27,16 @@ from tiny_models import tiny, write_tokenizer
 from homunculus.language import Answerer, Prompter
 from homunculus.language.connector import Connector, ImageTokens
 from homunculus.language.llava import LlavaConnector
-from homunculus.language.qwen2_5_vl import Qwen25VLConnector
+from homunculus.language.qwen_vl import Qwen2VLConnector, Qwen3VLConnector, Qwen3VLMoeConnector, Qwen25VLConnector
 
 PICTURE = (dead_leaves(96) * 255).round().astype(np.uint8)
 BEFORE, AFTER = torch.tensor([1, 4, 6]), torch.tensor([18, 19, 24, 23, 5, 6])
+QWENS: dict[str, type[Connector]] = {
+    "qwen2_vl": Qwen2VLConnector,
+    "qwen2_5_vl": Qwen25VLConnector,
+    "qwen3_vl": Qwen3VLConnector,
+    "qwen3_vl_moe": Qwen3VLMoeConnector,
+}
 LLAVAS = [
     ("clip", -2, "default", "llama"),
     ("clip", -2, "default", "qwen2"),
@@ -48,7 +56,7 @@ def unit() -> Iterator[hm.TextureUnit]:
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("models")
-    return {"llava": save(tiny_llava(), root / "llava"), "qwen2_5_vl": save(tiny_qwen(), root / "qwen")}
+    return {"llava": save(tiny_llava(), root / "llava")} | {kind: save(tiny_qwen(kind), root / kind) for kind in QWENS}
 
 
 def answerer(connector: Connector, **options: Any) -> Answerer:
@@ -106,10 +114,11 @@ def test_on_the_native_grid_llava_is_llava_itself(unit: hm.TextureUnit, argument
     assert (logits(connector, other) - own).abs().max() > 1e-2
 
 
-@pytest.mark.parametrize("size", [(32, 32), (40, 24), (16, 64)])
+@pytest.mark.parametrize("size", [(40, 24), (16, 64)])
+@pytest.mark.parametrize("kind", QWENS)
 @torch.no_grad()
-def test_on_the_native_grid_qwen_is_qwen_itself(unit: hm.TextureUnit, size: tuple[int, int]) -> None:
-    connector, image = Qwen25VLConnector(tiny_qwen()), picture(*size)
+def test_on_the_native_grid_qwen_is_qwen_itself(unit: hm.TextureUnit, kind: str, size: tuple[int, int]) -> None:
+    connector, image = QWENS[kind](tiny_qwen(kind)), picture(*size)
     image_tokens = seen_natively(connector, unit, image)
     inputs = qwen_inputs(connector, image)
     own = connector.model(**inputs).logits[0]
@@ -119,15 +128,28 @@ def test_on_the_native_grid_qwen_is_qwen_itself(unit: hm.TextureUnit, size: tupl
         inputs["input_ids"], inputs["mm_token_type_ids"], inputs["image_grid_thw"]
     )
     assert torch.equal(image_tokens.positions(len(BEFORE), len(AFTER)), places[:, 0])
-    flat = ImageTokens(
-        image_tokens.tokens, torch.arange(len(image_tokens.tokens))[None].expand(3, -1), len(image_tokens.tokens)
-    )
-    assert (logits(connector, flat) - own).abs().max() > 1e-2, "the test should notice wrong positions"
+    flat = torch.arange(len(image_tokens.tokens))[None].expand(3, -1)
+    wrong = replace(image_tokens, places=flat, length=len(image_tokens.tokens))
+    assert (logits(connector, wrong) - own).abs().max() > 1e-2, "the test should notice wrong positions"
+    assert (image_tokens.deep is None) == (kind in ("qwen2_vl", "qwen2_5_vl"))
+    if image_tokens.deep is not None:
+        assert (logits(connector, replace(image_tokens, deep=None)) - own).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("kind", QWENS)
+@torch.no_grad()
+def test_in_half_precision_the_native_grid_is_the_model_itself(unit: hm.TextureUnit, kind: str) -> None:
+    connector, image = QWENS[kind](copy.deepcopy(tiny_qwen(kind)).to(torch.bfloat16)), picture(40, 24)
+    inputs = qwen_inputs(connector, image)
+    own = connector.model(**(inputs | {"pixel_values": inputs["pixel_values"].to(torch.bfloat16)})).logits[0]
+    seen = logits(connector, seen_natively(connector, unit, image))
+    assert seen.dtype == own.dtype == torch.bfloat16
+    assert (seen - own).float().norm() <= 2e-2 * own.float().norm()
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl"])
+@pytest.mark.parametrize("kind", ["llava", *QWENS])
 @torch.no_grad()
 def test_whole_images_are_answered_as_transformers_generates(
     kind: str, attention: str, folders: dict[str, Path]
@@ -157,7 +179,7 @@ def test_the_cache_gives_what_reading_everything_again_gives() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl"])
+@pytest.mark.parametrize("kind", ["llava", "qwen2_5_vl", "qwen3_vl"])
 @pytest.mark.parametrize("allocator", ["foveated_pyramid", "log_polar"])
 @pytest.mark.parametrize("budget", [1, 20, 37])
 def test_the_budget_is_spent_exactly(kind: str, allocator: str, budget: int, folders: dict[str, Path]) -> None:
@@ -232,7 +254,7 @@ def test_a_path_a_picture_and_its_pixels_are_one(tmp_path: Path, folders: dict[s
 def test_a_whole_image_goes_through_the_models_own_processor(folders: dict[str, Path]) -> None:
     from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
-    for kind, tokens in {"llava": 16, "qwen2_5_vl": 64}.items():
+    for kind, tokens in ({"llava": 16} | dict.fromkeys(QWENS, 64)).items():
         with Answerer.from_pretrained(folders[kind], backend="torch") as eye:
             seen = eye.answer_whole(PICTURE, "what is it?", limit=6)
             assert (seen.tokens, seen.plan, seen.fixations) == (tokens, None, [])
@@ -352,7 +374,7 @@ def test_folders_that_answer_nothing_are_refused(tmp_path: Path, folders: dict[s
     )
     (tmp_path / "config.json").write_text('{"model_type": "clip"}', "utf-8")
     assert refusal(tmp_path) == (
-        f"{tmp_path} holds a 'clip', which answers no questions here; supported are llava, qwen2_5_vl"
+        f"{tmp_path} holds a 'clip', which answers no questions here; supported are llava, qwen2_vl, qwen2_5_vl, qwen3_vl, qwen3_vl_moe"
     )
     tiny_llava().save_pretrained(tmp_path)
     assert "has no vocabulary for its texts: it needs tokenizer.json, or tokenizer.model, or " in refusal(tmp_path)

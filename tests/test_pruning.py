@@ -25,7 +25,7 @@ from homunculus.lab.baselines.pruning.sparse_vlm import density_peaks, raters
 from homunculus.language import Answerer, Decoder, Prompter
 from homunculus.language.llava import LlavaConnector
 from homunculus.language.pruning import AnswerStep, Cut, Pruning, Stage
-from homunculus.language.qwen2_5_vl import Qwen25VLConnector
+from homunculus.language.qwen_vl import Qwen25VLConnector
 
 BEFORE, COUNT, AFTER = 3, 60, 7
 VISUAL = range(BEFORE, BEFORE + COUNT)

@@ -43,18 +43,23 @@ def tiny_llava(
 
 
 @cache
-def tiny_qwen() -> Any:
-    """Qwen2.5-VL whose tokens are 8 px wide. Cached: do not change it."""
+def tiny_qwen(kind: str = "qwen2_5_vl") -> Any:
+    """Qwen2-VL and its successors, whose tokens are 8 px wide. Cached: do not change it."""
     import transformers as t
 
     text = TEXT | {
         "num_hidden_layers": 3,
-        "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4},
+        "head_dim": 8,
+        "rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 1e4},
     }
-    vision = tiny("qwen2_5_vl_vision").config.to_dict() | {"out_hidden_size": 32}
+    if kind == "qwen3_vl_moe":
+        text |= {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+    wide = {"hidden_size": 32} if kind == "qwen2_vl" else {"out_hidden_size": 32}
+    vision = tiny(f"{kind.removesuffix('_moe')}_vision").config.to_dict() | wide
+    vision.pop("model_type")
     ids = {"image_token_id": IMAGE, "video_token_id": 25, "vision_start_token_id": 26, "vision_end_token_id": 27}
-    config = t.Qwen2_5_VLConfig(text_config=text, vision_config=vision, **ids)
-    return randomised(t.Qwen2_5_VLForConditionalGeneration(config))
+    config = t.CONFIG_MAPPING[kind](text_config=text, vision_config=vision, **ids)
+    return randomised(t.AutoModelForImageTextToText.from_config(config))
 
 
 def save(model: Any, folder: Path, template: str | None = None) -> Path:

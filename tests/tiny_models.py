@@ -16,7 +16,19 @@ from homunculus.encoder.load import tower_class
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
 SQUARE = SMALL | {"image_size": 32, "patch_size": 8}
-FAMILIES = ("vit", "clip", "siglip", "siglip2", "dinov2", "dinov2_with_registers", "dinov3_vit", "qwen2_5_vl_vision")
+QWENS = ("qwen2_vl_vision", "qwen2_5_vl_vision", "qwen3_vl_vision")
+FAMILIES = (
+    "vit",
+    "clip",
+    "siglip",
+    "siglip2",
+    "dinov2",
+    "dinov2_with_registers",
+    "dinov3_vit",
+    "qwen2_vl_vision",
+    "qwen2_5_vl_vision",
+    "qwen3_vl_vision",
+)
 # What is a row of data, or a small engine, beside them.
 ALIKE = (
     "deit", "vit_msn", "ijepa", "vit_mae", "pixio", "tipsv2_vision_model", "internvl_vision", "metaclip_2_vision_model",
@@ -80,6 +92,19 @@ def build(family: str) -> Any:
                 fullatt_block_indexes=[1],
             )  # fmt: skip
             return qwen.Qwen2_5_VisionTransformerPretrainedModel._from_config(config)
+        case "qwen2_vl_vision":
+            from transformers.models.qwen2_vl import modeling_qwen2_vl as qwen2
+
+            config = qwen2.Qwen2VLVisionConfig(depth=3, embed_dim=32, num_heads=4, hidden_size=24, patch_size=4)
+            return qwen2.Qwen2VisionTransformerPretrainedModel._from_config(config)
+        case "qwen3_vl_vision":
+            from transformers.models.qwen3_vl import modeling_qwen3_vl as qwen3
+
+            config = qwen3.Qwen3VLVisionConfig(
+                depth=3, hidden_size=32, num_heads=4, intermediate_size=48, out_hidden_size=24, patch_size=4,
+                num_position_embeddings=36, deepstack_visual_indexes=[0, 2],
+            )  # fmt: skip
+            return qwen3.Qwen3VLVisionModel._from_config(config)
         case "aimv2_native":
             return t.Aimv2VisionModel(t.Aimv2VisionConfig(**SQUARE, is_native=True))
     special = {"n_cls_tokens": 3} if family == "pixio" else {}
@@ -106,6 +131,14 @@ def tiles(image: Tensor, patch: int = 8) -> Tensor:
     return cut.permute(1, 3, 0, 2, 4).reshape(-1, 3, patch, patch)
 
 
+def merged_inputs(image: Tensor) -> tuple[Tensor, Tensor]:
+    """What Qwen's towers take of an image [3, H, W]: patches of 4 px, the four of a token together, and their rows and columns."""
+    _, height, width = image.shape
+    blocks = tiles(image).reshape(-1, 3, 2, 4, 2, 4).permute(0, 2, 4, 1, 3, 5).reshape(-1, 3, 1, 4, 4)
+    grid = torch.tensor([[1, height // 4, width // 4]], dtype=torch.int64, device="cpu")
+    return blocks.expand(-1, -1, 2, -1, -1).reshape(len(blocks), -1), grid
+
+
 def own_forward(family: str, model: Any, image: Tensor) -> tuple[Tensor, Tensor | None]:
     """last_hidden_state and pooled output of the library's own forward, for an image [3, H, W]; Qwen's states in raster order."""
     _, height, width = image.shape
@@ -122,12 +155,14 @@ def own_forward(family: str, model: Any, image: Tensor) -> tuple[Tensor, Tensor 
         rows = tiles(image).permute(0, 2, 3, 1).reshape(1, -1, 192)
         shape = torch.tensor([[height // 8, width // 8]], dtype=torch.int64, device="cpu")
         out = model(rows, torch.ones(rows.shape[:2], dtype=torch.long, device="cpu"), shape)
+    elif family in ("qwen2_vl_vision", "qwen3_vl_vision"):
+        out = model(*merged_inputs(image))
+        return out.last_hidden_state[None], out.pooler_output[None]
     elif family == "qwen2_5_vl_vision":
         from transformers.vision_utils import get_vision_window_index
 
-        blocks = tiles(image).reshape(-1, 3, 2, 4, 2, 4).permute(0, 2, 4, 1, 3, 5).reshape(-1, 3, 1, 4, 4)
-        grid = torch.tensor([[1, height // 4, width // 4]], dtype=torch.int64, device="cpu")
-        out = model(blocks.expand(-1, -1, 2, -1, -1).reshape(len(blocks), -1), grid)
+        rows, grid = merged_inputs(image)
+        out = model(rows, grid)
         order, windows = get_vision_window_index(grid, 2, 16, 4)
         assert len(windows) > 2, "the picture should need more than one window"
         states = out.last_hidden_state.reshape(len(order), 4, -1)[order.argsort()]

@@ -24,7 +24,10 @@ VOCABULARIES: dict[str, tuple[tuple[str, ...], ...]] = {
     "siglip": (("tokenizer.json",), ("spiece.model",)),
     "siglip2": (("tokenizer.json",), ("tokenizer.model",)),
     "llava": (("tokenizer.json",), ("tokenizer.model",), ("vocab.json", "merges.txt")),
+    "qwen2_vl": (("tokenizer.json",), ("vocab.json", "merges.txt")),
     "qwen2_5_vl": (("tokenizer.json",), ("vocab.json", "merges.txt")),
+    "qwen3_vl": (("tokenizer.json",), ("vocab.json", "merges.txt")),
+    "qwen3_vl_moe": (("tokenizer.json",), ("vocab.json", "merges.txt")),
 }
 
 

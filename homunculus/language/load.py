@@ -12,11 +12,17 @@ from homunculus.encoder import FoveatedViT, TextEncoder, load
 from homunculus.encoder.guard import check_options, library, refusing
 from homunculus.language.connector import Connector
 from homunculus.language.llava import LlavaConnector
-from homunculus.language.qwen2_5_vl import Qwen25VLConnector
+from homunculus.language.qwen_vl import Qwen2VLConnector, Qwen3VLConnector, Qwen3VLMoeConnector, Qwen25VLConnector
 
 SAME = ("model_type", "hidden_size", "num_hidden_layers", "patch_size", "image_size")  # of one vision tower
-CONNECTORS = (LlavaConnector, Qwen25VLConnector)
-registry: dict[str, type[Connector]] = {kind: connector for connector in CONNECTORS for kind in connector.model_types}
+CONNECTORS = (
+    LlavaConnector,
+    Qwen2VLConnector,
+    Qwen25VLConnector,
+    Qwen3VLConnector,
+    Qwen3VLMoeConnector,
+)
+registry: dict[str, type[Connector]] = {kind: each for each in CONNECTORS for kind in each.model_types}
 
 
 def connector(

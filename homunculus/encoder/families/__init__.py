@@ -7,7 +7,7 @@ from typing import Any
 
 from homunculus.bridge.errors import ModelError
 from homunculus.encoder.anatomy import Anatomy
-from homunculus.encoder.families import clip, qwen2_5_vl, rotary, siglip, small, vits
+from homunculus.encoder.families import clip, qwen2_5_vl, qwen2_vl, qwen3_vl, rotary, siglip, small, vits
 from homunculus.encoder.families.patches import PatchFamily
 from homunculus.encoder.families.refused import why_not
 from homunculus.encoder.family import Family
@@ -42,6 +42,8 @@ register(rotary.MLCD, rotary.MLCDFamily)
 register(rotary.PIXTRAL, rotary.Pixtral)
 register(rotary.AIMV2, rotary.AIMv2)
 register(rotary.OVIS2)
+register(qwen2_vl.ANATOMY, qwen2_vl.QwenVL)
+register(qwen3_vl.ANATOMY, qwen3_vl.Qwen3VL)
 register(qwen2_5_vl.ANATOMY, qwen2_5_vl.Qwen25VL)
 register(small.ANATOMY, small.Small)
 

@@ -1,0 +1,42 @@
+"""The vision tower of Qwen3-VL (Bai et al., 2025): as that of Qwen2-VL, with a learned table of positions beside the rotary ones.
+
+The table is resized bilinearly so that its corner cells lie on the image's corner patches (`align_corners`), whatever the image's size.
+A footprint is read from it where its centre lies among those patches. What DeepStack hands to the language model is made of the states
+behind the layers that the configuration names, by mergers of their own: `hidden` has the states.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from homunculus.bridge.tensors import product
+from homunculus.encoder.anatomy import Anatomy, Position
+from homunculus.encoder.coordinates import Coordinates
+from homunculus.encoder.families.qwen2_vl import QwenVL
+from homunculus.encoder.positions import box_weights
+
+ANATOMY = Anatomy(
+    types=("qwen3_vl_vision", "qwen3_vl_moe_vision"),
+    projection="patch_embed.proj",
+    table="pos_embed.weight",
+    layers="blocks",
+    pooled="",
+)
+
+
+class Qwen3VL(QwenVL):
+    def embed(self, pixels: Tensor, at: Coordinates, position: Position) -> Tensor:
+        x = super().embed(pixels, at, position)
+        return x + self._positions(at, position).to(x.dtype)
+
+    def _positions(self, at: Coordinates, position: Position) -> Tensor:
+        """[B, N, D] float32 positions of the cells."""
+        table = self.tower.pos_embed.weight
+        cells = int(self.tower.num_grid_per_side)
+        patches = at.size_px / self.cell_px
+        step = torch.where(patches > 1, (cells - 1) / (patches - 1), 0)  # cells of the table a patch
+        center = ((at.center * patches - 0.5).clamp(min=0).minimum((patches - 1).clamp(min=0)) * step + 0.5) / cells
+        extent = at.extent * patches * step / cells if position == "footprint" else torch.zeros_like(center)
+        across, along = (box_weights(center[..., axis], extent[..., axis], cells) for axis in (0, 1))
+        return product((along[..., :, None] * across[..., None, :]).flatten(-2), table.float())
