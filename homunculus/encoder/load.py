@@ -46,14 +46,14 @@ def configuration(folder: Folder) -> Any:
 
 def model(name: str | Path, *, dtype: torch.dtype, attention: str, local_files_only: bool) -> Any:
     """The whole model in eval mode, or where that as a whole is not fed, its vision tower alone. Raises ModelError."""
-    transformers = library()
+    library()
     check_options(dtype, attention)
     folder = opened(name, local_files_only)
     config = configuration(folder)
     within = getattr(getattr(config, "vision_config", None), "model_type", "")
     if folder.kind in registry or within not in registry:
         optional = fed(folder.kind).anatomy.optional
-        return built(folder, transformers.AutoModel, config, optional, dtype=dtype, attention=attention)
+        return built(folder, tower_class(config), config, optional, dtype=dtype, attention=attention)
     config, anatomy = config.vision_config, fed(within).anatomy
     loader = tower_class(config)
     with refusing(folder.path), quiet():
@@ -76,7 +76,7 @@ def prefix_of(folder: Folder, loader: Any, config: Any, anatomy: Anatomy) -> str
 
 
 def tower_class(config: Any) -> Any:
-    """The class of transformers whose configuration this is, AutoModel where that knows it. Raises ModelError where there is none."""
+    """The class of transformers whose configuration this is, the one of AutoModel where that knows it. Raises ModelError where there is none."""
     transformers = library()
     if type(config) in transformers.MODEL_MAPPING:
         return transformers.MODEL_MAPPING[type(config)]
