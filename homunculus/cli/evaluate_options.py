@@ -59,6 +59,13 @@ class Seeing:
         typer.Option(help="How they are spent; see `homunculus compare`.", autocompletion=one_of(ALLOCATORS)),
     ] = None
     fixations: Annotated[int | None, typer.Option(help="At most so many on a picture.")] = None
+    texts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PATH",
+            help="A whole CLIP or SigLIP model that the vision tower was taken from: it lends the eye, and cdpruner, its words.",
+        ),
+    ] = None
     backend: Backend = None
     dtype: Annotated[
         str | None,
@@ -74,7 +81,7 @@ class Seeing:
     @property
     def of_eye(self) -> list[str]:
         """Those of them that change no answer from all tokens."""
-        return [name for name in self.chosen if name != "dtype"]
+        return [name for name in self.chosen if name not in ("dtype", "texts")]
 
 
 @dataclass(frozen=True)
@@ -87,7 +94,7 @@ class Comparing:
     pruning: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"Tokens are dropped between the model's layers: {', '.join(PRUNINGS)}. With --against of all tokens; repeat it.",
+            help=f"Tokens are dropped before or between layers: {', '.join(PRUNINGS)}. With --against of all tokens; repeat it.",
             autocompletion=one_of(PRUNINGS),
         ),
     ] = None

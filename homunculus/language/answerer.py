@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -21,12 +21,13 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Closing
 from homunculus.bridge.unit import TextureUnit
 from homunculus.bridge.values import FIXATIONS, TOKENS, whole
-from homunculus.encoder import TextEncoder
+from homunculus.encoder import TextEncoder, Texts
 from homunculus.encoder import load as encoder_load
 from homunculus.language import load
 from homunculus.language.connector import Connector, ImageTokens
+from homunculus.language.evidence import admitted, evidence_of, fits, wanted, watched
 from homunculus.language.prompt import Prompter
-from homunculus.language.pruning import Pruning
+from homunculus.language.pruning import ImageEvidence, Pruning
 from homunculus.language.sequence import Prefill
 from homunculus.loop import Homunculus
 from homunculus.loop.record import Look, bytes_of
@@ -68,7 +69,8 @@ class Answerer(Closing):
     connector, prompter: the model and how it is asked; `from_pretrained` makes both. allocator, fixations, backend: as of `Homunculus`.
     text: what compares the question's words with what the model's own vision tower sees. Towers come without one; then places and
     colours in the words, and what stands out by itself, choose the fixations, and the answer's notes say so.
-    pruning: drops tokens between layers; another may be set between questions. processor: makes the model's own, for `answer_whole`.
+    pruning: drops tokens before the layers, between them or while it answers; another may be set between questions. processor: makes
+    the model's own, for `answer_whole`.
     Raises PlanError for a budget or fixations out of range, ModelError for a pruning that does not fit the model.
     """
 
@@ -90,7 +92,7 @@ class Answerer(Closing):
         if budget <= connector.special:
             raise PlanError(f"budget is {budget} and {connector.special} of them see no place of their own; give more")
         self.connector, self.prompter, self._processor = connector, prompter, processor
-        self.pruning = pruning
+        self._check(pruning, text)
         self.eye = Homunculus(
             unit,
             connector.encoder,
@@ -100,6 +102,7 @@ class Answerer(Closing):
             hidden=connector.hidden,
             text=text,
         )
+        self.pruning = pruning
 
     @classmethod
     def from_pretrained(
@@ -142,9 +145,14 @@ class Answerer(Closing):
 
     @pruning.setter
     def pruning(self, pruning: Pruning | None) -> None:
+        self._check(pruning, self.eye.text)
+        self._pruning = pruning
+        self.eye.keep((*self.connector.hidden, *wanted(pruning, self.connector)))
+
+    def _check(self, pruning: Pruning | None, text: Texts | None) -> None:
         if pruning is not None:
             self.connector.decoder.check(pruning, self.connector.axes)
-        self._pruning = pruning
+            fits(pruning, self.connector, text)
 
     @cached_property
     def processor(self) -> Any:
@@ -170,7 +178,7 @@ class Answerer(Closing):
             raise PlanError(f"{len(images)} pictures and {len(questions)} questions; give as many of each")
         limit, prompts = whole("limit", limit), [self.prompter.ids(question) for question in questions]
         seen = self._looks(images, questions)
-        return [self._answer(ids, look, limit) for ids, look in zip(prompts, seen, strict=True)]
+        return [self._answer(*asked, limit) for asked in zip(questions, prompts, seen, strict=True)]
 
     def _looks(self, images: Sequence[Looked], questions: Sequence[str]) -> list[Look]:
         """In the questions' order. A picture that is asked of several times is looked at with all of them, all others together."""
@@ -193,14 +201,14 @@ class Answerer(Closing):
 
     def answer_from(self, seen: Look, question: str, *, limit: int = 32) -> Answer:
         """The same from what this answerer's own eye has seen already. Raises QueryError and PlanError."""
-        return self._answer(self.prompter.ids(question), seen, whole("limit", limit))
+        return self._answer(question, self.prompter.ids(question), seen, whole("limit", limit))
 
-    def _answer(self, ids: tuple[Tensor, Tensor], seen: Look, limit: int) -> Answer:
+    def _answer(self, question: str, ids: tuple[Tensor, Tensor], seen: Look, limit: int) -> Answer:
         encoding = seen.glimpses[-1].encoding
         assert encoding is not None
         with torch.no_grad():
             image_tokens = self.connector.image_tokens(encoding, seen.plan, seen.size)
-        reading = self.read(ids, image_tokens)
+        reading = self.read(ids, image_tokens, self._evidence(image_tokens, encoding.hidden, question))
         (said, chances), tokens = self._said(reading, limit), len(image_tokens.tokens)
         return Answer(said, seen.fixations, seen.plan, tokens, reading.mean_tokens, seen.notes, chances)
 
@@ -219,17 +227,30 @@ class Answerer(Closing):
                 f"the model's own processor refuses a picture of {seen.shape[1]} x {seen.shape[0]} px: {error}; give a part of it"
             ) from error
         device = self.connector.decoder.head.weight.device
-        with torch.no_grad():
+        with torch.no_grad(), watched(self.connector.encoder, wanted(self.pruning, self.connector)) as hidden:
             image_tokens = self.connector.whole({name: value.to(device) for name, value in inputs.items()})
-        reading = self.read(ids, image_tokens)
+        reading = self.read(ids, image_tokens, self._evidence(image_tokens, hidden, question))
         said, chances = self._said(reading, limit)
         return Answer(said, [], None, len(image_tokens.tokens), reading.mean_tokens, chances=chances)
 
-    def read(self, ids: tuple[Tensor, Tensor], image_tokens: ImageTokens) -> Prefill:
-        """The prompt, tokens before and after the image as `Prompter.ids` gives them, read with what was seen in between."""
+    def _evidence(self, image_tokens: ImageTokens, hidden: Mapping[str, Tensor], question: str) -> ImageEvidence | None:
+        if self.pruning is None:
+            return None
+        return evidence_of(self.pruning, self.connector, image_tokens.tokens, hidden, self.eye.text, question)
+
+    @torch.no_grad()
+    def read(
+        self, ids: tuple[Tensor, Tensor], image_tokens: ImageTokens, evidence: ImageEvidence | None = None
+    ) -> Prefill:
+        """The prompt, tokens before and after the image as `Prompter.ids` gives them, read with what was seen in between.
+
+        evidence: what a pruning that chooses among the image's tokens is told of them; by default the tokens alone. Raises ModelError
+        for one that needs more.
+        """
+        if self.pruning is not None:
+            image_tokens = admitted(self.pruning, image_tokens, evidence)
         decoder, device = self.connector.decoder, image_tokens.tokens.device
-        with torch.no_grad():
-            before, after = (decoder.model.embed_tokens(part.to(device)) for part in ids)
+        before, after = (decoder.model.embed_tokens(part.to(device)) for part in ids)
         prompt = torch.cat([before, image_tokens.tokens.to(before.dtype), after])
         visual = range(len(before), len(before) + len(image_tokens.tokens))
         positions = image_tokens.positions(len(before), len(after))

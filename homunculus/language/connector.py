@@ -14,6 +14,7 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import Encoding, FoveatedViT
 from homunculus.language.decoder import Decoder
 from homunculus.language.masks import Ahead
+from homunculus.language.pruning import Admitted
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +28,15 @@ class ImageTokens:
     places: Tensor
     length: int
     deep: Tensor | None = None
+
+    def admitted(self, chosen: Admitted) -> ImageTokens:
+        """What is left of it, one after the other on one axis, at their own rows and columns on three."""
+        keep, gone = chosen.keep, len(self.tokens) - len(chosen.keep)
+        tokens = self.tokens[keep] if chosen.tokens is None else chosen.tokens.to(self.tokens)
+        deep = None if self.deep is None else self.deep[:, keep]
+        if len(self.places) > 1:
+            return ImageTokens(tokens, self.places[:, keep], self.length, deep)
+        return ImageTokens(tokens, self.places[:, : len(keep)], self.length - gone, deep)
 
     def positions(self, before: int, after: int) -> Tensor:
         """int [A, before + N + after] the positions of a prompt with so many text tokens before and after the image."""

@@ -88,6 +88,10 @@ class Eye(Closing):
         """From now on so many tokens a look. Raises PlanError."""
         self.options = replace(self.options, budget=budget)
 
+    def keep(self, hidden: Sequence[str]) -> None:
+        """From now on every encoding keeps the encoder's intermediates of these names."""
+        self.options = replace(self.options, hidden=hidden)
+
     @property
     def device(self) -> torch.device:
         """Where the encoder is."""
