@@ -17,6 +17,7 @@ from homunculus.bridge.pictures.endings import admit_heic
 from homunculus.bridge.pictures.entrance import picture
 from homunculus.bridge.pictures.files import PictureFile
 from homunculus.bridge.pyramid import Closing, Pyramid
+from homunculus.bridge.tiles.source import is_source
 from homunculus.bridge.values import TOKENS, Limit, one_text, untraced, whole
 from homunculus.loop.described import BUDGET, MOST, look_described
 from homunculus.loop.drawn import Drawn, drawn_look, drawn_region
@@ -24,7 +25,7 @@ from homunculus.loop.folders import PictureFolders
 from homunculus.loop.looker import Looker
 from homunculus.loop.region import Region, region_plan
 from homunculus.loop.run.settings import RunSettings
-from homunculus.loop.tiled import Looked, check_single, is_tiled, opened, reads_of, remarks_of, tiles_of
+from homunculus.loop.tiled import Looked, check_single, opened, reads_of, remarks_of, tiles_of
 from homunculus.relevance.query import Query
 
 REFUSALS = (PlanError, ImageError, QueryError, DataError)  # of what was asked; they say nothing of the unit
@@ -161,14 +162,14 @@ class LookTool(Closing):
         if isinstance(image, Pyramid):
             return check_single(image)
         if not isinstance(image, str | os.PathLike):
-            return stack.enter_context(self._opened_looker.unit.pyramid(image if is_tiled(image) else picture(image)))
+            return stack.enter_context(self._opened_looker.unit.pyramid(image if is_source(image) else picture(image)))
         admit_heic(os.fspath(image))
         file = image if isinstance(image, PictureFile) else PictureFile(image, page, self.max_pixels)
         key = (file, _stamp(file))
         if self._kept is None or self._kept[0] != key:
             self._forget()
             source = opened(file, self._open)
-            pyramid = self._opened_looker.unit.pyramid(source if is_tiled(source) else picture(file))
+            pyramid = self._opened_looker.unit.pyramid(source if is_source(source) else picture(file))
             self._kept = key, self._open.enter_context(pyramid)
         return self._kept[1]
 
