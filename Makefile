@@ -141,11 +141,16 @@ test-newest:
 
 # The oldest transformers that the package allows, with what it needs beside the locked packages, in a folder before them.
 OLDEST := $(shell sed -n 's/.*"transformers>=\([0-9.]*\),.*/\1/p' pyproject.toml)
+LOCKED := $(shell sed -n 's/^transformers==\([0-9]*\.[0-9]*\).*/\1/p' constraints.txt)
 test-oldest: venv
+ifeq ($(OLDEST),$(LOCKED))
+	@echo "The oldest transformers allowed, $(OLDEST), is the locked one: the suite has it."
+else
 	$(PY) -m pip --disable-pip-version-check --no-input install --quiet --upgrade --no-deps --target .venv-oldest \
 		transformers==$(OLDEST) 'huggingface-hub>=1.5,<2' httpx httpcore h11 anyio sniffio certifi idna shellingham
 	PYTHONPATH=.venv-oldest $(PY) -c 'import transformers; assert transformers.__version__.startswith("$(OLDEST)")'
 	PYTHONPATH=.venv-oldest $(PY) -m pytest $(foreach name,encoder encoder_load encoder_dense preprocessing,tests/test_$(name).py)
+endif
 
 # Installs nothing: GPU_PYTHON has a CUDA build of torch, cuda-bindings, moderngl and pytest.
 gpu-check:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
@@ -83,6 +84,58 @@ def test_what_is_a_vit_under_another_name_is_itself_on_the_native_grid(family: s
     close(weighed(tiles(image), native_plan(32, 32), (32, 32)).tokens, seen.tokens)
     turned = SamplePlan(native_plan(32, 32).footprints.flip(0), 8)
     assert (vit(tiles(image), turned, (32, 32)).tokens - seen.tokens).abs().max() > 1e-3
+
+
+# Whose own forward takes pictures of other shapes: as they are, or by an option.
+ANY_SHAPE = (
+    "idefics3_vision",
+    "pixtral",
+    "mlcd_vision_model",
+    "aimv2_native",
+    "siglip2",
+    "dinov3_vit",
+    "qwen2_5_vl_vision",
+    "internvl_vision",
+)
+BY_OPTION = (
+    "deit",
+    "ijepa",
+    "vit_msn",
+    "clip",
+    "siglip",
+    "metaclip_2_vision_model",
+    "janus_vision_model",
+    "blip_vision_model",
+    "dinov2",
+)
+
+
+@pytest.mark.parametrize("family", [*ANY_SHAPE, *BY_OPTION])
+@torch.no_grad()
+def test_on_an_odd_grid_it_is_the_model_itself(family: str) -> None:
+    image, vit = torch.randn(3, 24, 56), hm.FoveatedViT(tiny(family))
+    seen = vit(tiles(image), native_plan(24, 56), (24, 56)).last_hidden_state
+    if family in BY_OPTION:
+        own = tiny(family)
+        own = getattr(own, "vision_model", own)
+        options = {} if family == "dinov2" else {"interpolate_pos_encoding": True}
+        state = own(image[None], **options).last_hidden_state
+    else:
+        state, _ = own_forward(family, tiny(family), image)
+    close(seen, state)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", [*FAMILIES, *ALIKE])
+@torch.no_grad()
+def test_in_half_precision_it_is_the_model_itself(family: str) -> None:
+    image, model = torch.randn(3, 32, 32).bfloat16(), deepcopy(tiny(family)).bfloat16()
+    state, _ = own_forward(family, model, image)
+    seen = hm.FoveatedViT(model)(tiles(image), native_plan(32, 32), (32, 32)).last_hidden_state
+    assert seen.dtype == torch.bfloat16
+    # Of values of this size: random layers as strong as these blow single roundings up.
+    scale = state.float().abs().max()
+    assert (seen.float() - state.float()).abs().max() <= 2e-2 * scale
 
 
 MERGED = (
@@ -254,11 +307,9 @@ def test_the_class_tokens_attention_is_what_the_layer_computes(family: str) -> N
 
     model = randomised(build(family))
     model.set_attn_implementation("eager")
-    biased = not family.startswith("dinov2")  # whose layers take no bias before transformers 5.18
-    vit, weights = hm.FoveatedViT(model, area_attention=biased, position="footprint"), []
+    vit, weights = hm.FoveatedViT(model, area_attention=True, position="footprint"), []
     layer = vit.family.layers[1]
     block = layer.self_attn if family == "clip" else layer.attention
-    block = getattr(block, "attention", block)  # DINOv2 before transformers 5.18
     block.register_forward_hook(lambda module, given, out: weights.append(out[1]))
     seen = vit(torch.randn(9, 3, 8, 8), scattered(), (90, 120), hidden=["attention.1"]).hidden["attention.1"]
     assert seen.shape == (1, 4, vit.family.special + 9)
@@ -461,7 +512,7 @@ def test_options_that_do_not_exist_are_refused() -> None:
     )
     with pytest.raises(
         hm.ModelError,
-        match="is not supported: it is no vision transformer that this library knows",
+        match="is not supported: no row here tells where it keeps its parts",
     ):
         hm.FoveatedViT(bert)
 

@@ -115,9 +115,8 @@ def test_folders_that_hold_no_model_are_refused(tmp_path: Path) -> None:
     )
     assert refusal(tmp_path / "none").startswith(f"{tmp_path / 'none'} does not exist; give a folder")
     (tmp_path / "config.json").write_text('{"model_type": "bert"}', "utf-8")
-    assert (
-        "model type 'bert' is not supported: it is no vision transformer that this library knows; docs/models.md"
-        in refusal(tmp_path)
+    assert "model type 'bert' is not supported: no row here tells where it keeps its parts; docs/models.md" in refusal(
+        tmp_path
     )
     (tmp_path / "config.json").write_text('{"model_type": "vit"}', "utf-8")
     assert refusal(tmp_path) == f"{tmp_path} has no model.safetensors; copy the folder again, whole"

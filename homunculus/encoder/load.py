@@ -63,10 +63,10 @@ def model(name: str | Path, *, dtype: torch.dtype, attention: str, local_files_o
 
 def prefix_of(folder: Folder, loader: Any, config: Any, anatomy: Anatomy) -> str:
     """What stands before the names of a tower's weights in the files of a larger model. Raises ModelError where it is not there once."""
-    projection = f"{anatomy.projection}.weight"
+    projection, names = f"{anatomy.projection}.weight", tensor_names(folder)
     with torch.device("meta"):
         own = next(name for name, _ in loader._from_config(config).named_parameters() if name.endswith(projection))
-    found = [name.removesuffix(own) for name in tensor_names(folder) if f".{name}".endswith(f".{own}")]
+    found = [name.removesuffix(own) for name in names if f".{name}".endswith(f".{own}")]
     if len(found) != 1:
         raise ModelError(
             f"the weights of {folder.name} have {len(found)} vision towers ({own}), not 1; load the tower with transformers, and save "

@@ -82,11 +82,7 @@ def made(folder: Folder, config: Any) -> Any:
     if kind == "DINOv3ViTImageProcessor" or (not kind and config.model_type == "dinov3_vit"):
         defaults = {"image_mean": list(IMAGENET[0]), "image_std": list(IMAGENET[1])}
         return transformers.ViTImageProcessorPil.from_dict(defaults | options)
-    # By its module: before transformers 5.18 the name at the top asks for torchvision.
-    from transformers.models.auto import image_processing_auto
-
-    auto: Any = image_processing_auto
-    return auto.AutoImageProcessor.from_pretrained(
+    return transformers.AutoImageProcessor.from_pretrained(
         folder.path, config=None if kind else config, backend="pil", trust_remote_code=False, local_files_only=True
     )
 
