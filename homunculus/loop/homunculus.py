@@ -23,6 +23,7 @@ from homunculus.bridge.values import FIXATIONS, shown, untraced, whole
 from homunculus.encoder import FoveatedViT, TextEncoder
 from homunculus.loop.encoding import encode
 from homunculus.loop.eye import Eye
+from homunculus.loop.memory import remember
 from homunculus.loop.record import Look, Points, pairs, path_of, used
 from homunculus.loop.tiled import Looked, is_tiled, name_of, opened, remarks_of, tiles_of
 from homunculus.loop.visual_search import Job, Seen, VisualSearch
@@ -149,6 +150,11 @@ class Homunculus(Eye):
             ]
             encode(self, [(one.size, one.seen) for one in looked], clock)
         return [one.look(self, request, laps_ms) for one in sorted(looked, key=lambda one: one.number)]
+
+    @untraced
+    def remember(self, looks: Look | Sequence[Look], budget: int | None = None, *, one_pass: bool = False) -> Look:
+        """What several looks at one picture saw, as one look within a budget; as `loop.memory.remember`."""
+        return remember(self, looks, budget, one_pass=one_pass)
 
     def _looked(
         self,

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from homunculus import allocators
 from homunculus.allocators.scene import Scene
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Closing
@@ -20,12 +22,15 @@ from homunculus.lab.baselines import Encoded, View
 from homunculus.lab.baselines.cost import multiply_adds, pass_cost
 from homunculus.lab.baselines.full import counted
 from homunculus.lab.baselines.placed import Allocated, one_pass
-from homunculus.lab.experiment.rows import Condition
+from homunculus.lab.experiment.rows import PRIMARY, Condition, GlimpseSequence
 from homunculus.lab.needle.needle import FINE_PX, Item, Page
 from homunculus.loop import Homunculus, Job, Seen, VisualSearch
 from homunculus.loop.builtin import MarkWords
 from homunculus.loop.encoding import encode
+from homunculus.loop.memory import together
 from homunculus.loop.record import Glimpse
+from homunculus.relevance.acuity import Fixations
+from homunculus.relevance.fixation import given
 from homunculus.relevance.query import Query
 
 BUMP = 0.012  # standard deviation of the relevance around a given fixation, over the page's side
@@ -108,6 +113,8 @@ class PageUnderTest(Closing):
 
     def encodings(self, row: Condition) -> list[list[Glance]]:
         """What a row makes of the page for every trial: one look, or one for each of the three questions."""
+        if row.sequence is not None:
+            return [[glance] for glance in self._remembered(row, row.sequence)]
         asked = [trial.items if row.again else (trial.target,) for trial in self.trials]
         glances = iter(self._glances(row, [item for items in asked for item in items]))
         return [[next(glances) for _ in items] for items in asked]
@@ -124,6 +131,40 @@ class PageUnderTest(Closing):
         found = search.run(row.fixations)
         encode(search.eye, [(search.size, seen) for seen in found])
         return [_handed_on(vit, seen.glimpses[-1]) for seen in found]
+
+    @cached_property
+    def _led(self) -> tuple[Homunculus, list[tuple[Seen, Fixations]]]:
+        """The eye, and where each of all questions leads it by itself."""
+        search, found = self.found([item for trial in self.trials for item in trial.items])
+        return search.eye, [(seen, search.gaze(seen, 1)) for seen in found]
+
+    def _remembered(self, row: Condition, sequence: GlimpseSequence) -> Iterator[Glance]:
+        """What is handed on of a glimpse for each of a trial's questions, for every trial."""
+        vit, (eye, led), budget = self.vits[row.area], self._led, row.tokens(self.size, self.patch_size)
+        for first in range(0, len(led), len(PARTS)):
+            relevance = torch.stack([seen.relevance.total[0] for seen, _ in led[first : first + len(PARTS)]])
+            points = torch.cat([gaze.points for _, gaze in led[first : first + len(PARTS)]])
+            if sequence.handed == "one look":
+                relevance = (relevance / relevance.sum((1, 2), keepdim=True)).mean(0, keepdim=True)
+                yield _handed_on(vit, self._seen(eye, [points], relevance, budget)[0])
+                continue
+            glimpses = self._seen(eye, points[:, None], relevance, sequence.each)
+            passes = [_handed_on(vit, glimpse)[0].passes[0] for glimpse in glimpses]
+            whole, one_pass = glimpses[-1], sequence.handed == "one pass"
+            if sequence.handed != "last":
+                whole = together(eye, glimpses, self.size, budget, one_pass=one_pass)
+            encoded, looked = _handed_on(vit, whole)
+            yield replace(encoded, passes=tuple(passes)) if sequence.handed == "all" else encoded, looked
+
+    def _seen(self, eye: Homunculus, points: Iterable[Tensor], relevance: Tensor, budget: int) -> list[Glimpse]:
+        """A glimpse at each of some lists of points [K, 2], by a relevance [h, w] of its own."""
+        gazes, allocator = [given(each, self.size) for each in points], allocators.get(PRIMARY)
+        scenes = [
+            Scene(self.size, gaze.points, map_, self.patch_size, image=self.image)
+            for gaze, map_ in zip(gazes, relevance, strict=True)
+        ]
+        plans = [allocator.allocate(scene, budget) for scene in scenes]
+        return eye.see(self.pyramid, plans, gazes, [0] * len(plans))[0]
 
     def _looking(self, row: Condition, items: Sequence[int], place: int) -> tuple[View, Points]:
         """What a row is told for one of the items, and where it looks."""

@@ -18,6 +18,7 @@ GROUPS = {
     "reference": "References",
     "uniform": "A uniform grid with more tokens",
     "again": "Looking again: a look for each of the three questions, the tokens of all three counted",
+    "memory": "Memory: a glimpse for each of the three questions, and one set of tokens from which all three are read",
     "rival": "Rivals",
     "ours": "This library's allocators, by the reader's own fixation",
     "ablation": f"Ablation of {PRIMARY}",

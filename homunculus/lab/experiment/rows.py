@@ -25,8 +25,20 @@ BUDGETS = 64, 100, 150, 200, BUDGET
 # So many budgets a uniform grid is given, to see how many it needs; what is between these and the full grid's 60 is left to them.
 UNIFORM = 2, 4, 6, 8, 16, 32
 PRIMARY = "foveated_pyramid"
+THIRD = BUDGET // 3
+ONE_LOOK = f"one look of {BUDGET} at the three fixations"
+LAST, REMEMBERED = f"three glimpses of {THIRD}, the last alone", f"three glimpses of {THIRD}, remembered"
 Gaze = Literal["none", "own", "oracle", "center", "random"]
-Group = Literal["reference", "uniform", "rival", "ours", "again", "ablation", "curve"]
+Group = Literal["reference", "uniform", "rival", "ours", "again", "memory", "ablation", "curve"]
+
+
+@dataclass(frozen=True)
+class GlimpseSequence:
+    """A glimpse for each question, of `each` tokens, one after the other. handed: what is read in the end: the `last` alone; what is
+    remembered of `all`, as each was read; the same read in `one pass`; or, to compare, `one look` at all their fixations."""
+
+    each: int
+    handed: Literal["last", "all", "one pass", "one look"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +46,7 @@ class Condition:
     """One line of the table. gaze: who says where to look; `none` where the question changes nothing.
 
     budget: of one look, None for every native patch. area: whether tokens count by their area in attention. again: whether it looks
-    anew for every question, each time with the budget; else one look answers them all.
+    anew for every question, each time with the budget; else one look answers them all, or what is handed on of a sequence.
     """
 
     name: str
@@ -45,6 +57,7 @@ class Condition:
     budget: int | None = BUDGET
     area: bool = False
     again: bool = False
+    sequence: GlimpseSequence | None = None
 
     def tokens(self, size: tuple[int, int], patch_size: int) -> int:
         rows, columns = native_shape(size, patch_size)
@@ -91,7 +104,7 @@ RIVALS: dict[str, tuple[str, Gaze]] = {
 
 def rows() -> list[Condition]:
     """Every row, those of the main table first."""
-    return [*_references(), *_uniform(), *_rivals(), *_ours(), *_again(), *_ablation(), *_curves()]
+    return [*_references(), *_uniform(), *_rivals(), *_ours(), *_again(), *_memory(), *_ablation(), *_curves()]
 
 
 def _references() -> Iterator[Condition]:
@@ -131,6 +144,20 @@ def _again() -> Iterator[Condition]:
     methods = {PRIMARY: allocated(PRIMARY), "two-view crop": get("two_view_crop")}
     for name, method in methods.items():
         yield Condition(f"{name}, looking again", "again", method, "own", again=True)
+
+
+def _memory() -> Iterator[Condition]:
+    sequences = {
+        ONE_LOOK: GlimpseSequence(THIRD, "one look"),
+        LAST: GlimpseSequence(THIRD, "last"),
+        REMEMBERED: GlimpseSequence(THIRD, "all"),
+        f"{REMEMBERED}, one pass": GlimpseSequence(THIRD, "one pass"),
+        f"three looks of {BUDGET}, {BUDGET} remembered": GlimpseSequence(BUDGET, "all"),
+        f"three looks of {BUDGET}, {BUDGET} remembered, one pass": GlimpseSequence(BUDGET, "one pass"),
+    }
+    for name, sequence in sequences.items():
+        budget = sequence.each if sequence.handed == "last" else BUDGET
+        yield Condition(name, "memory", allocated(PRIMARY), "own", budget=budget, sequence=sequence)
 
 
 def _ablation() -> Iterator[Condition]:

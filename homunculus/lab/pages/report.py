@@ -19,13 +19,15 @@ from homunculus.lab.pages.worth import Worth
 from homunculus.lab.tables import in_markdown
 
 INK = {
-    "page": plots.DARK, "uniform": plots.GRAY, "inked": plots.ORANGE, "oracle": plots.SKY, "channel": plots.PURPLE, "words": plots.BLUE,
+    "page": plots.DARK, "uniform": plots.GRAY, "inked": plots.ORANGE, "oracle": plots.SKY, "memory": plots.GREEN,
+    "channel": plots.PURPLE, "words": plots.BLUE,
 }  # fmt: skip
 LABELS = {
     "page": "the page itself",
     "uniform": "uniform resize",
     "inked": "what is inked, equally fine, not looked at",
     "oracle": "fixations given",
+    "memory": "fixations given, looked at in turn and remembered",
     "channel": "a channel's own fixation",
     "words": "words read on a coarse pass, its tokens counted",
 }
@@ -94,6 +96,7 @@ def page(
         "reconstruction; *key and value*: detector and recogniser on the stripe that holds both, the key matched fuzzily, what stands "
         "right of it compared exactly. A uniform row is the whole page averaged to as many pixels, in one piece; its stripe is placed by "
         "truth, as that of every row, which favours it. *Words* rows read a coarse pass first, fixate what they found, and count both. "
+        "*Two glimpses* and *two looks* are at the key, then at the value, and both are read off what is kept of the two together. "
         "*Ink alone* rows stop after such a pass, on which they spend all of the total. What is inked is known from statistics of the "
         "whole picture, which the texture units measure and which are no tokens. *By example* is asked with the key drawn as a picture. "
         "Percentages and error rates with 95 % bootstrap intervals over pages. "

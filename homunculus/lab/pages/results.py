@@ -12,7 +12,7 @@ import numpy as np
 from homunculus.lab.bootstrap import Estimate
 from homunculus.lab.experiment.results import Claim
 from homunculus.lab.pages.document import LARGE
-from homunculus.lab.pages.rows import PRIMARY, Group
+from homunculus.lab.pages.rows import AT_BOTH, AT_BOTH_SPARSELY, BUDGET, SPARSE, TWO_GLIMPSES, TWO_LOOKS, Group
 from homunculus.lab.pages.worth import Worth, worth
 
 Lines = Sequence[dict[str, Any]]
@@ -20,7 +20,6 @@ NEAR = 0.03  # page heights from key or value within which a fixation counts as 
 BINS = 0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 2.0  # page heights
 WORDS, INK = "words, {} budgets in all", "ink alone, {} budgets"
 WITHIN, WITHIN_LARGE = WORDS.format(3), WORDS.format(16)
-AT_KEY_AND_VALUE = f"{PRIMARY} at key and value"
 CROP = "two-view crop, twice as wide, at the value"
 
 
@@ -106,7 +105,7 @@ def verdicts(lines: Lines, found: Sequence[WayResult]) -> list[Claim]:
     rows = {(entry.part, entry.name): entry for entry in found}
     alone = (
         ("words at a total of 3 budgets read at least 85 % of keys and values", WITHIN, 0.85, "pair"),
-        ("with fixations given at key and value, one budget reads at least 95 % of both", AT_KEY_AND_VALUE, 0.95, "pair"),
+        ("with fixations given at key and value, one budget reads at least 95 % of both", AT_BOTH, 0.95, "pair"),
         (f"the first fixation by words is within {NEAR} page heights on at least 90 % of pages", WITHIN, 0.9, "first_near"),
     )  # fmt: skip
     told = []
@@ -126,9 +125,13 @@ def verdicts(lines: Lines, found: Sequence[WayResult]) -> list[Claim]:
         for rival, row in (("uniform", "uniform {}"), ("as many tokens on ink alone", INK))
         for count in counts
     ]
-    against.append(
-        ("A4", "with fixations given, key and value are read more than with the best crop", AT_KEY_AND_VALUE, CROP)
-    )
+    against.append(("A4", "with fixations given, key and value are read more than with the best crop", AT_BOTH, CROP))
+    for budget, once in ((BUDGET, AT_BOTH), (SPARSE, AT_BOTH_SPARSELY)):
+        for way in (TWO_GLIMPSES, TWO_LOOKS):
+            first = way.format(budget)
+            against.append(
+                ("A4", f"*{first}* read more keys and values than one look at both of {budget} tokens", first, once)
+            )
     for part, claim, first, second in against:
         more = compared(of_parts[part], first, second)
         if more is not None:

@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from homunculus import allocators
+from homunculus.allocators.scene import Scene
 from homunculus.bridge.errors import PlanError
 from homunculus.lab.baselines.two_views import TwoViewCrop
 from homunculus.lab.experiment.page import bump
@@ -21,9 +22,11 @@ from homunculus.lab.pages.fonts import Typeface
 from homunculus.lab.pages.judge import Pixels
 from homunculus.lab.pages.sheet import Box
 from homunculus.loop import Homunculus, Job, VisualSearch
+from homunculus.loop.memory import together
 from homunculus.loop.reading import ink_plan, shown_window
 from homunculus.relevance import ImageStatistics
 from homunculus.relevance import registry as channels
+from homunculus.relevance.fixation import given
 from homunculus.relevance.query import Query
 
 BUDGET = 273
@@ -34,8 +37,13 @@ WORDS_LARGE = ((15, 1), (7, 1), (31, 1))
 DEAR = (3, 1), (7, 1), (31, 1)  # of these, what is done last
 INKED, INKED_LARGE = (1, 2, 3, 4), (8, 16, 32)  # in budgets
 UNIFORM, UNIFORM_LARGE = (1, 2, 3, 4, 6, 8), (8, 16, 32, 48, 64, 96)  # in budgets
+AT_BOTH = f"{PRIMARY} at key and value"
+SPARSE = BUDGET // 3
+AT_BOTH_SPARSELY = f"{AT_BOTH}, {SPARSE} tokens"
+TWO_GLIMPSES = "two glimpses, at key and at value, {} tokens together"
+TWO_LOOKS = "two looks, at key and at value, of {0} tokens each, {0} kept"
 CROP_PX = (-(-BUDGET // 2)) ** 0.5 * 16  # side of the crop of a two-view crop at which a texel is a pixel
-Group = Literal["page", "uniform", "inked", "oracle", "channel", "words"]
+Group = Literal["page", "uniform", "inked", "oracle", "memory", "channel", "words"]
 
 
 @dataclass(frozen=True)
@@ -60,7 +68,13 @@ def ways(kind: str, key_face: Typeface) -> list[Way]:
         for count in (INKED_LARGE if large else INKED)
     ]
     by_channels = [replace(way, dear=large) for way in _channels(key_face)]
-    return [*found, *_oracles(), *by_channels, *map(_words, WORDS_LARGE if large else WORDS)]
+    return [
+        *found,
+        *_oracles(),
+        *([] if large else _memory()),
+        *by_channels,
+        *map(_words, WORDS_LARGE if large else WORDS),
+    ]
 
 
 def _uniform(budgets: int) -> Callable[[Desk], Showing]:
@@ -92,7 +106,7 @@ def _oracles() -> Iterator[Way]:
     foveated = allocators.get(PRIMARY)
     yield Way(f"{PRIMARY} at the value", "oracle", lambda desk: desk.spent(foveated, BUDGET, [desk.at_value]), far=True)
     yield Way(
-        f"{PRIMARY} at key and value",
+        AT_BOTH,
         "oracle",
         lambda desk: desk.spent(foveated, BUDGET, [desk.at_key, desk.at_value]),
         far=True,
@@ -111,6 +125,30 @@ def _oracles() -> Iterator[Way]:
 
 def _at_value(crop: TwoViewCrop) -> Callable[[Desk], Showing]:
     return lambda desk: desk.spent(crop, BUDGET, [desk.at_value])
+
+
+def _memory() -> Iterator[Way]:
+    """The key is looked at, then the value, and both are read off what is remembered of the two; beside that one look at both."""
+    foveated = allocators.get(PRIMARY)
+    yield Way(AT_BOTH_SPARSELY, "memory", lambda desk: desk.spent(foveated, SPARSE, [desk.at_key, desk.at_value]))
+    for budget in (BUDGET, SPARSE):
+        yield Way(TWO_GLIMPSES.format(budget), "memory", _in_turn((budget // 2, budget - budget // 2), budget))
+        yield Way(TWO_LOOKS.format(budget), "memory", _in_turn((budget, budget), budget))
+
+
+def _in_turn(budgets: tuple[int, int], kept: int) -> Callable[[Desk], Showing]:
+    return lambda desk: in_turn(desk, budgets, kept)
+
+
+def in_turn(desk: Desk, budgets: tuple[int, int], kept: int) -> Showing:
+    """Glimpses of so many tokens at the key and at the value, of whose tokens so many are kept."""
+    points, allocator = [desk.at_key, desk.at_value], allocators.get(PRIMARY)
+    scenes = [Scene(desk.size, [point], None, PATCH, image=desk.image) for point in points]
+    plans = [allocator.allocate(scene, budget) for scene, budget in zip(scenes, budgets, strict=True)]
+    eye = Homunculus(desk.unit)
+    glimpses, _ = eye.see(desk.pyramid, plans, [given([point], desk.size) for point in points], [0, 0])
+    whole = together(eye, glimpses, desk.size, kept)
+    return desk.seen(whole.patches.pixels, whole.plan, sum(budgets), points)
 
 
 def _channels(key_face: Typeface) -> Iterator[Way]:
