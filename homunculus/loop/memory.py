@@ -59,10 +59,11 @@ def together(
     plans = [glimpse.plan for glimpse in glimpses]
     kept = union(plans, size, budget, fixations=[glimpse.fixations.points for glimpse in glimpses])
     whole = SamplePlan.concatenate(plans)
-    rows = kept.to(whole.footprints.device)
-    plan = replace(whole, footprints=whole.footprints[rows])
+    plan = replace(whole, footprints=whole.footprints[kept.to(whole.footprints.device)])
     seen = Patches.concatenate([glimpse.patches for glimpse in glimpses])
-    patches = Patches(*(_chosen(part, kept) for part in (seen.pixels, seen.inside)), _chosen(seen.resident, kept))
+    rows = kept.to(seen.pixels.device)
+    resident = None if seen.resident is None else seen.resident[rows]
+    patches = Patches(seen.pixels[rows], seen.inside[rows], resident)
     points = [point for glimpse in glimpses for point in glimpse.fixations.as_list()]
     encoding = None
     if eye.encoder is not None:
@@ -70,10 +71,6 @@ def together(
     elif one_pass:
         raise ModelError("one_pass is asked for and the eye has no encoder; give it one, or leave one_pass out")
     return Glimpse(given(points, size), plan, patches, encoding)
-
-
-def _chosen(part: Tensor | None, kept: Tensor) -> Tensor | None:
-    return None if part is None else part[kept.to(part.device)]
 
 
 def _read_again(eye: Eye, plan: SamplePlan, patches: Patches, size: tuple[int, int]) -> Encoding:
@@ -97,8 +94,9 @@ def _spliced(encoder: FoveatedViT, glimpses: Sequence[Glimpse], kept: Tensor) ->
 
     def spliced(states: Sequence[Tensor]) -> Tensor:
         """[1, special + n, D] of states [1, special + N, D]; of N * m * m where tokens are of m x m cells, which stay together."""
-        own = torch.cat([state[0, special:] for state in states]).unflatten(0, (count, -1))
-        return torch.cat([states[-1][0, :special], own[kept.to(own.device)].flatten(0, 1)])[None]
+        own = torch.cat([state[0, special:] for state in states])
+        cells = own.reshape(count, -1, own.shape[-1])[kept.to(own.device)]
+        return torch.cat([states[-1][0, :special], cells.flatten(0, 1)])[None]
 
     tokens = torch.cat([one.tokens for one in found])
     hidden = [name for name in found[0].hidden if not name.startswith("attention.")]

@@ -72,8 +72,7 @@ class _Parallelograms:
 
     def inside(self, points: Array) -> Array:
         """[...] whether points [..., 2] are in the picture."""
-        found: Array = ((points >= 0) & (points < self._extent)).all(-1)
-        return found
+        return np.asarray(((points >= 0) & (points < self._extent)).all(-1))
 
     def hold(self, tokens: Array | int, points: Array) -> Array:
         """[...] whether points [..., 2] lie in the footprints of tokens, left and upper edges included, to rounding; broadcast."""
@@ -88,7 +87,7 @@ class _Parallelograms:
     def meeting(self, token: int, others: Array) -> Array:
         """Those of other tokens whose upright boxes meet its own."""
         apart = np.abs(self.centers[others] - self.centers[token])
-        return others[(apart < self.reach[others] + self.reach[token]).all(-1)]
+        return np.asarray(others[(apart < self.reach[others] + self.reach[token]).all(-1)])
 
 
 def _away_px(plans: Sequence[SamplePlan], fixations: Sequence[Tensor]) -> Array:
@@ -116,7 +115,8 @@ def _turns(seen: _Parallelograms, away_px: Array) -> list[int]:
 def _kept(seen: _Parallelograms, order: Sequence[int], budget: int) -> list[int]:
     """Of the longest beginning of the order whose tokens that show something are within budget: these, and others while there is room."""
     bare = np.zeros((len(order), len(seen.texels(np.array([0]))[0])), bool)  # texels that no finer token covers
-    taken, showing, best = np.array(order), 0, (0, np.zeros(len(order), bool))
+    taken, showing = np.array(order), 0
+    best: tuple[int, Array] = 0, np.zeros(len(order), bool)
     for place, token in enumerate(order):
         near = seen.meeting(token, taken[:place])
         finer = seen.sides_px[near] <= seen.sides_px[token]
@@ -127,7 +127,7 @@ def _kept(seen: _Parallelograms, order: Sequence[int], budget: int) -> list[int]
         bare[covered] &= ~seen.hold(token, seen.texels(covered))
         showing += int(bare[token].any()) + int(bare[covered].any(1).sum()) - before
         if showing <= budget:
-            best = place + 1, bare.any(1)
+            best = place + 1, np.asarray(bare.any(1))
     count, shows = best
     hidden = [token for token in order[:count] if not shows[token]]
     shown = [token for token in order[:count] if shows[token]]

@@ -24,7 +24,7 @@ from homunculus.lab.baselines.full import counted
 from homunculus.lab.baselines.placed import Allocated, one_pass
 from homunculus.lab.experiment.rows import PRIMARY, Condition, GlimpseSequence
 from homunculus.lab.needle.needle import FINE_PX, Item, Page
-from homunculus.loop import Homunculus, Job, Seen, VisualSearch
+from homunculus.loop import Eye, Homunculus, Job, Seen, VisualSearch
 from homunculus.loop.builtin import MarkWords
 from homunculus.loop.encoding import encode
 from homunculus.loop.memory import together
@@ -133,7 +133,7 @@ class PageUnderTest(Closing):
         return [_handed_on(vit, seen.glimpses[-1]) for seen in found]
 
     @cached_property
-    def _led(self) -> tuple[Homunculus, list[tuple[Seen, Fixations]]]:
+    def _led(self) -> tuple[Eye, list[tuple[Seen, Fixations]]]:
         """The eye, and where each of all questions leads it by itself."""
         search, found = self.found([item for trial in self.trials for item in trial.items])
         return search.eye, [(seen, search.gaze(seen, 1)) for seen in found]
@@ -156,7 +156,7 @@ class PageUnderTest(Closing):
             encoded, looked = _handed_on(vit, whole)
             yield replace(encoded, passes=tuple(passes)) if sequence.handed == "all" else encoded, looked
 
-    def _seen(self, eye: Homunculus, points: Iterable[Tensor], relevance: Tensor, budget: int) -> list[Glimpse]:
+    def _seen(self, eye: Eye, points: Iterable[Tensor], relevance: Tensor, budget: int) -> list[Glimpse]:
         """A glimpse at each of some lists of points [K, 2], by a relevance [h, w] of its own."""
         gazes, allocator = [given(each, self.size) for each in points], allocators.get(PRIMARY)
         scenes = [
