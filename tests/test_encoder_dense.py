@@ -6,11 +6,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from test_encoder import scattered
-from tiny_models import tiny
+from tiny_models import native_plan, tiny
 from torch import Tensor
 
 import homunculus as hm
-from homunculus.encoder import dense_features, similarity
+from homunculus.encoder import TextEncoder, dense_features, similarity
 
 SIZE = (90, 120)
 
@@ -131,3 +131,26 @@ def test_families_without_texts_are_refused() -> None:
         hm.ModelError, match="method is 'clap'; expected one of value, maskclip, gem, joint, map, tokens"
     ):
         dense_features(hm.FoveatedViT(tiny("clip")), pixels, plan, SIZE, "clap")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["metaclip_2", "altclip", "chinese_clip"])
+@torch.no_grad()
+def test_kin_of_clip_share_a_space_with_texts(kind: str) -> None:
+    import transformers
+    from tiny_language import tokenizer
+    from tiny_models import SQUARE, TEXT, randomised
+
+    config = transformers.CONFIG_MAPPING[kind](text_config=TEXT, vision_config=SQUARE, projection_dim=24)
+    whole = randomised(transformers.AutoModel.from_config(config))
+    words = TextEncoder(whole, tokenizer(), "{q}")
+    seen = words.encode(["what is red", "total"]).embedding
+    for row, text in enumerate(["what is red", "total"]):
+        own = whole.get_text_features(**tokenizer()(text, return_tensors="pt", return_token_type_ids=False))
+        own = torch.nn.functional.normalize(getattr(own, "pooler_output", own), dim=-1)
+        torch.testing.assert_close(seen[row], own[0], rtol=0, atol=1e-5)
+    assert words.encode(["what " * 40]).note.startswith(f"query 0 was cut: 41 text tokens, the model takes {words.limit}")
+    assert words.limit == (14 if kind == "altclip" else 16)
+    vit = hm.FoveatedViT(whole)
+    features = dense_features(vit, torch.randn(16, 3, 8, 8), native_plan(32, 32), (32, 32))
+    assert features.shape == (16, 24)
+    torch.testing.assert_close(features.norm(dim=-1), torch.ones(16))

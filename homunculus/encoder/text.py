@@ -1,4 +1,4 @@
-"""Queries as vectors: the text tower of CLIP, SigLIP and SigLIP 2."""
+"""Queries as vectors: the text tower of CLIP and its kin, SigLIP and SigLIP 2."""
 
 from __future__ import annotations
 
@@ -17,6 +17,9 @@ from homunculus.bridge.values import texts
 from homunculus.encoder import load
 
 TEMPLATE = "a photo of a {q}."
+# Models that read a text to its end, and those that were trained on rows padded to the limit.
+TO_THE_END = ("clip", "metaclip_2", "altclip", "chinese_clip")
+PADDED = ("siglip", "siglip2")
 
 
 class Texts(Protocol):
@@ -60,7 +63,7 @@ class TextEmbedding:
 class TextEncoder(nn.Module):
     """Queries in the space that a model's images share.
 
-    model: a whole CLIP, SigLIP or SigLIP 2 model; the one of a FoveatedViT (`vit.model`) need not be loaded twice.
+    model: a whole CLIP, MetaCLIP 2, AltCLIP, Chinese-CLIP, SigLIP or SigLIP 2 model; the one of a FoveatedViT (`vit.model`) need not be loaded twice.
     tokenizer: the transformers tokenizer of the same folder. template: what a query is put into, at `{q}`; "{q}" for none.
     Raises ModelError for a model without a text tower.
     """
@@ -70,7 +73,7 @@ class TextEncoder(nn.Module):
     def __init__(self, model: Any, tokenizer: Any, template: str = TEMPLATE) -> None:
         super().__init__()
         kind = getattr(model.config, "model_type", "")
-        if kind not in ("clip", "siglip", "siglip2") or not hasattr(model, "get_text_features"):
+        if kind not in (*TO_THE_END, *PADDED) or not hasattr(model, "get_text_features"):
             raise ModelError(
                 f"{type(model).__name__} has no text tower; give a whole CLIPModel, SiglipModel or Siglip2Model"
             )
@@ -78,7 +81,9 @@ class TextEncoder(nn.Module):
             raise QueryError(f"template {template!r} has no place for the query; write {{q}} where it belongs")
         self.model, self.tokenizer, self.template = model, tokenizer, template
         self.kind: str = kind
-        self.limit = int(model.config.text_config.max_position_embeddings)
+        words = model.config.text_config
+        # XLM-RoBERTa counts positions from behind its padding's number.
+        self.limit = int(words.max_position_embeddings) - (int(words.pad_token_id) + 1 if kind == "altclip" else 0)
 
     @classmethod
     def from_pretrained(
@@ -119,12 +124,12 @@ class TextEncoder(nn.Module):
         return TextEmbedding(F.normalize(getattr(features, "pooler_output", features), dim=-1), note)
 
     def _tokens(self, texts: list[str]) -> tuple[dict[str, Tensor], str]:
-        """CLIP reads to the end mark. SigLIP was trained on rows padded to the limit, the padding read like any word."""
+        """CLIP and its kin read to the end mark. SigLIP was trained on rows padded to the limit, the padding read like any word."""
         lengths = [len(ids) for ids in self.tokenizer(texts, truncation=False, verbose=False)["input_ids"]]
         long = [index for index, length in enumerate(lengths) if length > self.limit]
         note = f"query {long[0]} was cut: {lengths[long[0]]} text tokens, the model takes {self.limit}" if long else ""
-        padding = True if self.kind == "clip" else "max_length"
+        padding = True if self.kind in TO_THE_END else "max_length"
         rows = self.tokenizer(texts, padding=padding, truncation=True, max_length=self.limit, return_tensors="np")
         device = next(self.model.parameters()).device
-        names = ("input_ids", "attention_mask") if self.kind == "clip" else ("input_ids",)
+        names = ("input_ids", "attention_mask") if self.kind in TO_THE_END else ("input_ids",)
         return {name: tensor_of(rows[name], torch.int64).to(device) for name in names}, note
