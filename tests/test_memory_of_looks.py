@@ -26,7 +26,7 @@ from tiny_models import tiny
 
 from homunculus.language import Answerer, Prompter
 from homunculus.language.llava import LlavaConnector
-from homunculus.language.qwen2_5_vl import Qwen25VLConnector
+from homunculus.language.qwen_vl import Qwen3VLConnector, Qwen25VLConnector
 
 SIZE = (256, 320)
 PICTURE = (dead_leaves(256) * 255).round().astype(np.uint8)
@@ -295,7 +295,11 @@ def test_looks_that_cannot_be_joined_are_refused(eye: hm.Homunculus) -> None:
     assert len(eye.remember([*looks, bare], 50, one_pass=True).plan) == 50
 
 
-CONNECTORS = [lambda: LlavaConnector(tiny_llava()), lambda: Qwen25VLConnector(tiny_qwen())]
+CONNECTORS = {
+    "llava": lambda: LlavaConnector(tiny_llava()),
+    "qwen2_5_vl": lambda: Qwen25VLConnector(tiny_qwen()),
+    "qwen3_vl": lambda: Qwen3VLConnector(tiny_qwen("qwen3_vl")),
+}
 
 
 def answered(eye: Answerer, seen: hm.Look) -> Tensor:
@@ -308,9 +312,9 @@ def answered(eye: Answerer, seen: hm.Look) -> Tensor:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("make", CONNECTORS, ids=["llava", "qwen2_5_vl"])
-def test_a_language_model_is_given_tokens_of_several_glimpses_at_their_places(make: Any) -> None:
-    connector = make()
+@pytest.mark.parametrize("kind", CONNECTORS)
+def test_a_language_model_is_given_tokens_of_several_glimpses_at_their_places(kind: str) -> None:
+    connector = CONNECTORS[kind]()
     with Answerer(connector, Prompter(tokenizer(), IMAGE, connector.template), backend="torch", budget=24) as asked:
         looks = three(asked.eye)
         seen = asked.eye.remember(looks, 40)
@@ -328,6 +332,9 @@ def test_a_language_model_is_given_tokens_of_several_glimpses_at_their_places(ma
             parts = [connector.image_tokens(look.glimpses[-1].encoding, look.plan, look.size) for look in looks]
             whole = connector.image_tokens(seen.glimpses[-1].encoding, seen.plan, seen.size)
         assert torch.allclose(whole.tokens, torch.cat([part.tokens for part in parts])[kept], atol=1e-5)
+        if whole.deep is not None:
+            assert torch.allclose(whole.deep, torch.cat([part.deep for part in parts], 1)[:, kept], atol=1e-5)
+        assert (whole.deep is None) == (kind != "qwen3_vl")
         if connector.axes > 1:
             assert torch.equal(whole.places, torch.cat([part.places for part in parts], 1)[:, kept])
             assert whole.length == parts[0].length

@@ -45,9 +45,9 @@ PAIRED = (
     ("in the periphery no less than a uniform grid", PRIMARY, "resize-grid", "periphery", None),
     ("looking again for it, more in the periphery than in one look", AGAIN, PRIMARY, "periphery", 0.0),
     (f"three looks read more in the periphery than {MORE} tokens in a uniform grid", AGAIN, f"resize-grid @ {MORE}", "periphery", 0.0),
-    ("three glimpses remembered read more of the first question than the last glimpse alone", REMEMBERED, LAST, "target", 0.0),
-    ("three glimpses remembered read more of the first question than one look at all three fixations", REMEMBERED, ONE_LOOK, "target", 0.0),
-    ("and of the last", REMEMBERED, ONE_LOOK, "periphery", 0.0),
+    (f"{REMEMBERED}, read more of what was asked first than the last glimpse alone", REMEMBERED, LAST, "target", 0.0),
+    (f"{REMEMBERED}, read more of what was asked first than {ONE_LOOK}", REMEMBERED, ONE_LOOK, "target", 0.0),
+    (f"{REMEMBERED}, read more of what was asked last than {ONE_LOOK}", REMEMBERED, ONE_LOOK, "periphery", 0.0),
     ("looking again, more in the periphery than a two-view crop that looks again", AGAIN, "two-view crop, looking again", "periphery", 0.0),
 )  # fmt: skip
 
