@@ -148,7 +148,9 @@ def test_kin_of_clip_share_a_space_with_texts(kind: str) -> None:
         own = whole.get_text_features(**tokenizer()(text, return_tensors="pt", return_token_type_ids=False))
         own = torch.nn.functional.normalize(getattr(own, "pooler_output", own), dim=-1)
         torch.testing.assert_close(seen[row], own[0], rtol=0, atol=1e-5)
-    assert words.encode(["what " * 40]).note.startswith(f"query 0 was cut: 41 text tokens, the model takes {words.limit}")
+    assert words.encode(["what " * 40]).note.startswith(
+        f"query 0 was cut: 41 text tokens, the model takes {words.limit}"
+    )
     assert words.limit == (14 if kind == "altclip" else 16)
     vit = hm.FoveatedViT(whole)
     features = dense_features(vit, torch.randn(16, 3, 8, 8), native_plan(32, 32), (32, 32))

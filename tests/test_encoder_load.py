@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import torch
-from tiny_models import FAMILIES, native_plan, tiny, write_tokenizer
+from tiny_models import ALIKE, FAMILIES, native_plan, tiny, write_tokenizer
 
 import homunculus as hm
 from homunculus.encoder import TextEncoder
@@ -38,6 +38,18 @@ def test_a_saved_model_comes_back_the_same_and_silently(
     direct = hm.FoveatedViT(tiny(family), area_attention=True)
     assert torch.equal(loaded(pixels, plan, (32, 32)).tokens, direct(pixels, plan, (32, 32)).tokens)
     assert (loaded.mean, loaded.std) == (direct.mean, direct.std)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ALIKE)
+@torch.no_grad()
+def test_what_is_a_vit_under_another_name_comes_back_the_same(family: str, tmp_path: Path) -> None:
+    tiny(family).save_pretrained(tmp_path)
+    pixels, plan = torch.randn(16, 3, 8, 8), native_plan(32, 32)
+    loaded, direct = hm.FoveatedViT.from_pretrained(tmp_path), hm.FoveatedViT(tiny(family))
+    torch.testing.assert_close(
+        loaded(pixels, plan, (32, 32)).tokens, direct(pixels, plan, (32, 32)).tokens, rtol=0, atol=1e-5
+    )
 
 
 @torch.no_grad()

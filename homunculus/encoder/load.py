@@ -76,7 +76,7 @@ def prefix_of(folder: Folder, loader: Any, config: Any, anatomy: Anatomy) -> str
 
 
 def tower_class(config: Any) -> Any:
-    """The class of transformers whose configuration this is, the one of AutoModel where that knows it. Raises ModelError where there is none."""
+    """The class of transformers whose configuration this is, AutoModel's where that knows it. Raises ModelError where there is none."""
     transformers = library()
     if type(config) in transformers.MODEL_MAPPING:
         return transformers.MODEL_MAPPING[type(config)]
@@ -106,10 +106,12 @@ def built(
 ) -> Any:
     """A whole model by a class of transformers, in eval mode; without those of its optional modules that its weights lack.
 
-    Raises ModelError where they lack anything else.
+    attention: `sdpa` is eager where the class knows no other, as BLIP's. Raises ModelError where they lack anything else.
     """
     weights = held(folder)
     check_layers(folder, folder.config(), weights)
+    if attention == "sdpa" and not getattr(loader, "_supports_sdpa", True):
+        attention = "eager"
     with refusing(folder.path), quiet():
         check_numbers(folder, loader, config, weights)
         loaded, report = loader.from_pretrained(

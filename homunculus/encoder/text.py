@@ -63,8 +63,8 @@ class TextEmbedding:
 class TextEncoder(nn.Module):
     """Queries in the space that a model's images share.
 
-    model: a whole CLIP, MetaCLIP 2, AltCLIP, Chinese-CLIP, SigLIP or SigLIP 2 model; the one of a FoveatedViT (`vit.model`) need not be loaded twice.
-    tokenizer: the transformers tokenizer of the same folder. template: what a query is put into, at `{q}`; "{q}" for none.
+    model: a whole CLIP, MetaCLIP 2, AltCLIP, Chinese-CLIP, SigLIP or SigLIP 2 model; the one of a FoveatedViT (`vit.model`) need not be
+    loaded twice. tokenizer: the transformers tokenizer of the same folder. template: what a query is put into, at `{q}`; "{q}" for none.
     Raises ModelError for a model without a text tower.
     """
 
