@@ -19,6 +19,7 @@ from homunculus.encoder import dense_features
 from homunculus.lab import baselines
 from homunculus.lab.baselines import (
     cost,
+    diversity,
     grids,
     hired,
     merging,
@@ -27,6 +28,7 @@ from homunculus.lab.baselines import (
     tome,
     two_views,
     visionzip,
+    vispruner,
     vscan,
 )
 from homunculus.lab.baselines import full as fulls
@@ -95,7 +97,8 @@ def plain_attention(layer: Any, x: Tensor, heads: int = 4) -> tuple[Tensor, Tens
 def test_every_method_meets_its_budget_exactly(name: str, family: str, size: tuple[int, int]) -> None:
     vit, method = hm.FoveatedViT(tiny(family)), baselines.get(name)
     if not baselines.supports(method, vit):
-        assert (family, name) == ("vit", "pdrop_vit_query")
+        assert family == "vit"
+        assert name in ("pdrop_vit_query", "cdpruner")
         return
     query = torch.randn(24, generator=torch.Generator().manual_seed(2))
     view = view_of(vit, size, query, fixations=[(20.0, 30.0)])
@@ -114,9 +117,12 @@ def test_every_method_meets_its_budget_exactly(name: str, family: str, size: tup
     ("family", "without"),
     [
         ("clip", set()),
-        ("vit", {"pdrop_vit_query"}),
-        ("dinov3_vit", {"pdrop_vit_query"}),
-        ("siglip", {"cls_top_k", "hired", "hired_official_bands", "visionzip", "vscan_stage1", "pdrop_vit_class"}),
+        ("vit", {"pdrop_vit_query", "cdpruner"}),
+        ("dinov3_vit", {"pdrop_vit_query", "cdpruner"}),
+        (
+            "siglip",
+            {"cls_top_k", "hired", "hired_official_bands", "visionzip", "vscan_stage1", "vispruner", "pdrop_vit_class"},
+        ),
     ],
 )
 def test_methods_say_which_encoders_they_suit(family: str, without: set[str]) -> None:
@@ -185,7 +191,7 @@ def test_what_is_merged_stands_for_the_whole_image(name: str) -> None:
     assert float(encoded.area_px.sum()) == pytest.approx(ODD[0] * ODD[1], rel=1e-5)
 
 
-@pytest.mark.parametrize("name", ["uniform_k", "cls_top_k", "pdrop_vit_class"])
+@pytest.mark.parametrize("name", ["uniform_k", "cls_top_k", "divprune", "vispruner", "pdrop_vit_class"])
 def test_what_is_kept_stands_for_itself(name: str) -> None:
     encoded = encode(name, hm.FoveatedViT(tiny("clip")), 60)
     close(encoded.area_px, torch.full((60,), ODD[0] * ODD[1] / (17 * 22)), 1e-4)
@@ -549,6 +555,73 @@ def test_similarities_in_blocks_are_those_at_once(monkeypatch: pytest.MonkeyPatc
     assert torch.equal(partner, expected.indices)
 
 
+# Those that choose a set, whose rules tests/test_pruning_before.py holds against loops
+
+
+def test_divprune_spreads_the_full_encodes_tokens() -> None:
+    vit = hm.FoveatedViT(tiny("clip"))
+    view = view_of(vit)
+    plan, _, tokens = plain_layers(vit, view)
+    chosen: list[int] = []
+    near = torch.full((374,), -1.0)
+    others = F.cosine_similarity(tokens[:, None], tokens[None], -1).fill_diagonal_(-1)
+    for _ in range(40):
+        free = [i for i in range(374) if i not in chosen]
+        chosen.append(min(free, key=lambda i: float(near[i] if chosen else others[i].max())))
+        near = torch.stack([others[i][chosen].max() for i in range(374)])
+    encoded = baselines.get("divprune").encode(vit, view, 40)
+    assert rows(encoded.plan) == [rows(plan)[i] for i in sorted(chosen)]
+    close(encoded.tokens, tokens[sorted(chosen)])
+    assert encoded.scoring == (374 * 374 + 374 * 40) * 32
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip"])
+def test_cdpruner_reads_relevance_in_the_space_of_texts(family: str) -> None:
+    vit, query = hm.FoveatedViT(tiny(family)), torch.randn(24 if family == "clip" else 32)
+    view = view_of(vit, query=query)
+    plan, states, tokens = plain_layers(vit, view)
+    points = vit.family.joint(states[2][vit.family.special :])
+    if family == "clip":
+        model = tiny("clip")
+        close(points, model.visual_projection(model.vision_model.post_layernorm(states[2][1:])))
+    turned = -torch.stack([F.cosine_similarity(point, query, 0) for point in points]).double()
+    relevant = (turned - turned.min() + 1e-6) / (turned.max() - turned.min())
+    unit = F.normalize(tokens.double(), dim=-1)
+    kernel, chosen = relevant[:, None] * (unit @ unit.T) * relevant, list[int]()
+    for _ in range(12):
+        free = [i for i in range(374) if i not in chosen]
+        chosen.append(max(free, key=lambda i: float(kernel[[*chosen, i]][:, [*chosen, i]].logdet())))
+    encoded = baselines.get("cdpruner").encode(vit, view, 12)
+    assert rows(encoded.plan) == [rows(plan)[i] for i in sorted(chosen)]
+    width = 24 if family == "clip" else 32
+    assert encoded.scoring == 374 * 33 * width + 12 * 374 * (32 + 6)
+
+
+def test_cdpruner_turns_no_sign_where_tokens_were_trained_to_point() -> None:
+    points, text = torch.tensor([[1.0, 0], [0, 1], [1, 1]]), torch.tensor([[1.0, 0]])
+    assert diversity.relevance(points, text, turned=False).argmax() == 0
+    assert diversity.relevance(points, text).argmax() == 1
+
+
+def test_vispruner_keeps_what_is_attended_to_and_what_has_no_like() -> None:
+    vit = hm.FoveatedViT(tiny("clip"))
+    view = view_of(vit)
+    plan, states, tokens = plain_layers(vit, view)
+    attention, _ = plain_attention(tiny("clip").vision_model.encoder.layers[1], states[1])
+    ranked = np.argsort(-attention.mean(0)[1:].numpy(), kind="stable").tolist()
+    chosen, left = ranked[:20], ranked[20:]
+    likeness = F.cosine_similarity(tokens[:, None].double(), tokens[None].double(), -1)
+    pairs = 0
+    while len(left) > 20:
+        even, odd = left[0::2], left[1::2]
+        pairs += len(even) * len(odd)
+        even.sort(key=lambda i: -float(likeness[i][odd].max()))
+        left = even[min(8, len(left) - 20) :] + odd
+    encoded = baselines.get("vispruner").encode(vit, view, 40)
+    assert rows(encoded.plan) == [rows(plan)[i] for i in sorted(chosen + left)]
+    assert encoded.scoring == 374 * 32 + pairs * 32
+
+
 # Those that drop with depth
 
 
@@ -697,13 +770,15 @@ def test_what_does_not_fit_is_refused() -> None:
         baselines.get("fastv")
     with pytest.raises(hm.PlanError, match="allocator 'fastv' is unknown"):
         placed.allocated("fastv")
-    for name in ("uniform_k", "cls_top_k", "visionzip", "vscan_stage1", "tome", "pdrop_vit_class"):
+    for name in (
+        "uniform_k", "cls_top_k", "visionzip", "vscan_stage1", "divprune", "vispruner", "tome", "pdrop_vit_class",
+    ):  # fmt: skip
         with pytest.raises(hm.PlanError, match=f"{name} cannot make 375 tokens of an image that has 374; lower the"):
             baselines.get(name).encode(vit, view, 375)
     with pytest.raises(hm.PlanError, match="hired cannot make 1000 tokens of an image that has 496"):
         baselines.get("hired").encode(vit, view, 1000)
     for name, method in baselines.registry.items():
-        if name != "pdrop_vit_query":
+        if name not in ("pdrop_vit_query", "cdpruner"):
             with pytest.raises(hm.PlanError, match="budget is 0; it must be a whole number of at least 1"):
                 method.encode(vit, view, 0)
     with pytest.raises(hm.PlanError, match="two_view_crop needs a token for each of its two views; the budget is 1"):
@@ -714,10 +789,13 @@ def test_what_does_not_fit_is_refused() -> None:
         hired.HiRED(alpha=2, tiles=(0, 1)).encode(vit, view, 9)
     with pytest.raises(hm.PlanError, match="global_tokens is 0; the global view needs at least 1"):
         hired.HiRED(global_tokens=0).encode(vit, view, 9)
-    with pytest.raises(hm.QueryError, match="pdrop_vit_query needs a query; give the view the text's embedding"):
-        baselines.get("pdrop_vit_query").encode(vit, view, 40)
-    with pytest.raises(hm.QueryError, match=r"the query has shape \(7,\); this encoder's texts are \[24\]"):
-        baselines.get("pdrop_vit_query").encode(vit, view_of(vit, query=torch.ones(7)), 40)
+    for name in ("pdrop_vit_query", "cdpruner"):
+        with pytest.raises(hm.QueryError, match=f"{name} needs a query; give the view the text's embedding"):
+            baselines.get(name).encode(vit, view, 40)
+        with pytest.raises(hm.QueryError, match=r"the query has shape \(7,\); this encoder's texts are \[24\]"):
+            baselines.get(name).encode(vit, view_of(vit, query=torch.ones(7)), 40)
+    with pytest.raises(hm.PlanError, match="important is 2; give the share of tokens by attention, from 0 to 1"):
+        vispruner.VisPrunerViT(important=2).encode(vit, view, 40)
     scene = hm.Scene(ODD, patch_size=16)
     with pytest.raises(
         hm.PlanError, match=r"has patches of 16 texels and the encoder takes 8; make it Scene\(..., patch"

@@ -29,7 +29,6 @@ from decoder_oracle import (
     prompt,
     segment,
 )  # fmt: skip
-from homunculus.language.qwen2_5_vl import Qwen25VLConnector
 from tiny_language import tiny_llava, tiny_qwen
 from tiny_models import native_plan, tiles, tiny, write_tokenizer
 
@@ -41,6 +40,7 @@ from homunculus.language.evidence import admitted, celled, evidence_of, watched
 from homunculus.language.llava import LlavaConnector
 from homunculus.language.load import lend_texts
 from homunculus.language.pruning import ImageEvidence, Pruning
+from homunculus.language.qwen_vl import Qwen25VLConnector
 
 NEW = {"aim": 5, "cdpruner": 2, "divprune": 2, "vispruner": 2}  # what enters of 20 tokens
 

@@ -39,14 +39,14 @@ def spread_cost(tokens: int, count: int, width: int) -> int:
     return tokens * (tokens + count) * width
 
 
-def relevance(points: Tensor, texts: Tensor) -> Tensor:
-    """[N] from 0 to 1, in float64: how relevant tokens [N, E] are to texts [T, E], as CDPruner has it: the mean cosine with its sign
-    turned, since what CLIP's patches are unlike is what they show, between its least and its greatest.
+def relevance(points: Tensor, texts: Tensor, *, turned: bool = True) -> Tensor:
+    """[N] from 0 to 1, in float64: how relevant tokens [N, E] are to texts [T, E], as CDPruner has it: the mean cosine, between its least
+    and its greatest. turned: its sign, since CLIP's patches are unlike what they show.
     """
     cosine = F.normalize(points.double(), dim=-1) @ F.normalize(texts.to(points).double(), dim=-1).T
-    turned = -cosine.mean(-1)
-    low, high = turned.aminmax()
-    return (turned - low + 1e-6) / (high - low).clamp(min=1e-6)
+    found = -cosine.mean(-1) if turned else cosine.mean(-1)
+    low, high = found.aminmax()
+    return (found - low + 1e-6) / (high - low).clamp(min=1e-6)
 
 
 def conditional(features: Tensor, relevant: Tensor, count: int) -> Tensor:
@@ -63,9 +63,9 @@ def conditional(features: Tensor, relevant: Tensor, count: int) -> Tensor:
         best = gain.argmax()
         row = weighted @ weighted[best] - factors[:step, best] @ factors[:step]
         factors[step] = row * gain[best].rsqrt()
+        gain[best] = least[best] = float("-inf")
         gain = torch.maximum(gain - factors[step].square(), least)
         chosen.append(best)
-        gain[torch.stack(chosen)] = float("-inf")
     return torch.stack(chosen)
 
 
@@ -79,14 +79,15 @@ def thinned(features: Tensor, left: Tensor, count: int) -> Tensor:
     2025).
 
     In each round the tokens of even place in `left` that are likest, by cosine, to one of odd place go, 8 of 576 of them or what is too
-    many; those that stay are put in order of falling likeness, then the odd ones. The published rounds drop 8 whatever the grid.
+    many; those that stay are put in order of falling likeness, then the odd ones. The published rounds drop 8 whatever the grid. In
+    float64, since rounds build on one another.
     """
     at_once = max(ROUND, ROUND * len(features) // OF)
     while len(left) > count:
         even, odd = left[::2], left[1::2]
         if not len(odd):
             return left[:count]
-        order = nearest(features[even].float(), features[odd].float())[0].sort(descending=True, stable=True).indices
+        order = nearest(features[even].double(), features[odd].double())[0].sort(descending=True, stable=True).indices
         left = torch.cat([even[order[min(at_once, len(left) - count) :]], odd])
     return left
 

@@ -21,7 +21,7 @@ class FullEncode:
     tokens: [N, D]. plan: N footprints on their device. counts: per layer, tokens in its attention and in its MLP.
     attention: [N] what the class token attends to, mean over heads, in the layers `first`, `shallow` and `deep`, by their index; empty
         without a class token. keys: [N, head] of the layer `deep`, mean over heads, before rotation; None without a class token.
-    special: [special, D] what stands before the patch tokens.
+    special: [special, D] what stands before the patch tokens. late: [N, D] the output of the layer `deep`; None without a space of texts.
     """
 
     tokens: Tensor
@@ -32,6 +32,7 @@ class FullEncode:
     attention: dict[int, Tensor]
     keys: Tensor | None
     special: Tensor | None = None
+    late: Tensor | None = None
 
     @classmethod
     def of(
@@ -50,16 +51,17 @@ class FullEncode:
         indices = sorted({0, shallow_layer(encoder), deep}) if family.special else []
         entering = f"layer.{deep - 1}" if deep else "embeddings"
         wanted = [f"attention.{index}" for index in indices]
-        seen = encoder(pixels, plan, size, hidden=[*wanted, entering])
+        leaving = [f"layer.{deep}"] if family.texts else []
+        seen = encoder(pixels, plan, size, hidden=[*wanted, entering, *leaving])
         keys = family.keys(deep, seen.hidden[entering])[0].mean(0)[family.special :] if family.special else None
         attention = {
             index: seen.hidden[name][0].mean(0)[family.special :] for index, name in zip(indices, wanted, strict=True)
         }
         state = seen.last_hidden_state
         counts = counted(encoder, state.shape[1])
-        return cls(
-            seen.tokens, plan.to(seen.tokens.device), rows, columns, counts, attention, keys, state[0, : family.special]
-        )
+        late = seen.hidden[leaving[0]][0, family.special :] if leaving else None
+        plan, special = plan.to(seen.tokens.device), state[0, : family.special]
+        return cls(seen.tokens, plan, rows, columns, counts, attention, keys, special, late)
 
 
 def deep_layer(encoder: FoveatedViT) -> int:
