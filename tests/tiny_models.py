@@ -36,7 +36,7 @@ ALIKE = (
     "owlvit_vision_model", "owlv2_vision_model", "idefics3_vision", "smolvlm_vision", "idefics2_vision", "mlcd_vision_model", "pixtral",
     "aimv2_vision_model", "aimv2_native",
     "dpt", "blip_vision_model", "blip_2_vision_model", "instructblip_vision_model", "instructblipvideo_vision_model",
-    "janus_vision_model", "ovis2_vision",
+    "janus_vision_model", "ovis2_vision", "qwen3_5_vision", "qwen4_exp_vision",
 )  # fmt: skip
 TEXT = SMALL | {
     "vocab_size": 64,
@@ -105,6 +105,12 @@ def build(family: str) -> Any:
                 num_position_embeddings=36, deepstack_visual_indexes=[0, 2],
             )  # fmt: skip
             return qwen3.Qwen3VLVisionModel._from_config(config)
+        case "qwen3_5_vision" | "qwen4_exp_vision":
+            config = t.CONFIG_MAPPING[family](
+                depth=3, hidden_size=32, num_heads=4, intermediate_size=48, out_hidden_size=24, patch_size=4,
+                num_position_embeddings=36,
+            )  # fmt: skip
+            return tower_class(config)._from_config(config)
         case "aimv2_native":
             return t.Aimv2VisionModel(t.Aimv2VisionConfig(**SQUARE, is_native=True))
     special = {"n_cls_tokens": 3} if family == "pixio" else {}
@@ -155,7 +161,7 @@ def own_forward(family: str, model: Any, image: Tensor) -> tuple[Tensor, Tensor 
         rows = tiles(image).permute(0, 2, 3, 1).reshape(1, -1, 192)
         shape = torch.tensor([[height // 8, width // 8]], dtype=torch.int64, device="cpu")
         out = model(rows, torch.ones(rows.shape[:2], dtype=torch.long, device="cpu"), shape)
-    elif family in ("qwen2_vl_vision", "qwen3_vl_vision"):
+    elif family in ("qwen2_vl_vision", "qwen3_vl_vision", "qwen3_5_vision", "qwen4_exp_vision"):
         out = model(*merged_inputs(image))
         return out.last_hidden_state[None], out.pooler_output[None]
     elif family == "qwen2_5_vl_vision":

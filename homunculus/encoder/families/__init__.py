@@ -43,7 +43,8 @@ register(rotary.PIXTRAL, rotary.Pixtral)
 register(rotary.AIMV2, rotary.AIMv2)
 register(rotary.OVIS2)
 register(qwen2_vl.ANATOMY, qwen2_vl.QwenVL)
-register(qwen3_vl.ANATOMY, qwen3_vl.Qwen3VL)
+for row in (qwen3_vl.ANATOMY, qwen3_vl.QWEN3_5, qwen3_vl.QWEN4):
+    register(row, qwen3_vl.Qwen3VL)
 register(qwen2_5_vl.ANATOMY, qwen2_5_vl.Qwen25VL)
 register(small.ANATOMY, small.Small)
 

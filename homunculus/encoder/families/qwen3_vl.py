@@ -7,6 +7,8 @@ behind the layers that the configuration names, by mergers of their own: `hidden
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
@@ -23,6 +25,9 @@ ANATOMY = Anatomy(
     layers="blocks",
     pooled="",
 )
+# The same without DeepStack.
+QWEN3_5 = replace(ANATOMY, types=("qwen3_5_vision", "qwen3_5_moe_vision"))
+QWEN4 = replace(ANATOMY, types=("qwen4_exp_vision",))
 
 
 class Qwen3VL(QwenVL):

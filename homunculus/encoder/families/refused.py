@@ -51,7 +51,7 @@ REASONS: dict[str, tuple[str, ...]] = {
         "kimi_k25_vision", "lfm3_vl", "lfm3_vl_vision", "minicpm_ocr", "minicpm_ocr_vision", "minicpmv4_6", "minicpmv4_6_vision",
         "minicpmv4_7", "minicpmv4_7_vision", "minimax_m3_vl", "minimax_m3_vl_vision", "muse_glimmer", "muse_glimmer_vision",
         "muse_spark", "muse_spark_vision", "nemotron_h_omni", "paddleocr_vl", "paddleocr_vl_vision", "qwen2_5_omni_thinker",
-        "qwen3_5", "qwen3_5_vision", "qwen3_5_moe", "qwen3_5_moe_vision", "qwen3_omni_moe_thinker", "qwen4_exp", "qwen4_exp_vision",
+        "qwen3_omni_moe_thinker",
         "video_llama_3", "video_llama_3_vision",
     ),
     LAST: ("llama4", "llama4_vision_model"),
