@@ -45,6 +45,7 @@ def answer(*arguments: str, **environment: str) -> tuple[int, str, str, set[str]
         (("--version",), 0, "homunculus 0."),
         (("look", "--help"), 0, "--layout"),
         (("view", "--help"), 0, "--scanpath"),
+        (("agent", "--help"), 0, "--most"),
         (("evaluate", "docvqa", "--help"), 0, "--predictions"),
         (("train", "needle", "--help"), 0, "--preset"),
         (("lok", "page.png"), 2, "lok"),
