@@ -1,4 +1,4 @@
-"""A language model that asks to look, here a script of what one would call: all of a page, then a box of it, then a box that is none.
+"""A language model that asks to look, here a script of what one would call: all of `page.png`, a box of it, and a box that is none.
 
 A model is told of `look` by `tool.description`, and its calls go to `tool.call`; `homunculus agent FOLDER` serves the same to programs that
 speak the Model Context Protocol. You should see `asked.png`: the whole page at a sixth of its scale, where the table at its foot cannot
