@@ -44,7 +44,26 @@ def level_choice(printed: str) -> None:
     assert figures(printed, "continuous:")[0] < 0.8 * best
 
 
-PRINTED = {"10_registration": registration, "11_learned_prefilter": learned_prefilter, "12_level_choice": level_choice}
+def glimpse(printed: str) -> None:
+    for name, least in (("photograph", 5), ("letter", 40)):
+        _, by_points, by_plan, _ = figures(printed, f"{name}, ")
+        assert by_points > least
+        assert by_plan < 0.3
+
+
+def memory(printed: str) -> None:
+    last, remembered = (figures(printed, f"{name}: ")[:3] for name in ("the last look", "remembered"))
+    assert all(own < 11 for own in remembered)
+    assert min(last[:2]) > 18
+
+
+PRINTED = {
+    "10_registration": registration,
+    "11_learned_prefilter": learned_prefilter,
+    "12_level_choice": level_choice,
+    "14_glimpse": glimpse,
+    "15_memory": memory,
+}
 
 
 @pytest.mark.slow

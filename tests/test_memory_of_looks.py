@@ -24,6 +24,7 @@ pytest.importorskip("transformers")
 from tiny_language import IMAGE, tiny_llava, tiny_qwen, tokenizer
 from tiny_models import tiny
 
+from homunculus.lab.baselines import pruning
 from homunculus.language import Answerer, Prompter
 from homunculus.language.llava import LlavaConnector
 from homunculus.language.qwen_vl import Qwen3VLConnector, Qwen25VLConnector
@@ -128,6 +129,7 @@ def test_of_equals_those_next_to_a_fixation_stay() -> None:
     assert near_last.tolist() == [0, 3, 4]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [80, 100, 150, 240])
 def test_what_was_seen_stays_covered_as_finely_as_the_rule_allows(budget: int) -> None:
     plans = three_looks("quadtree", 80)
@@ -217,6 +219,13 @@ def three(eye: hm.Homunculus, **options: Any) -> list[hm.Look]:
     return [eye.look(PICTURE, at=at, **options) for at in ((0.2, 0.2), (0.8, 0.3), (0.4, 0.9))]
 
 
+def joined(looks: list[hm.Look], budget: int) -> Tensor:
+    """Which tokens of looks at one picture stay."""
+    fixations = [look.glimpses[0].fixations.points for look in looks]
+    return union([look.plan for look in looks], looks[0].size, budget, fixations=fixations)
+
+
+@pytest.mark.slow
 def test_one_look_is_remembered_as_it_was(eye: hm.Homunculus) -> None:
     (seen, *_) = three(eye)
     for one_pass in (False, True):
@@ -233,14 +242,10 @@ def test_one_look_is_remembered_as_it_was(eye: hm.Homunculus) -> None:
         assert (kept.pooled is None) == (not one_pass)
 
 
+@pytest.mark.slow
 def test_what_is_handed_on_is_what_each_glimpse_saw(eye: hm.Homunculus) -> None:
     looks = three(eye)
-    kept = union(
-        [look.plan for look in looks],
-        PICTURE.shape[:2],
-        30,
-        fixations=[look.glimpses[0].fixations.points for look in looks],
-    )
+    kept = joined(looks, 30)
     seen = eye.remember(looks, 30)
     tokens, pixels = (
         torch.cat(parts) for parts in ([look.tokens for look in looks], [look.patches.pixels for look in looks])
@@ -255,6 +260,25 @@ def test_what_is_handed_on_is_what_each_glimpse_saw(eye: hm.Homunculus) -> None:
     assert torch.equal(special, looks[-1].glimpses[-1].encoding.last_hidden_state[0, :1])
 
 
+@pytest.mark.slow
+def test_cells_of_a_footprint_stay_together() -> None:
+    encoder = hm.FoveatedViT(tiny("vit"), merge=2)
+    special = encoder.family.special
+    with hm.Homunculus(encoder=encoder, backend="torch", budget=12, hidden=("layer.0",)) as eye:
+        looks = three(eye)
+        kept = joined(looks, 20)
+        seen = eye.remember(looks, 20).glimpses[-1].encoding
+        assert seen is not None
+        parts = [look.glimpses[-1].encoding for look in looks]
+    for name in ("last_hidden_state", "layer.0"):
+        states = [
+            getattr(one, name) if name == "last_hidden_state" else one.hidden[name] for one in (seen, *parts) if one
+        ]
+        cells = torch.cat([state[0, special:].unflatten(0, (-1, 4)) for state in states[1:]])
+        assert torch.equal(states[0][0, special:].unflatten(0, (-1, 4)), cells[kept])
+
+
+@pytest.mark.slow
 def test_in_one_pass_the_union_is_read_as_any_plan(eye: hm.Homunculus) -> None:
     seen = eye.remember(three(eye), 30, one_pass=True)
     encoder = eye.encoder
@@ -265,6 +289,7 @@ def test_in_one_pass_the_union_is_read_as_any_plan(eye: hm.Homunculus) -> None:
     assert torch.allclose(seen.glimpses[-1].encoding.pooled, expected.pooled, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_glimpses_of_one_look_are_remembered_too() -> None:
     with hm.Homunculus(backend="torch", budget=24, merge=False) as plain:
         look = plain.look(PICTURE, fixations=3)
@@ -280,6 +305,7 @@ def test_glimpses_of_one_look_are_remembered_too() -> None:
             plain.remember(look, 40, one_pass=True)
 
 
+@pytest.mark.slow
 def test_looks_that_cannot_be_joined_are_refused(eye: hm.Homunculus) -> None:
     looks = three(eye)
     with pytest.raises(PlanError, match="give looks at one picture, as `look` gives them"):
@@ -322,12 +348,7 @@ def test_a_language_model_is_given_tokens_of_several_glimpses_at_their_places(ki
         assert (answer.tokens, len(answer.plan or ())) == (40 + connector.special, 40)
         assert answer.fixations == seen.fixations
         # Each glimpse through the connector alone, its tokens then chosen and put together by hand.
-        kept = union(
-            [look.plan for look in looks],
-            seen.size,
-            40,
-            fixations=[look.glimpses[0].fixations.points for look in looks],
-        )
+        kept = joined(looks, 40)
         with torch.no_grad():
             parts = [connector.image_tokens(look.glimpses[-1].encoding, look.plan, look.size) for look in looks]
             whole = connector.image_tokens(seen.glimpses[-1].encoding, seen.plan, seen.size)
@@ -342,3 +363,15 @@ def test_a_language_model_is_given_tokens_of_several_glimpses_at_their_places(ki
             assert torch.equal(whole.places, torch.arange(40)[None])
         apart, one_pass = answered(asked, seen), answered(asked, asked.eye.remember(looks, 40, one_pass=True))
         assert not torch.allclose(apart, one_pass, atol=1e-3), "in one pass tokens attend to those of other glimpses"
+
+
+@pytest.mark.slow
+def test_what_a_class_token_attends_to_is_known_of_one_pass_alone() -> None:
+    connector = CONNECTORS["llava"]()
+    prompter, chosen = Prompter(tokenizer(), IMAGE, connector.template), pruning.get("vispruner")
+    with Answerer(connector, prompter, backend="torch", budget=24, pruning=chosen) as asked:
+        looks = three(asked.eye)
+        with pytest.raises(ModelError, match=r"reads attention\.1 of the vision tower, which was not kept"):
+            asked.answer_from(asked.eye.remember(looks, 40), "what is red?")
+        answer = asked.answer_from(asked.eye.remember(looks, 40, one_pass=True), "what is red?")
+        assert answer.mean_tokens < 40
