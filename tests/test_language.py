@@ -27,6 +27,7 @@ from tiny_models import tiny, write_tokenizer
 from homunculus.language import Answerer, Prompter
 from homunculus.language.connector import Connector, ImageTokens
 from homunculus.language.llava import LlavaConnector
+from homunculus.language.load import registry
 from homunculus.language.qwen_vl import Qwen2VLConnector, Qwen3VLConnector, Qwen3VLMoeConnector, Qwen25VLConnector
 
 PICTURE = (dead_leaves(96) * 255).round().astype(np.uint8)
@@ -374,7 +375,8 @@ def test_folders_that_answer_nothing_are_refused(tmp_path: Path, folders: dict[s
     )
     (tmp_path / "config.json").write_text('{"model_type": "clip"}', "utf-8")
     assert refusal(tmp_path) == (
-        f"{tmp_path} holds a 'clip', which answers no questions here; supported are llava, qwen2_vl, qwen2_5_vl, qwen3_vl, qwen3_vl_moe"
+        f"{tmp_path} holds a 'clip', which answers no questions here: it is none of the models of transformers that take a picture and a "
+        f"text and write; docs/models.md lists the {len(registry)} types that do, such as llava, internvl and gemma3"
     )
     tiny_llava().save_pretrained(tmp_path)
     assert "has no vocabulary for its texts: it needs tokenizer.json, or tokenizer.model, or " in refusal(tmp_path)

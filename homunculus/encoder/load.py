@@ -101,7 +101,7 @@ def built(
     optional: Sequence[str] = (),
     *,
     dtype: torch.dtype,
-    attention: str,
+    attention: str | dict[str, str],
     **options: Any,
 ) -> Any:
     """A whole model by a class of transformers, in eval mode; without those of its optional modules that its weights lack.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,24 @@ from homunculus.encoder.guard import library, quiet, refusing
 Values = tuple[list[float], list[float]]
 FILE, NESTED = "preprocessor_config.json", "processor_config.json"
 PROBES = ((0, 0, 0), (255, 255, 255), (51, 119, 204))
+# Processors whose classes need torchvision or have an output of their own, those that take the same steps, and what they assume; by the
+# model types, too, of folders that do not name theirs.
+SAME_STEPS: dict[str, tuple[str, dict[str, Any]]] = {
+    "DINOv3ViTImageProcessor": (
+        "ViTImageProcessorPil",
+        {"image_mean": list(IMAGENET[0]), "image_std": list(IMAGENET[1])},
+    ),
+    "VideoLlavaImageProcessor": ("CLIPImageProcessorPil", {}),
+}
+# The same for those that cut a picture into tiles of their own, of which only what is done to values is the same.
+SAME_VALUES: dict[str, tuple[str, dict[str, Any]]] = {
+    "Cohere2VisionImageProcessor": ("GotOcr2ImageProcessorPil", {}),
+}
+KINDS = {
+    "dinov3_vit": "DINOv3ViTImageProcessor",
+    "video_llava": "VideoLlavaImageProcessor",
+    "cohere2_vision": "Cohere2VisionImageProcessor",
+}
 CLOSE = 1e-5  # of the range that the processor makes of black and white
 
 
@@ -29,7 +48,7 @@ def normalisation(folder: Folder, config: Any) -> Values | None:
     if declared(folder) is None:
         return None
     with refusing(folder.path), quiet():
-        processor = made(folder, config)
+        processor = made(folder, config, values=True)
         black, white, color = (measured(processor, probe) for probe in PROBES)
     spread = white - black
     expected = black + spread * torch.tensor(PROBES[2], dtype=torch.float64, device="cpu") / 255
@@ -75,13 +94,20 @@ def declared(folder: Folder) -> dict[str, Any] | None:
     return found
 
 
-def made(folder: Folder, config: Any) -> Any:
-    """The folder's image processor, without torchvision, which DINOv3's own class would need: its steps are those of ViT's."""
+def made(folder: Folder, config: Any, *, values: bool = False) -> Any:
+    """The folder's image processor, without torchvision.
+
+    values: one may do that does the same to values alone. Raises ModelError where the processor needs torchvision, which is not there.
+    """
     transformers, options = library(), declared(folder) or {}
-    kind = str(options.get("image_processor_type") or "").removesuffix("Fast")
-    if kind == "DINOv3ViTImageProcessor" or (not kind and config.model_type == "dinov3_vit"):
-        defaults = {"image_mean": list(IMAGENET[0]), "image_std": list(IMAGENET[1])}
-        return transformers.ViTImageProcessorPil.from_dict(defaults | options)
+    kind = str(options.get("image_processor_type") or KINDS.get(config.model_type, "")).removesuffix("Fast")
+    if kind in SAME_STEPS or (values and kind in SAME_VALUES):
+        name, defaults = (SAME_VALUES if kind in SAME_VALUES else SAME_STEPS)[kind]
+        return getattr(transformers, name).from_dict(defaults | options)
+    if kind in SAME_VALUES and find_spec("torchvision") is None:
+        raise ModelError(
+            f"the image processor of {folder.name} is a {kind}, which needs torchvision; install that to show whole images"
+        )
     return transformers.AutoImageProcessor.from_pretrained(
         folder.path, config=None if kind else config, backend="pil", trust_remote_code=False, local_files_only=True
     )
@@ -102,8 +128,9 @@ def measured(processor: Any, color: tuple[int, int, int]) -> Tensor:
         return_tensors="pt",
     )
     pixels: Tensor = out["pixel_values"].double()
-    if pixels.ndim == 4 and pixels.shape[:2] == (1, 3):
-        return pixels[0, :, pixels.shape[2] // 2, pixels.shape[3] // 2]
+    if pixels.ndim in (4, 5) and pixels.shape[-3] == 3:  # one view of the picture, or several
+        view = pixels.flatten(0, -4)[0]
+        return view[:, view.shape[1] // 2, view.shape[2] // 2]
     if pixels.ndim == 3 and pixels.shape[2] % 3 == 0:  # SigLIP 2: rows of patches, colours last
         return pixels[0, 0].reshape(-1, 3)[0]
     if pixels.ndim == 2 and pixels.shape[1] % 3 == 0:  # Qwen2.5-VL: rows of patches, colours first

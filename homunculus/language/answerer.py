@@ -29,6 +29,7 @@ from homunculus.language.evidence import admitted, evidence_of, fits, wanted, wa
 from homunculus.language.prompt import Prompter
 from homunculus.language.pruning import ImageEvidence, Pruning
 from homunculus.language.sequence import Prefill
+from homunculus.language.texts import woven
 from homunculus.loop import Homunculus
 from homunculus.loop.record import Look, bytes_of
 from homunculus.loop.tiled import Looked, opened
@@ -151,7 +152,7 @@ class Answerer(Closing):
 
     def _check(self, pruning: Pruning | None, text: Texts | None) -> None:
         if pruning is not None:
-            self.connector.decoder.check(pruning, self.connector.axes)
+            self.connector.check(pruning)
             fits(pruning, self.connector, text)
 
     @cached_property
@@ -209,8 +210,8 @@ class Answerer(Closing):
         with torch.no_grad():
             image_tokens = self.connector.image_tokens(encoding, seen.plan, seen.size)
         reading = self.read(ids, image_tokens, self._evidence(image_tokens, encoding.hidden, question))
-        (said, chances), tokens = self._said(reading, limit), len(image_tokens.tokens)
-        return Answer(said, seen.fixations, seen.plan, tokens, reading.mean_tokens, seen.notes, chances)
+        said, chances = self._said(reading, limit)
+        return Answer(said, seen.fixations, seen.plan, *counted(image_tokens, reading), seen.notes, chances)
 
     def answer_whole(self, image: Picture, question: str, *, limit: int = 32) -> Answer:
         """The same from the whole picture, as the model's own processor and forward take it, with pruning where it is asked for.
@@ -221,17 +222,19 @@ class Answerer(Closing):
         seen = bytes_of(picture(image))
         try:
             with torch.device("cpu"):  # whatever the program's default is
-                inputs = processor(images=seen, return_tensors="pt")
+                inputs = processor(images=seen, return_tensors="pt", **dict(self.connector.processing))
         except ValueError as error:
             raise ImageError(
                 f"the model's own processor refuses a picture of {seen.shape[1]} x {seen.shape[0]} px: {error}; give a part of it"
             ) from error
         device = self.connector.decoder.head.weight.device
         with torch.no_grad(), watched(self.connector.encoder, wanted(self.pruning, self.connector)) as hidden:
-            image_tokens = self.connector.whole({name: value.to(device) for name, value in inputs.items()})
+            image_tokens = self.connector.whole(
+                {name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
+            )
         reading = self.read(ids, image_tokens, self._evidence(image_tokens, hidden, question))
         said, chances = self._said(reading, limit)
-        return Answer(said, [], None, len(image_tokens.tokens), reading.mean_tokens, chances=chances)
+        return Answer(said, [], None, *counted(image_tokens, reading), chances=chances)
 
     def _evidence(self, image_tokens: ImageTokens, hidden: Mapping[str, Tensor], question: str) -> ImageEvidence | None:
         if self.pruning is None:
@@ -245,12 +248,17 @@ class Answerer(Closing):
         """The prompt, tokens before and after the image as `Prompter.ids` gives them, read with what was seen in between.
 
         evidence: what a pruning that chooses among the image's tokens is told of them; by default the tokens alone. Raises ModelError
-        for one that needs more.
+        for one that needs more, and where text stands among the image's tokens.
         """
         if self.pruning is not None:
             image_tokens = admitted(self.pruning, image_tokens, evidence)
         decoder, device = self.connector.decoder, image_tokens.tokens.device
-        before, after = (decoder.model.embed_tokens(part.to(device)) for part in ids)
+
+        def embedded(part: Tensor) -> Tensor:
+            return decoder.model.embed_tokens(part.to(device))  # type: ignore[no-any-return]
+
+        ids, image_tokens = woven(ids, image_tokens, self.prompter.said, embedded)
+        before, after = (embedded(part) for part in ids)
         prompt = torch.cat([before, image_tokens.tokens.to(before.dtype), after])
         visual = range(len(before), len(before) + len(image_tokens.tokens))
         positions = image_tokens.positions(len(before), len(after))
@@ -266,3 +274,9 @@ class Answerer(Closing):
 
     def close(self) -> None:
         self.eye.close()
+
+
+def counted(image_tokens: ImageTokens, reading: Prefill) -> tuple[int, float]:
+    """How many tokens an image has, and how many of them layers were given, in the mean. Those parted by text are never pruned."""
+    tokens = len(image_tokens.tokens)
+    return tokens, tokens if image_tokens.parted else reading.mean_tokens

@@ -53,11 +53,11 @@ class Decoder:
     """The decoder of a language model, by the model's own modules; one sequence at a time.
 
     model: of one of `KINDS`, with `layers`, `norm`, `rotary_emb` and `embed_tokens`; head: from its width to scores, which `scale` and
-    the configuration's cap make logits of. Attention `sdpa` or `eager`. Raises ModelError for a decoder that is not known, or whose
-    layers do something else than attend to what came before.
+    the configuration's cap make logits of. ahead: as of `read`. Attention `sdpa` or `eager`. Raises ModelError for a decoder that is not
+    known, or whose layers do something else than attend to what came before.
     """
 
-    def __init__(self, model: Any, head: Any, scale: float = 1.0) -> None:
+    def __init__(self, model: Any, head: Any, scale: float = 1.0, ahead: Ahead = "none") -> None:
         self.model, self.head, self.scale, config = model, head, scale, model.config
         kind, types = config.model_type, list(getattr(config, "layer_types", None) or ())
         others = sorted(set(types) - {FULL, SLIDING})
@@ -68,7 +68,9 @@ class Decoder:
             )
         if kind not in KINDS:
             raise ModelError(f"the language model is a {kind!r}; supported are {', '.join(KINDS)}")
-        if getattr(config, "use_bidirectional_attention", None):
+        if (
+            getattr(config, "use_bidirectional_attention", None) and ahead != "prompt"
+        ):  # what is said sees what came before
             raise ModelError(f"the language model, a {kind!r}, sees what is still to be said; give one that answers")
         self.window: int | None = getattr(config, "sliding_window", None)
         windowed = kind in WINDOWED and self.window is not None

@@ -87,6 +87,10 @@ def evidence_of(
 
 def admitted(pruning: Pruning, image: ImageTokens, evidence: ImageEvidence | None) -> ImageTokens:
     """What a method lets into the first layer. Raises ModelError where it needs to know more than the tokens and is told nothing."""
+    if image.parted:
+        raise ModelError(
+            f"pruning {pruning.name!r} drops tokens of one run, and this model writes text among those of a picture; ask without it"
+        )
     if evidence is None and pruning.needs:
         raise ModelError(
             f"pruning {pruning.name!r} needs {', '.join(pruning.needs)} beside the image's tokens; give evidence=, or choose 'divprune'"
@@ -98,6 +102,11 @@ def admitted(pruning: Pruning, image: ImageTokens, evidence: ImageEvidence | Non
 def _grouped(pruning: Pruning, connector: Connector, states: Tensor, count: int) -> Tensor:
     """[N, cells, D] what the tower, in [B, special + n, D], says of each of N tokens, by the cells that a token is made of."""
     family = connector.encoder.family
+    if connector.behind:
+        raise ModelError(
+            f"pruning {pruning.name!r} reads what the vision tower saw in each token, and this model adds one of its own behind them; "
+            "choose 'divprune'"
+        )
     rows, cells = states[:, family.special - connector.special :].flatten(0, 1), family.merge**2
     if len(rows) != count * cells:
         raise ModelError(

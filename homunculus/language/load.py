@@ -11,17 +11,35 @@ from homunculus.bridge.errors import ModelError
 from homunculus.encoder import FoveatedViT, TextEncoder, load
 from homunculus.encoder.guard import check_options, library, refusing
 from homunculus.language.connector import Connector
-from homunculus.language.llava import LlavaConnector
+from homunculus.language.llava import (
+    DeepSeekVLConnector,
+    LlavaConnector,
+    LlavaNextConnector,
+    LlavaNextVideoConnector,
+    LlavaOneVisionConnector,
+    PaliGemmaConnector,
+    VideoLlavaConnector,
+    VipLlavaConnector,
+)
+from homunculus.language.merger import LightOnOCRConnector, Mistral3Connector
+from homunculus.language.pooled import Gemma3Connector
 from homunculus.language.qwen_vl import Qwen2VLConnector, Qwen3VLConnector, Qwen3VLMoeConnector, Qwen25VLConnector
+from homunculus.language.refused import reason
+from homunculus.language.shuffle import (
+    AyaVisionConnector,
+    Cohere2VisionConnector,
+    Idefics3Connector,
+    InternVLConnector,
+    SmolVLMConnector,
+)
 
 SAME = ("model_type", "hidden_size", "num_hidden_layers", "patch_size", "image_size")  # of one vision tower
 CONNECTORS = (
-    LlavaConnector,
-    Qwen2VLConnector,
-    Qwen25VLConnector,
-    Qwen3VLConnector,
-    Qwen3VLMoeConnector,
-)
+    LlavaConnector, LlavaNextConnector, LlavaNextVideoConnector, LlavaOneVisionConnector, VipLlavaConnector, VideoLlavaConnector,
+    PaliGemmaConnector, DeepSeekVLConnector, InternVLConnector, Idefics3Connector, SmolVLMConnector, AyaVisionConnector,
+    Cohere2VisionConnector, Gemma3Connector, Mistral3Connector, LightOnOCRConnector, Qwen2VLConnector, Qwen25VLConnector,
+    Qwen3VLConnector, Qwen3VLMoeConnector,
+)  # fmt: skip
 registry: dict[str, type[Connector]] = {kind: each for each in CONNECTORS for kind in each.model_types}
 
 
@@ -34,14 +52,28 @@ def connector(
     folder = load.opened(name, local_files_only)
     if folder.kind not in registry:
         raise ModelError(
-            f"{name} holds a {folder.kind!r}, which answers no questions here; supported are {', '.join(registry)}"
+            f"{name} holds a {folder.kind!r}, which answers no questions here: {why_not(folder.kind)}; docs/models.md lists the "
+            f"{len(registry)} types that do, such as llava, internvl and gemma3"
         )
     kind, config = registry[folder.kind], load.configuration(folder)
     loader = getattr(transformers, kind.loader)
-    loaded = load.built(folder, loader, config, dtype=dtype, attention=attention)
+    loaded = load.built(folder, loader, config, dtype=dtype, attention=implementation(config, attention))
     mean, std = load.values(name, local_files_only=local_files_only)
     with refusing(name):
         return kind(loaded.to(device), mean, std)
+
+
+def implementation(config: Any, attention: str) -> str | dict[str, str]:
+    """The attention asked for; `eager` for a language model that caps what attention is made of (Gemma 2), which sdpa cannot."""
+    text = library().MODEL_MAPPING.get(type(config.get_text_config()), None)
+    if attention != "sdpa" or text is None or text._supports_sdpa:
+        return attention
+    return {"": attention, "vision_config": attention, "text_config": "eager"}
+
+
+def why_not(kind: str) -> str:
+    """Why models of a type do not answer; empty for those that do."""
+    return "" if kind in registry else reason(kind)
 
 
 def lend_texts(connector: Connector, name: str | Path, *, local_files_only: bool = False) -> TextEncoder:

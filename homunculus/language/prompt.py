@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from homunculus.bridge.errors import ModelError, QueryError
 
 # As LLaVA was trained and lmms-eval asks, for DocVQA, VQAv2 and TextVQA alike.
 SHORT = "\nAnswer the question using a single word or phrase."
+
+PIECES = re.compile(r"<[^<>]*>|\[[^\[\]]*\]|[^<\[]+|.", re.DOTALL)  # special tokens, and what stands between
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,12 +71,12 @@ class Prompter:
 
     def _surrounded(self, before: str, after: str) -> tuple[str, str]:
         """The prompt before and behind the image, with the texts around it; of these, what stands there already is not said twice."""
-        first, last = self.around
-        tails = (first[start:] for start in range(len(first)) if first[start:].strip())
-        heads = (last[:end] for end in range(len(last), 0, -1) if last[:end].strip())
+        first, last = (PIECES.findall(part) for part in self.around)
+        tails = ("".join(first[start:]) for start in range(len(first)) if "".join(first[start:]).strip())
+        heads = ("".join(last[:end]) for end in range(len(last), 0, -1) if "".join(last[:end]).strip())
         before = before.removesuffix(next((tail for tail in tails if before.endswith(tail)), ""))
         after = after.removeprefix(next((head for head in heads if after.startswith(head)), ""))
-        return before + first, last + after
+        return before + self.around[0], self.around[1] + after
 
     def ids(self, question: str) -> tuple[Tensor, Tensor]:
         """The prompt's tokens before and after the image's place, int64. Raises as `text` does, or for a tokenizer that cuts it up."""
@@ -89,3 +92,8 @@ class Prompter:
                 f"the tokenizer finds {len(places)} places for the image in {text!r}; its token must be one of the tokenizer's special ones"
             )
         return ids[: places[0]], ids[places[0] + 1 :]
+
+    def said(self, text: str) -> Tensor:
+        """int64 the tokens of a text within a prompt."""
+        ids = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        return torch.tensor(ids, dtype=torch.int64, device="cpu")

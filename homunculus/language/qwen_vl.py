@@ -31,8 +31,8 @@ class Qwen25VLConnector(Connector):
     template = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n" + ASKED
     axes = 3
 
-    @staticmethod
-    def tower(model: Any) -> Any:
+    @classmethod
+    def tower(cls, model: Any) -> Any:
         return model.model.visual
 
     def image_tokens(self, encoding: Encoding, plan: SamplePlan, size: tuple[int, int]) -> ImageTokens:
@@ -46,7 +46,7 @@ class Qwen25VLConnector(Connector):
         """[L, N, D] what is added behind the language model's first L layers."""
         return None
 
-    def whole(self, inputs: Mapping[str, Tensor]) -> ImageTokens:
+    def whole(self, inputs: Mapping[str, Any]) -> ImageTokens:
         grid = inputs["image_grid_thw"]
         seen = self.model.get_image_features(inputs["pixel_values"], grid)
         tokens = seen.pooler_output[0]
