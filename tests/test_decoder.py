@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import pytest
@@ -17,6 +17,7 @@ from tiny_language import TEXT
 from tiny_models import randomised
 
 from homunculus.language import Decoder
+from homunculus.language.attended import moved
 from homunculus.language.decoder import KINDS
 from homunculus.language.masks import Ahead
 from homunculus.language.pruning import Cut, Pruning, Stage
@@ -119,15 +120,16 @@ class EveryOther(Pruning):
 
     name, renumbers = "every_other", False
 
-    def __init__(self) -> None:
+    def __init__(self, device: str = "cpu") -> None:
         self.maps: dict[str, Tensor] = {}
+        self.device = device
 
     def prune(self, stage: Stage) -> Cut | None:
         if stage.layer != 1:
             return None
-        rows = torch.tensor([3, 9, 19])
+        rows = torch.tensor([3, 9, 19], device=self.device)
         self.maps = {"last": stage.of_last(rows), "next": stage.of_next(rows)}
-        return Cut(torch.arange(0, len(stage.visual), 2))
+        return Cut(torch.arange(0, len(stage.visual), 2, device=self.device))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -228,6 +230,47 @@ def test_deep_features_are_added_to_their_own_tokens(pruning: Pruning | None) ->
     reading = run.read(x, placed("llama"), VISUAL, pruning, deep=deep)
     torch.testing.assert_close(reading.hidden, model.norm(state)[0], rtol=0, atol=1e-4)
     assert (reading.hidden - run.read(x, placed("llama"), VISUAL, pruning).hidden).abs().max() > 1e-2
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_layers_may_lie_on_several_devices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By tensors without values, which know the devices of a machine that has two and refuse to meet across them."""
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    real, _, _ = whole("llama", "sdpa")
+    monkeypatch.setattr("homunculus.language.decoder.int", lambda value: 19, raising=False)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        model = type(real)._from_config(real.config).eval()
+        places = {"embed_tokens": 0, "layers.0": 1, "layers.1": 0, "layers.2": 1, "norm": 1}
+        for path, number in places.items():
+            lying(model.get_submodule(path), f"lazy:{number}")
+        head = lying(nn.Linear(32, 64, device="cpu", dtype=torch.float32), "lazy:1")
+        rotation = torch.zeros(1, 1, 8, device="lazy:0")
+        monkeypatch.setattr(model.rotary_emb, "forward", lambda x, places: (rotation.expand(1, len(x), -1),) * 2)
+        x, deep = torch.zeros(20, 32, device="lazy:0"), torch.zeros(2, 10, 32, device="lazy:1")
+        run, pruning = Decoder(model, head), EveryOther("lazy:0")
+        positions = torch.zeros(1, 20, device="lazy:0", dtype=torch.int64)
+        reading = run.read(x, positions, VISUAL, pruning, deep=deep)
+        assert [str(shown.device) for shown in pruning.maps.values()] == ["lazy:0", "lazy:0"]
+        assert [str(layer.keys.device) for layer in reading.cache.layers] == ["lazy:1", "lazy:0", "lazy:1"]
+        reading.forget(0, torch.arange(3, device="lazy:0"))
+        assert run.step(reading, 7).shape == (64,)
+        with pytest.raises(RuntimeError, match="same device"):
+            model.layers[0].mlp(x)
+
+
+def lying(part: nn.Module, device: str) -> nn.Module:
+    """A module whose weights, new ones without values, are on a device; what it is given goes there, as accelerate has it."""
+    for module in part.modules():
+        for name, value in list(module.named_parameters(recurse=False)):
+            setattr(module, name, nn.Parameter(torch.empty(value.shape, device=device, dtype=value.dtype)))
+    part.register_forward_pre_hook(partial(sent, torch.device(device)), with_kwargs=True)
+    return part
+
+
+def sent(device: torch.device, module: nn.Module, told: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, Any]:
+    return moved(told, device), {key: moved(value, device) for key, value in named.items()}
 
 
 def test_language_models_that_cannot_be_run_are_refused_with_the_reason() -> None:

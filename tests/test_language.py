@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,7 +29,7 @@ from tiny_models import tiny, write_tokenizer
 from homunculus.language import Answerer, Prompter
 from homunculus.language.connector import Connector, ImageTokens
 from homunculus.language.llava import LlavaConnector
-from homunculus.language.load import registry
+from homunculus.language.load import check_places, registry
 from homunculus.language.qwen_vl import Qwen2VLConnector, Qwen3VLConnector, Qwen3VLMoeConnector, Qwen25VLConnector
 
 PICTURE = (dead_leaves(96) * 255).round().astype(np.uint8)
@@ -396,6 +398,33 @@ def test_weights_that_lack_tensors_are_refused(tmp_path: Path) -> None:
 def test_models_that_cannot_be_fed_are_refused() -> None:
     with pytest.raises(ModelError, match="'default', which leaves out a class token, and a siglip tower has none"):
         LlavaConnector(tiny_llava("siglip", -2, "default"))
+
+
+def test_a_model_may_be_spread_over_devices(folders: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    assert refusal(folders["qwen3_vl"], device_map="auto") == (
+        "device_map needs accelerate, which is not installed; run: pip install accelerate, or give device= for one device"
+    )
+    monkeypatch.undo()
+    pytest.importorskip("accelerate")
+    with (
+        Answerer.from_pretrained(folders["qwen3_vl"], budget=9, backend="torch") as one,
+        Answerer.from_pretrained(folders["qwen3_vl"], budget=9, backend="torch", device_map={"": "cpu"}) as other,
+    ):
+        said, again = (eye.answer(PICTURE, "what is it?", limit=4) for eye in (one, other))
+        assert (said.text, said.chances, said.fixations) == (again.text, again.chances, again.fixations)
+    with pytest.raises(
+        ModelError, match=r"class_embedding has no place on the devices of device_map; give devices with more room"
+    ):
+        check_places(LlavaConnector(copy.deepcopy(tiny_llava()).to("meta")))
+    weights = [SimpleNamespace(device=torch.device("cuda", number)) for number in (0, 1, 1)]
+    part = SimpleNamespace(parameters=lambda: weights[2:])
+    model = SimpleNamespace(named_parameters=lambda: [("", each) for each in weights], parameters=lambda: weights)
+    made: Any = SimpleNamespace(model=model, decoder=SimpleNamespace(model=part, head=part))
+    with pytest.raises(
+        ModelError, match="device_map spreads the vision tower over cuda:0, cuda:1; give one that keeps all but"
+    ):
+        check_places(made)
 
 
 def test_bad_requests_are_refused_and_the_next_call_works() -> None:

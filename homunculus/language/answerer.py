@@ -111,6 +111,7 @@ class Answerer(Closing):
         path: str | Path,
         *,
         device: torch.device | str = "cpu",
+        device_map: load.DeviceMap | None = None,
         template: str | None = None,
         texts: str | Path | None = None,
         dtype: torch.dtype = torch.float32,
@@ -118,14 +119,20 @@ class Answerer(Closing):
         local_files_only: bool = False,
         **options: Unpack[LookingOptions],
     ) -> Self:
-        """From a folder or a hub name of a LLaVA or Qwen2.5-VL model with its tokenizer. Options as for the class.
+        """From a folder or a hub name of a vision-language model with its tokenizer, of a type in `load.registry`. Options as of the class.
 
+        device_map: as of transformers, instead of `device`: the language model's layers may lie on several, what sees on one (accelerate).
         template: the prompt, with `{image}` and `{question}`; by default the tokenizer's chat template, or the one the model was
         trained with. texts: a whole CLIP or SigLIP model, by folder or name, that the vision tower was taken from (`lend_texts`).
         Raises ModelError and PlanError.
         """
         connector = load.connector(
-            path, dtype=dtype, device=device, attention=attention, local_files_only=local_files_only
+            path,
+            dtype=dtype,
+            device=device,
+            device_map=device_map,
+            attention=attention,
+            local_files_only=local_files_only,
         )
         tokenizer = encoder_load.tokenizer(path, local_files_only=local_files_only)
         if template is None and not tokenizer.chat_template:
@@ -227,7 +234,7 @@ class Answerer(Closing):
             raise ImageError(
                 f"the model's own processor refuses a picture of {seen.shape[1]} x {seen.shape[0]} px: {error}; give a part of it"
             ) from error
-        device = self.connector.decoder.head.weight.device
+        device = next(self.connector.encoder.parameters()).device
         with torch.no_grad(), watched(self.connector.encoder, wanted(self.pruning, self.connector)) as hidden:
             image_tokens = self.connector.whole(
                 {name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
@@ -252,16 +259,16 @@ class Answerer(Closing):
         """
         if self.pruning is not None:
             image_tokens = admitted(self.pruning, image_tokens, evidence)
-        decoder, device = self.connector.decoder, image_tokens.tokens.device
+        decoder, device = self.connector.decoder, self.connector.decoder.device
 
         def embedded(part: Tensor) -> Tensor:
             return decoder.model.embed_tokens(part.to(device))  # type: ignore[no-any-return]
 
         ids, image_tokens = woven(ids, image_tokens, self.prompter.said, embedded)
         before, after = (embedded(part) for part in ids)
-        prompt = torch.cat([before, image_tokens.tokens.to(before.dtype), after])
+        prompt = torch.cat([before, image_tokens.tokens.to(before), after])
         visual = range(len(before), len(before) + len(image_tokens.tokens))
-        positions = image_tokens.positions(len(before), len(after))
+        positions = image_tokens.positions(len(before), len(after)).to(device)
         return decoder.read(prompt, positions, visual, self.pruning, deep=image_tokens.deep, ahead=self.connector.ahead)
 
     def _said(self, reading: Prefill, limit: int) -> tuple[str, tuple[float, ...]]:

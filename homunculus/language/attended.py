@@ -26,18 +26,27 @@ def attended(layer: Any, x: Tensor, told: dict[str, Any], rows: Tensor) -> Tenso
     """[heads, R, S] what R rows of the layer's input [S, D] attend to in it, after softmax, in float32.
 
     told: what the layer is told beside its input. The layer's own module makes queries and keys, so that whatever it does to them, norms,
-    rotations, scales and caps, is done.
+    rotations, scales and caps, is done, on the device where the layer is.
     """
     from transformers import AttentionInterface
 
     AttentionInterface.register(NAME, weights)
-    block, config = layer.self_attn, layer.self_attn.config
+    block, config, device = layer.self_attn, layer.self_attn.config, next(layer.parameters()).device
+    told = {name: moved(value, device) for name, value in told.items()}
     block.config = copy.copy(config)
     block.config._attn_implementation_internal = NAME
     try:
-        return block(layer.input_layernorm(x[None]), **told, rows=rows)[1]  # type: ignore[no-any-return]
+        normed = layer.input_layernorm(x[None].to(device))
+        return block(normed, **told, rows=rows.to(device))[1].to(x.device)  # type: ignore[no-any-return]
     finally:
         block.config = config
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """A tensor, or a pair of them, on a device; anything else as it is."""
+    if isinstance(value, tuple):
+        return tuple(moved(each, device) for each in value)
+    return value.to(device) if isinstance(value, Tensor) else value
 
 
 def weights(

@@ -83,9 +83,7 @@ class Connector(ABC):
 
     def __init__(self, model: Any, mean: Sequence[float] | None = None, std: Sequence[float] | None = None) -> None:
         self.model = model
-        merge = self.merge(model.config)
-        options: dict[str, Any] = {} if merge == 1 else {"merge": merge}
-        self.encoder = FoveatedViT(self.tower(model), mean=mean, std=std, **options)
+        self.encoder = FoveatedViT(self.tower(model), merge=self.merge(model.config), mean=mean, std=std)
         language = attrgetter(self.language_path)(model)
         self.decoder = Decoder(language, model.lm_head, getattr(model, "logit_scale", 1.0), self.ahead)
 

@@ -83,6 +83,11 @@ class Decoder:
         self.typed = "layer_type" in inspect.signature(model.rotary_emb.forward).parameters
 
     @property
+    def device(self) -> torch.device:
+        """Where the prompt is between layers, which may lie elsewhere."""
+        return self.model.embed_tokens.weight.device  # type: ignore[no-any-return]
+
+    @property
     def depth(self) -> int:
         return len(self.model.layers)
 
@@ -116,14 +121,14 @@ class Decoder:
             if pruning is not None and index:
                 state = self._pruned(pruning, index, embeddings, visual, entered, state, ahead)
             entered = state
-            x = layer(state.x[None], **state.told[self.types[index]], cache=cache, use_cache=True)[0]
+            x = layer(state.x[None], **state.told[self.types[index]], cache=cache, use_cache=True)[0].to(self.device)
             if deep is not None and index < len(deep):
                 x = deepened(x, state, deep[index])
             state = replace(state, x=x)
             visuals.append(state.origin)
             following.append(int(state.positions.max()) + 1)
             orders.append(state.order)
-        hidden, axes = self.model.norm(state.x), len(positions)
+        hidden, axes = self.model.norm(state.x).to(self.device), len(positions)
         return Prefill(cache, hidden, visuals, following, axes, orders, visual.start, [*visuals], pruning)
 
     def _pruned(
@@ -180,7 +185,7 @@ class Decoder:
     @torch.no_grad()
     def step(self, reading: Prefill, token: int) -> Tensor:
         """[V] logits of what follows one more token, which joins the caches at its own position in every layer."""
-        ids = torch.tensor([token], device=reading.hidden.device, dtype=torch.int64)
+        ids = torch.tensor([token], device=self.device, dtype=torch.int64)
         x = self.model.embed_tokens(ids) * self.multiplier
         for index, layer in enumerate(self.model.layers):
             place = torch.full((reading.axes, 1), reading.following[index], device=x.device, dtype=torch.int64)
@@ -188,7 +193,7 @@ class Decoder:
                 self._forget(reading.pruning, reading, index, x, place)
             order = reading.longer(index)
             told = self._one(self.types[index], x, place, order)
-            x = layer(x[None], **told, cache=reading.cache, use_cache=True)[0]
+            x = layer(x[None], **told, cache=reading.cache, use_cache=True)[0].to(self.device)
             reading.following[index] += 1
             reading.order[index] = order
         reading.said += 1
@@ -259,6 +264,6 @@ class Decoder:
 
 def deepened(x: Tensor, state: Sequence, deep: Tensor) -> Tensor:
     """A layer's output [S, D] with what is added to the image's own tokens; recycled ones get nothing."""
-    own = state.origin >= 0
-    rows = torch.arange(state.visual.start, state.visual.stop, device=x.device, dtype=torch.int64)[own]
-    return x.index_add(0, rows, deep[state.origin[own]].to(x))
+    begin, end = state.visual.start, state.visual.stop
+    own = deep.to(x)[state.origin.clamp(min=0)] * (state.origin >= 0)[:, None]
+    return torch.cat([x[:begin], x[begin:end] + own, x[end:]])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 
@@ -33,6 +35,7 @@ from homunculus.language.shuffle import (
     SmolVLMConnector,
 )
 
+DeviceMap: TypeAlias = "str | Mapping[str, int | str | torch.device]"
 SAME = ("model_type", "hidden_size", "num_hidden_layers", "patch_size", "image_size")  # of one vision tower
 CONNECTORS = (
     LlavaConnector, LlavaNextConnector, LlavaNextVideoConnector, LlavaOneVisionConnector, VipLlavaConnector, VideoLlavaConnector,
@@ -44,11 +47,20 @@ registry: dict[str, type[Connector]] = {kind: each for each in CONNECTORS for ki
 
 
 def connector(
-    name: str | Path, *, dtype: torch.dtype, device: torch.device | str, attention: str, local_files_only: bool
+    name: str | Path,
+    *,
+    dtype: torch.dtype,
+    device: torch.device | str,
+    device_map: DeviceMap | None,
+    attention: str,
+    local_files_only: bool,
 ) -> Connector:
-    """The model of a folder or a hub name in eval mode. Raises ModelError where it is none of the registry, or not whole."""
+    """The model of a folder or a hub name in eval mode. Raises ModelError where it is none of the registry, not whole, or cannot be spread
+    over devices as asked.
+    """
     transformers: Any = library()
     check_options(dtype, attention)
+    options: dict[str, Any] = {} if device_map is None else {"device_map": spread(device_map)}
     folder = load.opened(name, local_files_only)
     if folder.kind not in registry:
         raise ModelError(
@@ -57,10 +69,37 @@ def connector(
         )
     kind, config = registry[folder.kind], load.configuration(folder)
     loader = getattr(transformers, kind.loader)
-    loaded = load.built(folder, loader, config, dtype=dtype, attention=implementation(config, attention))
+    loaded = load.built(folder, loader, config, dtype=dtype, attention=implementation(config, attention), **options)
     mean, std = load.values(name, local_files_only=local_files_only)
     with refusing(name):
-        return kind(loaded.to(device), mean, std)
+        made = kind(loaded if device_map is not None else loaded.to(device), mean, std)
+    check_places(made)
+    return made
+
+
+def spread(device_map: DeviceMap) -> DeviceMap:
+    """Raises ModelError where accelerate, which spreads a model over devices, is not installed."""
+    if find_spec("accelerate") is None:
+        raise ModelError(
+            "device_map needs accelerate, which is not installed; run: pip install accelerate, or give device= for one device"
+        )
+    return device_map
+
+
+def check_places(made: Connector) -> None:
+    """Raises ModelError where weights lie on no device, or those that see, before the language model, on several."""
+    for name, weight in made.model.named_parameters():
+        if weight.device.type == "meta":
+            raise ModelError(
+                f"{name} has no place on the devices of device_map; give devices with more room, or dtype=torch.bfloat16"
+            )
+    own = {id(weight) for part in (made.decoder.model, made.decoder.head) for weight in part.parameters()}
+    places = {str(weight.device) for weight in made.model.parameters() if id(weight) not in own}
+    if len(places) > 1:
+        raise ModelError(
+            f"device_map spreads the vision tower over {', '.join(sorted(places))}; give one that keeps all but the language model "
+            "on one device"
+        )
 
 
 def implementation(config: Any, attention: str) -> str | dict[str, str]:

@@ -49,7 +49,8 @@ class Prefill:
         cached, held = self.cache.layers[index], self.held[index]
         row = torch.arange(cached.keys.shape[-2], device=keep.device, dtype=torch.int64)
         row = torch.cat([row[: self.begin], self.begin + keep, row[self.begin + len(held) :]])
-        cached.keys, cached.values = cached.keys[:, :, row], cached.values[:, :, row]
+        there = row.to(cached.keys.device)
+        cached.keys, cached.values = cached.keys[:, :, there], cached.values[:, :, there]
         self.order[index], self.held[index] = self.order[index][row], held[keep]
 
 
