@@ -85,7 +85,8 @@ def _read_again(eye: Eye, plan: SamplePlan, patches: Patches, size: tuple[int, i
 def _spliced(encoder: FoveatedViT, glimpses: Sequence[Glimpse], kept: Tensor) -> Encoding:
     """The kept tokens as each glimpse's own pass made them, with the special ones of the last pass before them."""
     found = [glimpse.encoding for glimpse in glimpses if glimpse.encoding is not None]
-    kinds = {(tuple(sorted(one.hidden)), one.tokens.shape[-1], one.tokens.dtype) for one in found}
+    hidden = [{name for name in one.hidden if not name.startswith("attention.")} for one in found]
+    kinds = {(*sorted(names), one.tokens.shape[-1], one.tokens.dtype) for names, one in zip(hidden, found, strict=True)}
     if len(found) < len(glimpses) or len(kinds) != 1:
         raise ModelError(
             f"{len(found)} of {len(glimpses)} glimpses have tokens, of {len(kinds)} kinds; make all looks with this eye, or give one_pass"
@@ -99,10 +100,9 @@ def _spliced(encoder: FoveatedViT, glimpses: Sequence[Glimpse], kept: Tensor) ->
         return torch.cat([states[-1][0, :special], cells.flatten(0, 1)])[None]
 
     tokens = torch.cat([one.tokens for one in found])
-    hidden = [name for name in found[0].hidden if not name.startswith("attention.")]
     return Encoding(
         spliced([one.last_hidden_state for one in found]),
         None,
         tokens[kept.to(tokens.device)],
-        {name: spliced([one.hidden[name] for one in found]) for name in hidden},
+        {name: spliced([one.hidden[name] for one in found]) for name in sorted(hidden[0])},
     )
