@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import cache
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,27 @@ import homunculus as hm
 
 pytest.importorskip("transformers")
 
-from tiny_answerers import FAMILIES, IMAGE, expanded, one_view, own_logits, save, tiny_answerer, tokenizer
+from tiny_answerers import (
+    FAMILIES,
+    IMAGE,
+    expanded,
+    half,
+    of_prompt,
+    one_view,
+    own_logits,
+    save,
+    tiny_answerer,
+    tokenizer,
+)
 
 from homunculus.bridge.errors import ModelError
-from homunculus.language import Answerer, Prompter, load
+from homunculus.lab.baselines import pruning
+from homunculus.language import Answerer, Prompter, load, refused
+from homunculus.language.bands import bands, ends
 from homunculus.language.connector import Connector, ImageTokens
+from homunculus.language.projector import in_order
+from homunculus.language.pruning import Admitted
+from homunculus.language.texts import woven
 
 PICTURE = (dead_leaves(96) * 255).round().astype(np.uint8)
 QUESTION = "what is the total ?"
@@ -91,7 +107,7 @@ def test_on_the_native_grid_every_model_is_itself(
     unit: hm.TextureUnit, family: str, size: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = tiny_answerer(family)
-    if hasattr(model.config, "image_grid_pinpoints"):  # so that its own code takes one view
+    if family in NEWLINES:  # so that its own code takes one view
         monkeypatch.setattr(model.config, "image_grid_pinpoints", [[0, 0]])
     ours, own = natively(model, family, unit, picture(*size))
     assert own.std() > 0.1
@@ -101,46 +117,159 @@ def test_on_the_native_grid_every_model_is_itself(
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_the_budget_is_spent_exactly(family: str) -> None:
-    of = connector(tiny_answerer(family))
-    with answerer(of, budget=20) as eye:
-        seen = eye.answer(PICTURE, QUESTION, limit=2)
-    assert (seen.tokens, seen.mean_tokens) == (20, 20)
-    assert seen.plan is not None
-    assert len(seen.plan) == 20 - of.special
+@torch.no_grad()
+def test_in_half_precision_it_is_itself_but_for_rounding(
+    unit: hm.TextureUnit, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = half(family)
+    if family in NEWLINES:
+        monkeypatch.setattr(model.config, "image_grid_pinpoints", [[0, 0]])
+    ours, own = natively(model, family, unit, picture(48, 48))
+    assert ours.dtype == torch.bfloat16
+    assert (ours - own).float().norm() < 2e-2 * own.float().norm()
 
 
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    root = tmp_path_factory.mktemp("models")
-    return cache(lambda family: save(family, root / family))
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 @torch.no_grad()
-def test_a_folder_answers_and_whole_images_go_as_the_models_own_processor_says(
-    family: str, folders: Callable[[str], Path]
-) -> None:
-    with Answerer.from_pretrained(folders(family), backend="torch", budget=12) as eye:
-        seen = eye.answer(PICTURE, QUESTION, limit=2)
-        assert seen.tokens == 12
+def test_a_folder_answers_and_a_whole_image_goes_as_the_models_own_code_says(family: str, tmp_path: Path) -> None:
+    image = PICTURE[:, :80].copy()
+    with Answerer.from_pretrained(save(family, tmp_path), backend="torch", budget=12) as eye:
+        of = eye.connector
+        seen = eye.answer(image, QUESTION, limit=2)
+        assert (seen.tokens, seen.mean_tokens) == (12, 12)
+        assert seen.plan is not None
+        assert len(seen.plan) == 12 - of.special
         if family == "cohere2_vision":
             with pytest.raises(ModelError, match="is a Cohere2VisionImageProcessor, which needs torchvision; install"):
-                eye.answer_whole(PICTURE, QUESTION, limit=2)
+                eye.answer_whole(image, QUESTION)
             return
-        whole = eye.answer_whole(PICTURE[:, :80].copy(), QUESTION, limit=2)
-        assert whole.tokens == whole.mean_tokens
-        inputs = eye.processor(images=PICTURE[:, :80].copy(), return_tensors="pt", **dict(eye.connector.processing))
-        image_tokens = eye.connector.whole(inputs)
-        assert len(image_tokens.tokens) == whole.tokens
-        views = int(inputs["pixel_values"].flatten(0, -4).shape[0])
+        whole = eye.answer_whole(image, QUESTION, limit=3)
+        inputs = eye.processor(images=image, return_tensors="pt", **dict(of.processing))
+        views = len(inputs["pixel_values"].flatten(0, -4))
         assert views == VIEWS.get(family, 1)
-        ours = eye.connector.decoder.logits(eye.read(eye.prompter.ids(QUESTION), image_tokens).hidden)
-        prompt = whole_prompt(
-            eye.connector,
-            expanded(family, whole.tokens // views, inputs)
-            if views > 1 and family not in NEWLINES
-            else expanded(family, whole.tokens, inputs),
-        )
-        own = own_logits(eye.connector.model, family, prompt, dict(inputs))
-        torch.testing.assert_close(ours, own, rtol=0, atol=1e-4)
+        image_tokens = of.whole(inputs)
+        assert whole.tokens == whole.mean_tokens == len(image_tokens.tokens)
+        reading = eye.read(eye.prompter.ids(QUESTION), image_tokens)
+        prompt = whole_prompt(of, expanded(family, whole.tokens // (1 if family in NEWLINES else views), inputs))
+        own = own_logits(of.model, family, prompt, dict(inputs))
+        torch.testing.assert_close(of.decoder.logits(reading.hidden), own, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("family", ["gemma3", "paligemma2", "mistral3"])
+@torch.no_grad()
+def test_it_goes_on_as_the_models_own_generate(family: str, unit: hm.TextureUnit) -> None:
+    """Where images are seen ahead, layers have windows, or text stands among the image's tokens."""
+    of, image = connector(tiny_answerer(family)), picture(48, 48)
+    with answerer(of) as eye:
+        reading = eye.read(eye.prompter.ids(QUESTION), image_tokens := seen_natively(of, unit, image))
+        said = of.decoder.greedy(reading, {2}, 6)
+    pixels = torch.from_numpy(image).permute(2, 0, 1).float() / 255
+    mean, std = (torch.tensor(value)[:, None, None] for value in (of.encoder.mean, of.encoder.std))
+    inputs = one_view(family, (pixels - mean) / std)
+    prompt = whole_prompt(of, expanded(family, len(image_tokens.tokens), inputs))
+    told = {"input_ids": prompt[None], **of_prompt(family, prompt), **inputs}
+    own = of.model.generate(**told, do_sample=False, max_new_tokens=6, eos_token_id=2)[0, len(prompt) :]
+    assert len(said) > 2
+    assert said == [int(token) for token in own if token != 2]
+
+
+# Texts among an image's tokens
+
+
+def test_bands_of_a_native_grid_are_its_rows_and_of_others_reading_order() -> None:
+    grid = torch.tensor([(x + 0.5, y + 0.5) for y in range(3) for x in range(4)]) * 10
+    order, lengths = bands(grid[torch.randperm(12, generator=torch.Generator().manual_seed(1))], (30, 40))
+    assert lengths == [4, 4, 4]
+    order, lengths = bands(grid, (30, 40))
+    assert order.tolist() == list(range(12))
+    places = torch.tensor([(90.0, 95.0), (10.0, 40.0), (5.0, 5.0), (60.0, 30.0), (-4.0, -4.0)])
+    order, lengths = bands(places, (100, 100))  # 2 bands of 50 px
+    assert order.tolist() == [4, 2, 1, 3, 0]
+    assert lengths == [4, 1]
+    assert ends([2, 1]) == ((2, "[IMG_BREAK]"), (3, "[IMG_END]"))
+
+
+def test_texts_join_the_prompt_at_the_ends_and_the_image_within() -> None:
+    texts = ((0, "a"), (2, "bb"), (3, "c"))
+    image_tokens = in_order(torch.arange(3.0)[:, None], texts)
+    assert image_tokens.parted
+    ids = torch.tensor([1, 2]), torch.tensor([3])
+    (before, after), found = woven(
+        ids, image_tokens, lambda text: torch.full((len(text),), ord(text[0])), lambda part: -part[:, None].float()
+    )
+    assert (before.tolist(), after.tolist()) == ([1, 2, 97], [99, 3])
+    assert found.tokens[:, 0].tolist() == [0, 1, -98, -98, 2]
+    assert found.positions(3, 2)[0].tolist() == list(range(10))
+
+
+def test_what_is_pruned_keeps_the_texts_around_it_and_is_never_parted_by_text() -> None:
+    of = connector(tiny_answerer("idefics3"))
+    with answerer(of, budget=12, pruning=pruning.get("divprune")) as eye:
+        seen = eye.answer(PICTURE, QUESTION, limit=2)
+        assert (seen.tokens, seen.mean_tokens) == (12, 1)
+        parted = in_order(torch.zeros(2, 32), ((1, "\n"),))
+        with pytest.raises(ModelError, match="'divprune' drops tokens of one run, and this model writes text among"):
+            eye.read(eye.prompter.ids(QUESTION), parted)
+    kept = in_order(torch.zeros(4, 32), ((0, "a"), (4, "b"))).admitted(Admitted(torch.tensor([1, 3])))
+    assert kept.texts == ((0, "a"), (2, "b"))
+    with pytest.raises(ModelError, match="'fastv' drops tokens of one run, and this model writes text behind each row"):
+        answerer(connector(tiny_answerer("mistral3")), pruning=pruning.get("fastv"))
+    newline = connector(tiny_answerer("llava_next"))
+    with (
+        answerer(newline, budget=12, pruning=pruning.get("vispruner")) as eye,
+        pytest.raises(ModelError, match="this model adds one of its own behind them; choose 'divprune'"),
+    ):
+        eye.answer(PICTURE, QUESTION, limit=2)
+
+
+def test_a_templates_last_letters_are_no_part_of_the_text_around_an_image() -> None:
+    around = ("<|START|>", "<|LINE|><|END|>")
+    for template, expected in {
+        "<|USER|>{image}<|TURN|>{question}": "<|USER|><|START|><image><|LINE|><|END|><|TURN|>what",
+        "<|START|>{image}<|LINE|>{question}": "<|START|><image><|LINE|><|END|>what",
+    }.items():
+        assert Prompter(tokenizer(), IMAGE, template, around).text("what") == expected
+
+
+# Models that do not fit
+
+
+def test_every_type_that_takes_pictures_and_texts_answers_or_says_why_not(tmp_path: Path) -> None:
+    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as KNOWN
+
+    assert set(refused.REFUSED) <= set(KNOWN)
+    assert not set(refused.REFUSED) & set(load.registry)
+    assert sum(map(len, refused.REASONS.values())) == len(refused.REFUSED)
+    reasons = {kind: load.why_not(kind) for kind in KNOWN}
+    assert {kind for kind, why in reasons.items() if not why} == set(load.registry)
+    assert load.why_not("janus") == refused.NO_ADAPTER
+    assert load.why_not("bert") == refused.NO_EYES
+    for kind, why in reasons.items():
+        if why:
+            (tmp_path / "config.json").write_text(f'{{"model_type": "{kind}"}}', "utf-8")
+            with pytest.raises(
+                ModelError, match=f"holds a '{kind}', which answers no questions here: {re.escape(why)}; docs"
+            ):
+                Answerer.from_pretrained(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("family", "changed", "text"),
+    [
+        ("internvl", {"downsample_ratio": 0.3}, "downsample_ratio is 0.3; expected one over a whole number"),
+        ("internvl", {"vision_feature_layer": [-1, -2]}, r"vision_feature_layer is \[-1, -2\]; its own code takes one"),
+        ("internvl", {"vision_feature_select_strategy": "full"}, "1 tokens of the tower are no patches, and 2 x 2 patches make a"),
+        ("gemma3", {"mm_tokens_per_image": 8}, "mm_tokens_per_image is 8 and the tower has 6 x 6 patches; expected squares"),
+        ("llava_onevision", {"vision_feature_select_strategy": "default"}, "'default', which leaves out a class token, and a siglip"),
+        ("llava_next", {"vision_feature_layer": 7}, "vision_feature_layer is 7 and the tower has 3 layers; expected -4 to 3"),
+    ],
+)  # fmt: skip
+def test_configurations_that_do_not_fit_are_refused(
+    family: str, changed: dict[str, Any], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = tiny_answerer(family)
+    for name, value in changed.items():
+        monkeypatch.setattr(model.config, name, value)
+    with pytest.raises(ModelError, match=text):
+        connector(model)

@@ -183,15 +183,19 @@ def expanded(family: str, count: int, inputs: dict[str, Any]) -> str:
 def own_logits(model: Any, family: str, ids: Tensor, inputs: dict[str, Any], **options: Any) -> Tensor:
     """[S, V] of the model's own forward of a prompt [S] and what its image processor made. options: for its tower."""
     told = {name: value for name, value in inputs.items() if name not in ("rows", "cols", "num_patches", "num_crops")}
-    if family == "gemma3":
-        told["token_type_ids"] = (ids == IMAGE).long()[None]
-    if family.startswith("paligemma"):
-        told["token_type_ids"] = torch.zeros_like(ids)[None]
+    told |= of_prompt(family, ids)
     if options:
         told = told | {
             "mm_encoder_outputs": {"image": model.model.get_image_features(told.pop("pixel_values"), **options)}
         }
     return model(input_ids=ids[None], **told).logits[0]  # type: ignore[no-any-return]
+
+
+def of_prompt(family: str, ids: Tensor) -> dict[str, Tensor]:
+    """What the model's own forward is told of a prompt's tokens."""
+    if family == "gemma3":
+        return {"token_type_ids": (ids == IMAGE).long()[None]}
+    return {"token_type_ids": torch.zeros_like(ids)[None]} if family.startswith("paligemma") else {}
 
 
 def one_view(family: str, pixels: Tensor) -> dict[str, Any]:

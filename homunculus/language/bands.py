@@ -23,7 +23,7 @@ def bands(centers: Tensor, size: tuple[int, int]) -> tuple[Tensor, list[int]]:
     band = (centers[:, 1] * rows / height).floor().long().clamp(0, rows - 1)
     across = centers[:, 0].sort(stable=True).indices
     order = across[band[across].sort(stable=True).indices]
-    return order, band.unique(return_counts=True)[1].tolist()
+    return order, [count for count in band.bincount().tolist() if count]
 
 
 def ends(lengths: Sequence[int]) -> Texts:

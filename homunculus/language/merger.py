@@ -28,7 +28,7 @@ class Mistral3Connector(ProjectorConnector):
     def project(self, cells: Tensor) -> Tensor:
         """The merger is given one picture of all footprints side by side."""
         patch = self.encoder.patch_size // self.side
-        picture = cells.unflatten(1, (self.side, self.side)).transpose(0, 1).flatten(0, 2)
+        picture = cells.reshape(len(cells), self.side, self.side, -1).transpose(0, 1).flatten(0, 2)
         tokens: Tensor = self.projector(picture, [(self.side * patch, len(cells) * self.side * patch)])
         return tokens
 

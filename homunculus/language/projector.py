@@ -87,7 +87,7 @@ class ProjectorConnector(Connector):
     def image_tokens(self, encoding: Encoding, plan: SamplePlan, size: tuple[int, int]) -> ImageTokens:
         states = [encoding.last_hidden_state if name == LAST else encoding.hidden[name] for name in self.states]
         cells = torch.cat([state[0, self.left_out :] for state in states], -1)
-        tokens = self.project(cells.unflatten(0, (-1, self.side**2)))
+        tokens = self.project(cells.reshape(-1, self.side**2, cells.shape[-1]))
         if self.newline_path:
             tokens = torch.cat([tokens, attrgetter(self.newline_path)(self.model)[None].to(tokens)])
         if self.lines:

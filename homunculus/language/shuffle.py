@@ -42,7 +42,7 @@ class InternVLConnector(ProjectorConnector):
         return (LAST,) if config.vision_feature_layer == -1 else super().layers(config, depth)
 
     def project(self, cells: Tensor) -> Tensor:
-        picture = cells.unflatten(1, (self.side, self.side))
+        picture = cells.reshape(len(cells), self.side, self.side, -1)
         shuffled = self.model.model.pixel_shuffle(picture, scale_factor=self.model.config.downsample_ratio)
         return super().project(shuffled.flatten(1, 2))
 
