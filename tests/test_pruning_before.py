@@ -118,15 +118,18 @@ def test_aim_merges_as_published() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("count", "enter", "mean"), [(576, 144, 95.14), (196, 49, 32.25)])
-def test_aims_mean_over_28_layers_is_the_published_one(count: int, enter: int, mean: float) -> None:
+@pytest.mark.parametrize(
+    ("depth", "count", "enter", "mean"), [(28, 576, 144, 95.14), (28, 196, 49, 32.25), (32, 576, 144, 94.75)]
+)
+def test_aims_mean_over_28_layers_is_the_published_one(depth: int, count: int, enter: int, mean: float) -> None:
     entering = admitted(AIM(), image(features(count, 32)), None)
     assert len(entering.tokens) == enter
     x = torch.cat([features(BEFORE, 32), entering.tokens, features(AFTER, 32)])
-    reading = decoder(depth=28).read(x, in_order(x), range(BEFORE, BEFORE + enter), AIM())
+    reading = decoder(depth=depth).read(x, in_order(x), range(BEFORE, BEFORE + enter), AIM())
     assert reading.mean_tokens == pytest.approx(mean, abs=0.005)
     assert [len(origin) for origin in reading.visual[:15]] == [enter] * 15
-    assert [len(origin) for origin in reading.visual[22:]] == [0] * 6
+    none = -(-22 * depth // 28)
+    assert [len(origin) > 0 for origin in reading.visual] == [True] * none + [False] * (depth - none)
 
 
 def test_aim_keeps_what_a_walk_over_transformers_attention_finds() -> None:
@@ -241,6 +244,12 @@ def test_thinning_takes_larger_steps_on_larger_grids(monkeypatch: pytest.MonkeyP
         assert len(diversity.thinned(features(count), torch.arange(count), count // 4)) == count // 4
         assert len(rounds) == 54
         assert diversity.thinned_cost(count, count, count // 4, 12) == sum(n * n * 12 for n in rounds)
+
+
+def test_of_576_tokens_so_many_enter() -> None:
+    seen = evidence(features(576, 32))
+    entering = {name: len(admitted(pruning.get(name), image(seen.tokens), seen).tokens) for name in NEW}
+    assert entering == {"aim": 144, "divprune": 56, "cdpruner": 64, "vispruner": 64}
 
 
 # What they are told of an image
