@@ -17,8 +17,8 @@ from homunculus.report.png import as_png
 from homunculus.report.reconstruction import reconstructed_picture
 from homunculus.report.scaled import scaled
 
-LONGEST_PX = 1024  # of the PNG of a whole picture
-AROUND_PX = 768  # of one around a fixation
+LONGEST_PX = 1024  # of a PNG
+NEAR = 0.8  # of that lie fixations apart, at most, that one PNG shows together
 MOST_AROUND = 4
 FINE = 2.0  # times the finest footprint at a fixation: what is drawn around it
 
@@ -62,13 +62,13 @@ def _around(seen: Look) -> list[Drawn]:
     nearest = torch.linalg.vector_norm(plan.centers[:, None] - places, dim=-1).argmin(1)
     low, high = places.amin(0), places.amax(0)
     groups = [(nearest == number, place) for number, place in enumerate(places)]
-    if float((high - low).max()) <= AROUND_PX / 2 * max(1.0, float(plan.side_px.min()) / plan.patch_size):
+    if float((high - low).max()) <= NEAR * LONGEST_PX * max(1.0, float(plan.side_px.min()) / plan.patch_size):
         groups = [(nearest >= 0, (low + high) / 2)]
     found = []
     for own, place in groups:
         if bool(own.any()):
             region, scale = _fine(plan, own, seen.size)
-            found.append(_part(seen, "fixation", _within(region, place.tolist(), AROUND_PX / scale), scale))
+            found.append(_part(seen, "fixation", _within(region, place.tolist(), LONGEST_PX / scale), scale))
     return found
 
 
