@@ -62,7 +62,7 @@ PRINTED = {
     "11_learned_prefilter": learned_prefilter,
     "12_level_choice": level_choice,
     "14_glimpse": glimpse,
-    "15_memory": memory,
+    "16_memory": memory,
 }
 
 
