@@ -215,12 +215,6 @@ def test_what_is_pruned_keeps_the_texts_around_it_and_is_never_parted_by_text() 
     assert kept.texts == ((0, "a"), (2, "b"))
     with pytest.raises(ModelError, match="'fastv' drops tokens of one run, and this model writes text behind each row"):
         answerer(connector(tiny_answerer("mistral3")), pruning=pruning.get("fastv"))
-    newline = connector(tiny_answerer("llava_next"))
-    with (
-        answerer(newline, budget=12, pruning=pruning.get("vispruner")) as eye,
-        pytest.raises(ModelError, match="this model adds one of its own behind them; choose 'divprune'"),
-    ):
-        eye.answer(PICTURE, QUESTION, limit=2)
 
 
 def test_a_templates_last_letters_are_no_part_of_the_text_around_an_image() -> None:

@@ -29,16 +29,20 @@ from decoder_oracle import (
     prompt,
     segment,
 )  # fmt: skip
+from tiny_answerers import IMAGE as ANSWERER_IMAGE
+from tiny_answerers import tiny_answerer
+from tiny_answerers import tokenizer as answerer_tokenizer
 from tiny_language import tiny_llava, tiny_qwen
 from tiny_models import native_plan, tiles, tiny, write_tokenizer
 
 from homunculus.lab.baselines import diversity, merging, pruning
 from homunculus.lab.baselines.pruning import AIM, CDPruner, DivPrune, VisPruner
 from homunculus.lab.baselines.pruning.aim import halved, importance
+from homunculus.language import Answerer, Prompter
 from homunculus.language.connector import ImageTokens
 from homunculus.language.evidence import admitted, celled, evidence_of, watched
 from homunculus.language.llava import LlavaConnector
-from homunculus.language.load import lend_texts
+from homunculus.language.load import lend_texts, registry
 from homunculus.language.pruning import ImageEvidence, Pruning
 from homunculus.language.qwen_vl import Qwen25VLConnector
 
@@ -325,6 +329,38 @@ def test_tokens_of_several_patches_are_told_of_all_of_them() -> None:
     torch.testing.assert_close(seen.features, patches.mean((1, 3)).flatten(0, 1))
     shares = plain["attention.1"][0].mean(0)[1:].reshape(2, 2, 2, 2)
     torch.testing.assert_close(seen.attention, shares.sum((1, 3)).flatten())
+
+
+@pytest.mark.parametrize("name", NEW)
+def test_what_the_model_itself_puts_behind_an_image_stays_and_is_judged_by_nothing(name: str) -> None:
+    tokens, newline = features(20, 32), torch.full((1, 32), 9.0)
+    seen = ImageTokens(torch.cat([tokens, newline]), torch.arange(21)[None], 21)
+    told = evidence(tokens)
+    left = admitted(pruning.get(name), seen, told, 1)
+    assert torch.equal(left.tokens[:-1], admitted(pruning.get(name), image(tokens), told).tokens)
+    assert torch.equal(left.tokens[-1:], newline)
+    assert (left.places.tolist(), left.length) == ([list(range(NEW[name] + 1))], NEW[name] + 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["llava_next", "internvl"])
+def test_newlines_and_cells_of_other_models_are_told_apart(family: str) -> None:
+    connector = registry[tiny_answerer(family).config.model_type](tiny_answerer(family))
+    merge, behind = connector.encoder.family.merge, connector.behind
+    assert (merge, behind) == {"llava_next": (1, 1), "internvl": (2, 0)}[family]
+    picture = torch.randint(0, 256, (48, 48, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    prompter = Prompter(answerer_tokenizer(), ANSWERER_IMAGE, connector.template, connector.around, connector.marker)
+    with Answerer(connector, prompter, budget=30, backend="torch", pruning=VisPruner(keep=1, tokens=3)) as eye:
+        looked = eye.eye.look(picture, "what", 1)
+        encoding = looked.glimpses[-1].encoding
+        assert encoding is not None
+        tokens = connector.image_tokens(encoding, looked.plan, looked.size).tokens
+        seen = evidence_of(eye.pruning, connector, tokens, encoding.hidden, None, "what")  # type: ignore[arg-type]
+        assert len(seen.tokens) == 30 - behind
+        assert seen.attention is not None
+        shares = encoding.hidden["attention.1"][0].mean(0)[1:]
+        torch.testing.assert_close(seen.attention, shares.reshape(-1, merge**2).sum(1))
+        assert eye.answer_from(looked, "what", limit=2).mean_tokens == 10 + behind
 
 
 # In an answerer

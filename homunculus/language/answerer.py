@@ -258,7 +258,7 @@ class Answerer(Closing):
         for one that needs more, and where text stands among the image's tokens.
         """
         if self.pruning is not None:
-            image_tokens = admitted(self.pruning, image_tokens, evidence)
+            image_tokens = admitted(self.pruning, image_tokens, evidence, self.connector.behind)
         decoder, device = self.connector.decoder, self.connector.decoder.device
 
         def embedded(part: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from homunculus.bridge.errors import ModelError
 from homunculus.encoder import FoveatedViT, TextEncoder
 from homunculus.encoder.family import LayerContext
 from homunculus.language.connector import Connector, ImageTokens
-from homunculus.language.pruning import ImageEvidence, Pruning
+from homunculus.language.pruning import Admitted, ImageEvidence, Pruning
 
 
 def fits(pruning: Pruning, connector: Connector, text: Any) -> None:
@@ -60,9 +60,9 @@ def _features(connector: Connector) -> Sequence[str]:
 def evidence_of(
     pruning: Pruning, connector: Connector, tokens: Tensor, hidden: Mapping[str, Tensor], text: Any, question: str
 ) -> ImageEvidence:
-    """What a method needs to know of an image's tokens [N, D] and the question. hidden: the intermediates `wanted`, of one image.
+    """What a method needs to know of an image's tokens [N, D] and the question, but for those that are the model's own, behind the others.
 
-    Raises ModelError where the tower's patches are not the tokens'.
+    hidden: the intermediates `wanted`, of one image. Raises ModelError where the tower's patches are not the tokens'.
     """
     missing = [name for name in wanted(pruning, connector) if name not in hidden]
     if missing:
@@ -70,7 +70,7 @@ def evidence_of(
             f"pruning {pruning.name!r} reads {', '.join(missing)} of the vision tower, which was not kept when this was looked at; look "
             "again with the pruning set"
         )
-    late, found = _late(connector), dict[str, Tensor]()
+    late, found, tokens = _late(connector), dict[str, Tensor](), tokens[: len(tokens) - connector.behind]
     if "features" in pruning.needs:
         states = torch.cat([hidden[name] for name in _features(connector)], -1)
         found["features"] = _grouped(pruning, connector, states, len(tokens)).mean(1)
@@ -85,8 +85,13 @@ def evidence_of(
     return ImageEvidence(tokens, **found)
 
 
-def admitted(pruning: Pruning, image: ImageTokens, evidence: ImageEvidence | None) -> ImageTokens:
-    """What a method lets into the first layer. Raises ModelError where it needs to know more than the tokens and is told nothing."""
+def admitted(
+    pruning: Pruning, image: ImageTokens, evidence: ImageEvidence | None = None, behind: int = 0
+) -> ImageTokens:
+    """What a method lets into the first layer. behind: how many of the last tokens are the model's own, which stay.
+
+    Raises ModelError where it needs to know more than the tokens and is told nothing.
+    """
     if image.parted:
         raise ModelError(
             f"pruning {pruning.name!r} drops tokens of one run, and this model writes text among those of a picture; ask without it"
@@ -95,19 +100,20 @@ def admitted(pruning: Pruning, image: ImageTokens, evidence: ImageEvidence | Non
         raise ModelError(
             f"pruning {pruning.name!r} needs {', '.join(pruning.needs)} beside the image's tokens; give evidence=, or choose 'divprune'"
         )
-    chosen = pruning.admit(ImageEvidence(image.tokens) if evidence is None else evidence)
-    return image if chosen is None else image.admitted(chosen)
+    seen, own = image.tokens.tensor_split([len(image.tokens) - behind])
+    chosen = pruning.admit(ImageEvidence(seen) if evidence is None else evidence)
+    if chosen is None:
+        return image
+    keep = torch.arange(len(seen), len(image.tokens), device=seen.device, dtype=torch.int64)
+    tokens = None if chosen.tokens is None else torch.cat([chosen.tokens, own])
+    return image.admitted(Admitted(torch.cat([chosen.keep, keep]), tokens))
 
 
 def _grouped(pruning: Pruning, connector: Connector, states: Tensor, count: int) -> Tensor:
     """[N, cells, D] what the tower, in [B, special + n, D], says of each of N tokens, by the cells that a token is made of."""
     family = connector.encoder.family
-    if connector.behind:
-        raise ModelError(
-            f"pruning {pruning.name!r} reads what the vision tower saw in each token, and this model adds one of its own behind them; "
-            "choose 'divprune'"
-        )
-    rows, cells = states[:, family.special - connector.special :].flatten(0, 1), family.merge**2
+    first = family.special - connector.special + connector.behind
+    rows, cells = states[:, first:].flatten(0, 1), family.merge**2
     if len(rows) != count * cells:
         raise ModelError(
             f"pruning {pruning.name!r} reads what the vision tower saw in each of the image's {count} tokens, and it saw {len(rows)} "
