@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from functools import cache, partial
 from typing import Any
 
@@ -16,7 +17,7 @@ pytest.importorskip("transformers")
 from tiny_language import TEXT
 from tiny_models import randomised
 
-from homunculus.language import Decoder
+from homunculus.language import Decoder, together
 from homunculus.language.attended import moved
 from homunculus.language.decoder import KINDS
 from homunculus.language.masks import Ahead
@@ -123,11 +124,12 @@ class EveryOther(Pruning):
     def __init__(self, device: str = "cpu") -> None:
         self.maps: dict[str, Tensor] = {}
         self.device = device
+        self.rows = [3, 9, 19]
 
     def prune(self, stage: Stage) -> Cut | None:
         if stage.layer != 1:
             return None
-        rows = torch.tensor([3, 9, 19], device=self.device)
+        rows = torch.tensor(self.rows, device=self.device)
         self.maps = {"last": stage.of_last(rows), "next": stage.of_next(rows)}
         return Cut(torch.arange(0, len(stage.visual), 2, device=self.device))
 
@@ -290,3 +292,42 @@ def test_language_models_that_cannot_be_run_are_refused_with_the_reason() -> Non
     model = t.Gemma3ForCausalLM(t.Gemma3TextConfig(**TEXT, num_hidden_layers=1, use_bidirectional_attention=True))
     with pytest.raises(ModelError, match="a 'gemma3_text', sees what is still to be said; give one that answers"):
         Decoder(model.model, model.lm_head)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_answers_written_together_are_those_written_alone(kind: str) -> None:
+    """Of prompts of other lengths, one pruned, one with a window behind it already, one that ends before the others."""
+    attention = "eager" if kind in ("gemma2", "cohere2") else "sdpa"
+    run, said = decoder(kind, attention), []
+    for group in range(2):
+        readings = []
+        for count, pruning in ((20, None), (16, EveryOther()), (31, None)):
+            if pruning is not None:
+                pruning.rows = [3, 9, 15]
+            x = prompt(count)
+            readings.append(run.read(x, placed(kind, count), VISUAL, pruning))
+        stop = {said[0][2][2][0]} if group else set()
+        alone = [list(run.spoken(copy.deepcopy(reading), stop, 6)) for reading in readings]
+        said.append(alone)
+        for one, other in zip(alone, together.spoken(run, readings, stop, 6), strict=True):
+            assert [token for token, _ in one] == [token for token, _ in other]
+            torch.testing.assert_close(
+                [chance for _, chance in one], [chance for _, chance in other], rtol=1e-4, atol=1e-6
+            )
+    assert {len(one) for one in said[0]} == {6}
+    assert len(said[1][2]) < 6
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@torch.no_grad()
+def test_every_kind_reads_in_half_precision_as_transformers_does(kind: str) -> None:
+    attention = "eager" if kind == "gemma2" else "sdpa"
+    model, head, scale = whole(kind, attention)
+    model, head = (copy.deepcopy(part).to(torch.bfloat16) for part in (model, head))
+    x, positions = prompt().to(torch.bfloat16), placed(kind)
+    told = {"position_ids": positions[:, None] if len(positions) > 1 else positions}
+    own = model(inputs_embeds=x[None], **told).last_hidden_state[0]
+    read = Decoder(model, head, scale).read(x, positions, VISUAL).hidden
+    assert read.dtype == torch.bfloat16
+    assert (read - own).float().norm() <= 2e-2 * own.float().norm()

@@ -30,6 +30,7 @@ from homunculus.language.prompt import Prompter
 from homunculus.language.pruning import ImageEvidence, Pruning
 from homunculus.language.sequence import Prefill
 from homunculus.language.texts import woven
+from homunculus.language.together import TOGETHER, spoken
 from homunculus.loop import Homunculus
 from homunculus.loop.record import Look, bytes_of
 from homunculus.loop.tiled import Looked, opened
@@ -177,7 +178,7 @@ class Answerer(Closing):
         return self.answers([image], [question], limit=limit)[0]
 
     def answers(self, images: Sequence[Looked], questions: Sequence[str], *, limit: int = 32) -> list[Answer]:
-        """The same for several, a picture and a question each, which are looked at together; what is said is decoded one by one.
+        """The same for several, a picture and a question each, which are looked at together, and answered `TOGETHER` at a time.
 
         Of a picture that comes again, by its path or the object itself, the pyramid is built once for all that is asked of it.
         Raises PlanError for another number of pictures than of questions, and as `answer` does, then for all of them.
@@ -185,8 +186,9 @@ class Answerer(Closing):
         if len(images) != len(questions):
             raise PlanError(f"{len(images)} pictures and {len(questions)} questions; give as many of each")
         limit, prompts = whole("limit", limit), [self.prompter.ids(question) for question in questions]
-        seen = self._looks(images, questions)
-        return [self._answer(*asked, limit) for asked in zip(questions, prompts, seen, strict=True)]
+        asked = list(zip(questions, prompts, self._looks(images, questions), strict=True))
+        parts = (asked[first : first + TOGETHER] for first in range(0, len(asked), TOGETHER))
+        return [answer for part in parts for answer in self._answers(part, limit)]
 
     def _looks(self, images: Sequence[Looked], questions: Sequence[str]) -> list[Look]:
         """In the questions' order. A picture that is asked of several times is looked at with all of them, all others together."""
@@ -209,16 +211,23 @@ class Answerer(Closing):
 
     def answer_from(self, seen: Look, question: str, *, limit: int = 32) -> Answer:
         """The same from what this answerer's own eye has seen already. Raises QueryError and PlanError."""
-        return self._answer(question, self.prompter.ids(question), seen, whole("limit", limit))
+        return self._answers([(question, self.prompter.ids(question), seen)], whole("limit", limit))[0]
 
-    def _answer(self, question: str, ids: tuple[Tensor, Tensor], seen: Look, limit: int) -> Answer:
+    def _answers(self, asked: Sequence[tuple[str, tuple[Tensor, Tensor], Look]], limit: int) -> list[Answer]:
+        """Of prompts that are read one by one, written together."""
+        read = [self._read_look(*each) for each in asked]
+        said = self._said([reading for _, reading in read], limit)
+        return [
+            Answer(text, seen.fixations, seen.plan, *counted(*each), seen.notes, chances)
+            for (_, _, seen), each, (text, chances) in zip(asked, read, said, strict=True)
+        ]
+
+    def _read_look(self, question: str, ids: tuple[Tensor, Tensor], seen: Look) -> tuple[ImageTokens, Prefill]:
         encoding = seen.glimpses[-1].encoding
         assert encoding is not None
         with torch.no_grad():
             image_tokens = self.connector.image_tokens(encoding, seen.plan, seen.size)
-        reading = self.read(ids, image_tokens, self._evidence(image_tokens, encoding.hidden, question))
-        said, chances = self._said(reading, limit)
-        return Answer(said, seen.fixations, seen.plan, *counted(image_tokens, reading), seen.notes, chances)
+        return image_tokens, self.read(ids, image_tokens, self._evidence(image_tokens, encoding.hidden, question))
 
     def answer_whole(self, image: Picture, question: str, *, limit: int = 32) -> Answer:
         """The same from the whole picture, as the model's own processor and forward take it, with pruning where it is asked for.
@@ -240,7 +249,7 @@ class Answerer(Closing):
                 {name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
             )
         reading = self.read(ids, image_tokens, self._evidence(image_tokens, hidden, question))
-        said, chances = self._said(reading, limit)
+        ((said, chances),) = self._said([reading], limit)
         return Answer(said, [], None, *counted(image_tokens, reading), chances=chances)
 
     def _evidence(self, image_tokens: ImageTokens, hidden: Mapping[str, Tensor], question: str) -> ImageEvidence | None:
@@ -271,13 +280,15 @@ class Answerer(Closing):
         positions = image_tokens.positions(len(before), len(after)).to(device)
         return decoder.read(prompt, positions, visual, self.pruning, deep=image_tokens.deep, ahead=self.connector.ahead)
 
-    def _said(self, reading: Prefill, limit: int) -> tuple[str, tuple[float, ...]]:
-        """What follows, and the probability of each of its tokens."""
+    def _said(self, readings: Sequence[Prefill], limit: int) -> list[tuple[str, tuple[float, ...]]]:
+        """What follows each, and the probability of each of its tokens."""
         tokenizer, configured = self.prompter.tokenizer, self.connector.model.generation_config.eos_token_id
         stop = {tokenizer.eos_token_id, *(configured if isinstance(configured, list) else [configured])} - {None}
-        said = list(self.connector.decoder.spoken(reading, stop, limit))
-        text = str(tokenizer.decode([token for token, _ in said], skip_special_tokens=True)).strip()
-        return text, tuple(chance for _, chance in said)
+        said = [
+            list(zip(*each, strict=True)) or [(), ()] for each in spoken(self.connector.decoder, readings, stop, limit)
+        ]
+        texts = [str(tokenizer.decode(list(tokens), skip_special_tokens=True)).strip() for tokens, _ in said]
+        return [(text, tuple(chances)) for text, (_, chances) in zip(texts, said, strict=True)]
 
     def close(self) -> None:
         self.eye.close()

@@ -246,20 +246,23 @@ class Decoder:
             seen = sees(order, visual, ahead, self.window if kind == SLIDING else None)
             if seen is None and self.attention == "eager":
                 seen = torch.ones((len(x), len(x)), dtype=torch.bool, device=x.device).tril()
-            told[kind] = self._at(kind, x, positions, seen)
+            told[kind] = self.told_of(kind, x, positions[:, None], None if seen is None else seen[None, None])
         return told
 
     def _one(self, kind: str, x: Tensor, place: Tensor, order: Tensor) -> dict[str, Any]:
         """The same beside one token more, the last of the order."""
-        near = None if kind == FULL or self.window is None else (order[-1] - order < self.window)[None]
-        return self._at(kind, x, place, near)
+        near = None if kind == FULL or self.window is None else (order[-1] - order < self.window)[None, None, None]
+        return self.told_of(kind, x, place[:, None], near)
 
-    def _at(self, kind: str, x: Tensor, positions: Tensor, seen: Tensor | None) -> dict[str, Any]:
+    def told_of(self, kind: str, x: Tensor, positions: Tensor, seen: Tensor | None) -> dict[str, Any]:
+        """What layers of a type are told beside tokens at positions [A, B, S], of which each sees, bool [B, 1, S, L], what is said; those
+        before it, if nothing is."""
         plain = len(positions) == 1
         by = (kind,) if self.typed else ()
-        rotation = self.model.rotary_emb(x, positions if plain else positions[:, None], *by)
-        mask = None if seen is None else seen[None, None] if self.attention == "sdpa" else added(seen, x.dtype)
-        return {"attention_mask": mask, "position_embeddings": rotation, "position_ids": positions if plain else None}
+        rotation = self.model.rotary_emb(x, positions[0] if plain else positions, *by)
+        mask = seen if seen is None or self.attention == "sdpa" else added(seen, x.dtype)
+        ids = positions[0] if plain else None
+        return {"attention_mask": mask, "position_embeddings": rotation, "position_ids": ids}
 
 
 def deepened(x: Tensor, state: Sequence, deep: Tensor) -> Tensor:

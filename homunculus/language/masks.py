@@ -29,7 +29,5 @@ def sees(order: Tensor, visual: range, ahead: Ahead, window: int | None) -> Tens
 
 
 def added(seen: Tensor, dtype: torch.dtype) -> Tensor:
-    """[1, 1, R, S] what eager attention adds to its logits: the least number where nothing is seen."""
-    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)[
-        None, None
-    ]
+    """What eager attention adds to its logits: the least number where nothing is seen."""
+    return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)

@@ -39,6 +39,11 @@ class Prefill:
         """Visual tokens that were read, mean over the layers."""
         return sum(len(origin) for origin in self.visual) / len(self.visual)
 
+    @property
+    def forgets(self) -> bool:
+        """Whether a method may take tokens out while the answer is written."""
+        return self.pruning is not None and type(self.pruning).forget is not Pruning.forget
+
     def longer(self, index: int) -> Tensor:
         """A layer's order with one token more."""
         order = self.order[index]
