@@ -49,7 +49,7 @@ SIZES: dict[str, tuple[tuple[int, int], ...]] = {
 TABLES = ("vipllava", "video_llava", "paligemma", "aya_vision")  # told to stretch them
 NEWLINES = ("llava_next", "llava_next_video", "llava_onevision")  # whose tiles are one run of tokens
 # Views of a whole picture of 96 x 80 px.
-VIEWS = dict.fromkeys((*NEWLINES, "internvl", "aya_vision", "idefics3", "smolvlm"), 5)
+VIEWS = dict.fromkeys((*NEWLINES, "internvl", "qianfan_ocr", "aya_vision", "idefics3", "smolvlm"), 5)
 CASES = [(family, size) for family in FAMILIES for size in ((48, 48), *SIZES.get(family, ()))]
 
 
@@ -237,7 +237,7 @@ def test_every_type_that_takes_pictures_and_texts_answers_or_says_why_not(tmp_pa
     assert sum(map(len, refused.REASONS.values())) == len(refused.REFUSED)
     reasons = {kind: load.why_not(kind) for kind in KNOWN}
     assert {kind for kind, why in reasons.items() if not why} == set(load.registry)
-    assert load.why_not("janus") == refused.NO_ADAPTER
+    assert load.why_not("ovis2") == refused.NO_ADAPTER
     assert load.why_not("bert") == refused.NO_EYES
     for kind, why in reasons.items():
         if why:

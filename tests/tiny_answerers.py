@@ -21,6 +21,7 @@ WORDS = (
 SPECIAL = (
     "<img>", "</img>", "<fake_token_around_image>", "<global-img>", "[IMG_BREAK]", "[IMG_END]", "<start_of_image>", "<end_of_image>",
     "<|START_OF_IMG|>", "<|END_OF_IMG|>", "<|IMG_LINE_BREAK|>", "TILE_GLOBAL", "TILE_1", "TILE_2", "TILE_3", "TILE_4", "\n", "\n\n",
+    "<begin_of_image>",
     *(f"<row_{row}_col_{column}>" for row in (1, 2, 3) for column in (1, 2, 3)),
 )  # fmt: skip
 VOCABULARY = len(WORDS) + len(SPECIAL)
@@ -37,7 +38,8 @@ FAMILIES = {
     "vipllava": "VipLlava", "video_llava": "VideoLlava", "llava_next": "LlavaNext", "llava_next_video": "LlavaNextVideo",
     "llava_onevision": "LlavaOnevision", "paligemma": "PaliGemma", "paligemma2": "PaliGemma", "deepseek_vl": "DeepseekVL",
     "internvl": "InternVL", "idefics3": "Idefics3", "smolvlm": "SmolVLM", "aya_vision": "AyaVision", "cohere2_vision": "Cohere2Vision",
-    "gemma3": "Gemma3", "llava_pixtral": "Llava", "mistral3": "Mistral3", "lighton_ocr": "LightOnOcr",
+    "gemma3": "Gemma3", "janus": "Janus", "qianfan_ocr": "QianfanOCR", "llava_pixtral": "Llava",
+    "mistral3": "Mistral3", "lighton_ocr": "LightOnOcr",
 }  # fmt: skip
 
 
@@ -81,9 +83,23 @@ def settings(family: str) -> dict[str, Any]:
                 "text_config": text(kind),
                 "projection_dim": 32,
             }
+        case "janus":
+            quantiser = {
+                "embed_dim": 8,
+                "num_embeddings": 8,
+                "latent_channels": 32,
+                "base_channels": 32,
+                "channel_multiplier": [1],
+            }
+            quantiser |= {"num_res_blocks": 1, "hidden_size": 32, "projection_dim": 32, "image_token_embed_dim": 32}
+            own = {
+                "vision_config": TOWER | {"mlp_ratio": 1.5, "projection_dim": 32},
+                "vq_config": quantiser,
+                "text_config": text("llama"),
+            }
         case "deepseek_vl":
             own = {"vision_config": siglip, "text_config": text("llama")}
-        case "internvl":
+        case "internvl" | "qianfan_ocr":
             own = {
                 "vision_config": TOWER | {"use_mean_pooling": False, "use_qk_norm": True, "layer_scale_init_value": 0.6}
             }
@@ -112,7 +128,17 @@ def settings(family: str) -> dict[str, Any]:
     return own | {token: IMAGE}
 
 
-BY_ID = ("deepseek_vl", "internvl", "idefics3", "smolvlm", "cohere2_vision", "lighton_ocr", "gemma3")
+BY_ID = (
+    "deepseek_vl",
+    "internvl",
+    "idefics3",
+    "smolvlm",
+    "cohere2_vision",
+    "lighton_ocr",
+    "gemma3",
+    "janus",
+    "qianfan_ocr",
+)
 
 
 def text(kind: str) -> dict[str, Any]:
@@ -139,11 +165,11 @@ def expanded(family: str, count: int, inputs: dict[str, Any]) -> str:
 
     views = int(inputs.get("num_patches", [1])[0])
     match family:
-        case "internvl":
+        case "internvl" | "qianfan_ocr":
             own = SimpleNamespace(
                 start_image_token="<img>", end_image_token="</img>", image_token="<image>", image_seq_length=count
             )
-            return str(t.InternVLProcessor.replace_image_token(own, {"num_patches": [views]}, 0))
+            return str(getattr(t, f"{FAMILIES[family]}Processor").replace_image_token(own, {"num_patches": [views]}, 0))
         case "idefics3" | "smolvlm":
             tags = {
                 "fake_image_token": "<fake_token_around_image>",
@@ -171,6 +197,12 @@ def expanded(family: str, count: int, inputs: dict[str, Any]) -> str:
             }
             own = SimpleNamespace(**names, image_token="<image>", patch_size=round(count**0.5))
             return str(t.Cohere2VisionProcessor.replace_image_token(own, {"num_patches": [views]}, 0))
+        case "janus":
+            own = SimpleNamespace(
+                image_start_token="<begin_of_image>", image_end_token="<end_of_image>", image_token="<image>"
+            )
+            own.num_image_tokens = count
+            return str(t.JanusProcessor.replace_image_token(own, {}, 0))
         case "gemma3":
             return "\n\n<start_of_image>" + "<image>" * count + "<end_of_image>\n\n"
         case "mistral3" | "llava_pixtral":
@@ -244,9 +276,10 @@ def save(family: str, folder: Path) -> Path:
             own = t.LlavaOnevisionImageProcessorPil(size=square, image_grid_pinpoints=PINPOINTS)
         case "paligemma" | "paligemma2":
             own = t.SiglipImageProcessorPil(size=square)
-        case "deepseek_vl":
-            own = t.DeepseekVLImageProcessorPil(size=square, min_size=14)
-        case "internvl" | "aya_vision":
+        case "deepseek_vl" | "janus":
+            kind = t.DeepseekVLImageProcessorPil if family == "deepseek_vl" else t.JanusImageProcessorPil
+            own = kind(size=square, min_size=14)
+        case "internvl" | "qianfan_ocr" | "aya_vision":
             own = t.GotOcr2ImageProcessorPil(size=square, max_patches=4)
         case "idefics3" | "smolvlm":
             kind = t.Idefics3ImageProcessorPil if family == "idefics3" else t.SmolVLMImageProcessorPil

@@ -31,7 +31,8 @@ FAMILIES = (
 )
 # What is a row of data, or a small engine, beside them.
 ALIKE = (
-    "deit", "vit_msn", "ijepa", "vit_mae", "pixio", "tipsv2_vision_model", "internvl_vision", "metaclip_2_vision_model",
+    "deit", "vit_msn", "ijepa", "vit_mae", "pixio", "tipsv2_vision_model", "internvl_vision", "qianfan_ocr_vision",
+    "metaclip_2_vision_model",
     "altclip_vision_model", "chinese_clip_vision_model", "clipseg_vision_model", "git_vision_model", "kosmos_2_vision_model",
     "owlvit_vision_model", "owlv2_vision_model", "idefics3_vision", "smolvlm_vision", "idefics2_vision", "mlcd_vision_model", "pixtral",
     "aimv2_vision_model", "aimv2_native",

@@ -87,3 +87,12 @@ class DeepSeekVLConnector(ProjectorConnector):
     template = "User: {image}{question}" + SHORT + "\n\nAssistant:"
     tower_path = "model.vision_model"
     projector_path = "model.aligner"
+
+
+class JanusConnector(DeepSeekVLConnector):
+    """Janus (Wu et al., 2024), whose other half makes pictures and is left alone."""
+
+    model_types = ("janus",)
+    loader = "JanusForConditionalGeneration"
+    template = "<|User|>: {image}\n{question}" + SHORT + "\n\n<|Assistant|>:"
+    around = ("<begin_of_image>", "<end_of_image>")

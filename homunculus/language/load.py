@@ -15,6 +15,7 @@ from homunculus.encoder.guard import check_options, library, refusing
 from homunculus.language.connector import Connector
 from homunculus.language.llava import (
     DeepSeekVLConnector,
+    JanusConnector,
     LlavaConnector,
     LlavaNextConnector,
     LlavaNextVideoConnector,
@@ -32,6 +33,7 @@ from homunculus.language.shuffle import (
     Cohere2VisionConnector,
     Idefics3Connector,
     InternVLConnector,
+    QianfanOCRConnector,
     SmolVLMConnector,
 )
 
@@ -39,7 +41,8 @@ DeviceMap: TypeAlias = "str | Mapping[str, int | str | torch.device]"
 SAME = ("model_type", "hidden_size", "num_hidden_layers", "patch_size", "image_size")  # of one vision tower
 CONNECTORS = (
     LlavaConnector, LlavaNextConnector, LlavaNextVideoConnector, LlavaOneVisionConnector, VipLlavaConnector, VideoLlavaConnector,
-    PaliGemmaConnector, DeepSeekVLConnector, InternVLConnector, Idefics3Connector, SmolVLMConnector, AyaVisionConnector,
+    PaliGemmaConnector, DeepSeekVLConnector, JanusConnector, InternVLConnector, QianfanOCRConnector,
+    Idefics3Connector, SmolVLMConnector, AyaVisionConnector,
     Cohere2VisionConnector, Gemma3Connector, Mistral3Connector, LightOnOCRConnector, Qwen2VLConnector, Qwen25VLConnector,
     Qwen3VLConnector, Qwen3VLMoeConnector,
 )  # fmt: skip

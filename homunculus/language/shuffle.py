@@ -47,6 +47,13 @@ class InternVLConnector(ProjectorConnector):
         return super().project(shuffled.flatten(1, 2))
 
 
+class QianfanOCRConnector(InternVLConnector):
+    """Qianfan-OCR (Baidu, 2026)."""
+
+    model_types = ("qianfan_ocr",)
+    loader = "QianfanOCRForConditionalGeneration"
+
+
 class AyaVisionConnector(ProjectorConnector):
     """Aya Vision (Dash et al., 2025): tiles come before the view of all, each behind its name."""
 

@@ -72,6 +72,7 @@ INTERNVL = replace(
     optional=(),
     normalisation=IMAGENET,
 )  # fmt: skip
+QIANFAN_OCR = replace(INTERNVL, types=("qianfan_ocr_vision",), layers="layers")
 # DPT (Ranftl et al., ICCV 2021), its encoder; nothing of its depth head.
 DPT = replace(
     VIT,
@@ -84,4 +85,4 @@ DPT = replace(
     ),
 )  # fmt: skip
 
-ROWS = (VIT, DEIT, MSN, IJEPA, MAE, PIXIO, DINOV2, DINOV2_WITH_REGISTERS, TIPSV2, INTERNVL, DPT)
+ROWS = (VIT, DEIT, MSN, IJEPA, MAE, PIXIO, DINOV2, DINOV2_WITH_REGISTERS, TIPSV2, INTERNVL, QIANFAN_OCR, DPT)
