@@ -188,13 +188,13 @@ def test_a_viewpoint_is_the_same_at_any_resolution_of_the_scene() -> None:
         assert torch.allclose(larger, viewpoints(plan, SIZE), rtol=1e-5, atol=1e-5)
     moved = plan.counted_from((96, 64))
     assert torch.allclose(viewpoints(moved, SIZE), viewpoints(plan, SIZE), rtol=1e-5, atol=1e-5)
-    # The eye comes nearer: about the middle everything is three times as large, in a frame that stays.
+    # The eye steps back: all that it looks at is three times as large about the middle.
     middle = torch.tensor([SIZE[1], SIZE[0]]) / 2
     rows = plan.footprints.clone()
     rows[:, :2] = middle + 3 * (rows[:, :2] - middle)
     rows[:, 2:6] *= 3
-    nearer = viewpoints(SamplePlan(rows), SIZE) - viewpoints(plan, SIZE)
-    assert torch.allclose(nearer, torch.tensor([0, 0, math.log(3)]).expand(50, 3), atol=1e-5)
+    farther = viewpoints(SamplePlan(rows), SIZE) - viewpoints(plan, SIZE)
+    assert torch.allclose(farther, torch.tensor([0, 0, math.log(3)]).expand(50, 3), atol=1e-5)
 
 
 def test_random_features_have_the_kernel_that_they_stand_for() -> None:

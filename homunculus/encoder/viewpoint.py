@@ -1,8 +1,8 @@
 """From where a token sees: its place in units of its own size, and its size.
 
 The three numbers of CanViT's viewpoint token (arXiv 2603.22570), there of a whole glimpse, here of each token. They are the same for a
-picture at any resolution; when the eye comes nearer, to a scene t times as large on the same retina, the first two stay and the last
-falls by log t.
+picture at any resolution. Where all that is looked at grows by t about the picture's middle, as from an eye that steps back, the
+first two stay and the last grows by log t.
 """
 
 from __future__ import annotations
