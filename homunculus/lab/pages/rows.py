@@ -130,7 +130,7 @@ def _at_value(crop: TwoViewCrop) -> Callable[[Desk], Showing]:
 def _memory() -> Iterator[Way]:
     """The key is looked at, then the value, and both are read off what is remembered of the two; beside that one look at both."""
     foveated = allocators.get(PRIMARY)
-    yield Way(AT_BOTH_SPARSELY, "memory", lambda desk: desk.spent(foveated, SPARSE, [desk.at_key, desk.at_value]))
+    yield Way(AT_BOTH_SPARSELY, "oracle", lambda desk: desk.spent(foveated, SPARSE, [desk.at_key, desk.at_value]))
     for budget in (BUDGET, SPARSE):
         yield Way(TWO_GLIMPSES.format(budget), "memory", _in_turn((budget // 2, budget - budget // 2), budget))
         yield Way(TWO_LOOKS.format(budget), "memory", _in_turn((budget, budget), budget))
