@@ -203,14 +203,21 @@ def test_texts_join_the_prompt_at_the_ends_and_the_image_within() -> None:
     assert found.positions(3, 2)[0].tolist() == list(range(10))
 
 
-def test_what_is_pruned_keeps_the_texts_around_it_and_is_never_parted_by_text() -> None:
+def test_what_is_pruned_keeps_the_texts_around_it_and_those_among_it() -> None:
     of = connector(tiny_answerer("idefics3"))
     with answerer(of, budget=12, pruning=pruning.get("divprune")) as eye:
         seen = eye.answer(PICTURE, QUESTION, limit=2)
         assert (seen.tokens, seen.mean_tokens) == (12, 1)
-        parted = in_order(torch.zeros(2, 32), ((1, "\n"),))
-        with pytest.raises(ModelError, match="'divprune' drops tokens of one run, and this model writes text among"):
+        parted = in_order(torch.randn(40, 32, generator=torch.Generator().manual_seed(1)), ((20, "\n"),))
+        reading = eye.read(eye.prompter.ids(QUESTION), parted)
+        assert (reading.mean_tokens, len(reading.visual[0])) == (4, 5)
+        eye.pruning = pruning.get("fastv")
+        with pytest.raises(
+            ModelError, match="'fastv' drops tokens of one run between layers, and this model writes text among"
+        ):
             eye.read(eye.prompter.ids(QUESTION), parted)
+    kept = in_order(torch.zeros(6, 32), ((2, "a"), (4, "b"))).admitted(Admitted(torch.tensor([0, 1, 3, 5])))
+    assert kept.texts == ((2, "a"), (3, "b"))
     kept = in_order(torch.zeros(4, 32), ((0, "a"), (4, "b"))).admitted(Admitted(torch.tensor([1, 3])))
     assert kept.texts == ((0, "a"), (2, "b"))
     with pytest.raises(ModelError, match="'fastv' drops tokens of one run, and this model writes text behind each row"):

@@ -218,7 +218,7 @@ class Answerer(Closing):
         read = [self._read_look(*each) for each in asked]
         said = self._said([reading for _, reading in read], limit)
         return [
-            Answer(text, seen.fixations, seen.plan, *counted(*each), seen.notes, chances)
+            Answer(text, seen.fixations, seen.plan, len(each[0].tokens), each[1].mean_tokens, seen.notes, chances)
             for (_, _, seen), each, (text, chances) in zip(asked, read, said, strict=True)
         ]
 
@@ -250,7 +250,7 @@ class Answerer(Closing):
             )
         reading = self.read(ids, image_tokens, self._evidence(image_tokens, hidden, question))
         ((said, chances),) = self._said([reading], limit)
-        return Answer(said, [], None, *counted(image_tokens, reading), chances=chances)
+        return Answer(said, [], None, len(image_tokens.tokens), reading.mean_tokens, chances=chances)
 
     def _evidence(self, image_tokens: ImageTokens, hidden: Mapping[str, Tensor], question: str) -> ImageEvidence | None:
         if self.pruning is None:
@@ -264,7 +264,7 @@ class Answerer(Closing):
         """The prompt, tokens before and after the image as `Prompter.ids` gives them, read with what was seen in between.
 
         evidence: what a pruning that chooses among the image's tokens is told of them; by default the tokens alone. Raises ModelError
-        for one that needs more, and where text stands among the image's tokens.
+        for one that needs more, and, where text stands among the image's tokens, for one that drops some between layers.
         """
         if self.pruning is not None:
             image_tokens = admitted(self.pruning, image_tokens, evidence, self.connector.behind)
@@ -273,12 +273,16 @@ class Answerer(Closing):
         def embedded(part: Tensor) -> Tensor:
             return decoder.model.embed_tokens(part.to(device))  # type: ignore[no-any-return]
 
+        seen = len(image_tokens.tokens)
         ids, image_tokens = woven(ids, image_tokens, self.prompter.said, embedded)
         before, after = (embedded(part) for part in ids)
         prompt = torch.cat([before, image_tokens.tokens.to(before), after])
         visual = range(len(before), len(before) + len(image_tokens.tokens))
         positions = image_tokens.positions(len(before), len(after)).to(device)
-        return decoder.read(prompt, positions, visual, self.pruning, deep=image_tokens.deep, ahead=self.connector.ahead)
+        deep, ahead = image_tokens.deep, self.connector.ahead
+        reading = decoder.read(prompt, positions, visual, self.pruning, deep=deep, ahead=ahead)
+        reading.texts = len(visual) - seen
+        return reading
 
     def _said(self, readings: Sequence[Prefill], limit: int) -> list[tuple[str, tuple[float, ...]]]:
         """What follows each, and the probability of each of its tokens."""
@@ -292,9 +296,3 @@ class Answerer(Closing):
 
     def close(self) -> None:
         self.eye.close()
-
-
-def counted(image_tokens: ImageTokens, reading: Prefill) -> tuple[int, float]:
-    """How many tokens an image has, and how many of them layers were given, in the mean. Those parted by text are never pruned."""
-    tokens = len(image_tokens.tokens)
-    return tokens, tokens if image_tokens.parted else reading.mean_tokens

@@ -40,11 +40,12 @@ class ImageTokens:
         return any(0 < at < len(self.tokens) for at, _ in self.texts)
 
     def admitted(self, chosen: Admitted) -> ImageTokens:
-        """What is left of it, one after the other on one axis, at their own rows and columns on three."""
+        """What is left of it, one after the other on one axis, at their own rows and columns on three; each text behind as many of what is
+        left as came before it."""
         keep, gone = chosen.keep, len(self.tokens) - len(chosen.keep)
         tokens = self.tokens[keep] if chosen.tokens is None else chosen.tokens.to(self.tokens)
         deep = None if self.deep is None else self.deep[:, keep]
-        texts = tuple((min(at, len(keep)), text) for at, text in self.texts)
+        texts = tuple((int((keep < at).sum()), text) for at, text in self.texts)
         if len(self.places) > 1:
             return ImageTokens(tokens, self.places[:, keep], self.length, deep, texts)
         return ImageTokens(tokens, self.places[:, : len(keep)], self.length - gone, deep, texts)

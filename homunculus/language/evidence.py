@@ -92,9 +92,10 @@ def admitted(
 
     Raises ModelError where it needs to know more than the tokens and is told nothing.
     """
-    if image.parted:
+    if image.parted and (type(pruning).prune is not Pruning.prune or type(pruning).forget is not Pruning.forget):
         raise ModelError(
-            f"pruning {pruning.name!r} drops tokens of one run, and this model writes text among those of a picture; ask without it"
+            f"pruning {pruning.name!r} drops tokens of one run between layers, and this model writes text among those of a picture; choose "
+            "one that chooses before them, such as 'divprune'"
         )
     if evidence is None and pruning.needs:
         raise ModelError(

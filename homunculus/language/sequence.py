@@ -21,6 +21,7 @@ class Prefill:
     following: for each layer the position of the next token, the same on all `axes`. order: for each layer int [S] the places in the
     prompt of what its cache holds, which grow, with gaps where tokens were taken out. begin: where visual tokens stand in every cache.
     held: those of `visual` that each cache holds still. pruning: what may forget some. said: tokens of the answer that were taken in.
+    texts: rows of text that stand among the visual ones, in every layer.
     """
 
     cache: Any
@@ -33,11 +34,12 @@ class Prefill:
     held: list[Tensor]
     pruning: Pruning | None = None
     said: int = 0
+    texts: int = 0
 
     @property
     def mean_tokens(self) -> float:
         """Visual tokens that were read, mean over the layers."""
-        return sum(len(origin) for origin in self.visual) / len(self.visual)
+        return sum(len(origin) for origin in self.visual) / len(self.visual) - self.texts
 
     @property
     def forgets(self) -> bool:
