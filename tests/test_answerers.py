@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,16 +9,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from pictures import dead_leaves
 from torch import Tensor
 
 import homunculus as hm
 
 pytest.importorskip("transformers")
 
+from answering import PICTURE, QUESTION, answerer, connector, picture, seen_natively, whole_prompt
 from tiny_answerers import (
     FAMILIES,
     IMAGE,
+    TOWER,
     expanded,
     half,
     of_prompt,
@@ -29,18 +29,17 @@ from tiny_answerers import (
     tiny_answerer,
     tokenizer,
 )
+from tiny_models import TEXT as WORDS
+from tiny_models import randomised, write_tokenizer
 
 from homunculus.bridge.errors import ModelError
 from homunculus.lab.baselines import pruning
-from homunculus.language import Answerer, Prompter, load, refused
+from homunculus.language import Answerer, Prompter
 from homunculus.language.bands import bands, ends
-from homunculus.language.connector import Connector, ImageTokens
 from homunculus.language.projector import in_order
 from homunculus.language.pruning import Admitted
 from homunculus.language.texts import woven
 
-PICTURE = (dead_leaves(96) * 255).round().astype(np.uint8)
-QUESTION = "what is the total ?"
 # Sizes that a model takes besides its own, and what its own code must be told for them.
 SIZES: dict[str, tuple[tuple[int, int], ...]] = {
     "vipllava": ((40, 64),), "video_llava": ((64, 40),), "paligemma": ((40, 64),), "internvl": ((64, 64),), "aya_vision": ((64, 64),),
@@ -57,35 +56,6 @@ CASES = [(family, size) for family in FAMILIES for size in ((48, 48), *SIZES.get
 def unit() -> Iterator[hm.TextureUnit]:
     with hm.open_unit("torch") as unit:
         yield unit
-
-
-def connector(model: Any) -> Connector:
-    return load.registry[model.config.model_type](model)
-
-
-def answerer(of: Connector, **options: Any) -> Answerer:
-    prompter = Prompter(tokenizer(), IMAGE, of.template, of.around, of.marker)
-    return Answerer(of, prompter, backend="torch", **options)
-
-
-def picture(height: int, width: int) -> np.ndarray[Any, Any]:
-    return np.random.default_rng(5).integers(0, 256, (height, width, 3), dtype=np.uint8)
-
-
-def seen_natively(of: Connector, unit: hm.TextureUnit, image: np.ndarray[Any, Any]) -> ImageTokens:
-    """What the native grid as a plan gives, through the library's own layout, sampler, encoder and adapter."""
-    size, vit = (image.shape[0], image.shape[1]), of.encoder
-    plan = hm.layouts.grid(size, None, size[0] * size[1] // vit.patch_size**2, vit.patch_size)
-    with unit.pyramid(image) as pyramid:
-        patches = unit.sample(pyramid, plan, quality="exact", mean=vit.mean, std=vit.std)
-    return of.image_tokens(vit(patches.pixels, plan, size, hidden=of.hidden), plan, size)
-
-
-def whole_prompt(of: Connector, image: str) -> Tensor:
-    """The model's prompt with a picture as its own processor writes it."""
-    text = of.template.replace("{image}", image).replace("{question}", QUESTION)
-    own = tokenizer()
-    return torch.tensor(own(text, add_special_tokens="<bos>" not in text)["input_ids"])
 
 
 def natively(model: Any, family: str, unit: hm.TextureUnit, image: np.ndarray[Any, Any]) -> tuple[Tensor, Tensor]:
@@ -174,6 +144,27 @@ def test_it_goes_on_as_the_models_own_generate(family: str, unit: hm.TextureUnit
     assert said == [int(token) for token in own if token != 2]
 
 
+@pytest.mark.slow
+@torch.no_grad()
+def test_words_are_lent_to_a_tower_that_merges_and_was_saved_without_its_head(
+    unit: hm.TextureUnit, tmp_path: Path
+) -> None:
+    import transformers as t
+
+    folder, image = save("gemma3", tmp_path / "model"), picture(48, 48)
+    randomised(t.SiglipModel(t.SiglipConfig(text_config=WORDS, vision_config=TOWER))).save_pretrained(
+        tmp_path / "texts"
+    )
+    write_tokenizer(tmp_path / "texts", "siglip")
+    with Answerer.from_pretrained(folder, backend="torch", budget=12, texts=tmp_path / "texts") as eye:
+        seen = eye.answer(PICTURE, "a dog", limit=2)
+        assert (seen.tokens, seen.notes) == (12, [])
+        lent, own = (
+            seen_natively(of, unit, image).tokens for of in (eye.connector, connector(tiny_answerer("gemma3")))
+        )
+    torch.testing.assert_close(lent, own, rtol=0, atol=1e-5)
+
+
 # Texts among an image's tokens
 
 
@@ -231,46 +222,3 @@ def test_a_templates_last_letters_are_no_part_of_the_text_around_an_image() -> N
         "<|START|>{image}<|LINE|>{question}": "<|START|><image><|LINE|><|END|>what",
     }.items():
         assert Prompter(tokenizer(), IMAGE, template, around).text("what") == expected
-
-
-# Models that do not fit
-
-
-def test_every_type_that_takes_pictures_and_texts_answers_or_says_why_not(tmp_path: Path) -> None:
-    from transformers.models.auto.modeling_auto import MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES as KNOWN
-
-    assert set(refused.REFUSED) <= set(KNOWN)
-    assert not set(refused.REFUSED) & set(load.registry)
-    assert sum(map(len, refused.REASONS.values())) == len(refused.REFUSED)
-    reasons = {kind: load.why_not(kind) for kind in KNOWN}
-    assert {kind for kind, why in reasons.items() if not why} == set(load.registry)
-    assert load.why_not("ovis2") == refused.NO_ADAPTER
-    assert load.why_not("bert") == refused.NO_EYES
-    for kind, why in reasons.items():
-        if why:
-            (tmp_path / "config.json").write_text(f'{{"model_type": "{kind}"}}', "utf-8")
-            with pytest.raises(
-                ModelError, match=f"holds a '{kind}', which answers no questions here: {re.escape(why)}; docs"
-            ):
-                Answerer.from_pretrained(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("family", "changed", "text"),
-    [
-        ("internvl", {"downsample_ratio": 0.3}, "downsample_ratio is 0.3; expected one over a whole number"),
-        ("internvl", {"vision_feature_layer": [-1, -2]}, r"vision_feature_layer is \[-1, -2\]; its own code takes one"),
-        ("internvl", {"vision_feature_select_strategy": "full"}, "1 tokens of the tower are no patches, and 2 x 2 patches make a"),
-        ("gemma3", {"mm_tokens_per_image": 8}, "mm_tokens_per_image is 8 and the tower has 6 x 6 patches; expected squares"),
-        ("llava_onevision", {"vision_feature_select_strategy": "default"}, "'default', which leaves out a class token, and a siglip"),
-        ("llava_next", {"vision_feature_layer": 7}, "vision_feature_layer is 7 and the tower has 3 layers; expected -4 to 3"),
-    ],
-)  # fmt: skip
-def test_configurations_that_do_not_fit_are_refused(
-    family: str, changed: dict[str, Any], text: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = tiny_answerer(family)
-    for name, value in changed.items():
-        monkeypatch.setattr(model.config, name, value)
-    with pytest.raises(ModelError, match=text):
-        connector(model)

@@ -121,8 +121,9 @@ def why_not(kind: str) -> str:
 def lend_texts(connector: Connector, name: str | Path, *, local_files_only: bool = False) -> TextEncoder:
     """The text tower of a whole CLIP or SigLIP model, to compare words with what the connector's own vision tower sees.
 
-    The projections into the space of texts are the whole model's, the vision tower stays the connector's: the two fit as far as the
-    tower was not trained further, which LLaVA-1.5 left frozen. Raises ModelError for a model without texts, or another tower.
+    The projections into the space of texts are the whole model's, and a pooling head that the tower was saved without; the tower stays
+    the connector's: they fit as far as it was not trained further, which LLaVA-1.5 left frozen. Raises ModelError for a model without
+    texts, or another tower.
     """
     own = connector.encoder
     weight = next(own.parameters())
@@ -137,6 +138,8 @@ def lend_texts(connector: Connector, name: str | Path, *, local_files_only: bool
             f"the vision tower of {name} is another one ({told}); give the model that this tower was taken from"
         )
     text = TextEncoder.from_pretrained(name, model=whole, local_files_only=local_files_only)
+    if getattr(own.model, "use_head", True) is False:  # SigLIP's, which language models do not read
+        own.model.head, own.model.use_head = whole.vision_model.head, True
     whole.vision_model = own.model
-    connector.encoder = FoveatedViT(whole, mean=own.mean, std=own.std)
+    connector.encoder = FoveatedViT(whole, merge=own.family.merge, mean=own.mean, std=own.std)
     return text

@@ -5,10 +5,12 @@ Of Mistral 3, as of each model with such a tower but LightOnOCR, a text stands b
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from torch import Tensor
 
+from homunculus.bridge.errors import ImageError
 from homunculus.language.projector import INSTRUCTION, ProjectorConnector
 from homunculus.language.prompt import SHORT
 
@@ -20,6 +22,14 @@ class Mistral3Connector(ProjectorConnector):
     loader = "Mistral3ForConditionalGeneration"
     template = INSTRUCTION
     inputs = ("pixel_values", "image_sizes")
+
+    def views(self, inputs: Mapping[str, Any]) -> list[Tensor]:
+        height, width = (int(side) for side in inputs["image_sizes"][0])
+        if height * width == self.encoder.patch_size**2 and self.lines:
+            raise ImageError(
+                f"the model's own code takes no picture of one token, {height} x {width} px; show it larger, or foveated tokens of it"
+            )
+        return super().views(inputs)
 
     @classmethod
     def merge(cls, config: Any) -> int:
