@@ -28,7 +28,12 @@ SAID = [7, 30, 12, 5]
 WINDOW: dict[str, Any] = {"sliding_window": 6}
 LATER: dict[str, Any] = WINDOW | {"use_sliding_window": True, "max_window_layers": 1}
 PLACES: dict[str, Any] = {
-    "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 1e4},
+    "rope_parameters": {
+        "rope_type": "default",
+        "mrope_section": [1, 1, 2],
+        "rope_theta": 1e4,
+        "partial_rotary_factor": 1.0,
+    },
     "head_dim": 8,
 }
 EXPERTS: dict[str, Any] = {
@@ -46,6 +51,9 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "gemma2": GEMMA | {"final_logit_softcapping": 3.0, "attn_logit_softcapping": 2.0},
     "gemma3_text": GEMMA,
     "glm4": {"head_dim": 8},
+    "glm4v_text": PLACES,
+    "glm4v_moe_text": PLACES | EXPERTS | {"n_routed_experts": 4},
+    "glm_ocr_text": PLACES,
     "granite": {"embedding_multiplier": 2.0, "residual_multiplier": 0.5, "attention_multiplier": 0.3, "logits_scaling": 3.0},
     "ministral": WINDOW | {"head_dim": 8, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]},
     "ministral3": WINDOW | {"head_dim": 8},
@@ -79,12 +87,17 @@ def whole(kind: str, attention: str) -> tuple[Any, Any, float]:
 
 def text_part(kind: str) -> Any:
     """The class of transformers for the text part of a vision-language model."""
+    from transformers.models.glm4v.modeling_glm4v import Glm4vTextModel
+    from transformers.models.glm4v_moe.modeling_glm4v_moe import Glm4vMoeTextModel
+    from transformers.models.glm_ocr.modeling_glm_ocr import GlmOcrTextModel
     from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLTextModel
     from transformers.models.qwen2_vl.modeling_qwen2_vl import Qwen2VLTextModel
     from transformers.models.qwen3_vl.modeling_qwen3_vl import Qwen3VLTextModel
     from transformers.models.qwen3_vl_moe.modeling_qwen3_vl_moe import Qwen3VLMoeTextModel
 
-    each = (Qwen2VLTextModel, Qwen2_5_VLTextModel, Qwen3VLTextModel, Qwen3VLMoeTextModel)
+    each = (
+        Qwen2VLTextModel, Qwen2_5_VLTextModel, Qwen3VLTextModel, Qwen3VLMoeTextModel, Glm4vTextModel, Glm4vMoeTextModel, GlmOcrTextModel,
+    )  # fmt: skip
     return next(one for one in each if one.config_class.model_type == kind)
 
 
@@ -99,7 +112,7 @@ def prompt(count: int = 20) -> Tensor:
 def placed(kind: str, count: int = 20) -> Tensor:
     """Positions of a prompt; for models that rotate by rows and columns, the image's are those of a grid, and shift the rest."""
     plain = torch.arange(count)[None]
-    if "vl" not in kind:
+    if "vl" not in kind and "glm4v" not in kind and "ocr" not in kind:
         return plain
     places = plain.repeat(3, 1)
     number = torch.arange(len(VISUAL))

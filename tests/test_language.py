@@ -28,6 +28,7 @@ from tiny_models import tiny, write_tokenizer
 
 from homunculus.language import Answerer, Prompter
 from homunculus.language.connector import Connector, ImageTokens
+from homunculus.language.glm4v import Glm4vConnector, Glm4vMoeConnector, Glm46VConnector, GlmOcrConnector
 from homunculus.language.llava import LlavaConnector
 from homunculus.language.load import check_places, registry
 from homunculus.language.qwen_vl import Qwen2VLConnector, Qwen3VLConnector, Qwen3VLMoeConnector, Qwen25VLConnector
@@ -39,6 +40,10 @@ QWENS: dict[str, type[Connector]] = {
     "qwen2_5_vl": Qwen25VLConnector,
     "qwen3_vl": Qwen3VLConnector,
     "qwen3_vl_moe": Qwen3VLMoeConnector,
+    "glm4v": Glm4vConnector,
+    "glm4v_moe": Glm4vMoeConnector,
+    "glm46v": Glm46VConnector,
+    "glm_ocr": GlmOcrConnector,
 }
 LLAVAS = [
     ("clip", -2, "default", "llama"),
@@ -134,7 +139,7 @@ def test_on_the_native_grid_qwen_is_qwen_itself(unit: hm.TextureUnit, kind: str,
     flat = torch.arange(len(image_tokens.tokens))[None].expand(3, -1)
     wrong = replace(image_tokens, places=flat, length=len(image_tokens.tokens))
     assert (logits(connector, wrong) - own).abs().max() > 1e-2, "the test should notice wrong positions"
-    assert (image_tokens.deep is None) == (kind in ("qwen2_vl", "qwen2_5_vl"))
+    assert (image_tokens.deep is not None) == (kind in ("qwen3_vl", "qwen3_vl_moe"))
     if image_tokens.deep is not None:
         assert (logits(connector, replace(image_tokens, deep=None)) - own).abs().max() > 1e-2
 
@@ -151,8 +156,10 @@ def test_in_half_precision_the_native_grid_is_the_model_itself(unit: hm.TextureU
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-@pytest.mark.parametrize("kind", ["llava", *QWENS])
+@pytest.mark.parametrize(
+    ("kind", "attention"),
+    [("llava", "eager"), ("qwen3_vl", "eager"), *((kind, "sdpa") for kind in ("llava", *QWENS))],
+)
 @torch.no_grad()
 def test_whole_images_are_answered_as_transformers_generates(
     kind: str, attention: str, folders: dict[str, Path]

@@ -44,20 +44,31 @@ def tiny_llava(
 
 @cache
 def tiny_qwen(kind: str = "qwen2_5_vl") -> Any:
-    """Qwen2-VL and its successors, whose tokens are 8 px wide. Cached: do not change it."""
+    """Qwen2-VL and its successors, or GLM-4.1V and its, whose tokens are 8 px wide. Cached: do not change it."""
     import transformers as t
 
     text = TEXT | {
         "num_hidden_layers": 3,
         "head_dim": 8,
-        "rope_parameters": {"rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 1e4},
-    }
-    if kind == "qwen3_vl_moe":
-        text |= {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
+        "rope_parameters": {
+            "rope_type": "default", "mrope_section": [2, 1, 1], "rope_theta": 1e4, "partial_rotary_factor": 1.0,
+        },
+    }  # fmt: skip
+    if kind.endswith("_moe"):
+        experts = "n_routed_experts" if kind == "glm4v_moe" else "num_experts"
+        text |= {experts: 4, "num_experts_per_tok": 2, "moe_intermediate_size": 16}
     wide = {"hidden_size": 32} if kind == "qwen2_vl" else {"out_hidden_size": 32}
-    vision = tiny(f"{kind.removesuffix('_moe')}_vision").config.to_dict() | wide
+    tower = {"qwen3_vl_moe": "qwen3_vl", "glm46v": "glm4v"}.get(kind, kind)
+    vision = tiny(f"{tower}_vision").config.to_dict() | wide
     vision.pop("model_type")
     ids = {"image_token_id": IMAGE, "video_token_id": 25, "vision_start_token_id": 26, "vision_end_token_id": 27}
+    if kind.startswith("glm"):
+        ids |= {
+            "image_start_token_id": 26,
+            "image_end_token_id": 27,
+            "video_start_token_id": 26,
+            "video_end_token_id": 27,
+        }
     config = t.CONFIG_MAPPING[kind](text_config=text, vision_config=vision, **ids)
     return randomised(t.AutoModelForImageTextToText.from_config(config))
 

@@ -16,7 +16,6 @@ from homunculus.encoder.load import tower_class
 
 SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48}
 SQUARE = SMALL | {"image_size": 32, "patch_size": 8}
-QWENS = ("qwen2_vl_vision", "qwen2_5_vl_vision", "qwen3_vl_vision")
 FAMILIES = (
     "vit",
     "clip",
@@ -28,6 +27,9 @@ FAMILIES = (
     "qwen2_vl_vision",
     "qwen2_5_vl_vision",
     "qwen3_vl_vision",
+    "glm4v_vision",
+    "glm4v_moe_vision",
+    "glm_ocr_vision",
 )
 # What is a row of data, or a small engine, beside them.
 ALIKE = (
@@ -106,6 +108,11 @@ def build(family: str) -> Any:
                 num_position_embeddings=36, deepstack_visual_indexes=[0, 2],
             )  # fmt: skip
             return qwen3.Qwen3VLVisionModel._from_config(config)
+        case "glm4v_vision" | "glm4v_moe_vision" | "glm_ocr_vision":
+            config = t.CONFIG_MAPPING[family](
+                depth=3, hidden_size=32, num_heads=4, intermediate_size=48, out_hidden_size=24, patch_size=4, image_size=32,
+            )  # fmt: skip
+            return tower_class(config)._from_config(config)
         case "qwen3_5_vision" | "qwen4_exp_vision":
             config = t.CONFIG_MAPPING[family](
                 depth=3, hidden_size=32, num_heads=4, intermediate_size=48, out_hidden_size=24, patch_size=4,
@@ -162,7 +169,9 @@ def own_forward(family: str, model: Any, image: Tensor) -> tuple[Tensor, Tensor 
         rows = tiles(image).permute(0, 2, 3, 1).reshape(1, -1, 192)
         shape = torch.tensor([[height // 8, width // 8]], dtype=torch.int64, device="cpu")
         out = model(rows, torch.ones(rows.shape[:2], dtype=torch.long, device="cpu"), shape)
-    elif family in ("qwen2_vl_vision", "qwen3_vl_vision", "qwen3_5_vision", "qwen4_exp_vision"):
+    elif family in (
+        "qwen2_vl_vision", "qwen3_vl_vision", "qwen3_5_vision", "qwen4_exp_vision", "glm4v_vision", "glm4v_moe_vision", "glm_ocr_vision",
+    ):  # fmt: skip
         out = model(*merged_inputs(image))
         return out.last_hidden_state[None], out.pooler_output[None]
     elif family == "qwen2_5_vl_vision":

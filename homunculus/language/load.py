@@ -13,6 +13,7 @@ from homunculus.bridge.errors import ModelError
 from homunculus.encoder import FoveatedViT, TextEncoder, load
 from homunculus.encoder.guard import check_options, library, refusing
 from homunculus.language.connector import Connector
+from homunculus.language.glm4v import Glm4vConnector, Glm4vMoeConnector, Glm46VConnector, GlmOcrConnector
 from homunculus.language.llava import (
     DeepSeekVLConnector,
     JanusConnector,
@@ -44,7 +45,7 @@ CONNECTORS = (
     PaliGemmaConnector, DeepSeekVLConnector, JanusConnector, InternVLConnector, QianfanOCRConnector,
     Idefics3Connector, SmolVLMConnector, AyaVisionConnector,
     Cohere2VisionConnector, Gemma3Connector, Mistral3Connector, LightOnOCRConnector, Qwen2VLConnector, Qwen25VLConnector,
-    Qwen3VLConnector, Qwen3VLMoeConnector,
+    Qwen3VLConnector, Qwen3VLMoeConnector, Glm4vConnector, Glm4vMoeConnector, Glm46VConnector, GlmOcrConnector,
 )  # fmt: skip
 registry: dict[str, type[Connector]] = {kind: each for each in CONNECTORS for kind in each.model_types}
 

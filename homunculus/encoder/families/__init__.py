@@ -7,7 +7,7 @@ from typing import Any
 
 from homunculus.bridge.errors import ModelError
 from homunculus.encoder.anatomy import Anatomy
-from homunculus.encoder.families import clip, qwen2_5_vl, qwen2_vl, qwen3_vl, rotary, siglip, small, vits
+from homunculus.encoder.families import clip, glm4v, qwen2_5_vl, qwen2_vl, qwen3_vl, rotary, siglip, small, vits
 from homunculus.encoder.families.patches import PatchFamily
 from homunculus.encoder.families.refused import why_not
 from homunculus.encoder.family import Family
@@ -42,6 +42,8 @@ register(rotary.MLCD, rotary.MLCDFamily)
 register(rotary.PIXTRAL, rotary.Pixtral)
 register(rotary.AIMV2, rotary.AIMv2)
 register(rotary.OVIS2)
+register(glm4v.ANATOMY, glm4v.GLM4V)
+register(glm4v.GLM_OCR, glm4v.GLM4V)
 register(qwen2_vl.ANATOMY, qwen2_vl.QwenVL)
 for row in (qwen3_vl.ANATOMY, qwen3_vl.QWEN3_5, qwen3_vl.QWEN4):
     register(row, qwen3_vl.Qwen3VL)

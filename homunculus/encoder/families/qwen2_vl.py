@@ -59,6 +59,8 @@ class QwenVL(Family):
     def _attend(self, attention: Any, x: Tensor, context: LayerContext, mask: Tensor | None) -> Tensor:
         assert context.rotation is not None
         query, key, value = attention.qkv(x).unflatten(-1, (3, attention.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        if hasattr(attention, "q_norm"):
+            query, key = attention.q_norm(query), attention.k_norm(key)
         query, key = rotate(query, *context.rotation), rotate(key, *context.rotation)
         seen = F.scaled_dot_product_attention(query, key, value, mask, scale=attention.scaling)
         return attention.proj(seen.transpose(1, 2).flatten(2))  # type: ignore[no-any-return]

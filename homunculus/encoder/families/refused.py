@@ -45,8 +45,8 @@ REASONS: dict[str, tuple[str, ...]] = {
     PIXELS: ("fuyu", "imagegpt", "perceiver", "pix2struct", "pix2struct_vision_model", "udop"),
     PACKED: (
         "cohere_compass", "cohere_compass_vision", "cosmos3_edge", "cosmos3_edge_vision", "dots3_note", "dots3_note_vision_encoder",
-        "ernie4_5_vl_moe", "ernie4_5_vl_moe_vision", "exaone4_5", "exaone4_5_vision", "glm46v", "glm4v", "glm4v_vision", "glm4v_moe",
-        "glm4v_moe_vision", "glm5_next", "glm5_next_vision", "glm_image_vision", "glm_ocr", "glm_ocr_vision", "glmga", "hunyuan_vl",
+        "ernie4_5_vl_moe", "ernie4_5_vl_moe_vision", "exaone4_5", "exaone4_5_vision",
+        "glm5_next", "glm5_next_vision", "glm_image_vision", "glmga", "hunyuan_vl",
         "hunyuan_vl_vision", "hy_v4_vl", "hy_v4_vl_vision", "inkling2", "inkling2_loop", "inkling2_vision", "kimi_k25",
         "kimi_k25_vision", "lfm3_vl", "lfm3_vl_vision", "minicpm_ocr", "minicpm_ocr_vision", "minicpmv4_6", "minicpmv4_6_vision",
         "minicpmv4_7", "minicpmv4_7_vision", "minimax_m3_vl", "minimax_m3_vl_vision", "muse_glimmer", "muse_glimmer_vision",
