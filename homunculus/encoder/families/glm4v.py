@@ -34,10 +34,11 @@ class GLM4V(QwenVL):
         x = super().embed(pixels, at, position)
         if not self.anatomy.table:
             return x
-        x, table = part(self.tower, self.anatomy.behind_projection)(x), part(self.tower, self.anatomy.table)
+        table: Tensor = part(self.tower, self.anatomy.table)
         rows = round(len(table) ** 0.5)
-        table = table.reshape(rows, rows, -1)
-        return x + table_position(table, at, footprint=position == "footprint").to(x.dtype)
+        read = table_position(table.reshape(rows, rows, -1), at, footprint=position == "footprint")
+        x = part(self.tower, self.anatomy.behind_projection)(x)
+        return x + read.to(x.dtype)
 
     def finish(self, x: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor | None]:
         normed = part(self.tower, self.anatomy.norm)(x)
