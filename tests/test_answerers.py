@@ -211,8 +211,15 @@ def test_what_is_pruned_keeps_the_texts_around_it_and_those_among_it() -> None:
     assert kept.texts == ((2, "a"), (3, "b"))
     kept = in_order(torch.zeros(4, 32), ((0, "a"), (4, "b"))).admitted(Admitted(torch.tensor([1, 3])))
     assert kept.texts == ((0, "a"), (2, "b"))
-    with pytest.raises(ModelError, match="'fastv' drops tokens of one run, and this model writes text behind each row"):
-        answerer(connector(tiny_answerer("mistral3")), pruning=pruning.get("fastv"))
+    lines = connector(tiny_answerer("mistral3"))
+    with answerer(lines, budget=40, pruning=pruning.get("divprune")) as eye:
+        seen = eye.answer(PICTURE, QUESTION, limit=2)
+        assert (seen.tokens, seen.mean_tokens) == (40, 4)
+        for name in ("fastv", "vispruner"):
+            with pytest.raises(
+                ModelError, match=f"'{name}' drops tokens between layers or reads more than them, and this model"
+            ):
+                eye.pruning = pruning.get(name)
 
 
 def test_a_templates_last_letters_are_no_part_of_the_text_around_an_image() -> None:

@@ -238,8 +238,10 @@ class Answerer(Closing):
         seen = bytes_of(picture(image))
         try:
             with torch.device("cpu"):  # whatever the program's default is
-                told = {"input_data_format": "channels_last", "return_tensors": "pt", **dict(self.connector.processing)}
-                inputs = processor(images=seen, **told)
+                rows = (
+                    {"input_data_format": "channels_last"} if seen.shape[0] in (1, 3) else {}
+                )  # they could be channels
+                inputs = processor(images=seen, return_tensors="pt", **rows, **dict(self.connector.processing))
         except ValueError as error:
             raise ImageError(
                 f"the model's own processor refuses a picture of {seen.shape[1]} x {seen.shape[0]} px: {error}; give a part of it"

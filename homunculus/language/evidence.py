@@ -92,7 +92,7 @@ def admitted(
 
     Raises ModelError where it needs to know more than the tokens and is told nothing.
     """
-    if image.parted and (type(pruning).prune is not Pruning.prune or type(pruning).forget is not Pruning.forget):
+    if image.parted and pruning.cuts_within:
         raise ModelError(
             f"pruning {pruning.name!r} drops tokens of one run between layers, and this model writes text among those of a picture; choose "
             "one that chooses before them, such as 'divprune'"

@@ -96,9 +96,10 @@ class ProjectorConnector(Connector):
         return in_order(tokens, self.texts([len(tokens)], {}))
 
     def check(self, pruning: Pruning) -> None:
-        if self.lines:
+        if self.lines and (pruning.cuts_within or pruning.needs):
             raise ModelError(
-                f"pruning {pruning.name!r} drops tokens of one run, and this model writes text behind each row of them; ask without"
+                f"pruning {pruning.name!r} drops tokens between layers or reads more than them, and this model writes text behind each row "
+                "of them, in an order of its own; choose one that reads the tokens alone before the layers, such as 'divprune'"
             )
         super().check(pruning)
 

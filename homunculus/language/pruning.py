@@ -102,6 +102,11 @@ class Pruning:
     renumbers: bool = False
     needs: ClassVar[tuple[Need, ...]] = ()
 
+    @property
+    def cuts_within(self) -> bool:
+        """Whether it drops tokens between layers, or while the answer is written."""
+        return type(self).prune is not Pruning.prune or type(self).forget is not Pruning.forget
+
     def check(self, depth: int) -> None:
         """Raises ModelError where the method cannot run in a language model of so many layers."""
 
