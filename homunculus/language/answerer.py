@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from homunculus.allocators.scene import Allocator
-from homunculus.bridge.errors import ImageError, ModelError, PlanError
+from homunculus.bridge.errors import ModelError, PlanError
 from homunculus.bridge.open import Backend
 from homunculus.bridge.pictures.entrance import Picture, picture
 from homunculus.bridge.pictures.files import PictureFile
@@ -235,22 +235,9 @@ class Answerer(Closing):
         Raises ModelError where there is no processor, or it cannot be loaded, and ImageError for a picture that it refuses.
         """
         limit, ids, processor = whole("limit", limit), self.prompter.ids(question), self.processor
-        seen = bytes_of(picture(image))
-        try:
-            with torch.device("cpu"):  # whatever the program's default is
-                rows = (
-                    {"input_data_format": "channels_last"} if seen.shape[0] in (1, 3) else {}
-                )  # they could be channels
-                inputs = processor(images=seen, return_tensors="pt", **rows, **dict(self.connector.processing))
-        except ValueError as error:
-            raise ImageError(
-                f"the model's own processor refuses a picture of {seen.shape[1]} x {seen.shape[0]} px: {error}; give a part of it"
-            ) from error
-        device = next(self.connector.encoder.parameters()).device
+        inputs = self.connector.prepared(processor, bytes_of(picture(image)))
         with torch.no_grad(), watched(self.connector.encoder, wanted(self.pruning, self.connector)) as hidden:
-            image_tokens = self.connector.whole(
-                {name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
-            )
+            image_tokens = self.connector.whole(inputs)
         reading = self.read(ids, image_tokens, self._evidence(image_tokens, hidden, question))
         ((said, chances),) = self._said([reading], limit)
         return Answer(said, [], None, len(image_tokens.tokens), reading.mean_tokens, chances=chances)

@@ -11,6 +11,8 @@ from typing import Any, ClassVar, TypeAlias
 import torch
 from torch import Tensor
 
+from homunculus.bridge.errors import ImageError
+from homunculus.bridge.pictures.turning import Array
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import Encoding, FoveatedViT
 from homunculus.language.decoder import Decoder
@@ -105,6 +107,21 @@ class Connector(ABC):
     @abstractmethod
     def image_tokens(self, encoding: Encoding, plan: SamplePlan, size: tuple[int, int]) -> ImageTokens:
         """What the encoder made of a plan's patches, of an image of `size` (height, width), for the language model."""
+
+    def prepared(self, processor: Any, image: Array) -> dict[str, Any]:
+        """What the model's own image processor makes of a picture, uint8 [H, W, 3], where the tower is. Raises ImageError."""
+        told = dict(self.processing)
+        if image.shape[0] in (1, 3):  # rows that could be taken for channels
+            told["input_data_format"] = "channels_last"
+        try:
+            with torch.device("cpu"):  # whatever the program's default is
+                inputs = processor(images=image, return_tensors="pt", **told)
+        except ValueError as error:
+            raise ImageError(
+                f"the model's own processor refuses a picture of {image.shape[1]} x {image.shape[0]} px: {error}; give a part of it"
+            ) from error
+        device = next(self.encoder.parameters()).device
+        return {name: value.to(device) if isinstance(value, Tensor) else value for name, value in inputs.items()}
 
     @abstractmethod
     def whole(self, inputs: Mapping[str, Any]) -> ImageTokens:
