@@ -37,8 +37,8 @@ class GLM4V(QwenVL):
         table: Tensor = part(self.tower, self.anatomy.table)
         rows = round(len(table) ** 0.5)
         read = table_position(table.reshape(rows, rows, -1), at, footprint=position == "footprint")
-        x = part(self.tower, self.anatomy.behind_projection)(x)
-        return x + read.to(x.dtype)
+        normed: Tensor = part(self.tower, self.anatomy.behind_projection)(x)
+        return normed + read.to(x.dtype)
 
     def finish(self, x: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor | None]:
         normed = part(self.tower, self.anatomy.norm)(x)
