@@ -9,7 +9,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-OTHERS = {"pillow-heif", "accelerate", "."}  # what a user may add: a decoder, a model on several devices; a checkout
+OTHERS = {"pillow-heif", "."}  # a decoder that a user may add; a checkout
 FOLDERS = ("homunculus", "bridge", "interop", "shaders", "docs")
 INSTALL = re.compile(r"pip install (?:--[\w-]+ )*((?:[\w.\[\]/*'-]+(?: (?=[a-z][\w-]*-)|(?= imgui-bundle))?)+)")
 
