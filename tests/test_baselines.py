@@ -558,6 +558,7 @@ def test_similarities_in_blocks_are_those_at_once(monkeypatch: pytest.MonkeyPatc
 # Those that choose a set, whose rules tests/test_pruning_before.py holds against loops
 
 
+@pytest.mark.slow
 def test_divprune_spreads_the_full_encodes_tokens() -> None:
     vit = hm.FoveatedViT(tiny("clip"))
     view = view_of(vit)
@@ -575,6 +576,7 @@ def test_divprune_spreads_the_full_encodes_tokens() -> None:
     assert encoded.scoring == (374 * 374 + 374 * 40) * 32
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["clip", "siglip"])
 def test_cdpruner_reads_relevance_in_the_space_of_texts(family: str) -> None:
     vit, query = hm.FoveatedViT(tiny(family)), torch.randn(24 if family == "clip" else 32)
@@ -603,6 +605,7 @@ def test_cdpruner_turns_no_sign_where_tokens_were_trained_to_point() -> None:
     assert diversity.relevance(points, text).argmax() == 1
 
 
+@pytest.mark.slow
 def test_vispruner_keeps_what_is_attended_to_and_what_has_no_like() -> None:
     vit = hm.FoveatedViT(tiny("clip"))
     view = view_of(vit)

@@ -136,6 +136,7 @@ def test_aims_mean_over_28_layers_is_the_published_one(depth: int, count: int, e
     assert [len(origin) > 0 for origin in reading.visual] == [True] * none + [False] * (depth - none)
 
 
+@pytest.mark.slow
 def test_aim_keeps_what_a_walk_over_transformers_attention_finds() -> None:
     x, recorded = prompt(), Recorded(AIM())
     reading = decoder().read(x, in_order(x), range(BEFORE, BEFORE + COUNT), recorded)
@@ -263,6 +264,7 @@ def whole_picture() -> Tensor:
     return torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(3))
 
 
+@pytest.mark.slow
 def test_evidence_is_what_the_models_own_tower_saw(tmp_path: Path) -> None:
     import transformers
 
