@@ -68,7 +68,7 @@ def evidence_of(
     if missing:
         raise ModelError(
             f"pruning {pruning.name!r} reads {', '.join(missing)} of the vision tower, which was not kept when this was looked at; look "
-            "again with the pruning set"
+            "again with the pruning set, and remember several looks in one pass (one_pass=True)"
         )
     late, found, tokens = _late(connector), dict[str, Tensor](), tokens[: len(tokens) - connector.behind]
     if "features" in pruning.needs:
