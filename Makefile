@@ -91,8 +91,9 @@ $(VENV)/installed: pyproject.toml $(CONSTRAINTS)
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || .ci/debian-packages python3-venv || \
 		{ echo "$(PYTHON) cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install -e '.[dev]'
-	$(PIP) install --no-deps $(CARRIED)
+	$(PIP) install --no-compile -e '.[dev]'
+	$(PIP) install --no-compile --no-deps $(CARRIED)
+	@$(PY) -m compileall -q -j 0 $(VENV)/lib >/dev/null 2>&1 || true  # on all cores, where pip compiles on one; some files are others' templates
 	@touch $@
 
 # The system's EGL and Mesa, only where no OpenGL context opens without them; the torch backend needs neither.
