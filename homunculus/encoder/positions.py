@@ -45,7 +45,12 @@ def table_position(table: Tensor, coordinates: Coordinates, *, footprint: bool, 
         return cubic_weights(center, cells)
 
     across, along = weights(0, columns), weights(1, rows)
-    return product((along[..., :, None] * across[..., None, :]).flatten(-2), table.flatten(0, 1).float())
+    return separable(across, along, table.flatten(0, 1))
+
+
+def separable(across: Tensor, along: Tensor, table: Tensor) -> Tensor:
+    """[..., D] float32 of a table [rows * columns, D], by weights of its columns [..., columns] and of its rows [..., rows]."""
+    return product((along[..., :, None] * across[..., None, :]).flatten(-2), table.float())
 
 
 def cubic_weights(center: Tensor, cells: int) -> Tensor:

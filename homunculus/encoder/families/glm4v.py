@@ -10,11 +10,9 @@ from dataclasses import replace
 
 from torch import Tensor
 
-from homunculus.encoder.anatomy import CLIP, Anatomy, Position, part
-from homunculus.encoder.coordinates import Coordinates
+from homunculus.encoder.anatomy import CLIP, Anatomy, part
 from homunculus.encoder.families.qwen2_vl import QwenVL
 from homunculus.encoder.family import LayerContext
-from homunculus.encoder.positions import table_position
 
 ANATOMY = Anatomy(
     types=("glm4v_vision", "glm4v_moe_vision"),
@@ -30,16 +28,6 @@ GLM_OCR = replace(ANATOMY, types=("glm_ocr_vision",), behind_projection="", tabl
 
 
 class GLM4V(QwenVL):
-    def embed(self, pixels: Tensor, at: Coordinates, position: Position) -> Tensor:
-        x = super().embed(pixels, at, position)
-        if not self.anatomy.table:
-            return x
-        table: Tensor = part(self.tower, self.anatomy.table)
-        rows = round(len(table) ** 0.5)
-        read = table_position(table.reshape(rows, rows, -1), at, footprint=position == "footprint")
-        normed: Tensor = part(self.tower, self.anatomy.behind_projection)(x)
-        return normed + read.to(x.dtype)
-
     def finish(self, x: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor | None]:
         normed = part(self.tower, self.anatomy.norm)(x)
         cells = normed.reshape(-1, self.merge, self.merge, normed.shape[-1]).permute(0, 3, 1, 2)

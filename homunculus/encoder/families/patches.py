@@ -28,10 +28,13 @@ class PatchFamily(Family):
             raise ModelError(
                 f"the position table has {cells} cells, which is no square; give a model trained on square images"
             )
-        self.native_grid = (rows, rows) if anatomy.table else self.trained_grid()
+        self.table_grid = (rows, rows) if anatomy.table else None
+        self.native_grid = self.trained_grid()
 
     def trained_grid(self) -> tuple[int, int] | None:
-        """Rows and columns of the training image by the configuration, for a model without a table."""
+        """Rows and columns of the training image: the table's, or those of the configuration for a model without one."""
+        if self.table_grid is not None:
+            return self.table_grid
         rows = side(self.config.image_size, "image_size") // self.cell_px
         return rows, rows
 
@@ -69,7 +72,7 @@ class PatchFamily(Family):
 
     def positions(self, at: Coordinates, position: Position) -> Tensor:
         """[B, N, D] positions of the patch tokens."""
-        assert self.native_grid is not None
-        table = self.rows(self.anatomy.table)[self.placed :].reshape(*self.native_grid, -1)
+        assert self.table_grid is not None
+        table = self.rows(self.anatomy.table)[self.placed :].reshape(*self.table_grid, -1)
         read = table_position(table, at, footprint=position == "footprint", reading=self.anatomy.reading)
         return read.to(self.dtype)

@@ -11,10 +11,10 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor
 
-from homunculus.encoder.anatomy import CLIP, Anatomy, Position
-from homunculus.encoder.coordinates import Coordinates
-from homunculus.encoder.family import Family, LayerContext
-from homunculus.encoder.positions import axial_rotation, rotate
+from homunculus.encoder.anatomy import CLIP, Anatomy
+from homunculus.encoder.families.rotary import InPatches
+from homunculus.encoder.family import LayerContext
+from homunculus.encoder.positions import rotate
 
 ANATOMY = Anatomy(
     types=("qwen2_vl_vision",),
@@ -25,7 +25,7 @@ ANATOMY = Anatomy(
 )
 
 
-class QwenVL(Family):
+class QwenVL(InPatches):
     """Layers run by their parts: their own read lengths of sequences on the host."""
 
     def __init__(self, anatomy: Anatomy, model: Any, merge: int = 1) -> None:
@@ -33,19 +33,15 @@ class QwenVL(Family):
         self.merge = int(self.config.spatial_merge_size)
         self.dim = int(getattr(self.config, "out_hidden_size", self.config.hidden_size))
 
-    def embed(self, pixels: Tensor, at: Coordinates, position: Position) -> Tensor:
+    @property
+    def frequencies(self) -> Tensor:
+        return self.tower.rotary_pos_emb.inv_freq  # type: ignore[no-any-return]
+
+    def project(self, pixels: Tensor) -> Tensor:
         """A still image fills both frames of the projection."""
         weight = self.projection.weight
         frames = pixels.to(weight.dtype)[:, :, :, None].expand(-1, -1, -1, weight.shape[2], -1, -1)
         return F.linear(frames.flatten(2), weight.flatten(1), self.projection.bias)
-
-    def context(self, at: Coordinates, position: Position, bias: Tensor | None) -> LayerContext:
-        patches = (at.size_px / self.cell_px).flip(-1)
-        extent = at.extent.flip(-1) * patches if position == "footprint" else None
-        frequencies = self.tower.rotary_pos_emb.inv_freq.to(at.center.device)
-        cos, sin = axial_rotation(at.center.flip(-1) * patches - 0.5, frequencies, extent)
-        told = None if bias is None else bias[:, None, None, :]
-        return LayerContext(told, (cos[:, None], sin[:, None]))
 
     def layer(self, index: int, x: Tensor, context: LayerContext) -> Tensor:
         block = self.layers[index]

@@ -12,11 +12,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from homunculus.bridge.tensors import product
 from homunculus.encoder.anatomy import Anatomy, Position
 from homunculus.encoder.coordinates import Coordinates
 from homunculus.encoder.families.qwen2_vl import QwenVL
-from homunculus.encoder.positions import box_weights
+from homunculus.encoder.positions import box_weights, separable
 
 ANATOMY = Anatomy(
     types=("qwen3_vl_vision", "qwen3_vl_moe_vision"),
@@ -31,17 +30,12 @@ QWEN4 = replace(ANATOMY, types=("qwen4_exp_vision",))
 
 
 class Qwen3VL(QwenVL):
-    def embed(self, pixels: Tensor, at: Coordinates, position: Position) -> Tensor:
-        x = super().embed(pixels, at, position)
-        return x + self._positions(at, position).to(x.dtype)
-
-    def _positions(self, at: Coordinates, position: Position) -> Tensor:
-        """[B, N, D] float32 positions of the cells."""
-        table = self.tower.pos_embed.weight
+    def positions(self, at: Coordinates, position: Position) -> Tensor:
+        table = self.rows(self.anatomy.table)
         cells = int(self.tower.num_grid_per_side)
         patches = at.size_px / self.cell_px
         step = torch.where(patches > 1, (cells - 1) / (patches - 1), 0)  # cells of the table a patch
         center = ((at.center * patches - 0.5).clamp(min=0).minimum((patches - 1).clamp(min=0)) * step + 0.5) / cells
         extent = at.extent * patches * step / cells if position == "footprint" else torch.zeros_like(center)
         across, along = (box_weights(center[..., axis], extent[..., axis], cells) for axis in (0, 1))
-        return product((along[..., :, None] * across[..., None, :]).flatten(-2), table.float())
+        return separable(across, along, table).to(self.dtype)

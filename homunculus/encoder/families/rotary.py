@@ -122,7 +122,7 @@ class AIMv2(PatchFamily):
         super().__init__(replace(anatomy, table="") if native else anatomy, model, merge)
 
     def trained_grid(self) -> tuple[int, int] | None:
-        return None
+        return self.table_grid
 
     def placed_at(self, tokens: Tensor, at: Coordinates, position: Position) -> Tensor:
         if self.anatomy.table:

@@ -75,9 +75,6 @@ class SigLIP(PatchFamily):
 class SigLIP2(SigLIP):
     """Takes patches as rows, red green blue last."""
 
-    def trained_grid(self) -> tuple[int, int] | None:
-        return None
-
     def project(self, pixels: Tensor) -> Tensor:
         rows = pixels.permute(0, 1, 3, 4, 2).flatten(2)
         return self.projection(rows.to(self.dtype))  # type: ignore[no-any-return]
