@@ -28,22 +28,22 @@ from tiny_models import tiny, write_tokenizer
 
 from homunculus.language import Answerer, Prompter
 from homunculus.language.connector import Connector, ImageTokens
-from homunculus.language.glm4v import Glm4vConnector, Glm4vMoeConnector, Glm46VConnector, GlmOcrConnector
+from homunculus.language.glm4v import Glm4vConnector
 from homunculus.language.llava import LlavaConnector
 from homunculus.language.load import check_places, registry
-from homunculus.language.qwen_vl import Qwen2VLConnector, Qwen3VLConnector, Qwen3VLMoeConnector, Qwen25VLConnector
+from homunculus.language.qwen_vl import Qwen3VLConnector, Qwen25VLConnector
 
 PICTURE = (dead_leaves(96) * 255).round().astype(np.uint8)
 BEFORE, AFTER = torch.tensor([1, 4, 6]), torch.tensor([18, 19, 24, 23, 5, 6])
 QWENS: dict[str, type[Connector]] = {
-    "qwen2_vl": Qwen2VLConnector,
+    "qwen2_vl": Qwen25VLConnector,
     "qwen2_5_vl": Qwen25VLConnector,
     "qwen3_vl": Qwen3VLConnector,
-    "qwen3_vl_moe": Qwen3VLMoeConnector,
+    "qwen3_vl_moe": Qwen3VLConnector,
     "glm4v": Glm4vConnector,
-    "glm4v_moe": Glm4vMoeConnector,
-    "glm46v": Glm46VConnector,
-    "glm_ocr": GlmOcrConnector,
+    "glm4v_moe": Glm4vConnector,
+    "glm46v": Glm4vConnector,
+    "glm_ocr": Glm4vConnector,
 }
 LLAVAS = [
     ("clip", -2, "default", "llama"),

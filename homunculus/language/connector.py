@@ -72,7 +72,6 @@ class Connector(ABC):
     """
 
     model_types: ClassVar[tuple[str, ...]]
-    loader: ClassVar[str]  # the class in transformers
     template: str
     language_path: ClassVar[str] = "model.language_model"
     axes: ClassVar[int] = 1

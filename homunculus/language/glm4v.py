@@ -7,21 +7,5 @@ from homunculus.language.qwen_vl import Qwen25VLConnector
 
 
 class Glm4vConnector(Qwen25VLConnector):
-    model_types = ("glm4v",)
-    loader = "Glm4vForConditionalGeneration"
+    model_types = ("glm4v", "glm4v_moe", "glm46v", "glm_ocr")
     template = "[gMASK]<sop><|user|>\n<|begin_of_image|>{image}<|end_of_image|>{question}" + SHORT + "<|assistant|>\n"
-
-
-class Glm4vMoeConnector(Glm4vConnector):
-    model_types = ("glm4v_moe",)
-    loader = "Glm4vMoeForConditionalGeneration"
-
-
-class Glm46VConnector(Glm4vConnector):
-    model_types = ("glm46v",)
-    loader = "Glm46VForConditionalGeneration"
-
-
-class GlmOcrConnector(Glm4vConnector):
-    model_types = ("glm_ocr",)
-    loader = "GlmOcrForConditionalGeneration"

@@ -16,7 +16,6 @@ class LlavaConnector(ProjectorConnector):
     """The layers and the choice of tokens come from the configuration. With `full`, a class token goes to the language model, too."""
 
     model_types = ("llava",)
-    loader = "LlavaForConditionalGeneration"
     template = "USER: {image}\n{question}" + SHORT + " ASSISTANT:"
 
 
@@ -24,7 +23,6 @@ class VipLlavaConnector(ProjectorConnector):
     """ViP-LLaVA (Cai et al., 2024): several layers side by side, normalised, always without the class token."""
 
     model_types = ("vipllava",)
-    loader = "VipLlavaForConditionalGeneration"
     template = (
         "A chat between a curious human and an artificial intelligence assistant. The assistant gives helpful, detailed, and polite "
         "answers to the human's questions.###Human: {image}\n{question}" + SHORT + "###Assistant:"
@@ -36,33 +34,23 @@ class VideoLlavaConnector(ProjectorConnector):
     """Video-LLaVA (Lin et al., 2024): of its two towers the one for images."""
 
     model_types = ("video_llava",)
-    loader = "VideoLlavaForConditionalGeneration"
     template = LlavaConnector.template
     tower_path = "model.image_tower"
 
 
 class LlavaNextConnector(ProjectorConnector):
-    """LLaVA-NeXT (Liu et al., 2024)."""
+    """LLaVA-NeXT (Liu et al., 2024), and LLaVA-NeXT-Video for images."""
 
-    model_types = ("llava_next",)
-    loader = "LlavaNextForConditionalGeneration"
+    model_types: ClassVar[tuple[str, ...]] = ("llava_next", "llava_next_video")
     template = LlavaConnector.template
     newline_path = "model.image_newline"
     inputs: ClassVar[tuple[str, ...]] = ("pixel_values", "image_sizes")
-
-
-class LlavaNextVideoConnector(LlavaNextConnector):
-    """LLaVA-NeXT-Video, for images."""
-
-    model_types = ("llava_next_video",)
-    loader = "LlavaNextVideoForConditionalGeneration"
 
 
 class LlavaOneVisionConnector(LlavaNextConnector):
     """LLaVA-OneVision (Li et al., 2024)."""
 
     model_types = ("llava_onevision",)
-    loader = "LlavaOnevisionForConditionalGeneration"
     template = "<|im_start|>user {image}\n{question}" + SHORT + "<|im_end|><|im_start|>assistant\n"
     inputs: ClassVar[tuple[str, ...]] = ("pixel_values", "image_sizes", "batch_num_images")
 
@@ -74,7 +62,6 @@ class PaliGemmaConnector(ProjectorConnector):
     """
 
     model_types = ("paligemma",)
-    loader = "PaliGemmaForConditionalGeneration"
     template = "{image}<bos>answer en {question}\n"
     ahead = "prompt"
 
@@ -83,7 +70,6 @@ class DeepSeekVLConnector(ProjectorConnector):
     """DeepSeek-VL (Lu et al., 2024) with one tower."""
 
     model_types = ("deepseek_vl",)
-    loader = "DeepseekVLForConditionalGeneration"
     template = "User: {image}{question}" + SHORT + "\n\nAssistant:"
     tower_path = "model.vision_model"
     projector_path = "model.aligner"
@@ -93,6 +79,5 @@ class JanusConnector(DeepSeekVLConnector):
     """Janus (Wu et al., 2024), whose other half makes pictures and is left alone."""
 
     model_types = ("janus",)
-    loader = "JanusForConditionalGeneration"
     template = "<|User|>: {image}\n{question}" + SHORT + "\n\n<|Assistant|>:"
     around = ("<begin_of_image>", "<end_of_image>")

@@ -13,13 +13,12 @@ from homunculus.bridge.errors import ModelError
 from homunculus.encoder import FoveatedViT, TextEncoder, load
 from homunculus.encoder.guard import check_options, library, refusing
 from homunculus.language.connector import Connector
-from homunculus.language.glm4v import Glm4vConnector, Glm4vMoeConnector, Glm46VConnector, GlmOcrConnector
+from homunculus.language.glm4v import Glm4vConnector
 from homunculus.language.llava import (
     DeepSeekVLConnector,
     JanusConnector,
     LlavaConnector,
     LlavaNextConnector,
-    LlavaNextVideoConnector,
     LlavaOneVisionConnector,
     PaliGemmaConnector,
     VideoLlavaConnector,
@@ -27,7 +26,7 @@ from homunculus.language.llava import (
 )
 from homunculus.language.merger import LightOnOCRConnector, Mistral3Connector
 from homunculus.language.pooled import Gemma3Connector
-from homunculus.language.qwen_vl import Qwen2VLConnector, Qwen3VLConnector, Qwen3VLMoeConnector, Qwen25VLConnector
+from homunculus.language.qwen_vl import Qwen3VLConnector, Qwen25VLConnector
 from homunculus.language.refused import reason
 from homunculus.language.shuffle import (
     AyaVisionConnector,
@@ -41,11 +40,9 @@ from homunculus.language.shuffle import (
 DeviceMap: TypeAlias = "str | Mapping[str, int | str | torch.device]"
 SAME = ("model_type", "hidden_size", "num_hidden_layers", "patch_size", "image_size")  # of one vision tower
 CONNECTORS = (
-    LlavaConnector, LlavaNextConnector, LlavaNextVideoConnector, LlavaOneVisionConnector, VipLlavaConnector, VideoLlavaConnector,
-    PaliGemmaConnector, DeepSeekVLConnector, JanusConnector, InternVLConnector, QianfanOCRConnector,
-    Idefics3Connector, SmolVLMConnector, AyaVisionConnector,
-    Cohere2VisionConnector, Gemma3Connector, Mistral3Connector, LightOnOCRConnector, Qwen2VLConnector, Qwen25VLConnector,
-    Qwen3VLConnector, Qwen3VLMoeConnector, Glm4vConnector, Glm4vMoeConnector, Glm46VConnector, GlmOcrConnector,
+    LlavaConnector, LlavaNextConnector, LlavaOneVisionConnector, VipLlavaConnector, VideoLlavaConnector, PaliGemmaConnector,
+    DeepSeekVLConnector, JanusConnector, InternVLConnector, QianfanOCRConnector, Idefics3Connector, SmolVLMConnector, AyaVisionConnector,
+    Cohere2VisionConnector, Gemma3Connector, Mistral3Connector, LightOnOCRConnector, Qwen25VLConnector, Qwen3VLConnector, Glm4vConnector,
 )  # fmt: skip
 registry: dict[str, type[Connector]] = {kind: each for each in CONNECTORS for kind in each.model_types}
 
@@ -72,7 +69,7 @@ def connector(
             f"{len(registry)} types that do, such as llava, internvl and gemma3"
         )
     kind, config = registry[folder.kind], load.configuration(folder)
-    loader = getattr(transformers, kind.loader)
+    loader = transformers.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING[type(config)]
     loaded = load.built(folder, loader, config, dtype=dtype, attention=implementation(config, attention), **options)
     mean, std = load.values(name, local_files_only=local_files_only)
     with refusing(name):

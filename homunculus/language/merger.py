@@ -19,7 +19,6 @@ class Mistral3Connector(ProjectorConnector):
     """Mistral Small 3.1 (Mistral AI, 2025) and later ones with its tower."""
 
     model_types = ("mistral3",)
-    loader = "Mistral3ForConditionalGeneration"
     template = INSTRUCTION
     inputs = ("pixel_values", "image_sizes")
 
@@ -47,7 +46,6 @@ class LightOnOCRConnector(Mistral3Connector):
     """LightOnOCR (LightOn, 2025), which writes nothing between rows."""
 
     model_types = ("lighton_ocr",)
-    loader = "LightOnOcrForConditionalGeneration"
     template = "<|im_start|>user\n{image}{question}" + SHORT + "<|im_end|>\n<|im_start|>assistant\n"
     tower_path = "model.vision_encoder"
     projector_path = "model.vision_projection"

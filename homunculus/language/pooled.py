@@ -19,7 +19,6 @@ class Gemma3Connector(ProjectorConnector):
     """
 
     model_types = ("gemma3",)
-    loader = "Gemma3ForConditionalGeneration"
     template = "<bos><start_of_turn>user\n{image}{question}" + SHORT + "<end_of_turn>\n<start_of_turn>model\n"
     around = ("\n\n<start_of_image>", "<end_of_image>\n\n")
     marker = "<start_of_image>"

@@ -10,7 +10,7 @@ behind some of Qwen3-VL's layers of the tower add behind the language model's fi
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -26,8 +26,7 @@ ASKED = (
 
 
 class Qwen25VLConnector(Connector):
-    model_types = ("qwen2_5_vl",)
-    loader = "Qwen2_5_VLForConditionalGeneration"
+    model_types: ClassVar[tuple[str, ...]] = ("qwen2_vl", "qwen2_5_vl")
     template = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n" + ASKED
     axes = 3
 
@@ -58,14 +57,8 @@ class Qwen25VLConnector(Connector):
         return placed(tokens, number // columns, number % columns, rows, columns, deep)
 
 
-class Qwen2VLConnector(Qwen25VLConnector):
-    model_types = ("qwen2_vl",)
-    loader = "Qwen2VLForConditionalGeneration"
-
-
 class Qwen3VLConnector(Qwen25VLConnector):
-    model_types = ("qwen3_vl",)
-    loader = "Qwen3VLForConditionalGeneration"
+    model_types = ("qwen3_vl", "qwen3_vl_moe")
     template = ASKED
 
     def __init__(self, model: Any, *values: Any, **named: Any) -> None:
@@ -76,11 +69,6 @@ class Qwen3VLConnector(Qwen25VLConnector):
         mergers = self.tower(self.model).deepstack_merger_list
         made = [merger(encoding.hidden[name][0]) for name, merger in zip(self.hidden, mergers, strict=True)]
         return torch.stack(made) if made else None
-
-
-class Qwen3VLMoeConnector(Qwen3VLConnector):
-    model_types = ("qwen3_vl_moe",)
-    loader = "Qwen3VLMoeForConditionalGeneration"
 
 
 def placed(

@@ -20,7 +20,6 @@ class InternVLConnector(ProjectorConnector):
     """InternVL (Chen et al., 2024): a tower of its own, whose last layer is taken after the tower's last norm."""
 
     model_types = ("internvl",)
-    loader = "InternVLForConditionalGeneration"
     template = "<|im_start|>user\n{image}\n{question}" + SHORT + "<|im_end|>\n<|im_start|>assistant\n"
     around = ("<img>", "</img>")
     processing = (("crop_to_patches", True),)
@@ -51,14 +50,12 @@ class QianfanOCRConnector(InternVLConnector):
     """Qianfan-OCR (Baidu, 2026)."""
 
     model_types = ("qianfan_ocr",)
-    loader = "QianfanOCRForConditionalGeneration"
 
 
 class AyaVisionConnector(ProjectorConnector):
     """Aya Vision (Dash et al., 2025): tiles come before the view of all, each behind its name."""
 
     model_types = ("aya_vision",)
-    loader = "AyaVisionForConditionalGeneration"
     template = (
         "<BOS_TOKEN><|START_OF_TURN_TOKEN|><|USER_TOKEN|>{image}{question}"
         + SHORT
@@ -81,7 +78,6 @@ class Cohere2VisionConnector(AyaVisionConnector):
     """Command A Vision (Cohere, 2025): a line's end behind each tile, and behind the one view."""
 
     model_types = ("cohere2_vision",)
-    loader = "Cohere2VisionForConditionalGeneration"
     marker = None
     processing = ()
 
@@ -93,7 +89,6 @@ class Idefics3Connector(ProjectorConnector):
     """Idefics3 (Laurençon et al., 2024): tiles row by row, each behind its name, and the view of all behind them."""
 
     model_types = ("idefics3",)
-    loader = "Idefics3ForConditionalGeneration"
     template = "<|begin_of_text|>User:{image}{question}" + SHORT + "<end_of_utterance>\nAssistant:"
     around = ("<fake_token_around_image>", "<fake_token_around_image>")
     tower_path = "model.vision_model"
@@ -125,7 +120,6 @@ class SmolVLMConnector(Idefics3Connector):
     """SmolVLM (Marafioti et al., 2025)."""
 
     model_types = ("smolvlm",)
-    loader = "SmolVLMForConditionalGeneration"
     template = "<|im_start|>User:{image}{question}" + SHORT + "<end_of_utterance>\nAssistant:"
 
 
