@@ -90,6 +90,11 @@ class Family(ABC):
         return part(self.tower, self.anatomy.layers)  # type: ignore[no-any-return]
 
     @property
+    def penultimate(self) -> int:
+        """The layer before the last, or the only one, whose class attention pruning methods read."""
+        return max(0, len(self.layers) - 2)
+
+    @property
     def projection(self) -> Any:
         return part(self.tower, self.anatomy.projection)
 

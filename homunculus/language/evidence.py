@@ -39,21 +39,18 @@ def wanted(pruning: Pruning | None, connector: Connector) -> tuple[str, ...]:
     """The encoder's intermediates from which `evidence_of` tells a method what it needs."""
     names: list[str] = []
     for need in () if pruning is None else pruning.needs:
-        names += _features(connector) if need == "features" else [f"{_KINDS[need]}.{_late(connector)}"]
+        names += (
+            _features(connector) if need == "features" else [f"{_KINDS[need]}.{connector.encoder.family.penultimate}"]
+        )
     return tuple(dict.fromkeys(names))
 
 
 _KINDS = {"class attention": "attention", "texts": "layer"}
 
 
-def _late(connector: Connector) -> int:
-    """The penultimate layer."""
-    return max(0, len(connector.encoder.family.layers) - 2)
-
-
 def _features(connector: Connector) -> Sequence[str]:
     """The states that a connector makes tokens of, as far as it says."""
-    return connector.hidden or (f"layer.{_late(connector)}",)
+    return connector.hidden or (f"layer.{connector.encoder.family.penultimate}",)
 
 
 @torch.no_grad()
@@ -70,7 +67,8 @@ def evidence_of(
             f"pruning {pruning.name!r} reads {', '.join(missing)} of the vision tower, which was not kept when this was looked at; look "
             "again with the pruning set, and remember several looks in one pass (one_pass=True)"
         )
-    late, found, tokens = _late(connector), dict[str, Tensor](), tokens[: len(tokens) - connector.behind]
+    late, found = connector.encoder.family.penultimate, dict[str, Tensor]()
+    tokens = tokens[: len(tokens) - connector.behind]
     if "features" in pruning.needs:
         states = torch.cat([hidden[name] for name in _features(connector)], -1)
         found["features"] = _grouped(pruning, connector, states, len(tokens)).mean(1)

@@ -7,7 +7,6 @@ from typing import ClassVar
 
 from homunculus.encoder import FoveatedViT
 from homunculus.lab.baselines.contract import Encoded, Need, View, kept, reducible, registry
-from homunculus.lab.baselines.full import deep_layer
 from homunculus.language.pruning import best
 
 
@@ -24,7 +23,9 @@ class ClsTopK:
 
     def encode(self, encoder: FoveatedViT, view: View, budget: int) -> Encoded:
         full = reducible(self, encoder, view, budget)
-        return kept(full, best(full.attention[deep_layer(encoder)], budget), class_row_cost(encoder, len(full.tokens)))
+        return kept(
+            full, best(full.attention[encoder.family.penultimate], budget), class_row_cost(encoder, len(full.tokens))
+        )
 
 
 def class_row_cost(encoder: FoveatedViT, tokens: int) -> int:

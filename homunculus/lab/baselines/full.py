@@ -47,7 +47,8 @@ class FullEncode:
         rows, columns = native_shape(size, encoder.patch_size) if shape is None else shape
         plan = regular(size, rows, columns, encoder.patch_size, layer)
         pixels = sample(plan)
-        deep, family = deep_layer(encoder), encoder.family
+        family = encoder.family
+        deep = family.penultimate
         indices = sorted({0, shallow_layer(encoder), deep}) if family.special else []
         entering = f"layer.{deep - 1}" if deep else "embeddings"
         wanted = [f"attention.{index}" for index in indices]
@@ -62,11 +63,6 @@ class FullEncode:
         late = seen.hidden[leaving[0]][0, family.special :] if leaving else None
         plan, special = plan.to(seen.tokens.device), state[0, : family.special]
         return cls(seen.tokens, plan, rows, columns, counts, attention, keys, special, late)
-
-
-def deep_layer(encoder: FoveatedViT) -> int:
-    """The penultimate layer, whose class attention pruning methods read."""
-    return max(0, len(encoder.family.layers) - 2)
 
 
 def shallow_layer(encoder: FoveatedViT) -> int:

@@ -15,7 +15,7 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import FoveatedViT
 from homunculus.lab.baselines.class_attention import class_row_cost
 from homunculus.lab.baselines.contract import Encoded, Need, View, checked, picked, registry, within
-from homunculus.lab.baselines.full import FullEncode, counted, deep_layer, native_shape, regular, shape_within
+from homunculus.lab.baselines.full import FullEncode, counted, native_shape, regular, shape_within
 from homunculus.lab.baselines.two_views import moved
 from homunculus.language.pruning import best
 
@@ -59,7 +59,7 @@ class HiRED:
         first = best(whole.attention[0], int(len(whole.tokens) * (1 - self.alpha)))
         seen = in_bands(first, whole, count) if self.official_bands else in_tiles(first, whole, tiles, view.size)
         shares = split(budget - of_whole, torch.bincount(seen, minlength=count).tolist(), ceiling=within_tile)
-        chosen = best(whole.attention[deep_layer(encoder)], of_whole)
+        chosen = best(whole.attention[encoder.family.penultimate], of_whole)
         tokens, plans = [whole.tokens[chosen]] * (of_whole > 0), [picked(whole.plan, chosen)] * (of_whole > 0)
         own = regular(frame, *inner, encoder.patch_size, view.scene.layer)
         origins = [
@@ -68,7 +68,7 @@ class HiRED:
             for column in range(tiles[1])
         ]
         parts = [moved(own, origin) for origin in origins]
-        name = f"attention.{deep_layer(encoder)}"
+        name = f"attention.{encoder.family.penultimate}"
         pixels = view.sample(SamplePlan.concatenate(parts))
         seen = encoder(pixels.reshape(count, -1, *pixels.shape[1:]), own, frame, hidden=[name])
         attention = seen.hidden[name].mean(1)[:, encoder.family.special :]

@@ -10,7 +10,6 @@ import torch
 from homunculus.encoder import FoveatedViT
 from homunculus.lab.baselines.class_attention import class_row_cost
 from homunculus.lab.baselines.contract import Encoded, Need, View, picked, reducible, registry
-from homunculus.lab.baselines.full import deep_layer
 from homunculus.lab.baselines.merging import gathered, left, nearest, nearest_cost
 from homunculus.language.pruning import best
 
@@ -34,7 +33,7 @@ class VisionZip:
         full = reducible(self, encoder, view, budget)
         count = len(full.tokens)
         contextual = (budget * CONTEXTUAL + (DOMINANT + CONTEXTUAL) // 2) // (DOMINANT + CONTEXTUAL)
-        dominant = best(full.attention[deep_layer(encoder)], budget - contextual)
+        dominant = best(full.attention[encoder.family.penultimate], budget - contextual)
         targets, others = uniform_targets(dominant, count, contextual)
         chosen = torch.cat([dominant, targets])
         area_px, tokens = full.plan.area_px, full.tokens[chosen]

@@ -12,7 +12,6 @@ from homunculus.encoder import FoveatedViT
 from homunculus.lab.baselines.class_attention import class_row_cost
 from homunculus.lab.baselines.contract import Encoded, Need, View, kept, reducible, registry
 from homunculus.lab.baselines.diversity import thinned, thinned_cost
-from homunculus.lab.baselines.full import deep_layer
 
 
 @registry.register("vispruner")
@@ -31,7 +30,7 @@ class VisPrunerViT:
             raise PlanError(f"important is {self.important:g}; give the share of tokens by attention, from 0 to 1")
         full = reducible(self, encoder, view, budget)
         count = len(full.tokens)
-        ranked = full.attention[deep_layer(encoder)].sort(descending=True, stable=True).indices
+        ranked = full.attention[encoder.family.penultimate].sort(descending=True, stable=True).indices
         attended, others = ranked.tensor_split([int(budget * self.important)])
         rest = thinned(full.tokens, others, budget - len(attended))
         scoring = class_row_cost(encoder, count)

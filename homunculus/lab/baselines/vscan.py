@@ -12,7 +12,7 @@ from homunculus.bridge.errors import PlanError
 from homunculus.encoder import FoveatedViT
 from homunculus.lab.baselines.class_attention import class_row_cost
 from homunculus.lab.baselines.contract import Encoded, Need, View, picked, reducible, registry
-from homunculus.lab.baselines.full import FullEncode, deep_layer, shallow_layer
+from homunculus.lab.baselines.full import FullEncode, shallow_layer
 from homunculus.lab.baselines.merging import gathered, left, nearest, nearest_cost
 from homunculus.language.pruning import best
 
@@ -38,7 +38,7 @@ class VScanStage1:
         full = reducible(self, encoder, view, budget)
         count = len(full.tokens)
         local = windowed(full, full.attention[shallow_layer(encoder)], self.windows, budget // 2)
-        deep = full.attention[deep_layer(encoder)].clone()
+        deep = full.attention[encoder.family.penultimate].clone()
         deep[local] = -1.0
         chosen = torch.cat([local, best(deep, budget - len(local))]).sort().values
         others, group = left(count, chosen), chosen.new_zeros(0)
