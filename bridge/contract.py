@@ -89,6 +89,11 @@ class BackendContract(Closing):
     def _pyramid(self, batch: Tensor, extent: Extent, builder: Builder) -> Pyramid:
         """The pyramid of images [B, H, W, 3], contiguous, uint8 or floating, on any device. Keeps nothing where it raises."""
 
+    def _rewrite(self, pyramid: Pyramid, layer: int, batch: Tensor) -> None:
+        """One layer of a pyramid that `_pyramid` made, and all its levels, from one image [1, H, W, 3] of its size. Only a backend that
+        has it shows clips."""
+        raise ImageError(f"backend {self.backend!r} builds pyramids and writes none again. Build another, or {INSTEAD}")
+
     @abstractmethod
     def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
         """The patches, by the law of sampling. Layers out of range, in rows that nobody looked at, are clamped."""
@@ -183,7 +188,7 @@ class BackendContract(Closing):
         """The pyramid, built where it has come out of a traced call. Raises ImageError for one that this unit cannot sample."""
         if not isinstance(pyramid, Pyramid) or pyramid.home != self.home:
             raise ImageError(f"{shown(pyramid)} belongs to another backend; build it with this unit's pyramid()")
-        return pyramid.built() if isinstance(pyramid, TracedPyramid) and not traced(pyramid.images) else pyramid
+        return pyramid if isinstance(pyramid, TracedPyramid) and traced(pyramid.images) else pyramid.built()
 
     def _extent(
         self, size: tuple[int, int], images: int, max_level: int, format: Format, layers_each: int = 1

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.checks import check_level, no_gradient, stays_here
-from homunculus.bridge.errors import PlanError
+from homunculus.bridge.errors import ImageError, PlanError
 from homunculus.bridge.images import Format
-from homunculus.bridge.live import pyramid_key
+from homunculus.bridge.live import pyramid_key, unit_of
+from homunculus.bridge.pictures.entrance import Picture
 from homunculus.bridge.values import number, whole
 
 Builder = Literal["exact", "driver", "simd", "sparse", "tiles", "auto"]
@@ -62,6 +63,7 @@ class Pyramid(Closing):
         """home: where the levels lie; units whose home is equal can sample them."""
         self.home = home
         self.key = pyramid_key(self)
+        self.unit = ""  # the key of the unit that made it of pictures
         self.images: Tensor | None = None  # [B, H, W, 3], those that it was made of, where they require a gradient
         self.size = size  # (height, width) of the image
         self.padded_size = (extent.height, extent.width)  # (height, width) of level 0
@@ -81,6 +83,23 @@ class Pyramid(Closing):
                 f"point ({x}, {y}) lies outside the image; fractions run from 0 to 1, left to right and top to bottom"
             )
         return x * self.size[1], y * self.size[0]
+
+    def built(self) -> Pyramid:
+        """What a backend samples in its place."""
+        return self
+
+    def write(self, layer: int, image: Picture) -> None:
+        """Puts another picture of the same size in the place of one: its layer, and all levels of it, as if they were built. What builder
+        'sparse' has built reads from the picture's array until the next is written, or the pyramid is closed.
+
+        Raises PlanError for a layer that is not there, ImageError for another size, or a pyramid that was not built of whole pictures,
+        and GradientError where one would have to pass.
+        """
+        if not self.unit:
+            raise ImageError(
+                f"{self!r} was not built of whole pictures by an open unit, so none can be put in place of one; build another"
+            )
+        unit_of(self.unit).overwrite(self, layer, image)
 
     def level(self, level: int) -> Tensor:
         """[layers, height, width, 4] of one level as stored, premultiplied, 0..1, float32 or wider."""

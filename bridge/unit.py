@@ -11,12 +11,14 @@ from torch import Tensor
 from homunculus.bridge import checks, ending, op
 from homunculus.bridge.adjoint import Gradients, Upstream, Wanted
 from homunculus.bridge.backends import INSTEAD
+from homunculus.bridge.clips.clip import Clip
+from homunculus.bridge.clips.timeline import Timeline
 from homunculus.bridge.contract import BackendContract
 from homunculus.bridge.errors import GradientError, ImageError, ImageTooLargeError, PlanError
 from homunculus.bridge.images import Format, as_batch
 from homunculus.bridge.law import Quality
 from homunculus.bridge.patches import Filtering, Patches
-from homunculus.bridge.pictures.entrance import Pictures
+from homunculus.bridge.pictures.entrance import Picture, Pictures
 from homunculus.bridge.plan import PlanProgram, SamplePlan, rows_of
 from homunculus.bridge.pyramid import Builder, Pyramid
 from homunculus.bridge.room import patches_told, pyramid_told, room
@@ -26,7 +28,7 @@ from homunculus.bridge.tiles.arrays import ArraySource
 from homunculus.bridge.tiles.paged import BUDGET_BYTES, PagedPyramid, paged
 from homunculus.bridge.tiles.source import TileSource, is_source
 from homunculus.bridge.traced import TracedPyramid
-from homunculus.bridge.values import choice, shown, traced, untraced
+from homunculus.bridge.values import choice, shown, size_of, traced, untraced, whole
 from homunculus.bridge.written import WrittenPlan
 
 
@@ -99,8 +101,49 @@ class TextureUnit(BackendContract):
                 pyramid = self._pyramid(
                     batch if self.autograd else batch.detach(), extent, self._built_by(builder, stored)
                 )
-            pyramid.images = batch if wanted else None
+            pyramid.images, pyramid.unit = batch if wanted else None, self.key
             return pyramid
+
+    def clip(
+        self,
+        size: tuple[int, int],
+        frames: int = 16,
+        *,
+        format: Format | None = None,
+        builder: Builder | None = None,
+        max_level: int = 6,
+    ) -> Clip:
+        """A pyramid for frames of a size (height, width) that come one after the other: of the last `frames` of them, a power of 2, and of
+        their means over 2, 4, 8 ... frames, twice the memory of the frames alone. format, by default `rgba8`, builder, max_level: as for
+        `pyramid`. Raises PlanError for a number of frames that is no power of 2, and what `pyramid` raises.
+        """
+        timeline = Timeline(frames)
+        height, width = size_of("size", size, refusal=ImageError)
+        stored = format or "rgba8"
+        self._extent((height, width), timeline.layers, max_level, stored)
+        kind = torch.uint8 if stored == "rgba8" else torch.float32
+        black = torch.zeros(timeline.layers, height, width, 3, dtype=kind, device="cpu")
+        return Clip(self.pyramid(black, format=stored, builder=builder, max_level=max_level), timeline)
+
+    @untraced
+    def overwrite(self, pyramid: Pyramid, layer: int, image: Picture) -> None:
+        """`Pyramid.write`, of one that this unit made."""
+        with ending.call():
+            self._check_open()
+            pyramid = self._own(pyramid)
+            layer = whole("layer", layer, least=0)
+            if layer >= pyramid.layers:
+                raise PlanError(f"layer is {layer}; {pyramid!r} has layers 0 to {pyramid.layers - 1}")
+            batch, _ = as_batch(image, pyramid.format)
+            if batch.shape[:3] != (1, *pyramid.size):
+                told = f"{batch.shape[0]} x {batch.shape[1]} x {batch.shape[2]} px"
+                raise ImageError(
+                    f"the image is {told} and {pyramid!r} holds others; give one of its size, or build another"
+                )
+            if pyramid.wants_gradient or (batch.requires_grad and torch.is_grad_enabled()):
+                raise checks.no_gradient("what is written to a pyramid passes no gradient to its image")
+            with room(ImageTooLargeError, lambda: pyramid_told(tuple(batch.shape))):
+                self._rewrite(pyramid, layer, batch.detach())
 
     def sample(
         self,

@@ -16,6 +16,7 @@ layout(FORMAT, binding = 4) writeonly uniform image2DArray level_5;
 layout(FORMAT, binding = 5) writeonly uniform image2DArray level_6;
 
 uniform int base;
+uniform int first_layer;
 
 shared vec4 sums[256];
 
@@ -56,7 +57,7 @@ vec4 quad(uint first, uint stride) {
 
 void main() {
     uint id = gl_LocalInvocationIndex;
-    int layer = int(gl_WorkGroupID.z);
+    int layer = first_layer + int(gl_WorkGroupID.z);
     ivec2 tile = ivec2(gl_WorkGroupID.xy);
     ivec2 cell = tile * 16 + morton(id);
     ivec2 limit = textureSize(pyramid, base).xy;

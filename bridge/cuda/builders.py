@@ -13,9 +13,10 @@ TILE_PX = 64
 THREADS = 256
 
 
-def ingest(kernels: Kernels, levels: Levels, batch: Tensor) -> int:
-    """Every level from images [B, H, W, 3] on the device, each texel the mean of its block; returns the number of launches."""
-    height, width, layers, count, format = levels.extent
+def ingest(kernels: Kernels, levels: Levels, batch: Tensor, first: int = 0) -> int:
+    """Every level of the layers from `first` on, from images [B, H, W, 3] on the device, each texel the mean of its block; returns the
+    number of launches."""
+    height, width, _, count, format = levels.extent
     if format == "rgba8":
         batch = as_bytes(batch)
     elif batch.dtype != torch.uint8:
@@ -28,21 +29,23 @@ def ingest(kernels: Kernels, levels: Levels, batch: Tensor) -> int:
         ints(batch.shape[2], batch.shape[1]),
         ints(width, height),
         int_(above),
+        int_(first),
         levels.pack(0),
     )
-    kernels.launch(kernel, _tiles(height, width, layers), (THREADS,), arguments)
-    return 1 + reduce(kernels, levels, above)
+    kernels.launch(kernel, _tiles(height, width, len(batch)), (THREADS,), arguments)
+    return 1 + reduce(kernels, levels, above, range(first, first + len(batch)))
 
 
-def reduce(kernels: Kernels, levels: Levels, base: int) -> int:
-    """The levels above `base` from it, up to six a launch; returns the number of launches."""
-    height, width, layers, count, format = levels.extent
+def reduce(kernels: Kernels, levels: Levels, base: int, layers: range | None = None) -> int:
+    """The levels above `base` from it, of all layers or of those, up to six a launch; returns the number of launches."""
+    height, width, every, count, format = levels.extent
+    layers = range(every) if layers is None else layers
     launches = 0
     while base < count - 1:
         above = min(count - 1 - base, LEVELS_PER_LAUNCH)
         kernel = kernels.get("reduce", "reduce", {"STORED": BITS[format]})
-        arguments = (ints(width >> base, height >> base), int_(above), levels.pack(base))
-        kernels.launch(kernel, _tiles(height >> base, width >> base, layers), (THREADS,), arguments)
+        arguments = (ints(width >> base, height >> base), int_(above), int_(layers.start), levels.pack(base))
+        kernels.launch(kernel, _tiles(height >> base, width >> base, len(layers)), (THREADS,), arguments)
         base += above
         launches += 1
     return launches

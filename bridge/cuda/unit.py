@@ -74,14 +74,24 @@ class CudaUnit(TextureUnit):
             levels = self._pool.take(extent)
             pyramid = CudaPyramid(self.kernels, (batch.shape[1], batch.shape[2]), levels, self._pool, builder)
             try:
-                with self.clock.part("upload"):
-                    there = self._on_device(batch)
-                with self.clock.part("pyramid"):
-                    self.stats.dispatches += builders.ingest(self.kernels, levels, there)
+                self._fill(levels, 0, batch)
             except BaseException:
                 pyramid.close()
                 raise
         return pyramid
+
+    def _rewrite(self, pyramid: Pyramid, layer: int, batch: Tensor) -> None:
+        assert isinstance(pyramid, CudaPyramid)
+        with self.cuda.active():
+            pyramid.levels.reuse()
+            self._fill(pyramid.levels, layer, batch)
+
+    def _fill(self, levels: Levels, first: int, batch: Tensor) -> None:
+        """The layers from `first` on, from images [B, H, W, 3]."""
+        with self.clock.part("upload"):
+            there = self._on_device(batch)
+        with self.clock.part("pyramid"):
+            self.stats.dispatches += builders.ingest(self.kernels, levels, there, first)
 
     def blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
         with self.cuda.active():

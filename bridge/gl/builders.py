@@ -14,16 +14,16 @@ from homunculus.bridge.gl.simd import build_simd
 from homunculus.bridge.images import as_bytes
 
 
-def build_exact(context: Context, texture: Texture, batch: Tensor, max_level: int) -> None:
+def build_exact(context: Context, texture: Texture, batch: Tensor, max_level: int, first: int) -> None:
     """Every level by compute shader, each the mean of its block of level 0 (of level 6 above that), rounded to nearest."""
     with context.clock.part("upload"):
-        upload(texture, batch)
+        upload(texture, batch, first)
     with context.clock.part("pyramid"):
-        reduce(context, texture, max_level)
+        reduce(context, texture, max_level, range(first, first + len(batch)))
 
 
-def reduce(context: Context, texture: Texture, max_level: int) -> int:
-    """Levels 1 to `max_level` from level 0, up to six a dispatch; returns the number of dispatches."""
+def reduce(context: Context, texture: Texture, max_level: int, layers: range) -> int:
+    """Levels 1 to `max_level` of some layers from level 0, up to six a dispatch; returns the number of dispatches."""
     format = texture.extent.format
     base = dispatches = 0
     while base < max_level:
@@ -35,31 +35,31 @@ def reduce(context: Context, texture: Texture, max_level: int) -> int:
             context.gl.glBindImageTexture(
                 unit, texture.name, base + 1 + unit, 1, 0, gl.WRITE_ONLY, INTERNAL_FORMATS[format]
             )
-        program["base"] = base
-        height, width, layers = (texture.extent.height >> base, texture.extent.width >> base, texture.extent.layers)
-        program.run(-(-width // 64), -(-height // 64), layers)
+        program["base"], program["first_layer"] = base, layers.start
+        height, width = texture.extent.height >> base, texture.extent.width >> base
+        program.run(-(-width // 64), -(-height // 64), len(layers))
         context.moderngl.memory_barrier()
         base += count
         dispatches += 1
     return dispatches
 
 
-def build_driver(context: Context, texture: Texture, batch: Tensor, max_level: int) -> None:
-    """The levels by glGenerateMipmap, whose filter is the driver's own."""
+def build_driver(context: Context, texture: Texture, batch: Tensor, max_level: int, first: int) -> None:
+    """The levels by glGenerateMipmap, whose filter is the driver's own; of other layers once more, as they were."""
     with context.clock.part("upload"):
-        upload(texture, batch)
+        upload(texture, batch, first)
     with context.clock.part("pyramid"):
         context.gl.glGenerateMipmap(gl.TEXTURE_2D_ARRAY)
 
 
-def upload(texture: Texture, batch: Tensor) -> None:
-    """Level 0 from images [B, H, W, 3], with alpha 1 inside and zeros in the padding."""
+def upload(texture: Texture, batch: Tensor, first: int) -> None:
+    """Level 0 of the layers from `first` on, from images [B, H, W, 3], with alpha 1 inside and zeros in the padding."""
     texture.use()
     height, width = batch.shape[1:3]
     padded_height, padded_width = texture.extent[:2]
     right = torch.zeros((height, padded_width - width, 4), dtype=batch.dtype, device="cpu")
     bottom = torch.zeros((padded_height - height, padded_width, 4), dtype=batch.dtype, device="cpu")
-    for layer, image in enumerate(batch):
+    for layer, image in enumerate(batch, first):
         texture.write(0, layer, 0, 0, image)
         if right.numel():
             texture.write(0, layer, width, 0, right)
@@ -67,7 +67,7 @@ def upload(texture: Texture, batch: Tensor) -> None:
             texture.write(0, layer, 0, height, bottom)
 
 
-BUILDERS: dict[str, Callable[[Context, Texture, Tensor, int], None]] = {
+BUILDERS: dict[str, Callable[[Context, Texture, Tensor, int, int], None]] = {
     "exact": build_exact,
     "driver": build_driver,
     "simd": build_simd,

@@ -28,8 +28,9 @@ class Ingest:
         self._context, self._stats = context, stats
         self._buffer: SharedBuffer | None = None
 
-    def build(self, texture: Texture, batch: Tensor, max_level: int, builder: Builder) -> None:
-        """Level 0 from images [B, H, W, 3] on the device, or pinned or plain on the host, and the levels above by that builder."""
+    def build(self, texture: Texture, batch: Tensor, max_level: int, builder: Builder, first: int) -> None:
+        """Level 0 of the layers from `first` on, from images [B, H, W, 3] on the device, or pinned or plain on the host, and the levels
+        above by that builder."""
         context = self._context
         format = texture.extent.format
         if format == "rgba8":
@@ -50,16 +51,17 @@ class Ingest:
         context.gl.glBindImageTexture(0, texture.name, 0, 1, 0, gl.WRITE_ONLY, INTERNAL_FORMATS[format])
         program["size"] = (width, height)
         if layers * height <= most:
-            self._stripe(program, texture, batch, 0, 0, height)
+            self._stripe(program, texture, batch, first, 0, height)
         else:
             for layer in range(layers):
                 for top in range(0, height, most):
-                    self._stripe(program, texture, batch[layer : layer + 1, top : top + most], layer, top, height)
+                    stripe = batch[layer : layer + 1, top : top + most]
+                    self._stripe(program, texture, stripe, first + layer, top, height)
         if builder == "driver":
             texture.use()
             context.gl.glGenerateMipmap(gl.TEXTURE_2D_ARRAY)
         else:
-            self._stats.dispatches += reduce(context, texture, max_level)
+            self._stats.dispatches += reduce(context, texture, max_level, range(first, first + layers))
 
     def _stripe(self, program: Any, texture: Texture, images: Tensor, layer: int, top: int, image_height: int) -> None:
         """Some rows of some images; with the last of them the padding below."""

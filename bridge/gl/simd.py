@@ -44,7 +44,7 @@ def check_simd(builder: str, format: str) -> None:
         raise ImageError(f"builder {builder!r} reduces rgba8 only, not {format}; use builder='exact'")
 
 
-def build_simd(context: Context, texture: Texture, batch: Tensor, max_level: int) -> None:
+def build_simd(context: Context, texture: Texture, batch: Tensor, max_level: int, first: int) -> None:
     """Levels 0 and 1 stripe by stripe, each uploaded as it is made; those above from the sums of level 2."""
     check_simd("simd", texture.extent.format)
     height, width = texture.extent[:2]
@@ -54,7 +54,7 @@ def build_simd(context: Context, texture: Texture, batch: Tensor, max_level: int
     quads = np.empty((rows >> 1, width >> 1, 4), np.uint16)
     second = np.empty((height >> 2, width >> 2, 4), np.uint16)
     texture.use()
-    for layer, image in enumerate(batch.numpy()):
+    for layer, image in enumerate(batch.numpy(), first):
         for top in range(0, height, rows):
             stripe = base[: height - top]
             with context.clock.part("upload"):

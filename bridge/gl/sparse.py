@@ -56,16 +56,20 @@ class SparsePyramid(GLPyramid):
     def __init__(self, context: Context, pool: Pool[Texture], images: Tensor, extent: Extent, stats: Stats) -> None:
         super().__init__(context, pool, (images.shape[1], images.shape[2]), extent, "sparse")
         self._stats = stats
-        self._images: Tensor | None = images
-        self._version = _version(images)
         self.base = base_level(extent)
         self._sizes = [(extent.height >> level, extent.width >> level) for level in range(self.base + 1)]
+        self._helpers: tuple[Executor | None, int] = (None, 1)
+        self.begin(images)
+
+    def begin(self, images: Tensor) -> None:
+        """From now on of these pictures, of which nothing is there before `build`."""
+        self._images: Tensor | None = images
+        self._version = _version(images)
         self.resident = [
             np.zeros((-(-height // TILE_TEXELS), -(-width // TILE_TEXELS)), bool) for height, width in self._sizes
         ]
         self._sums: list[Sums] = []
         self._read_px = 0  # of the picture, for plans
-        self._helpers: tuple[Executor | None, int] = (None, 1)
 
     def build(self, helpers: Executor | None, threads: int) -> None:
         """The sums of level `base`, and the levels above it, by that many threads, this one included."""

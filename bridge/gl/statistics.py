@@ -31,7 +31,7 @@ class StatisticsPyramid(GLPyramid):
 
     def _complete(self, finest: int) -> None:
         if not self._reduced:
-            self._stats.dispatches += reduce(self.context, self.held, self.max_level)
+            self._stats.dispatches += reduce(self.context, self.held, self.max_level, range(self.layers))
             self.context.check(lambda: f"reducing {self!r}")
             self._reduced = True
 

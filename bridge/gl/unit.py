@@ -113,17 +113,33 @@ class GLUnit(TextureUnit):
     def _build(self, batch: Tensor, extent: Extent, builder: Builder) -> GLPyramid:
         pyramid = GLPyramid(self.context, self._pool, (batch.shape[1], batch.shape[2]), extent, builder)
         try:
-            if self.context.memory.shared and builder != "simd":
-                self._ingest.build(pyramid.texture, batch, pyramid.max_level, builder)
-            else:
-                batch = builders.as_upload(batch, extent.format)
-                builders.BUILDERS[builder](self.context, pyramid.texture, batch, pyramid.max_level)
-                self.stats.bytes_to_device += batch.numel() * batch.element_size()
-            self.context.check(lambda: f"building {pyramid!r}")
+            self._fill(pyramid, 0, batch, builder)
         except BaseException:
             pyramid.close()
             raise
         return pyramid
+
+    def _rewrite(self, pyramid: Pyramid, layer: int, batch: Tensor) -> None:
+        assert isinstance(pyramid, GLPyramid)
+        self.context.call(self._refill, pyramid, layer, batch)
+
+    def _refill(self, pyramid: GLPyramid, layer: int, batch: Tensor) -> None:
+        if isinstance(pyramid, SparsePyramid) and pyramid.layers == 1:
+            pyramid.begin(as_bytes(batch.cpu()))
+            pyramid.build(self._helpers, torch.get_num_threads())
+        else:
+            builder: Builder = "simd" if pyramid.builder == "sparse" else pyramid.builder
+            self._fill(pyramid, layer, batch, builder)
+
+    def _fill(self, pyramid: GLPyramid, first: int, batch: Tensor, builder: Builder) -> None:
+        """The layers from `first` on, from images [B, H, W, 3]."""
+        if self.context.memory.shared and builder != "simd":
+            self._ingest.build(pyramid.texture, batch, pyramid.max_level, builder, first)
+        else:
+            batch = builders.as_upload(batch, pyramid.format)
+            builders.BUILDERS[builder](self.context, pyramid.texture, batch, pyramid.max_level, first)
+            self.stats.bytes_to_device += batch.numel() * batch.element_size()
+        self.context.check(lambda: f"building {pyramid!r}")
 
     def driver_is_exact(self, format: Format = "rgba8") -> bool:
         """Whether glGenerateMipmap is an exact box on this device: compared once with `exact` on strips of noise, both ways.

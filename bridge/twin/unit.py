@@ -59,6 +59,14 @@ class TwinUnit(TextureUnit):
             levels = box_levels(there, extent, self.dtype)
             return TwinPyramid(levels, (batch.shape[1], batch.shape[2]), extent.format)
 
+    def _rewrite(self, pyramid: Pyramid, layer: int, batch: Tensor) -> None:
+        assert isinstance(pyramid, TwinPyramid)
+        height, width = pyramid.padded_size
+        extent = Extent(height, width, 1, pyramid.max_level + 1, pyramid.format)
+        new = box_levels(batch.to(self.device), extent, self.dtype)
+        for level, texels in zip(pyramid.held().levels, new, strict=True):
+            level[layer] = texels[0]
+
     def blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
         height, width, layers, count, format = extent
         levels = [

@@ -47,10 +47,11 @@ extern "C" __global__ void __launch_bounds__(GROUP) ingest(
     int2 size,              // (width, height) of the images
     int2 padded,            // (width, height) of level 0
     int count,              // how many levels above level 0 to write, at most 6
+    int first_layer,        // where the first image goes
     const __grid_constant__ Surfaces levels // level 0 first
 ) {
-    int layer = (int)blockIdx.z;
-    const Channel* image = images + (size_t)layer * size.y * size.x * 3;
+    int layer = first_layer + (int)blockIdx.z;
+    const Channel* image = images + (size_t)blockIdx.z * size.y * size.x * 3;
     int2 own = morton(threadIdx.x);
     int2 first = make_int2(((int)blockIdx.x * 16 + own.x) * 4, ((int)blockIdx.y * 16 + own.y) * 4);
     float4 square[16];

@@ -4,9 +4,10 @@
 extern "C" __global__ void __launch_bounds__(GROUP) reduce(
     int2 limit,      // (width, height) of the base level
     int count,       // how many levels to write, at most 6
+    int first_layer,
     const __grid_constant__ Surfaces levels // the base level first
 ) {
-    int layer = (int)blockIdx.z;
+    int layer = first_layer + (int)blockIdx.z;
     int2 own = morton(threadIdx.x);
     int2 first = make_int2(((int)blockIdx.x * 16 + own.x) * 4, ((int)blockIdx.y * 16 + own.y) * 4);
     float4 square[16];

@@ -1,0 +1,155 @@
+"""The last frames of a video as one pyramid, whose layers are the frames and the means of 2, 4, 8 ... of them."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from homunculus.bridge.clips.frame import VideoFrame
+from homunculus.bridge.clips.timeline import Span, Timeline
+from homunculus.bridge.errors import ImageError, PlanError
+from homunculus.bridge.live import unit_of
+from homunculus.bridge.pictures.entrance import Picture, picture
+from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.pyramid import Extent, Pyramid
+from homunculus.bridge.values import number
+
+COARSE_CELLS = 128  # along the longer side of a coarse frame, at most
+CUT = 0.1  # mean absolute difference of two coarse frames in 0..1 beyond which they are of unlike scenes
+
+
+class Clip(Pyramid):
+    """A pyramid of the last frames, each on a layer of its own, and of means over whole durations: `timeline` says which layer lasts
+    how long. Made by `TextureUnit.clip`, and sampled as any pyramid; layers that no frame has reached are black.
+
+    A mean is made of its frames' exact sum and rounded once. None runs across a cut, told by the mean difference of two successive
+    coarse frames.
+
+    >>> with hm.open_unit("torch") as unit, unit.clip((64, 64), frames=4) as clip:
+    ...     for grey in (10, 20, 40, 50):
+    ...         clip.push(np.full((64, 64, 3), grey, np.uint8))
+    ...     span = clip.timeline.spans[0]
+    ...     span.frames, round(255 * float(clip.level(0)[clip.timeline.layer(span), 0, 0, 0]))
+    (4, 30)
+    """
+
+    def __init__(self, store: Pyramid, timeline: Timeline) -> None:
+        """store: of `timeline.layers` black pictures; it is closed with the clip."""
+        extent = Extent(*store.padded_size, store.layers, store.max_level + 1, store.format)
+        super().__init__(store.home, store.size, extent, store.builder)
+        self._store = store
+        self.timeline = timeline
+        self.cut = False  # whether the newest frame is of another scene than the one before it
+        self._means = Means(self.format == "rgba8")
+        self._seen: dict[int, tuple[Tensor, float]] = {}  # the coarse frame and the time, by number
+        self._level_of_coarse = self._overview_level(COARSE_CELLS)
+
+    def built(self) -> Pyramid:
+        return self._store
+
+    @property
+    def coarse_size(self) -> tuple[int, int]:
+        """(height, width) of coarse frames: of the level whose longer side has 128 texels at most."""
+        return self.size_at(self._level_of_coarse)
+
+    @property
+    def coarse(self) -> Tensor:
+        """float32 [F, h, w, 3] in 0..1, where the unit's patches are: small pictures of the frames from
+        `timeline.start` on, oldest first."""
+        frames = [self._seen[number][0] for number in range(self.timeline.start, self.timeline.count)]
+        return (
+            torch.stack(frames) if frames else torch.zeros(0, *self.coarse_size, 3, dtype=torch.float32, device="cpu")
+        )
+
+    def time_s(self, number: int) -> float:
+        """When a frame is shown. Raises PlanError for one that the timeline no longer covers."""
+        if number not in self._seen:
+            raise PlanError(
+                f"frame {number} is not held; this clip covers frames {self.timeline.start} to {self.timeline.count - 1}"
+            )
+        return self._seen[number][1]
+
+    def push(self, frame: VideoFrame | Picture, time_s: float | None = None) -> None:
+        """Takes the next frame, of the clip's size: writes its layer, and that of each mean that it completes.
+
+        time_s: when it is shown, later than the frame before it; by default what a `VideoFrame` says, or else the frame's number.
+        Raises ImageError for another size, PlanError for a time that is not later; the clip is as it was then.
+        """
+        image = frame.image if isinstance(frame, VideoFrame) else frame
+        time_s = self._later(frame.time_s if isinstance(frame, VideoFrame) and time_s is None else time_s)
+        pixels, before = picture(image).detach(), self.timeline
+        slot = before.count % before.slots
+        self._store.write(slot, pixels)
+        coarse = self._coarse_of(slot)
+        cut = self._differs(coarse)
+        after = before.pushed(cut)
+        for span, mean in self._means.pushed(pixels, after.completed):
+            self._store.write(after.layer(span), mean)
+        self.timeline, self.cut = after, cut
+        self._seen[before.count] = coarse, time_s
+        first = min(after.start, before.count)
+        self._seen = {held: seen for held, seen in self._seen.items() if held >= first}
+
+    def write(self, layer: int, image: Picture) -> None:
+        raise ImageError(f"{self!r} writes its layers itself; give it frames with push()")
+
+    def _later(self, time_s: float | None) -> float:
+        count = self.timeline.count
+        time_s = float(count) if time_s is None else number("time_s", time_s, -torch.inf)
+        last = self._seen[count - 1][1] if count else -torch.inf
+        if not last < time_s < torch.inf:
+            raise PlanError(
+                f"time_s is {time_s:g} and the frame before is shown at {last:g}; give frames in the order of their times"
+            )
+        return time_s
+
+    def _coarse_of(self, layer: int) -> Tensor:
+        """[h, w, 3] of one layer: a tap in the middle of each texel of that level."""
+        side, step = max(self.coarse_size), float(1 << self._level_of_coarse)
+        row = [side * step / 2, side * step / 2, step, 0, 0, step, layer, 0]
+        plan = SamplePlan(torch.tensor([row], dtype=torch.float32, device="cpu"), side)
+        seen: Tensor = unit_of(self._store.unit).sample(self._store, plan, quality="fast").pixels[0]
+        height, width = self.coarse_size
+        return seen[:, :height, :width].permute(1, 2, 0).contiguous()
+
+    def _differs(self, coarse: Tensor) -> bool:
+        before = self._seen.get(self.timeline.count - 1)
+        return before is not None and float((coarse - before[0]).abs().mean()) > CUT
+
+    def _level(self, level: int) -> Tensor:
+        return self._store._level(level)
+
+    def close(self) -> None:
+        self._store.close()
+        self._means = Means(self.format == "rgba8")
+
+    def __repr__(self) -> str:
+        return f"Clip({self._store!r}, {self.timeline!r})"
+
+
+class Means:
+    """Means of 2, 4, 8 ... frames as they are completed, from exact sums: of each length the first half is kept for the second.
+
+    bytes: whether means of bytes become bytes, rounded to nearest, ties to even; else they are light in 0..1.
+    """
+
+    def __init__(self, bytes: bool) -> None:
+        self._bytes = bytes
+        self._halves: dict[int, Tensor] = {}  # the sum of so many frames, [H, W, 3]
+
+    def pushed(self, frame: Tensor, completed: list[Span]) -> list[tuple[Span, Tensor]]:
+        """The means that a frame [H, W, 3] completes, shortest first."""
+        found = []
+        total = frame.to(torch.int32 if frame.dtype == torch.uint8 else torch.float64)
+        for span in completed:
+            total = total + self._halves[span.frames // 2]
+            found.append((span, self._mean(total, span.frames)))
+        self._halves[completed[-1].frames if completed else 1] = total
+        return found
+
+    def _mean(self, total: Tensor, count: int) -> Tensor:
+        if total.is_floating_point():
+            return (total / count).float()
+        return (
+            (total.float() / count).round().to(torch.uint8) if self._bytes else (total.double() / (255 * count)).float()
+        )
