@@ -46,6 +46,19 @@ def check_unrounded(format: Format) -> None:
         )
 
 
+def check_replacement(pyramid: Any, layer: int, batch: Tensor) -> int:
+    """The layer that a picture [1, H, W, 3] takes. Raises what `Pyramid.write` says."""
+    layer = whole("layer", layer, least=0)
+    if layer >= pyramid.layers:
+        raise PlanError(f"layer is {layer}; {pyramid!r} has layers 0 to {pyramid.layers - 1}")
+    if batch.shape[:3] != (1, *pyramid.size):
+        told = f"{batch.shape[0]} x {batch.shape[1]} x {batch.shape[2]} px"
+        raise ImageError(f"the image is {told} and {pyramid!r} holds others; give one of its size, or build another")
+    if pyramid.wants_gradient or (batch.requires_grad and torch.is_grad_enabled()):
+        raise no_gradient("what is written to a pyramid passes no gradient to its image")
+    return layer
+
+
 def gone(pyramid: object) -> ClosedError:
     """What says that a pyramid was closed, by itself or with its unit."""
     return ClosedError(f"{pyramid!r} is closed, or its unit is; build it again from the image")

@@ -28,7 +28,7 @@ from homunculus.bridge.tiles.arrays import ArraySource
 from homunculus.bridge.tiles.paged import BUDGET_BYTES, PagedPyramid, paged
 from homunculus.bridge.tiles.source import TileSource, is_source
 from homunculus.bridge.traced import TracedPyramid
-from homunculus.bridge.values import choice, shown, size_of, traced, untraced, whole
+from homunculus.bridge.values import choice, shown, size_of, traced, untraced
 from homunculus.bridge.written import WrittenPlan
 
 
@@ -131,17 +131,8 @@ class TextureUnit(BackendContract):
         with ending.call():
             self._check_open()
             pyramid = self._own(pyramid)
-            layer = whole("layer", layer, least=0)
-            if layer >= pyramid.layers:
-                raise PlanError(f"layer is {layer}; {pyramid!r} has layers 0 to {pyramid.layers - 1}")
             batch, _ = as_batch(image, pyramid.format)
-            if batch.shape[:3] != (1, *pyramid.size):
-                told = f"{batch.shape[0]} x {batch.shape[1]} x {batch.shape[2]} px"
-                raise ImageError(
-                    f"the image is {told} and {pyramid!r} holds others; give one of its size, or build another"
-                )
-            if pyramid.wants_gradient or (batch.requires_grad and torch.is_grad_enabled()):
-                raise checks.no_gradient("what is written to a pyramid passes no gradient to its image")
+            layer = checks.check_replacement(pyramid, layer, batch)
             with room(ImageTooLargeError, lambda: pyramid_told(tuple(batch.shape))):
                 self._rewrite(pyramid, layer, batch.detach())
 
