@@ -16,6 +16,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 
 import homunculus as hm
+from homunculus.bridge.pyramid import Pyramid
 from homunculus.report import to_picture
 
 PATCH, STEPS = 32, 150
@@ -30,7 +31,7 @@ def footprint(values: dict[str, torch.Tensor], bias: float = 0.0) -> hm.SamplePl
     return hm.SamplePlan(torch.cat([rows[:, :7], torch.full((1, 1), bias)], 1), PATCH)
 
 
-def registered(unit: hm.TextureUnit, pyramid: hm.Pyramid, blur: float) -> tuple[dict[str, float], list[float]]:
+def registered(unit: hm.TextureUnit, pyramid: Pyramid, blur: float) -> tuple[dict[str, float], list[float]]:
     """What is found, and the loss at each step."""
     now = {name: torch.tensor(value, requires_grad=True) for name, value in GUESS.items()}
     adam = torch.optim.Adam([{"params": [now[name]], "lr": 0.01 if name == "angle" else 0.5} for name in now])

@@ -1,5 +1,6 @@
 from . import allocators, layouts, relevance
 from .allocators.scene import Scene
+from .bridge.clips.video import read_video
 from .bridge.errors import (
     BackendUnavailableError,
     ClosedError,
@@ -24,7 +25,6 @@ from .bridge.open import open_unit
 from .bridge.patches import Patches
 from .bridge.pictures.files import PictureFile, read_image
 from .bridge.plan import SamplePlan
-from .bridge.pyramid import Pyramid
 from .bridge.slides.open import open_tiles
 from .bridge.unit import TextureUnit
 from .encoder import FoveatedViT
@@ -62,7 +62,6 @@ __all__ = [
     "PictureFile",
     "PlanError",
     "ProcessError",
-    "Pyramid",
     "Query",
     "QueryError",
     "SamplePlan",
@@ -82,6 +81,7 @@ __all__ = [
     "read_image",
     "read_relevance",
     "read_tokens",
+    "read_video",
     "reconstruct",
     "relevance",
     "run",

@@ -13,6 +13,7 @@ import pytest
 import torch
 
 import homunculus as hm
+from homunculus.bridge.pyramid import Pyramid
 
 ROOT = Path(__file__).parents[1]
 BACKENDS = ["torch", pytest.param("gl", marks=pytest.mark.gl)]
@@ -90,7 +91,7 @@ def test_a_pyramid_closed_while_others_sample_gives_the_pixels_or_says_closed(ba
     raw: list[BaseException] = []
     with hm.open_unit(backend) as unit:  # type: ignore[arg-type]
 
-        def sample(pyramid: hm.Pyramid) -> None:
+        def sample(pyramid: Pyramid) -> None:
             try:
                 while True:
                     assert bool(torch.isclose(unit.sample(pyramid, plan).pixels, torch.ones(())).all())

@@ -34,6 +34,8 @@ ELSEWHERE = {
     "homunculus/lab/needle/glyphs.py": "a sheet of letters that ships with the package",
     "bridge/pictures/files.py": "a picture, by Pillow",
     "homunculus/lab/photographs/pictures.py": "a JPEG made in memory",
+    "bridge/clips/video.py": "a video or camera, by PyAV",
+    "bridge/clips/extent.py": "what a video's file says of its own length",
     "bridge/slides/contents.py": "the directories alone of a TIFF",
     "bridge/slides/tiff.py": "tiles from their places in a TIFF",
     "bridge/slides/zarr.py": "Zarr, by its package",
@@ -42,7 +44,6 @@ ELSEWHERE = {
     "homunculus/cli/names.py": "the names that the package's own files register",
     "homunculus/viewer/headless.py": "a video's encoder, into a staged file",
     "homunculus/viewer/scanpath.py": "CSV made in memory",
-    "homunculus/viewer/playlist.py": "a video or camera, by PyAV",
     "shaders/files.py": "the package's own shaders",
 }
 

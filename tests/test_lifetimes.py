@@ -15,6 +15,7 @@ from homunculus import layouts
 from homunculus.bridge.errors import ClosedError, PlanError
 from homunculus.bridge.gl.context import Context, open_context
 from homunculus.bridge.open import open_unit
+from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.unit import TextureUnit
 
 SIZE = (120, 160)
@@ -37,7 +38,7 @@ def alive(context: Context) -> dict[str, int]:
     return context.thread.call(lambda: {kind: count for kind, count in context.live.items() if count})
 
 
-def used(unit: TextureUnit) -> hm.Pyramid:
+def used(unit: TextureUnit) -> Pyramid:
     """A pyramid that was sampled and measured, and something in every buffer."""
     pyramid = unit.pyramid(IMAGE)
     plan = unit.write_plan(layouts.log_polar_program(SIZE, 64, 8), [(20.0, 30.0)])

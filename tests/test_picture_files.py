@@ -23,6 +23,7 @@ import pytest
 from PIL import Image, ImageCms, TiffImagePlugin
 
 import homunculus as hm
+from homunculus.bridge.clips.video import opened, upright
 from homunculus.bridge.errors import HomunculusError, ImageError, ImageReadError, ImageTooLargeError
 from homunculus.bridge.pictures import files
 from homunculus.bridge.pictures.entrance import picture
@@ -30,7 +31,7 @@ from homunculus.bridge.pictures.files import PictureFile, read_image, upright_bo
 from homunculus.bridge.pictures.turning import turned, turned_back, turned_box
 from homunculus.lab.datasets.legibility import legibility
 from homunculus.lab.gaze import aird
-from homunculus.viewer.playlist import Playlist, opened, upright
+from homunculus.viewer.playlist import Playlist
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
 

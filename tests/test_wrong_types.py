@@ -217,6 +217,10 @@ CASES: dict[str, Case] = {
     "fixate sharpness": (lambda value: fixate(MAP, SIZE, sharpness=value), {"half", "huge"}),
     "fixate seed": (lambda value: fixate(MAP, SIZE, seed=value), {"zero", "huge"}),
     "read_image": (hm.read_image, set()),
+    "read_video": (lambda value: next(hm.read_video(value)), set()),
+    "read_video start_s": (lambda value: next(hm.read_video("none.mp4", start_s=value)), set()),
+    "read_video every": (lambda value: next(hm.read_video("none.mp4", every=value)), set()),
+    "read_video frames": (lambda value: next(hm.read_video("none.mp4", frames=value)), set()),
     "read_relevance": (hm.read_relevance, set()),
     "measure size": (lambda value: hm.measure(plan(), value), set()),
 }

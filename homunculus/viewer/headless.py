@@ -11,12 +11,13 @@ from typing import Any
 
 from torch import Tensor
 
+from homunculus.bridge.clips.video import import_av
 from homunculus.bridge.errors import BackendUnavailableError, PlanError
 from homunculus.bridge.files import check_writable, replaced
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pictures.entrance import Picture
 from homunculus.viewer.outputs import write_pixels
-from homunculus.viewer.playlist import Playlist, import_av
+from homunculus.viewer.playlist import Playlist
 from homunculus.viewer.scanpath import GazePath
 from homunculus.viewer.session import Session
 from homunculus.viewer.state import Point, ViewState

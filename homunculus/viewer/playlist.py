@@ -4,31 +4,27 @@ from __future__ import annotations
 
 import os
 import queue
-import re
-import struct
 import threading
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter, sleep
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 
-from homunculus.bridge.errors import BackendUnavailableError, HomunculusError, ImageReadError
+from homunculus.bridge.clips.video import CAMERA, opened, upright
+from homunculus.bridge.errors import HomunculusError, ImageReadError
 from homunculus.bridge.pictures.arrays import as_bytes
 from homunculus.bridge.pictures.endings import HEIC, PICTURES, VIDEOS
 from homunculus.bridge.pictures.entrance import Picture, picture
 from homunculus.bridge.pictures.files import PictureFile, expanded, formats
-from homunculus.bridge.pictures.turning import Array, turned
+from homunculus.bridge.pictures.turning import Array
 from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.slides.open import SLIDES, in_tiles, is_slide
 from homunculus.bridge.tiles.source import TileSource
 from homunculus.bridge.unit import TextureUnit
-
-CAMERA = re.compile(r"camera:(\d+)")
-
 
 Shown: TypeAlias = "Array | TileSource"  # a picture, uint8 [H, W, 3], or one in tiles
 
@@ -71,32 +67,6 @@ def moves(item: Picture) -> bool:
     if not isinstance(item, str | os.PathLike):
         return False
     return bool(CAMERA.fullmatch(os.fspath(item))) or Path(item).suffix.lower() in VIDEOS
-
-
-def import_av() -> Any:
-    """PyAV. Raises BackendUnavailableError with the remedy."""
-    try:
-        import av
-    except ImportError as error:
-        raise BackendUnavailableError(f"videos and cameras need PyAV ({error}); run: pip install av") from None
-    return av
-
-
-def opened(path: str) -> Any:
-    """PyAV's container. Raises ImageReadError for a file or camera that it cannot open."""
-    av = import_av()
-    camera = CAMERA.fullmatch(path)
-    try:
-        return av.open(f"/dev/video{camera[1]}", format="v4l2") if camera else av.open(path)
-    except (OSError, av.error.FFmpegError) as error:
-        raise ImageReadError(
-            f"{path} cannot be opened: {error}; "
-            + (
-                "is a camera of this number there, and may you use it?"
-                if camera
-                else "check the path, or convert it to MP4"
-            )
-        ) from None
 
 
 class Frames:
@@ -235,17 +205,3 @@ class Playlist:
         if self._tiles is not None:
             self._tiles.close()
             self._tiles = None
-
-
-def upright(frame: Any) -> Array:
-    """uint8 [H, W, 3] of PyAV's frame as players show it: mirrored and turned by the nearest quarter as its display matrix says."""
-    pixels: Array = frame.to_ndarray(format="rgb24")
-    matrix = frame.side_data.get("DISPLAYMATRIX")
-    if matrix is None:
-        return pixels
-    # Rows of fixed-point numbers: x' = a x + c y, y' = b x + d y (ISO/IEC 14496-12, 8.3.2).
-    a, b, _, c, d, *_ = struct.unpack("=9i", bytes(matrix))
-    sideways = abs(b) + abs(c) > abs(a) + abs(d)
-    mirrored, flipped = (c < 0, b < 0) if sideways else (a < 0, d < 0)
-    tags = (5, 8, 6, 7) if sideways else (1, 4, 2, 3)
-    return np.ascontiguousarray(turned(pixels, tags[2 * mirrored + flipped]))
