@@ -40,7 +40,7 @@ def unit_of(key: str) -> Any:
         return unit
     backend, process, _ = key.split("/")
     if process == str(os.getpid()):
-        raise ClosedError(f"the {backend!r} unit that this was traced with is gone; keep it as long as what uses it")
+        raise ClosedError(f"the {backend!r} unit that this was made with is gone; keep it as long as what uses it")
     if backend not in _elsewhere:
         _elsewhere[backend] = BACKENDS[backend].opened("asked for by a program of another process", {})
     return _elsewhere[backend]

@@ -180,6 +180,8 @@ def test_a_cut_is_told_and_no_mean_runs_across_it(any_unit: TextureUnit) -> None
 
 def test_frames_that_are_refused_leave_a_clip_as_it_was(any_unit: TextureUnit) -> None:
     with any_unit.clip(SIZE, frames=4) as clip:
+        with pytest.raises(PlanError, match="holds no frame yet"):
+            clip.newest  # noqa: B018
         clip.push(VideoFrame(white_noise(*SIZE), 1.5, 0))
         before, texels = clip.timeline, clip.level(0).clone()
         with pytest.raises(PlanError, match=r"time_s is 1.5 and the frame before is shown at 1.5"):
@@ -189,6 +191,7 @@ def test_frames_that_are_refused_leave_a_clip_as_it_was(any_unit: TextureUnit) -
         with pytest.raises(ImageError, match="give it frames with push"):
             clip.write(0, white_noise(*SIZE))
         assert clip.timeline == before
+        assert torch.equal(clip.newest, torch.from_numpy(white_noise(*SIZE)))
         assert torch.equal(clip.level(0), texels)
         clip.push(white_noise(*SIZE), 2.0)
         assert clip.timeline.count == 2

@@ -249,7 +249,7 @@ def test_levels_of_a_traced_pyramid_are_refused(any_unit: TextureUnit) -> None:
 def test_a_unit_that_is_gone_is_told() -> None:
     key = hm.open_unit("torch").key
     settings = (0, None, None, 6, [0, 0], 4, "high", torch.float32, [0.0] * 3, [1.0] * 3, True)
-    with pytest.raises(ClosedError, match=r"'torch' unit that this was traced with is gone"):
+    with pytest.raises(ClosedError, match=r"'torch' unit that this was made with is gone"):
         torch.ops.homunculus.sample(images(), footprints(), key, *settings)
     elsewhere = key.replace(f"/{key.split('/')[1]}/", "/1/")
     found = torch.ops.homunculus.sample(images(), footprints(), elsewhere, *settings)

@@ -40,6 +40,7 @@ class Clip(Pyramid):
         self._store = store
         self.timeline = timeline
         self.cut = False  # whether the newest frame is of another scene than the one before it
+        self._newest: Tensor | None = None
         self._means = Means(self.format == "rgba8")
         self._seen: dict[int, tuple[Tensor, float]] = {}  # the coarse frame and the time, by number
         self._level_of_coarse = self._overview_level(COARSE_CELLS)
@@ -60,6 +61,13 @@ class Clip(Pyramid):
         return (
             torch.stack(frames) if frames else torch.zeros(0, *self.coarse_size, 3, dtype=torch.float32, device="cpu")
         )
+
+    @property
+    def newest(self) -> Tensor:
+        """[H, W, 3], the frame that was pushed last, as it was given. Raises PlanError before the first."""
+        if self._newest is None:
+            raise PlanError(f"{self!r} holds no frame yet; push one first")
+        return self._newest
 
     def time_s(self, number: int) -> float:
         """When a frame is shown. Raises PlanError for one that the timeline no longer covers."""
@@ -85,7 +93,7 @@ class Clip(Pyramid):
         after = before.pushed(cut)
         for span, mean in self._means.pushed(pixels, after.completed):
             self._store.write(after.layer(span), mean)
-        self.timeline, self.cut = after, cut
+        self.timeline, self.cut, self._newest = after, cut, pixels
         self._seen[before.count] = coarse, time_s
         first = min(after.start, before.count)
         self._seen = {held: seen for held, seen in self._seen.items() if held >= first}
@@ -121,6 +129,7 @@ class Clip(Pyramid):
 
     def close(self) -> None:
         self._store.close()
+        self._newest = None
         self._means = Means(self.format == "rgba8")
 
     def __repr__(self) -> str:
