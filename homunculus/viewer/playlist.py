@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import os
-import queue
-import threading
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from time import perf_counter, sleep
 from typing import TypeAlias
 
 import numpy as np
 
-from homunculus.bridge.clips.video import CAMERA, opened, upright
+from homunculus.bridge.clips.video import CAMERA
 from homunculus.bridge.errors import HomunculusError, ImageReadError
 from homunculus.bridge.pictures.arrays import as_bytes
 from homunculus.bridge.pictures.endings import HEIC, PICTURES, VIDEOS
@@ -25,6 +21,7 @@ from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.slides.open import SLIDES, in_tiles, is_slide
 from homunculus.bridge.tiles.source import TileSource
 from homunculus.bridge.unit import TextureUnit
+from homunculus.viewer.frames import Frames
 
 Shown: TypeAlias = "Array | TileSource"  # a picture, uint8 [H, W, 3], or one in tiles
 
@@ -67,80 +64,6 @@ def moves(item: Picture) -> bool:
     if not isinstance(item, str | os.PathLike):
         return False
     return bool(CAMERA.fullmatch(os.fspath(item))) or Path(item).suffix.lower() in VIDEOS
-
-
-class Frames:
-    """A video's or camera's frames at their own pace, decoded on a thread of its own; a video begins again at its end."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._container = opened(path)
-        self._ready: queue.Queue[Array | Exception] = queue.Queue(maxsize=2)
-        self._closed = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="homunculus-frames", daemon=True)
-        self._thread.start()
-
-    def first(self) -> Array:
-        """Waits for the first frame. Raises ImageReadError where there is none."""
-        try:
-            frame = self._ready.get(timeout=10)
-        except queue.Empty:
-            raise ImageReadError(f"{self._path} gave no frame within 10 s; try another file or camera") from None
-        if isinstance(frame, Exception):
-            raise frame
-        return frame
-
-    @property
-    def ready(self) -> bool:
-        return not self._ready.empty()
-
-    def next(self) -> Array | None:
-        """The next frame, uint8 [H, W, 3], if it is time for it."""
-        with suppress(queue.Empty):
-            frame = self._ready.get_nowait()
-            if isinstance(frame, Exception):
-                raise frame
-            return frame
-        return None
-
-    def close(self) -> None:
-        self._closed.set()
-        with suppress(queue.Empty):
-            while True:
-                self._ready.get_nowait()
-        self._thread.join(timeout=10)
-        self._container.close()
-
-    def _run(self) -> None:
-        try:
-            while not self._closed.is_set():
-                count = self._play_once()
-                if not count or CAMERA.fullmatch(self._path):
-                    raise ImageReadError(f"{self._path} gives no more frames; it may be damaged or unplugged")
-                self._container.close()
-                self._container = opened(self._path)
-        except HomunculusError as error:
-            self._put(error)
-        except Exception as error:
-            self._put(ImageReadError(f"{self._path} cannot be decoded: {error}; convert it to MP4 with H.264"))
-
-    def _play_once(self) -> int:
-        start, count = perf_counter(), 0
-        for frame in self._container.decode(video=0):
-            if self._closed.is_set():
-                return max(1, count)
-            wait_s = (frame.time or 0.0) - (perf_counter() - start)
-            if wait_s > 0 and not CAMERA.fullmatch(self._path):
-                sleep(min(wait_s, 1.0))
-            self._put(upright(frame))
-            count += 1
-        return count
-
-    def _put(self, item: Array | Exception) -> None:
-        while not self._closed.is_set():
-            with suppress(queue.Full):
-                self._ready.put(item, timeout=0.1)
-                return
 
 
 class Playlist:
@@ -191,7 +114,7 @@ class Playlist:
             raise
 
     def frame(self) -> Array | None:
-        """The next frame of a video or camera, if it is time for it."""
+        """The newest frame of a video or camera, uint8 [H, W, 3], once."""
         return self._frames.next() if self._frames is not None else None
 
     @property
