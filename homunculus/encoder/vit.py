@@ -134,16 +134,27 @@ class FoveatedViT(nn.Module):
         grid, merge = self.family.native_grid, self.family.merge
         return None if grid is None else (max(grid[0] // merge, 1), max(grid[1] // merge, 1))
 
+    @property
+    def frames(self) -> int:
+        """Frames of one token: 1 of a model of pictures, 2 (or as many as its projection takes) of one that reads clips."""
+        return self.family.frames
+
     def forward(
         self,
         pixels: Tensor,
         plan: SamplePlan | Sequence[SamplePlan],
         size: Sizes,
         *,
+        times: Tensor | None = None,
         area_px: Tensor | None = None,
         hidden: Sequence[str] = (),
     ) -> Encoding:
         """Encodes pixels [N, 3, P, P], or [B, N, 3, P, P] with B plans or one for all, normalised with `mean` and `std`.
+
+        times: of a clip, for a model with `frames`, (first frame, frames) of each token, [N, 2] or [B, N, 2], whole or not, counted from
+        the clip's start. Pixels are then [N, frames, 3, P, P] or [B, N, frames, 3, P, P]: of a token that lasts longer, or not as long,
+        the means of as many equal parts of its duration. Without times such a model takes a picture as a clip of that alone, as
+        long as one token.
 
         size: (height, width) of the image in pixels, such as pyramid.size, or one for each of the batch; a plan does not know it, and
         positions are relative to it.
@@ -160,7 +171,7 @@ class FoveatedViT(nn.Module):
                 f"hidden names {sorted(unknown)} do not exist; this model has 'embeddings', 'layer.0' to 'layer.{last}' and "
                 f"'attention.0' to 'attention.{last}'"
             )
-        x, context = self.begin(pixels, plan, size, area_px=area_px)
+        x, context = self.begin(pixels, plan, size, times=times, area_px=area_px)
         seen = {"embeddings": x}
         for index in range(last + 1):
             if f"attention.{index}" in hidden:
@@ -169,7 +180,8 @@ class FoveatedViT(nn.Module):
             if f"layer.{index}" in hidden:  # of many tokens, the states of all layers are more than a device may hold
                 seen[f"layer.{index}"] = x
         state, tokens, pooled = self.family.finish(x, context)
-        return Encoding(state, pooled, tokens if pixels.ndim == 5 else tokens[0], {name: seen[name] for name in hidden})
+        single = pixels.ndim == (4 if times is None else 5)
+        return Encoding(state, pooled, tokens[0] if single else tokens, {name: seen[name] for name in hidden})
 
     def begin(
         self,
@@ -177,26 +189,40 @@ class FoveatedViT(nn.Module):
         plan: SamplePlan | Sequence[SamplePlan],
         size: Sizes,
         *,
+        times: Tensor | None = None,
         area_px: Tensor | None = None,
     ) -> tuple[Tensor, LayerContext]:
         """What enters the first layer, [B, special + N, D], and what all layers are told. Arguments as for the call."""
         plans = [plan] if isinstance(plan, SamplePlan) else list(plan)
-        pixels = self._checked(pixels, plans, len(sizes_of(size)))
+        pixels = self._checked(self._batched(pixels, times), plans, len(sizes_of(size)))
         coordinates = Coordinates.of(plans, size, pixels.device, area_px)
+        if times is not None:
+            coordinates = coordinates.lasting(times, self.frames, len(pixels))
         coordinates, pixels = coordinates.cells(self.family.merge), cut(pixels, self.family.merge)
         x = self.family.embed(pixels, coordinates, self.position)
         areas = self.family.areas(coordinates).clamp(min=torch.finfo(torch.float32).tiny)
         bias = areas.log().to(x.dtype).expand(len(x), -1) if self.area_attention else None
         return x, self.family.context(coordinates, self.position, bias)
 
-    def _checked(self, pixels: Tensor, plans: Sequence[SamplePlan], sizes: int) -> Tensor:
-        """The pixels as a batch. Raises ModelError where shapes of pixels, plans and model disagree, or there are too few sizes."""
-        P = self.patch_size
-        if pixels.ndim not in (4, 5) or pixels.shape[-3] != 3 or not pixels.is_floating_point():
+    def _batched(self, pixels: Tensor, times: Tensor | None) -> Tensor:
+        """The pixels of pictures or clips as a batch. Raises ModelError where they are none, or have times that the model cannot take."""
+        P, F = self.patch_size, self.frames
+        if times is not None and F == 1:
             raise ModelError(
-                f"pixels are {pixels.dtype} {tuple(pixels.shape)}; expected floats [N, 3, {P}, {P}] or [B, N, 3, {P}, {P}]"
+                f"{self.family.name} reads pictures, whose tokens have no times; leave times out, or take a model of clips (docs/models.md)"
             )
-        batch = pixels if pixels.ndim == 5 else pixels[None]
+        patch = (3,) if times is None else (F, 3)
+        dims = len(patch) + 3
+        known = pixels.ndim in (dims, dims + 1) and pixels.shape[-len(patch) - 2 : -2] == patch
+        if not known or not pixels.is_floating_point():
+            still, clip = (f"[N, {each}{P}, {P}] or [B, N, {each}{P}, {P}]" for each in ("3, ", f"{F}, 3, "))
+            expected = clip if times is not None else still if F == 1 else f"{still}, and with times {clip}"
+            raise ModelError(f"pixels are {pixels.dtype} {tuple(pixels.shape)}; expected floats {expected}")
+        return pixels if pixels.ndim > dims else pixels[None]
+
+    def _checked(self, batch: Tensor, plans: Sequence[SamplePlan], sizes: int) -> Tensor:
+        """The batch. Raises ModelError where shapes of pixels, plans and model disagree, or there are too few sizes."""
+        P = self.patch_size
         wrong = {plan.patch_size for plan in plans} | set(batch.shape[-2:])
         if wrong != {P}:
             raise ModelError(
@@ -215,6 +241,7 @@ class FoveatedViT(nn.Module):
             if len(plan) != batch.shape[1]:
                 raise ModelError(
                     f"{batch.shape[1]} patches for a plan of {len(plan)} footprints; give the patches that this plan sampled"
+                    + (", and of a clip's the times, too" if batch.shape[1] == self.frames > 1 else "")
                 )
         return batch
 
@@ -223,9 +250,9 @@ class FoveatedViT(nn.Module):
 
 
 def cut(pixels: Tensor, merge: int) -> Tensor:
-    """[B, N * merge**2, 3, P, P] the cells of footprints [B, N, 3, merge * P, merge * P], row by row."""
+    """[B, N * merge**2, ..., P, P] the cells of footprints [B, N, ..., merge * P, merge * P], row by row."""
     if merge == 1:
         return pixels
-    batch, count, channels, side_px, _ = pixels.shape
-    cells = pixels.reshape(batch, count, channels, merge, side_px // merge, merge, side_px // merge)
-    return cells.permute(0, 1, 3, 5, 2, 4, 6).flatten(1, 3)
+    *lead, height, width = pixels.shape
+    cells = pixels.reshape(*lead, merge, height // merge, merge, width // merge)
+    return cells.movedim((-4, -2), (2, 3)).flatten(1, 3)

@@ -7,7 +7,19 @@ from typing import Any
 
 from homunculus.bridge.errors import ModelError
 from homunculus.encoder.anatomy import Anatomy
-from homunculus.encoder.families import clip, glm4v, qwen2_5_vl, qwen2_vl, qwen3_vl, rotary, siglip, small, vits
+from homunculus.encoder.families import (
+    clip,
+    glm4v,
+    qwen2_5_vl,
+    qwen2_vl,
+    qwen3_vl,
+    rotary,
+    siglip,
+    small,
+    vits,
+    vivit,
+    vjepa2,
+)
 from homunculus.encoder.families.patches import PatchFamily
 from homunculus.encoder.families.refused import why_not
 from homunculus.encoder.family import Family
@@ -48,6 +60,8 @@ register(qwen2_vl.ANATOMY, qwen2_vl.QwenVL)
 for row in (qwen3_vl.ANATOMY, qwen3_vl.QWEN3_5, qwen3_vl.QWEN4):
     register(row, qwen3_vl.Qwen3VL)
 register(qwen2_5_vl.ANATOMY, qwen2_5_vl.Qwen25VL)
+register(vjepa2.ANATOMY, vjepa2.VJEPA2)
+register(vivit.ANATOMY, vivit.ViViT)
 register(small.ANATOMY, small.Small)
 
 

@@ -22,7 +22,8 @@ class PatchFamily(Family):
         super().__init__(anatomy, model, merge)
         counts = [len(self.rows(path)) for path in anatomy.special]
         self.special, self.placed = sum(counts), sum(counts[: anatomy.placed])
-        cells = len(self.rows(anatomy.table)) - self.placed if anatomy.table else 0
+        self.frames = self.projection.weight.shape[2] if self.projection.weight.ndim == 5 else 1
+        cells = (len(self.rows(anatomy.table)) - self.placed) // self.table_times if anatomy.table else 0
         rows = round(cells**0.5)
         if rows * rows != cells:
             raise ModelError(
@@ -30,6 +31,11 @@ class PatchFamily(Family):
             )
         self.table_grid = (rows, rows) if anatomy.table else None
         self.native_grid = self.trained_grid()
+
+    @property
+    def table_times(self) -> int:
+        """How many tokens in time the table has a square for."""
+        return 1
 
     def trained_grid(self) -> tuple[int, int] | None:
         """Rows and columns of the training image: the table's, or those of the configuration for a model without one."""
@@ -62,8 +68,13 @@ class PatchFamily(Family):
         return part(self.tower, anatomy.before_layers)(tokens) if anatomy.before_layers else tokens
 
     def project(self, pixels: Tensor) -> Tensor:
-        """[B, N, D] of patches [B, N, 3, P, P]: a convolution whose stride is its kernel is a linear map of each patch."""
+        """[B, N, D] of patches [B, N, 3, P, P] or [B, N, frames, 3, P, P]: a convolution whose stride is its kernel is a linear map of
+        each patch. A still picture fills all frames."""
         weight = self.projection.weight
+        if self.frames > 1:
+            still = pixels.ndim == 5
+            pixels = pixels[:, :, None].expand(-1, -1, self.frames, -1, -1, -1) if still else pixels
+            pixels = pixels.transpose(2, 3)
         return F.linear(pixels.to(weight.dtype).flatten(2), weight.flatten(1), self.projection.bias)
 
     def placed_at(self, tokens: Tensor, at: Coordinates, position: Position) -> Tensor:

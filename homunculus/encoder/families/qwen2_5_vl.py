@@ -16,7 +16,7 @@ from torch import Tensor
 from homunculus.encoder.anatomy import Anatomy, Position
 from homunculus.encoder.coordinates import Coordinates
 from homunculus.encoder.families.qwen2_vl import ANATOMY as QWEN2_VL
-from homunculus.encoder.families.qwen2_vl import QwenVL
+from homunculus.encoder.families.qwen2_vl import QwenVL, within
 from homunculus.encoder.family import LayerContext
 
 ANATOMY = replace(QWEN2_VL, types=("qwen2_5_vl_vision",))
@@ -31,7 +31,8 @@ class Qwen25VL(QwenVL):
 
     def context(self, at: Coordinates, position: Position, bias: Tensor | None) -> LayerContext:
         window = self._windows(at).repeat_interleave(self.merge**2, 1).repeat_interleave(self.merge**2, 2)[:, None]
-        return replace(super().context(at, position, bias), window=window)
+        context = super().context(at, position, bias)
+        return replace(context, window=window if context.segment is None else window & context.segment)
 
     def _windows(self, at: Coordinates) -> Tensor:
         """[B, N, N] whether the window of each token (rows) holds the centre of another (columns)."""
@@ -47,7 +48,4 @@ class Qwen25VL(QwenVL):
         return (own[:, :, None] == others).all(-1)
 
     def mask(self, index: int, x: Tensor, context: LayerContext) -> Tensor | None:
-        if index in self.full:
-            return context.bias
-        assert context.window is not None
-        return torch.where(context.window, x.new_zeros(()) if context.bias is None else context.bias, float("-inf"))
+        return super().mask(index, x, context) if index in self.full else within(context.window, x, context)

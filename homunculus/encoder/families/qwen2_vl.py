@@ -1,17 +1,21 @@
 """The vision tower of Qwen2-VL (Wang et al., 2024), and what those of its successors share: rotary positions, tokens merged two by two.
 
 A token of ours is one token after merging: one footprint of 28 x 28 texels, cut into 2 x 2 patches of 14, whose places follow from the
-footprint. Positions are in units of native patches of the image at full size, as the model counts them. Every token sees all others.
+footprint. Positions are in units of native patches of the image at full size, as the model counts them. Every token sees all others of its
+picture; of a clip, which these towers read as pairs of frames that do not see one another, all others of its span.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from homunculus.encoder.anatomy import CLIP, Anatomy
+from homunculus.encoder.anatomy import CLIP, Anatomy, Position
+from homunculus.encoder.coordinates import Coordinates
 from homunculus.encoder.families.rotary import InPatches
 from homunculus.encoder.family import LayerContext
 from homunculus.encoder.positions import rotate
@@ -28,6 +32,8 @@ ANATOMY = Anatomy(
 class QwenVL(InPatches):
     """Layers run by their parts: their own read lengths of sequences on the host."""
 
+    frames = 2
+
     def __init__(self, anatomy: Anatomy, model: Any, merge: int = 1) -> None:
         super().__init__(anatomy, model, merge)
         self.merge = int(self.config.spatial_merge_size)
@@ -37,11 +43,8 @@ class QwenVL(InPatches):
     def frequencies(self) -> Tensor:
         return self.tower.rotary_pos_emb.inv_freq  # type: ignore[no-any-return]
 
-    def project(self, pixels: Tensor) -> Tensor:
-        """A still image fills both frames of the projection."""
-        weight = self.projection.weight
-        frames = pixels.to(weight.dtype)[:, :, :, None].expand(-1, -1, -1, weight.shape[2], -1, -1)
-        return F.linear(frames.flatten(2), weight.flatten(1), self.projection.bias)
+    def context(self, at: Coordinates, position: Position, bias: Tensor | None) -> LayerContext:
+        return replace(super().context(at, position, bias), segment=at.together)
 
     def layer(self, index: int, x: Tensor, context: LayerContext) -> Tensor:
         block = self.layers[index]
@@ -50,7 +53,7 @@ class QwenVL(InPatches):
 
     def mask(self, index: int, x: Tensor, context: LayerContext) -> Tensor | None:
         """What is added to the logits of a layer."""
-        return context.bias
+        return within(context.segment, x, context)
 
     def _attend(self, attention: Any, x: Tensor, context: LayerContext, mask: Tensor | None) -> Tensor:
         assert context.rotation is not None
@@ -65,3 +68,10 @@ class QwenVL(InPatches):
         """The tower pools nothing: what it hands on, and calls its pooler output, are the merged tokens."""
         merged = self.tower.merger(x.flatten(0, 1)).unflatten(0, (len(x), -1))
         return x, merged, merged
+
+
+def within(seen: Tensor | None, x: Tensor, context: LayerContext) -> Tensor | None:
+    """What is added to the logits of keys that a token sees, and what keeps it from others. seen: bool [B, 1, S, S]; None, all of them."""
+    if seen is None:
+        return context.bias
+    return torch.where(seen, x.new_zeros(()) if context.bias is None else context.bias, float("-inf"))

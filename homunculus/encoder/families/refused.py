@@ -11,7 +11,10 @@ TIMM = "its layers are timm's, whose names differ from model to model"
 DETECTION = "it detects things in the features of a convolutional network"
 CROPS = "it runs its encoder on overlapping crops at three scales and joins them on a grid"
 TABLES = "its layers add tables of positions one after the other, for pictures that are no squares"
-CLIPS = "it reads clips of several frames, not a picture"
+DIVIDED = "its attention is divided between space and time, over a rectangle of equal places in every frame"
+FLAT = "its positions are a sinusoid of the running number of a patch, which has no value between rows or frames"
+FACTORED = "it attends over time between equal places of all frames, so every frame needs the same tokens"
+MESSAGES = "every frame is a picture of its own with a class token, which hands a message to a fixed number of others"
 CODES = "it turns a picture into codes, by convolutions over the whole of it"
 PIXELS = "it has no vision tower: pixels go straight into the layers that read text"
 PACKED = "it packs the patches of all pictures into one row in a way that no row here tells of yet"
@@ -40,7 +43,10 @@ REASONS: dict[str, tuple[str, ...]] = {
     DETECTION: ("detr", "conditional_detr", "dab-detr", "deformable_detr", "table-transformer"),
     CROPS: ("depth_pro",),
     TABLES: ("yolos",),
-    CLIPS: ("timesformer", "videomae", "vivit", "videoprism", "videoprism_vision_model", "xclip_vision_model"),
+    DIVIDED: ("timesformer",),
+    FLAT: ("videomae",),
+    FACTORED: ("videoprism", "videoprism_vision_model"),
+    MESSAGES: ("xclip", "xclip_vision_model"),
     CODES: ("chameleon", "emu3", "apertus1p5"),
     PIXELS: ("fuyu", "imagegpt", "perceiver", "pix2struct", "pix2struct_vision_model", "udop"),
     PACKED: (
