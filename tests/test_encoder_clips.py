@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -337,6 +338,51 @@ def test_a_saved_model_comes_back_the_same_and_silently(
     close(whole(loaded, family, clip), whole(hm.FoveatedViT(tiny(family)), family, clip))
     half = hm.FoveatedViT.from_pretrained(tmp_path, dtype=torch.bfloat16)
     assert whole(half, family, clip).dtype == torch.bfloat16
+
+
+OF_CLIPS = {
+    "video_processor_type": "VJEPA2VideoProcessor",
+    "do_normalize": True,
+    "image_mean": [0.1, 0.2, 0.3],
+    "image_std": [0.5] * 3,
+}
+IN_VIVITS_WAY = {"image_processor_type": "VivitImageProcessor", "offset": True, "rescale_factor": 1 / 127.5} | {
+    "do_rescale": True, "do_normalize": True, "image_mean": [0.5] * 3, "image_std": [0.5] * 3,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("family", "file", "settings", "mean", "std"),
+    [
+        ("vjepa2", "video_preprocessor_config.json", OF_CLIPS, (0.1, 0.2, 0.3), (0.5, 0.5, 0.5)),
+        ("vjepa2", "video_preprocessor_config.json", OF_CLIPS | {"do_normalize": False}, (0, 0, 0), (1, 1, 1)),
+        ("vjepa2", "video_preprocessor_config.json", {}, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        (
+            "vivit",
+            "preprocessor_config.json",
+            IN_VIVITS_WAY,
+            (0.75, 0.75, 0.75),
+            (0.25, 0.25, 0.25),
+        ),  # -3 to 1, as it is published
+    ],
+)
+def test_normalisation_comes_with_the_model(
+    family: str, file: str, settings: dict[str, Any], mean: tuple[float, ...], std: tuple[float, ...], tmp_path: Path
+) -> None:
+    tiny(family).save_pretrained(tmp_path)
+    (tmp_path / file).write_text(json.dumps(settings), "utf-8")
+    loaded = hm.FoveatedViT.from_pretrained(tmp_path)
+    assert (*loaded.mean, *loaded.std) == pytest.approx((*mean, *std), abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"image_std": [0, 1, 1]}, {"image_mean": "many"}, {"image_mean": [0.5, 0.5]}]
+)
+def test_a_normalisation_that_is_none_is_refused(wrong: dict[str, Any], tmp_path: Path) -> None:
+    tiny("vjepa2").save_pretrained(tmp_path)
+    (tmp_path / "video_preprocessor_config.json").write_text(json.dumps(OF_CLIPS | wrong), "utf-8")
+    with pytest.raises(hm.ModelError, match=r"image_mean .* and image_std .*; expected three numbers each"):
+        hm.FoveatedViT.from_pretrained(tmp_path)
 
 
 @torch.no_grad()

@@ -104,7 +104,6 @@ def test_dinov3s_processor_which_needs_torchvision_is_read_by_its_fields(tmp_pat
     [
         ({"image_processor_type": "MobileViTImageProcessor"}, "does more to values than scale and shift each channel"),
         ({"image_processor_type": "SuperPointImageProcessor", "do_grayscale": True}, "does more to values"),
-        ({"image_processor_type": "VivitImageProcessor"}, ""),
         ({"image_processor_type": "Nonsense"}, "could not be loaded ("),
         ({"rescale_factor": 0}, "correct its preprocessor_config.json, or delete it"),
         ({"image_std": 0}, ""),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from homunculus.encoder.folder import Folder
 from homunculus.encoder.guard import library, quiet, refusing
 
 Values = tuple[list[float], list[float]]
-FILE, NESTED = "preprocessor_config.json", "processor_config.json"
+FILE, NESTED, OF_CLIPS = "preprocessor_config.json", "processor_config.json", "video_preprocessor_config.json"
 PROBES = ((0, 0, 0), (255, 255, 255), (51, 119, 204))
 # Processors whose classes need torchvision or have an output of their own, those that take the same steps, and what they assume; by the
 # model types, too, of folders that do not name theirs.
@@ -42,11 +44,12 @@ def normalisation(folder: Folder, config: Any) -> Values | None:
     """mean and std with which (x - mean) / std, x in 0..1, is what the folder's processor makes of bytes; None where it has none.
 
     Measured: black, white and a colour go through it at their own size. So whatever its files say in whatever form (a factor, an
-    offset, numbers for lists, no normalisation, the defaults of its class) is what the sampler does.
+    offset, numbers for lists, no normalisation, the defaults of its class) is what the sampler does. A folder that has a processor of
+    clips alone, as V-JEPA 2's, is taken at its word.
     Raises ModelError for a processor that does anything else to values, or that transformers cannot make here.
     """
     if declared(folder) is None:
-        return None
+        return of_clips(folder)
     with refusing(folder.path), quiet():
         processor = made(folder, config, values=True)
         black, white, color = (measured(processor, probe) for probe in PROBES)
@@ -79,6 +82,24 @@ def stated(processor: Any) -> Values | None:
     except (AttributeError, TypeError, ValueError):
         return None
     return mean, std
+
+
+def of_clips(folder: Folder) -> Values | None:
+    """mean and std that the settings of its processor of clips state; None where they state none, so that they are its class's own.
+
+    Such processors need torchvision. Raises ModelError for numbers that nothing can be normalised with.
+    """
+    settings = folder.settings.get(OF_CLIPS, {})
+    if not {"image_mean", "image_std"} <= set(settings):
+        return None
+    usual = {"do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True}
+    told = stated(SimpleNamespace(**usual | {key: value for key, value in settings.items() if value is not None}))
+    if told is None or not np.isfinite(told).all() or min(told[1]) <= 0:
+        raise ModelError(
+            f"{folder.path / OF_CLIPS} has image_mean {settings['image_mean']!r:.60} and image_std {settings['image_std']!r:.60}; expected "
+            "three numbers each, the latter above 0: correct it, or delete it to have those of the model's family"
+        )
+    return told
 
 
 REMEDY = f"correct its {FILE}, or delete it to have the mean and deviation of the model's family"
@@ -119,13 +140,15 @@ def measured(processor: Any, color: tuple[int, int, int]) -> Tensor:
     patch, merge = (side if isinstance(side, int) and 1 <= side <= 64 else 16 for side in cell)
     side = 4 * patch * merge if patch > 1 else 64
     picture = np.full((side, side, 3), color, np.uint8)
+    steps = inspect.signature(processor.preprocess).parameters
+    padding = {"do_pad": False} if "do_pad" in steps or "kwargs" in steps else {}  # a processor of clips warns of it
     out = processor(
-        images=picture,
+        picture,
         do_resize=False,
         do_center_crop=False,
-        do_pad=False,
         input_data_format="channels_last",
         return_tensors="pt",
+        **padding,
     )
     pixels: Tensor = out["pixel_values"].double()
     if pixels.ndim in (4, 5) and pixels.shape[-3] == 3:  # one view of the picture, or several
