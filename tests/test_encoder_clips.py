@@ -294,6 +294,24 @@ def test_it_never_waits_for_the_device(family: str) -> None:
             assert seen.tokens.shape == (2, 9, vit.dim)
 
 
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("family", READERS)
+def test_on_a_gpu_it_never_waits_and_agrees(family: str) -> None:
+    plan, times, pixels = scattered()
+    vit = hm.FoveatedViT(randomised(build(family)), position="footprint", area_attention=True)
+    with torch.no_grad():
+        expected = vit(pixels, plan, (90, 120), times=times).tokens
+        vit, there, pixels, known = vit.cuda(), plan.to("cuda"), pixels.cuda(), times.cuda()
+        vit(pixels, there, (90, 120), times=known)
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            tokens = vit(pixels, there, (90, 120), times=known).tokens
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+    close(tokens.cpu(), expected, 1e-3)
+
+
 @torch.no_grad()
 def test_intermediates_are_the_models_own() -> None:
     clip = torch.randn(8, 3, *SIZE)
@@ -375,9 +393,7 @@ def test_normalisation_comes_with_the_model(
     assert (*loaded.mean, *loaded.std) == pytest.approx((*mean, *std), abs=1e-6)
 
 
-@pytest.mark.parametrize(
-    "wrong", [{"image_std": [0, 1, 1]}, {"image_mean": "many"}, {"image_mean": [0.5, 0.5]}]
-)
+@pytest.mark.parametrize("wrong", [{"image_std": [0, 1, 1]}, {"image_mean": "many"}, {"image_mean": [0.5, 0.5]}])
 def test_a_normalisation_that_is_none_is_refused(wrong: dict[str, Any], tmp_path: Path) -> None:
     tiny("vjepa2").save_pretrained(tmp_path)
     (tmp_path / "video_preprocessor_config.json").write_text(json.dumps(OF_CLIPS | wrong), "utf-8")
