@@ -220,8 +220,16 @@ def test_tokens_become_a_map_of_where_they_were(unit: TwinUnit) -> None:
 def test_silent_channels_are_zero_and_say_why(unit: TwinUnit) -> None:
     statistics = statistics_of(unit, leaves(256))
     seen = relevance(statistics)
-    assert list(seen.maps) == ["propositional", "perspectival", "participatory", "procedural", "saliency", "words"]
-    assert list(seen.inactive) == ["participatory", "procedural", "saliency", "words"]
+    assert list(seen.maps) == [
+        "propositional",
+        "perspectival",
+        "participatory",
+        "procedural",
+        "saliency",
+        "motion",
+        "words",
+    ]
+    assert list(seen.inactive) == ["participatory", "procedural", "saliency", "motion", "words"]
     assert all(float(seen.maps[name].abs().max()) == 0 and reason for name, reason in seen.inactive.items())
     only = z_scores(propositional(statistics)) + z_scores(perspectival(statistics))
     assert torch.allclose(seen.total, torch.nn.functional.softplus(only))
@@ -257,6 +265,7 @@ def test_a_head_is_zero_until_trained_and_comes_back_as_saved(unit: TwinUnit, tm
     assert relevance(statistics, target, channels={**registry, "procedural": again}).inactive.keys() == {
         "participatory",
         "saliency",
+        "motion",
         "words",
     }
     assert isinstance(again(statistics, NOTHING), Silent)
@@ -317,7 +326,12 @@ def test_no_value_is_read_back() -> None:
         plan = SamplePlan(torch.empty(9, 8, device=FAKE))
         search = WordSearch("total", lines=(Written("Total", (40, 60, 90, 80), 0.9),))
         target = SearchTarget(
-            example, (1.0, 0.0, 0.0), (torch.empty(9, device=FAKE), plan), torch.empty(7, device=FAKE), search
+            example,
+            (1.0, 0.0, 0.0),
+            (torch.empty(9, device=FAKE), plan),
+            torch.empty(7, device=FAKE),
+            search,
+            torch.empty(3, 5, 6, 3, device=FAKE),
         )
         with torch.device(FAKE):
             head = Head(embedding=7)

@@ -46,6 +46,7 @@ NUMPY = (
     "lab/gaze/density.py",
     "lab/gaze/dwell.py",
     "lab/photographs/pictures.py",
+    "allocators/cells.py",
     "allocators/hysteresis.py",
     "bridge/slides/registration.py",
 )

@@ -19,6 +19,7 @@ from homunculus.allocators.laid_out import Cortical, LaidOut, LogPolar
 from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.pyramid import LearnedSplit, PyramidTopK
 from homunculus.allocators.scene import Allocator, registry
+from homunculus.allocators.space_time import SpaceTime
 from homunculus.allocators.stratified import Stratified
 from homunculus.allocators.token_dag import TokenDag
 
@@ -37,6 +38,7 @@ __all__ = [
     "LogPolar",
     "PseudoLogPolar",
     "PyramidTopK",
+    "SpaceTime",
     "Stratified",
     "TokenDag",
     "default",

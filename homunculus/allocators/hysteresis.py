@@ -17,8 +17,10 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
+from torch import Tensor
 
 from homunculus.allocators.scene import Scene
+from homunculus.allocators.space_time import SpaceTime
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.values import number
@@ -45,7 +47,11 @@ def hysteresis(previous: SamplePlan, proposed: SamplePlan, scene: Scene, thresho
     `foveated_pyramid` that is its `weighted` scene. Tokens of both plans stay. The others are grouped with all that they overlap, so
     that a split or a merge is made as a whole and cover is kept. Groups that add tokens, best gain a token first, are
     matched with groups that free them, least loss first, until the numbers balance; such an exchange is made if the
-    newcomers' worth exceeds the leavers' by more than the threshold. Runs on the host. Raises PlanError for plans of
+    newcomers' worth exceeds the leavers' by more than the threshold. Runs on the host.
+
+    In a scene with a timeline it is a plan of `space_time` that is kept: the tree is grown again, and how it was split counts
+    1 + threshold times as much; layers show what they show now, and a token stays whose place and scale do. With the first frame of a
+    scene all are new. Raises PlanError for plans of
     different length or patch size, warped plans, and a threshold below 0 or not finite.
     """
     if not 0 <= number("threshold", threshold, -math.inf) < math.inf:
@@ -58,7 +64,10 @@ def hysteresis(previous: SamplePlan, proposed: SamplePlan, scene: Scene, thresho
     if previous.texels is not None or proposed.texels is not None:
         raise PlanError("a warped plan's patches cannot be exchanged one by one; use an allocator of affine patches")
     proposed = proposed.counted_from(previous.origin)
-    leaving, entering = missing(previous, proposed), missing(proposed, previous)
+    if scene.timeline is not None:
+        return _over_time(previous, proposed, scene, threshold)
+    leaving = missing(previous.footprints, proposed.footprints)
+    entering = missing(proposed.footprints, previous.footprints)
     if not len(entering):
         return Kept(proposed, 0, 0)
     loss, gain = worth(previous, scene)[leaving], worth(proposed, scene)[entering]
@@ -80,6 +89,16 @@ def hysteresis(previous: SamplePlan, proposed: SamplePlan, scene: Scene, thresho
     return Kept(kept, len(arriving), len(entering))
 
 
+def _over_time(previous: SamplePlan, proposed: SamplePlan, scene: Scene, threshold: float) -> Kept:
+    if scene.timeline is not None and scene.timeline.count - 1 == scene.timeline.scene:
+        return Kept(proposed, len(proposed), len(proposed))
+    plan = SpaceTime().again(previous, scene, threshold)
+    new = missing(squares(plan), squares(previous))
+    order = np.concatenate([np.setdiff1d(np.arange(len(plan)), new), new])
+    kept = replace(plan, footprints=plan.footprints[torch.from_numpy(order)])
+    return Kept(kept, len(new), len(missing(squares(proposed), squares(previous))))
+
+
 def exchanges(change: Array, added: Array) -> Iterator[list[int]]:
     """Sets of groups that together add no token: even ones alone, others matched by their change of worth a token."""
     rate = change / np.maximum(1, np.abs(added))
@@ -93,16 +112,21 @@ def exchanges(change: Array, added: Array) -> Iterator[list[int]]:
         yield exchange
 
 
-def missing(plan: SamplePlan, other: SamplePlan) -> Array:
-    """[M] the tokens of a plan, by number, that the other lacks; of equal tokens as many stay as the other has."""
-    left = Counter(map(tuple, other.footprints.tolist()))
+def missing(rows: Tensor, others: Tensor) -> Array:
+    """[M] of rows [N, C], by number, those that the others lack; of equal ones as many stay as the others have."""
+    left = Counter(map(tuple, others.tolist()))
     lacking = []
-    for token, row in enumerate(map(tuple, plan.footprints.tolist())):
+    for token, row in enumerate(map(tuple, rows.tolist())):
         if left[row]:
             left[row] -= 1
         else:
             lacking.append(token)
     return np.array(lacking, dtype=np.int64)
+
+
+def squares(plan: SamplePlan) -> Tensor:
+    """[N, 6] place and scale of each token, whatever layer it is on."""
+    return plan.footprints[:, :6]
 
 
 def boxes(plan: SamplePlan) -> Array:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from homunculus.allocators.given_map import as_map
+from homunculus.bridge.clips.timeline import Timeline
 from homunculus.bridge.errors import ImageError, PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import level_of
@@ -36,6 +37,8 @@ class Scene:
     regions: whole numbers [h, w] of any resolution, stretched over the image: a label map, for allocators that spend by region.
     query: words that shift an allocator's prior, such as "text".
     layer: which image of a batch the footprints read.
+    timeline, frames: of a clip, for allocators that spend over time: which spans its layers show, and their frames as small pictures,
+        float [F, h, w, 3] in 0..1 of any resolution, stretched over the image: `clip.timeline` and `clip.coarse`.
     Raises PlanError, or ImageError for the image.
 
     >>> scene = hm.Scene(size=(512, 512), fixations=[(220, 110)], relevance=torch.rand(32, 32))
@@ -51,6 +54,8 @@ class Scene:
     regions: Tensor | None = None
     query: str = ""
     layer: int = 0
+    timeline: Timeline | None = None
+    frames: Tensor | None = None
     _kept: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -67,6 +72,8 @@ class Scene:
             raise PlanError(
                 f"regions are {self.regions.dtype} {tuple(self.regions.shape)}; expected whole numbers [h, w]"
             )
+        if self.frames is not None:
+            self._check_frames(self.frames)
         if self.image is None:
             return
         shape = tuple(tensor("image", self.image, "[H, W, 3]", refusal=ImageError).shape)
@@ -83,6 +90,18 @@ class Scene:
         whole("the number of fixations", len(points), FIXATIONS)
         if points.ndim != 2 or points.shape[1] != 2:
             raise PlanError(f"fixations have shape {tuple(points.shape)}; expected [K, 2]")
+
+    def _check_frames(self, frames: Tensor) -> None:
+        told = "floats [F, h, w, 3]"
+        shape = tuple(tensor("frames", frames, told, refusal=ImageError).shape)
+        if len(shape) != 4 or shape[3] != 3 or not frames.numel() or not frames.is_floating_point():
+            raise ImageError(f"frames are {frames.dtype} {shape}; expected {told}, in 0..1")
+        if self.timeline is None or len(frames) != self.timeline.count - self.timeline.start:
+            raise PlanError(
+                f"there are {len(frames)} frames and {self.timeline}; give one for each frame its spans cover, as clip.coarse"
+            )
+        if frames.device.type == "cpu" and not bool(torch.isfinite(frames.detach().sum())):
+            raise ImageError("frames hold values that are not finite; expected 0..1")
 
     def once(self, key: Hashable, measure: Callable[[], T]) -> T:
         """The result of `measure`, kept under `key`: what an allocator reads off the image is read once a scene."""

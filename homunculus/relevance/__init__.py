@@ -22,6 +22,7 @@ from homunculus.relevance.perspectival import perspectival
 from homunculus.relevance.participatory import participatory
 from homunculus.relevance.procedural import Head, procedural
 from homunculus.relevance.saliency import saliency
+from homunculus.relevance.motion import moving
 # isort: on
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "SearchTarget",
     "Silent",
     "channel",
+    "moving",
     "participatory",
     "perspectival",
     "procedural",

@@ -28,6 +28,7 @@ class SearchTarget:
     example: the statistics of a crop, measured as the picture was. color: red, green and blue in 0..1. tokens: how much the
     query is like each token of a coarse pass, float [N], relative to a generic query, and the plan of that pass.
     embedding: float [D] or [B, D], the query as a learned head reads it. words: those of the query, and what has been read.
+    frames: small pictures of a video's last frames, float [F, h, w, 3], the newest last and the one that is looked at: `clip.coarse`.
     """
 
     example: ImageStatistics | None = None
@@ -35,6 +36,7 @@ class SearchTarget:
     tokens: tuple[Tensor, SamplePlan] | None = None
     embedding: Tensor | None = None
     words: WordSearch | None = None
+    frames: Tensor | None = None
 
     @classmethod
     def of(
