@@ -42,9 +42,14 @@ float sum_over_threads(float value) {
     }
     memoryBarrierShared();
     barrier();
-    float total = 0.0;
-    for (int k = 0; k < 16; k++) total += group_sums[k];
-    return total;
+    if (thread == 0) {
+        float total = 0.0;
+        for (int k = 0; k < 16; k++) total += group_sums[k];
+        group_sums[0] = total;
+    }
+    memoryBarrierShared();
+    barrier();
+    return group_sums[0];
 }
 
 // ln(1 + u) = e ln 2 + 2 artanh((m - 1) / (m + 1)) of 1 + u = m 2^e, m within sqrt 2 of 1.

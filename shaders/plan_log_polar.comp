@@ -62,9 +62,10 @@ struct Point {
 };
 
 // Whether fixation j + offset is nearer to fixation j than to any other; of equals the first.
-bool nearest(int j, vec2 offset) {
+bool nearest(int j, vec2 own, vec2 offset) {
+    if (fixation_count == 1) return true;
     for (int k = 0; k < fixation_count; k++) {
-        vec2 between = fixation(k) - fixation(j);
+        vec2 between = fixation(k) - own;
         float along = dot(offset, between);
         float half_squared = dot(between, between) / 2.0;
         if (k < j ? along >= half_squared : along > half_squared) return false;
@@ -94,11 +95,11 @@ Point point(int row, float delta) {
     vec2 offset = a_px * u * direction_of_turn(uint(i) * GOLDEN_TURN);
     float side_px = overlap * a_px * sqrt(TAU * delta) * law_side(u);
     side_px = max(min(side_px, max(image_px.x, image_px.y)), finest_side_px());
-    vec2 center = fixation(j) + offset;
+    vec2 own = fixation(j);
     // Each a difference of small numbers beside its border, where a point may run along the margin.
-    vec2 outside = max(-fixation(j) - offset, offset - (image_px - fixation(j)));
-    bool kept = max(outside.x, outside.y) <= INSET * side_px && nearest(j, offset);
-    return Point(center, side_px, kept);
+    vec2 outside = max(-own - offset, offset - (image_px - own));
+    bool kept = max(outside.x, outside.y) <= INSET * side_px && nearest(j, own, offset);
+    return Point(own + offset, side_px, kept);
 }
 
 int candidates(float delta) {

@@ -8,9 +8,10 @@ import torch
 from pictures import white_noise
 
 from homunculus import layouts
+from homunculus.bridge.clips import means
 from homunculus.bridge.clips.clip import Clip
 from homunculus.bridge.clips.frame import VideoFrame
-from homunculus.bridge.clips.timeline import Span
+from homunculus.bridge.clips.timeline import Span, Timeline
 from homunculus.bridge.errors import ClosedError, GradientError, ImageError, PlanError
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.images import Format
@@ -205,3 +206,22 @@ def test_clips_of_odd_lengths_or_sizes_are_refused() -> None:
             unit.clip(SIZE, frames=12)
         with pytest.raises(ImageError, match="height is 0"):
             unit.clip((0, 4))
+
+
+@pytest.mark.parametrize("opencv", [True, False])
+def test_means_of_bytes_are_those_of_whole_numbers_and_keep_nothing_of_the_callers(
+    monkeypatch: pytest.MonkeyPatch, opencv: bool
+) -> None:
+    """Ties go to the even byte; the sums of 256 white frames fit; the array of a frame may be used for the next."""
+    monkeypatch.setattr(means, "HAS_OPENCV", opencv and means.HAS_OPENCV)
+    random, made, own = np.random.default_rng(0), means.Means("rgba8"), np.empty((6, 7, 3), np.uint8)
+    shown = [random.integers(250, 256, own.shape, dtype=np.uint8) for _ in range(256)]
+    timeline, seen = Timeline(256), 0
+    for frame in shown:
+        own[:] = frame
+        timeline = timeline.pushed()
+        for span, mean in made.pushed(torch.from_numpy(own), timeline.completed):
+            total = np.sum(shown[span.first : span.end], axis=0, dtype=np.int64)
+            assert np.array_equal(mean.numpy(), np.rint(total / span.frames).astype(np.uint8)), span
+            seen += 1
+    assert seen == 255

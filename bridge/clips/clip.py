@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.clips.frame import VideoFrame
-from homunculus.bridge.clips.timeline import Span, Timeline
+from homunculus.bridge.clips.means import Means
+from homunculus.bridge.clips.timeline import Timeline
 from homunculus.bridge.errors import ImageError, PlanError
 from homunculus.bridge.live import unit_of
 from homunculus.bridge.pictures.entrance import Picture, picture
@@ -15,6 +16,7 @@ from homunculus.bridge.pyramid import Extent, Pyramid
 from homunculus.bridge.values import number
 
 COARSE_CELLS = 128  # along the longer side of a coarse frame, at most
+TILE = 16  # its side in texels; a coarse frame is read in tiles
 CUT = 0.1  # mean absolute difference of two coarse frames in 0..1 beyond which they are of unlike scenes
 
 
@@ -41,9 +43,11 @@ class Clip(Pyramid):
         self.timeline = timeline
         self.cut = False  # whether the newest frame is of another scene than the one before it
         self._newest: Tensor | None = None
-        self._means = Means(self.format == "rgba8")
+        self._means = Means(self.format)
         self._seen: dict[int, tuple[Tensor, float]] = {}  # the coarse frame and the time, by number
         self._level_of_coarse = self._overview_level(COARSE_CELLS)
+        tiles = tiles_of(self.coarse_size, 1 << self._level_of_coarse)
+        self._tiles = [tiles.on_layer(slot) for slot in range(timeline.slots)]
 
     def built(self) -> Pyramid:
         return self._store
@@ -111,14 +115,12 @@ class Clip(Pyramid):
             )
         return time_s
 
-    def _coarse_of(self, layer: int) -> Tensor:
-        """[h, w, 3] of one layer: a tap in the middle of each texel of that level."""
-        side, step = max(self.coarse_size), float(1 << self._level_of_coarse)
-        row = [side * step / 2, side * step / 2, step, 0, 0, step, layer, 0]
-        plan = SamplePlan(torch.tensor([row], dtype=torch.float32, device="cpu"), side)
-        seen: Tensor = unit_of(self._store.unit).sample(self._store, plan, quality="fast").pixels[0]
-        height, width = self.coarse_size
-        return seen[:, :height, :width].permute(1, 2, 0).contiguous()
+    def _coarse_of(self, slot: int) -> Tensor:
+        """[h, w, 3] of the frame in a slot."""
+        seen: Tensor = unit_of(self._store.unit).sample(self._store, self._tiles[slot], quality="fast").pixels
+        (height, width), columns = self.coarse_size, -(-self.coarse_size[1] // TILE)
+        rows = seen.reshape(-1, columns, 3, TILE, TILE).permute(0, 3, 1, 4, 2).reshape(-1, columns * TILE, 3)
+        return rows[:height, :width].contiguous()
 
     def _differs(self, coarse: Tensor) -> bool:
         before = self._seen.get(self.timeline.count - 1)
@@ -130,35 +132,17 @@ class Clip(Pyramid):
     def close(self) -> None:
         self._store.close()
         self._newest = None
-        self._means = Means(self.format == "rgba8")
+        self._means = Means(self.format)
 
     def __repr__(self) -> str:
         return f"Clip({self._store!r}, {self.timeline!r})"
 
 
-class Means:
-    """Means of 2, 4, 8 ... frames as they are completed, from exact sums: of each length the first half is kept for the second.
-
-    bytes: whether means of bytes become bytes, rounded to nearest, ties to even; else they are light in 0..1.
-    """
-
-    def __init__(self, bytes: bool) -> None:
-        self._bytes = bytes
-        self._halves: dict[int, Tensor] = {}  # the sum of so many frames, [H, W, 3]
-
-    def pushed(self, frame: Tensor, completed: list[Span]) -> list[tuple[Span, Tensor]]:
-        """The means that a frame [H, W, 3] completes, shortest first."""
-        found = []
-        total = frame.to(torch.int32 if frame.dtype == torch.uint8 else torch.float64)
-        for span in completed:
-            total = total + self._halves[span.frames // 2]
-            found.append((span, self._mean(total, span.frames)))
-        self._halves[completed[-1].frames if completed else 1] = total
-        return found
-
-    def _mean(self, total: Tensor, count: int) -> Tensor:
-        if total.is_floating_point():
-            return (total / count).float()
-        return (
-            (total.float() / count).round().to(torch.uint8) if self._bytes else (total.double() / (255 * count)).float()
-        )
+def tiles_of(size: tuple[int, int], step_px: int) -> SamplePlan:
+    """Over texels of step_px, (height, width) of them: a tap in the middle of each."""
+    down, right = torch.meshgrid(
+        *(torch.arange(TILE / 2, -(-side // TILE) * TILE, TILE, dtype=torch.float32, device="cpu") for side in size),
+        indexing="ij",
+    )
+    centers = step_px * torch.stack([right.flatten(), down.flatten()], 1)
+    return SamplePlan.squares(centers, torch.full((len(centers),), float(TILE * step_px), device="cpu"), TILE)

@@ -1,0 +1,95 @@
+"""Means of frames as they come: of exact sums, of each length the first half kept for the second, as a binary counter carries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from homunculus.bridge.clips.timeline import Span
+from homunculus.bridge.images import Format, as_bytes
+
+HAS_OPENCV = find_spec("cv2") is not None
+Made: TypeAlias = "Iterator[tuple[Span, Tensor]]"
+
+
+class Means:
+    """Of frames for a pyramid of that format; the frames of one clip are of one kind, and lie in one place."""
+
+    def __init__(self, format: Format) -> None:
+        self._bytes = format == "rgba8"
+        self._on_host, self._other = ByteMeans(), LightMeans(self._bytes)
+
+    def pushed(self, frame: Tensor, completed: list[Span]) -> Made:
+        """The means that a frame [H, W, 3] completes, shortest first, each until the next is asked for; all must be."""
+        if self._bytes and frame.device.type == "cpu":
+            return self._on_host.pushed(as_bytes(frame).numpy(), completed)
+        return self._other.pushed(frame, completed)
+
+
+class ByteMeans:
+    """Of bytes on the host: sums of 16 bits, which hold 256 frames, in memory that is used again; to nearest, ties to even."""
+
+    def __init__(self) -> None:
+        self._frame: NDArray[np.uint8] = np.empty(0, np.uint8)  # the first half of two
+        self._halves: dict[int, NDArray[np.uint16]] = {}  # of longer ones, by their length
+        self._sum: NDArray[np.uint16] = np.empty(0, np.uint16)
+        self._mean: NDArray[np.uint8] = np.empty(0, np.uint8)
+
+    def pushed(self, pixels: NDArray[np.uint8], completed: list[Span]) -> Made:
+        if self._frame.shape != pixels.shape:
+            self._frame, self._mean = (np.empty(pixels.shape, np.uint8) for _ in range(2))
+            self._sum = np.empty(pixels.shape, np.uint16)
+        for span in completed:
+            if span.frames == 2:
+                np.add(self._frame, pixels, out=self._sum, dtype=np.uint16)
+            else:
+                np.add(self._halves[span.frames // 2], self._sum, out=self._sum)
+            yield span, torch.from_numpy(rounded(self._sum, span.frames, self._mean))
+        if not completed:
+            np.copyto(self._frame, pixels)
+            return
+        spare = self._halves.get(completed[-1].frames)
+        self._halves[completed[-1].frames] = self._sum
+        self._sum = np.empty_like(self._sum) if spare is None else spare
+
+
+def rounded(sums: NDArray[np.uint16], count: int, out: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Bytes of sums of so many, a power of 2, to nearest, ties to even."""
+    if HAS_OPENCV:
+        import cv2
+
+        cv2.convertScaleAbs(sums, dst=out, alpha=1 / count)
+        return out
+    shift = count.bit_length() - 1
+    up = (sums >> shift) & 1
+    up += count // 2 - 1
+    np.copyto(out, (sums + up) >> shift, casting="unsafe")
+    return out
+
+
+class LightMeans:
+    """Of floats, and of what lies on a device: light, or bytes where `bytes`, rounded to nearest, ties to even."""
+
+    def __init__(self, bytes: bool) -> None:
+        self._bytes = bytes
+        self._halves: dict[int, Tensor] = {}  # the sum of so many frames, [H, W, 3]
+
+    def pushed(self, frame: Tensor, completed: list[Span]) -> Made:
+        total = frame.to(torch.int32 if frame.dtype == torch.uint8 else torch.float64)
+        for span in completed:
+            total = total + self._halves[span.frames // 2]
+            yield span, self._mean(total, span.frames)
+        self._halves[completed[-1].frames if completed else 1] = total
+
+    def _mean(self, total: Tensor, count: int) -> Tensor:
+        if total.is_floating_point():
+            return (total / count).float()
+        return (
+            (total.float() / count).round().to(torch.uint8) if self._bytes else (total.double() / (255 * count)).float()
+        )
