@@ -1,7 +1,7 @@
 """Where to look in the next frame: pursuit of what is looked at, a saccade to what is clearly more relevant, and otherwise nowhere else.
 
-As eyes do: pursuit keeps a moving target in the fovea, saccades choose another (Krauzlis 2004, "Recasting the smooth pursuit eye
-movement system"). Both are told by one map of relevance and the fixation before.
+As eyes do: pursuit keeps what moves in the fovea by its velocity, saccades choose something else (Krauzlis 2004, "Recasting the smooth
+pursuit eye movement system"). Both are told by a map of relevance and the last two fixations.
 """
 
 from __future__ import annotations
@@ -19,14 +19,16 @@ from homunculus.bridge.values import number, size_of
 from homunculus.layouts.frame import check_fixations
 from homunculus.relevance.fixation import A_SHARE
 
-# How many times as far above the rest of the map another place must stand to be jumped to.
-CLEARLY = 1.5
-STILL_CELLS = 0.25  # a peak that moves by less is held: where it stands within its cell trembles with noise
+# How many times as far above the mean of the map as what is looked at another place must stand to be jumped to.
+CLEARLY = 6.0
 LEAST_RISE = 1.0  # standard deviations above the mean that a peak must stand: less is no target
+NEAR_SHARE = 0.05  # of the longer side: standard deviation of where the target is expected
+SACCADE_SHARE = 0.15  # of the longer side: whoever moved farther jumped, and has no velocity
+STILL_CELLS = 0.25  # a peak that moves by less is held: within its cell it trembles with noise
 
 
 class Followed(NamedTuple):
-    """point: (x, y) in pixels. jumped: whether it is another place's, or the first of all."""
+    """point: (x, y) in pixels. jumped: whether it is another place's than what was looked at, or the first of all."""
 
     point: tuple[float, float]
     jumped: bool
@@ -36,47 +38,79 @@ def follow(
     relevance: Tensor,
     size: tuple[int, int],
     before: tuple[float, float] | None = None,
+    earlier: tuple[float, float] | None = None,
     *,
-    reach_px: float | None = None,
     clearly: float = CLEARLY,
 ) -> Followed:
     """The next fixation on relevance [h, w], not negative and stretched over a frame of (height, width).
 
-    before: the last fixation, (x, y) in pixels; None at the beginning and where the scene is another, and then the highest peak is
-    looked at. The highest peak within reach_px of it, by default a tenth of the longer side, is followed, without delay and refined
-    within its cell by a parabola. A peak elsewhere is jumped to where it stands `clearly` times as far above the mean of the map. Where no
-    peak stands a standard deviation above the mean, and where the one nearby has moved by less than a quarter of a cell, the fixation is
-    held. On the host. Raises PlanError for numbers out of range, and a fixation outside the frame.
+    before: the last fixation, (x, y) in pixels; None at the beginning and after a cut, and then the highest peak is looked at. earlier:
+    the one before that, which tells the target's velocity; without it the target is expected where it was. The cell that has most
+    above the map's mean, times a Gaussian about the expected place, leads up to the peak that is followed, without delay and refined
+    within its cell by a parabola. What is farther than a tenth of the longer side is jumped to where it stands `clearly` times as high.
+    Where nothing stands a standard deviation above the mean, and where the peak has moved by less than a quarter of a cell, the fixation
+    is held. On the host. Raises PlanError for numbers out of range, and a fixation outside the frame.
+
+    >>> map_ = torch.zeros(36, 64)
+    >>> map_[10, 20] = 1
+    >>> hm.relevance.pursuit.follow(map_, (720, 1280), before=(400, 200))
+    Followed(point=(410.0, 210.0), jumped=False)
     """
     height, width = size_of("size", size)
+    if not number("clearly", clearly) >= 1:
+        raise PlanError(f"clearly is {clearly}; it must be at least 1, at which the higher of two peaks is looked at")
     map_ = np.asarray(as_map(relevance).detach().double().cpu())
-    reach_px = A_SHARE * max(size) if reach_px is None else number("reach_px", reach_px)
-    if not reach_px > 0 or not number("clearly", clearly) >= 1:
-        raise PlanError(f"reach_px is {reach_px} and clearly {clearly}; they must be above 0 and at least 1")
-    rise = map_ - map_.mean()
-    least = LEAST_RISE * float(map_.std())
-    cell_x, cell_y = width / map_.shape[1], height / map_.shape[0]
+    rise, least = map_ - map_.mean(), LEAST_RISE * float(map_.std())
+    cell = width / map_.shape[1], height / map_.shape[0]
     if before is None:
-        found = _peak(rise) if least > 0 else None
-        return Followed((width / 2, height / 2) if found is None else (found[0] * cell_x, found[1] * cell_y), True)
+        return Followed(_peak(rise, int(rise.argmax()), cell) if least > 0 else (width / 2, height / 2), True)
     x, y = check_fixations(before, height, width)[0].tolist()
-    columns, rows = (np.arange(map_.shape[1]) + 0.5) * cell_x, (np.arange(map_.shape[0]) + 0.5) * cell_y
-    near = np.hypot(columns - x, rows[:, None] - y) <= max(reach_px, math.hypot(cell_x, cell_y))
-    here, there = np.where(near, rise, -np.inf), np.where(near, -np.inf, rise)
-    if there.max() > max(clearly * max(here.max(), 0), least):
-        column, row = _peak(there)
-        return Followed((column * cell_x, row * cell_y), True)
-    if here.max() <= least:
-        return Followed((x, y), False)
-    column, row = _peak(here)
-    moved = math.hypot(column - x / cell_x, row - y / cell_y)
-    return Followed((column * cell_x, row * cell_y) if moved >= STILL_CELLS else (x, y), False)
+    expected = _expected((x, y), earlier, (width, height))
+    away = _away(expected, map_.shape, cell)
+    far = away > A_SHARE * max(size)
+    near = np.where(far, 0, np.maximum(rise, 0) * np.exp(-((away / (NEAR_SHARE * max(size))) ** 2) / 2))
+    top = _climbed(rise, int(near.argmax()))
+    elsewhere = np.where(far, rise, -np.inf)
+    if elsewhere.max() > max(clearly * float(rise.flat[near.argmax()]), least):
+        return Followed(_peak(elsewhere, int(elsewhere.argmax()), cell), True)
+    here, point = float(rise.flat[top]), _peak(rise, top, cell)
+    if here <= least or math.hypot((point[0] - x) / cell[0], (point[1] - y) / cell[1]) < STILL_CELLS:
+        point = (x, y)
+    return Followed(point, False)
 
 
-def _peak(rise: NDArray[np.float64]) -> tuple[float, float]:
-    """(column, row) in cells from the map's corner of its maximum, the first in raster order."""
-    row, column = divmod(int(rise.argmax()), rise.shape[1])
-    return column + 0.5 + _vertex(rise[row], column), row + 0.5 + _vertex(rise[:, column], row)
+def _expected(
+    before: tuple[float, float], earlier: tuple[float, float] | None, extent: tuple[int, int]
+) -> tuple[float, float]:
+    """Where a target will be that went from `earlier` to `before`, inside the frame of (width, height)."""
+    if earlier is None or math.dist(before, earlier) > SACCADE_SHARE * max(extent):
+        return before
+    x, y = (min(max(2 * now - then, 0.0), side) for now, then, side in zip(before, earlier, extent, strict=True))
+    return x, y
+
+
+def _away(point: tuple[float, float], shape: tuple[int, ...], cell: tuple[float, float]) -> NDArray[np.float64]:
+    """[h, w] distance in pixels of the cells' middles from a point."""
+    x, y = (np.arange(shape[1]) + 0.5) * cell[0], (np.arange(shape[0]) + 0.5) * cell[1]
+    return np.asarray(np.hypot(x - point[0], y[:, None] - point[1]))
+
+
+def _climbed(map_: NDArray[np.float64], index: int) -> int:
+    """The cell of the peak up to which a cell's neighbours rise."""
+    while True:
+        row, column = divmod(index, map_.shape[1])
+        rows, columns = slice(max(row - 1, 0), row + 2), slice(max(column - 1, 0), column + 2)
+        up, right = divmod(int(map_[rows, columns].argmax()), map_[rows, columns].shape[1])
+        higher = (rows.start + up) * map_.shape[1] + columns.start + right
+        if map_.flat[higher] <= map_.flat[index]:
+            return index
+        index = higher
+
+
+def _peak(map_: NDArray[np.float64], index: int, cell: tuple[float, float]) -> tuple[float, float]:
+    """(x, y) in pixels of the vertex of the parabolas through a cell and its neighbours."""
+    row, column = divmod(index, map_.shape[1])
+    return (column + 0.5 + _vertex(map_[row], column)) * cell[0], (row + 0.5 + _vertex(map_[:, column], row)) * cell[1]
 
 
 def _vertex(line: NDArray[np.float64], place: int) -> float:
