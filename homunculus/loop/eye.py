@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
+from homunculus.bridge.clips.clip import Clip
 from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import ModelError, PlanError, QueryError
 from homunculus.bridge.open import Backend, open_unit
@@ -25,6 +27,7 @@ from homunculus.encoder.ocr import ReadsText
 from homunculus.loop.options import Options
 from homunculus.loop.record import Glimpse
 from homunculus.loop.tiled import check_single, reads_of
+from homunculus.loop.watched import WatchState
 from homunculus.relevance import Channel, Head, ImageStatistics, Relevance, SearchTarget, registry, relevance
 from homunculus.relevance.acuity import Fixations
 from homunculus.relevance.query import Query
@@ -75,6 +78,7 @@ class Eye(Closing):
         self.unit = open_unit(backend) if unit is None else unit
         self._paged: tuple[TileSource, Pyramid] | None = None
         self._measured: tuple[Pyramid, list[ImageStatistics]] | None = None
+        self.watched: WeakKeyDictionary[Clip, WatchState] = WeakKeyDictionary()  # where the next look at it goes on
         self.encoder, self.text, self.reader = encoder, text, reader
         self._generic: Tensor | None = None
 

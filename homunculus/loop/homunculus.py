@@ -13,6 +13,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from homunculus.allocators.scene import Allocator
+from homunculus.bridge.clips.clip import Clip
 from homunculus.bridge.clock import Clock
 from homunculus.bridge.errors import PlanError, QueryError
 from homunculus.bridge.pictures.entrance import Pictures, picture, pictures
@@ -27,6 +29,8 @@ from homunculus.loop.memory import remember
 from homunculus.loop.record import Look, Points, pairs, path_of, used
 from homunculus.loop.tiled import Looked, is_tiled, name_of, opened, remarks_of, tiles_of
 from homunculus.loop.visual_search import Job, Seen, VisualSearch
+from homunculus.loop.watch import watch
+from homunculus.loop.watched import Watched, WatchState
 from homunculus.relevance.query import Query
 
 
@@ -150,6 +154,34 @@ class Homunculus(Eye):
             ]
             encode(self, [(one.size, one.seen) for one in looked], clock)
         return [one.look(self, request, laps_ms) for one in sorted(looked, key=lambda one: one.number)]
+
+    @torch.no_grad()
+    @untraced
+    def watch(
+        self,
+        clip: Clip,
+        query: AnyQuery = None,
+        *,
+        at: Points | None = None,
+        allocator: str | Allocator = "space_time",
+        state: WatchState | None = None,
+    ) -> Watched:
+        """What is seen of a clip when its newest frame has come: one budget over space and time.
+
+        query: as for `look`, searched for in the newest frame; None for what moves. The gaze follows the peak of that, unless `at` says
+        where, as fractions. allocator: one that knows no time spends on the newest frame alone. state: of an earlier `Watched`, to go on
+        from; by default that of the last call for this clip. A model that reads clips is given the halves of each token's span.
+        Raises PlanError for a clip without a frame, and what `look` raises.
+
+        >>> with hm.Homunculus(backend="torch", budget=60) as eye, eye.unit.clip((96, 128), frames=4) as clip:
+        ...     for number in range(4):
+        ...         clip.push(np.full((96, 128, 3), 100 + number, np.uint8))
+        ...         seen = eye.watch(clip)
+        >>> len(seen.plan), seen.number
+        (60, 3)
+        """
+        asked = None if query is None else Query.of(query)
+        return watch(self, clip, asked, at, allocator, state)
 
     @untraced
     def remember(self, looks: Look | Sequence[Look], budget: int | None = None, *, one_pass: bool = False) -> Look:

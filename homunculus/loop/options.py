@@ -55,7 +55,7 @@ class Options:
         self._check_weights()
         found = {
             "budget": whole("budget", self.budget, TOKENS),
-            "allocator": _allocator(self.allocator),
+            "allocator": allocator_of(self.allocator),
             "merge": flag("merge", self.merge),
             "enough": None if self.enough is None else number("enough", self.enough),
             "reading": None if self.reading is None else whole("reading", self.reading, TOKENS),
@@ -89,7 +89,8 @@ class Options:
         return cast(Allocator, self.allocator).name
 
 
-def _allocator(allocator: str | Allocator) -> Allocator:
+def allocator_of(allocator: str | Allocator) -> Allocator:
+    """That of a name, or itself. Raises PlanError."""
     if isinstance(allocator, str):
         return allocators.get(allocator)
     if not hasattr(allocator, "allocate"):

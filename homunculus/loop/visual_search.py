@@ -36,10 +36,11 @@ SHARPNESS = 6.0
 
 @dataclass(frozen=True, eq=False)
 class Job:
-    """One query on one image of the batch."""
+    """One query on one image of the batch. frames: of the video whose newest it is, as `SearchTarget` takes them."""
 
     layer: int
     query: Query | None
+    frames: Tensor | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,7 +157,7 @@ class VisualSearch:
             tokens = (self._alike(coarse.features[job.layer], embedding).to(statistics.device), where)
         read = coarse is not None and (tokens is not None or coarse.encodings is not None)
         spent = {"coarse": len(coarse.plans[job.layer])} if coarse is not None and read else {}
-        target = SearchTarget.of(eye.unit, statistics, job.query, tokens, embedding)
+        target = replace(SearchTarget.of(eye.unit, statistics, job.query, tokens, embedding), frames=job.frames)
         if tokens is not None and self._points:
             target = replace(target, color=None)
         if words is not None:

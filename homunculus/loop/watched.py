@@ -1,0 +1,102 @@
+"""The record of one moment of a video that is watched, and what the next moment needs to know of it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from homunculus.bridge.clips.timeline import Timeline
+from homunculus.bridge.errors import DataError
+from homunculus.bridge.patches import Patches
+from homunculus.bridge.plan import SamplePlan
+from homunculus.encoder import Encoding
+
+
+@dataclass(frozen=True, eq=False)
+class WatchState:
+    """What was decided at one moment and the next one starts from: plan, on the host, the timeline that its layers are of, and the
+    fixations [K, 2] in pixels."""
+
+    plan: SamplePlan
+    timeline: Timeline
+    fixations: Tensor
+
+    def to_tensors(self) -> dict[str, Tensor]:
+        """All of it, for a file: `of_tensors` gives the same again, bit for bit."""
+        timeline = [self.timeline.slots, self.timeline.count, *self.timeline.cuts]
+        return {
+            "footprints": self.plan.footprints,
+            "patch_size": _whole(self.plan.patch_size),
+            "timeline": _whole(*timeline),
+            "fixations": self.fixations,
+        }
+
+    @classmethod
+    def of_tensors(cls, tensors: Mapping[str, Tensor]) -> Self:
+        """Raises DataError for tensors that are not those of a state."""
+        try:
+            slots, count, *cuts = tensors["timeline"].tolist()
+            plan = SamplePlan(tensors["footprints"], int(tensors["patch_size"]))
+            return cls(plan, Timeline(slots, count, tuple(cuts)), tensors["fixations"].reshape(-1, 2))
+        except (KeyError, ValueError, RuntimeError) as error:
+            raise DataError(f"these tensors are no state of watching: {error}; give what to_tensors gave") from error
+
+
+@dataclass(frozen=True, eq=False)
+class Watched:
+    """What was seen of a clip when its newest frame had come.
+
+    number, time_s: of that frame. timeline: of the clip then, by which layers are spans. patches: in 0..1; encoding: what the encoder made
+    of them, None without one. times: int64 [N, 2], each token's first frame, counted from the first that was pushed, and how many it
+    lasts. fixations_px: float [K, 2]. relevance: [h, w], what the gaze followed. moved: how many tokens are new. cut: whether the frame
+    began another scene; jumped: whether the gaze left what it followed.
+    """
+
+    number: int
+    time_s: float
+    timeline: Timeline
+    plan: SamplePlan
+    patches: Patches
+    encoding: Encoding | None
+    times: Tensor
+    fixations_px: Tensor
+    relevance: Tensor
+    moved: int
+    cut: bool
+    jumped: bool
+    state: WatchState
+
+    @property
+    def tokens(self) -> Tensor | None:
+        """[N, D] in the plan's order, None without an encoder."""
+        return None if self.encoding is None else self.encoding.tokens
+
+    @property
+    def durations(self) -> dict[int, int]:
+        """How many tokens last so many frames."""
+        return dict(sorted(Counter(self.times[:, 1].tolist()).items()))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the arrays, in JSON types."""
+        return {
+            "number": self.number,
+            "time_s": self.time_s,
+            "fixations_px": self.fixations_px.tolist(),
+            "durations": {str(frames): count for frames, count in self.durations.items()},
+            "moved": self.moved,
+            "cut": self.cut,
+            "jumped": self.jumped,
+        }
+
+    def __repr__(self) -> str:
+        points = ", ".join(f"({x:.0f}, {y:.0f})" for x, y in self.fixations_px.tolist())
+        return f"Watched(frame {self.number}, {len(self.plan)} tokens of {self.durations}, fixations {points})"
+
+
+def _whole(*values: int) -> Tensor:
+    return torch.tensor(values, dtype=torch.int64, device="cpu")
