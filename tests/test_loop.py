@@ -57,9 +57,10 @@ def test_without_a_model_it_looks_where_something_stands_out(unit: hm.TextureUni
         "participatory",
         "procedural",
         "saliency",
+        "motion",
         "words",
     }
-    assert set(seen.relevance.inactive) == {"participatory", "procedural", "saliency", "words"}
+    assert set(seen.relevance.inactive) == {"participatory", "procedural", "saliency", "motion", "words"}
     record = seen.as_dict()
     assert {"pyramid", "statistics", "relevance", "fixation", "plan", "sample"} <= set(record["timings_ms"])
     paths = seen.save(tmp_path)

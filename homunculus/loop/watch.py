@@ -52,7 +52,9 @@ def watch(
         scene = replace(scene, timeline=timeline, frames=frames)
     plan, moved = _kept(scene, spends, eye.options.budget, state)
     patches, encoding = seen_of(eye, clip, plan)
-    eye.watched[clip] = after = WatchState(plan.to("cpu"), timeline, gaze)
+    eye.watched[clip] = after = WatchState(
+        plan.to("cpu"), timeline, gaze, gaze[:0] if state is None else state.fixations
+    )
     return Watched(
         newest.first,
         clip.time_s(newest.first),
@@ -75,8 +77,8 @@ def _gaze(clip: Clip, relevance: Tensor, at: Points | None, state: WatchState | 
     if at is not None:
         points, jumped = [(x * clip.size[1], y * clip.size[0]) for x, y in pairs(at)], False
     else:
-        before = None if state is None else tuple(state.fixations[0].tolist())
-        point, jumped = follow(relevance, clip.size, before)
+        last = [] if state is None else [*state.fixations[:1].tolist(), *state.earlier[:1].tolist()]
+        point, jumped = follow(relevance, clip.size, *last)
         points = [point]
     return torch.tensor(points, dtype=torch.float32, device="cpu").reshape(-1, 2), jumped
 

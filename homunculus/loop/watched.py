@@ -19,12 +19,13 @@ from homunculus.encoder import Encoding
 
 @dataclass(frozen=True, eq=False)
 class WatchState:
-    """What was decided at one moment and the next one starts from: plan, on the host, the timeline that its layers are of, and the
-    fixations [K, 2] in pixels."""
+    """What was decided at one moment and the next one starts from, on the host: the plan, the timeline that its layers are of, the
+    fixations [K, 2] in pixels, and those of the moment before it in the same scene, [0, 2] where there was none."""
 
     plan: SamplePlan
     timeline: Timeline
     fixations: Tensor
+    earlier: Tensor
 
     def to_tensors(self) -> dict[str, Tensor]:
         """All of it, for a file: `of_tensors` gives the same again, bit for bit."""
@@ -34,6 +35,7 @@ class WatchState:
             "patch_size": _whole(self.plan.patch_size),
             "timeline": _whole(*timeline),
             "fixations": self.fixations,
+            "earlier": self.earlier,
         }
 
     @classmethod
@@ -42,7 +44,8 @@ class WatchState:
         try:
             slots, count, *cuts = tensors["timeline"].tolist()
             plan = SamplePlan(tensors["footprints"], int(tensors["patch_size"]))
-            return cls(plan, Timeline(slots, count, tuple(cuts)), tensors["fixations"].reshape(-1, 2))
+            gazes = (tensors[name].reshape(-1, 2) for name in ("fixations", "earlier"))
+            return cls(plan, Timeline(slots, count, tuple(cuts)), *gazes)
         except (KeyError, ValueError, RuntimeError) as error:
             raise DataError(f"these tensors are no state of watching: {error}; give what to_tensors gave") from error
 
