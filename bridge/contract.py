@@ -20,13 +20,14 @@ from homunculus.bridge.images import Format, padded_size
 from homunculus.bridge.law import Quality
 from homunculus.bridge.live import unit_key
 from homunculus.bridge.patches import Filtering, Patches, Stats
+from homunculus.bridge.pictures.planes import PlaneBatch
 from homunculus.bridge.plan import PlanProgram, SamplePlan, rows_of
 from homunculus.bridge.pyramid import Builder, Closing, Extent, Pyramid
-from homunculus.bridge.room import patches_told, room
+from homunculus.bridge.room import patches_told, pyramid_told, room
 from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.bridge.tiles.pages import TexelBlock
 from homunculus.bridge.traced import TracedPyramid
-from homunculus.bridge.values import shown, traced
+from homunculus.bridge.values import choice, shown, traced
 from homunculus.interop.lending import revoke
 
 if TYPE_CHECKING:
@@ -94,6 +95,14 @@ class BackendContract(Closing):
         has it shows clips."""
         raise ImageError(f"backend {self.backend!r} builds pyramids and writes none again. Build another, or {INSTEAD}")
 
+    def _planar(self, planes: PlaneBatch, extent: Extent, builder: Builder) -> Pyramid:
+        """The pyramid of luma and chroma, on any device. Only a backend whose `formats` hold nv12 has it. Keeps nothing where it raises."""
+        raise NotImplementedError
+
+    def _rewrite_planes(self, pyramid: Pyramid, layer: int, planes: PlaneBatch) -> None:
+        """What `_rewrite` does, of a pyramid that `_planar` made."""
+        raise NotImplementedError
+
     @abstractmethod
     def _sample(self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering) -> Patches:
         """The patches, by the law of sampling. Layers out of range, in rows that nobody looked at, are clamped."""
@@ -142,6 +151,45 @@ class BackendContract(Closing):
 
     # what the verbs share
 
+    def _offered(self, stored: Format, asked: bool, builder: Builder | None) -> Format:
+        """The format in which levels are stored, the widest where it is not offered and nobody has asked for it. Raises ImageError for
+        one that is asked for, or a builder that is not there."""
+        if stored not in self.formats:
+            if asked:
+                raise ImageError(
+                    f"format is {stored!r}; backend {self.backend!r} offers {', '.join(self.formats)}. "
+                    f"Pass one of them, or {INSTEAD}"
+                )
+            stored = self.formats[-1]
+        if builder is not None:
+            choice("builder", builder, [*self.builders, "auto"], refusal=ImageError)
+        return stored
+
+    def _of_planes(self, planes: PlaneBatch, format: Format | None, builder: Builder | None, max_level: int) -> Pyramid:
+        if format not in (None, "nv12") or "nv12" not in self.formats:
+            offered = "nv12 alone" if "nv12" in self.formats else f"none of {', '.join(self.formats)}"
+            raise ImageError(
+                f"the picture is Planes, for which backend {self.backend!r} has format {offered}, and format is {format!r}. "
+                + ("Leave it out, or build it" if "nv12" in self.formats else "Build it")
+                + " of planes.rgb()"
+            )
+        self._offered("nv12", True, builder)
+        extent = self._extent(planes.size, len(planes.luma), max_level, "nv12")
+        even = extent._replace(height=extent.height + extent.height % 2, width=extent.width + extent.width % 2)
+        with room(ImageTooLargeError, lambda: pyramid_told((even.layers, *planes.size))):
+            pyramid = self._planar(planes, even, self._built_by(builder, "nv12"))
+        pyramid.unit = self.key
+        return pyramid
+
+    def _overwrite_planes(self, pyramid: Pyramid, layer: int, planes: PlaneBatch) -> None:
+        if (len(planes.luma), planes.size, planes.coding) != (1, pyramid.size, pyramid.coding):
+            raise ImageError(
+                f"the picture is {len(planes.luma)} Planes of {planes.size} in {planes.coding}, and {pyramid!r} holds {pyramid.coding}; "
+                "give one of its size and kind, or build another"
+            )
+        with room(ImageTooLargeError, lambda: pyramid_told((1, *planes.size))):
+            self._rewrite_planes(pyramid, layer, planes)
+
     def _too_large(self, batch: Tensor, max_level: int) -> bool:
         """Whether a picture in host memory is more than one texture holds, and can be held in pages."""
         alone = len(batch) == 1 and batch.dtype == torch.uint8 and batch.device.type == "cpu"
@@ -179,6 +227,11 @@ class BackendContract(Closing):
         """Raises GradientError where this backend gives none, or none of such a pyramid."""
         if not self.gradients:
             raise checks.no_gradient(f"a gradient is required, and none passes through backend {self.backend!r}")
+        if pyramid is not None and pyramid.coding is not None and not self.autograd:
+            raise checks.no_gradient(
+                f"a gradient is required, and backend {self.backend!r} passes none through luma and chroma: build {pyramid!r} of "
+                "planes.rgb()"
+            )
         if isinstance(pyramid, PagedPyramid) and not self.autograd:
             raise checks.no_gradient(
                 f"a gradient is required, and backend {self.backend!r} passes none through the pages of {pyramid!r}"

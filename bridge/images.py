@@ -16,12 +16,14 @@ from homunculus.bridge.values import Limit, choice, visible, whole
 
 __all__ = ["FORMATS", "Format", "as_batch", "as_bytes", "padded_size"]
 
-Format = Literal["rgba8", "rgba16f", "rgba32f", "rgba64f"]
+# Of the levels of a pyramid; `nv12`: of luma and of chroma half as large, as `Planes` are.
+Format = Literal["nv12", "rgba8", "rgba16f", "rgba32f", "rgba64f"]
+Plane = Literal["r8", "rg8"]  # of the textures of nv12
 
 USUAL_LEVEL: Final = 6
 MOST_PADDING: Final = 16
 MAX_LEVEL: Final = Limit(14, f"and {USUAL_LEVEL} filters patches of 16 texels up to 1024 px")
-FORMATS: Final[tuple[Format, ...]] = ("rgba8", "rgba16f", "rgba32f", "rgba64f")
+FORMATS: Final[tuple[Format, ...]] = ("nv12", "rgba8", "rgba16f", "rgba32f", "rgba64f")
 _NATURAL_FORMAT: Final[dict[torch.dtype, Format]] = {
     torch.uint8: "rgba8",
     torch.float16: "rgba16f",
@@ -39,6 +41,11 @@ def as_batch(images: Pictures, format: Format | None) -> tuple[Tensor, Format]:
     """
     if format is not None:
         choice("format", format, FORMATS, refusal=ImageError)
+    if format == "nv12":
+        raise ImageError(
+            "format is 'nv12', which holds luma and chroma, and the picture is none of Planes. Give Planes.of_jpeg(path), "
+            "Planes.of_av(frame) or Planes.of_rgb(image), or leave the format out"
+        )
     batch = batch_of(images)
     if batch.is_floating_point() and visible(batch):
         batch = _checked(batch, format)

@@ -5,16 +5,17 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Any, Literal, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self, cast
 
 import torch
 from torch import Tensor
 
 from homunculus.bridge.checks import check_level, no_gradient, stays_here
 from homunculus.bridge.errors import ImageError, PlanError
-from homunculus.bridge.images import Format
+from homunculus.bridge.images import Format, Plane
 from homunculus.bridge.live import pyramid_key, unit_of
 from homunculus.bridge.pictures.entrance import Picture
+from homunculus.bridge.pictures.planes import Coding
 from homunculus.bridge.values import number, whole
 
 Builder = Literal["exact", "driver", "simd", "sparse", "tiles", "auto"]
@@ -43,7 +44,7 @@ class Extent(NamedTuple):
     width: int
     layers: int
     levels: int
-    format: Format
+    format: Format | Plane
 
 
 class Pyramid(Closing):
@@ -59,6 +60,8 @@ class Pyramid(Closing):
     ((300, 500), (320, 512), (250.0, 150.0))
     """
 
+    coding: Coding | None = None  # of what is kept as luma and chroma, of which RGBA is made where it is read
+
     def __init__(self, home: object, size: tuple[int, int], extent: Extent, builder: Builder = "exact") -> None:
         """home: where the levels lie; units whose home is equal can sample them."""
         self.home = home
@@ -67,7 +70,8 @@ class Pyramid(Closing):
         self.images: Tensor | None = None  # [B, H, W, 3], those that it was made of, where they require a gradient
         self.size = size  # (height, width) of the image
         self.padded_size = (extent.height, extent.width)  # (height, width) of level 0
-        self.layers, self.max_level, self.format = extent.layers, extent.levels - 1, extent.format
+        self.layers, self.max_level = extent.layers, extent.levels - 1
+        self.format = cast("Format", extent.format)  # of planes set by whoever keeps them
         self.builder: Builder = builder
 
     @property

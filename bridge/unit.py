@@ -10,8 +10,7 @@ from torch import Tensor
 
 from homunculus.bridge import checks, ending, op
 from homunculus.bridge.adjoint import Gradients, Upstream, Wanted
-from homunculus.bridge.backends import INSTEAD
-from homunculus.bridge.clips.clip import Clip
+from homunculus.bridge.clips.clip import Clip, black_pictures
 from homunculus.bridge.clips.timeline import Timeline
 from homunculus.bridge.contract import BackendContract
 from homunculus.bridge.errors import GradientError, ImageError, ImageTooLargeError, PlanError
@@ -19,7 +18,9 @@ from homunculus.bridge.images import Format, as_batch
 from homunculus.bridge.law import Quality
 from homunculus.bridge.patches import Filtering, Patches
 from homunculus.bridge.pictures.entrance import Picture, Pictures
+from homunculus.bridge.pictures.planes import plane_batch
 from homunculus.bridge.plan import PlanProgram, SamplePlan, rows_of
+from homunculus.bridge.planar import colours_of
 from homunculus.bridge.pyramid import Builder, Pyramid
 from homunculus.bridge.room import patches_told, pyramid_told, room
 from homunculus.bridge.statistics import LAYERS
@@ -28,7 +29,7 @@ from homunculus.bridge.tiles.arrays import ArraySource
 from homunculus.bridge.tiles.paged import BUDGET_BYTES, PagedPyramid, paged
 from homunculus.bridge.tiles.source import TileSource, is_source
 from homunculus.bridge.traced import TracedPyramid
-from homunculus.bridge.values import choice, shown, size_of, traced, untraced
+from homunculus.bridge.values import shown, size_of, traced, untraced
 from homunculus.bridge.written import WrittenPlan
 
 
@@ -58,9 +59,9 @@ class TextureUnit(BackendContract):
         `open_tiles` gives, and of one picture of bytes in memory beyond the device's limit, only what is looked at is read: `PagedPyramid`.
 
         images: an array is numpy or torch, [H, W, 3] or [B, H, W, 3], uint8, uint16 (scaled to 8 bits), bool, or floats in 0..1; or
-            grey [H, W], grey and alpha or RGBA (composited over white), or [C, H, W] where it cannot be meant otherwise.
-        format: how levels are stored; by default `rgba8` for uint8 and the float format of the images' own width otherwise. A float
-            format that is asked for holds any finite value, not only light in 0..1. Floats on a GPU are not looked at.
+            grey [H, W], grey and alpha or RGBA (composited over white), or [C, H, W] where it cannot be meant otherwise. Or `Planes`.
+        format: how levels are stored; by default `nv12` for Planes, `rgba8` for uint8 and the float format of the images' own width
+            otherwise. A float format that is asked for holds any finite value, not only light in 0..1. Floats on a GPU are not looked at.
         builder: `exact`, `driver`, `simd`, `sparse`, or `auto` (the driver's filter where its fingerprint is an exact box); by default
             the fastest that keeps its row of the tolerance table on this device. `sparse`, the default on software OpenGL, makes the
             coarse levels at once and reads the fine ones from the array when a plan needs them: until the pyramid is closed, or
@@ -80,16 +81,11 @@ class TextureUnit(BackendContract):
                         f"format is {format!r}; tiles are bytes. Leave it out, or read a part into an array"
                     )
                 return paged(self, images, budget_bytes)
+            planes = plane_batch(images)
+            if planes is not None:
+                return self._of_planes(planes, format, builder, max_level)
             batch, stored = as_batch(images, format)
-            if stored not in self.formats:
-                if format is not None:
-                    raise ImageError(
-                        f"format is {format!r}; backend {self.backend!r} offers {', '.join(self.formats)}. "
-                        f"Pass one of them, or {INSTEAD}"
-                    )
-                stored = self.formats[-1]
-            if builder is not None:
-                choice("builder", builder, [*self.builders, "auto"], refusal=ImageError)
+            stored = self._offered(stored, format is not None, builder)
             wanted = batch.requires_grad and torch.is_grad_enabled()
             if wanted:
                 self._check_gradient()
@@ -117,12 +113,10 @@ class TextureUnit(BackendContract):
         their means over 2, 4, 8 ... frames, twice the memory of the frames alone. format, by default `rgba8`, builder, max_level: as for
         `pyramid`. Raises PlanError for a number of frames that is no power of 2, and what `pyramid` raises.
         """
-        timeline = Timeline(frames)
+        timeline, stored = Timeline(frames), format or "rgba8"
         height, width = size_of("size", size, refusal=ImageError)
-        stored = format or "rgba8"
         self._extent((height, width), timeline.layers, max_level, stored)
-        kind = torch.uint8 if stored == "rgba8" else torch.float32
-        black = torch.zeros(timeline.layers, height, width, 3, dtype=kind, device="cpu")
+        black = black_pictures(timeline.layers, (height, width), stored)
         return Clip(self.pyramid(black, format=stored, builder=builder, max_level=max_level), timeline)
 
     @untraced
@@ -131,6 +125,9 @@ class TextureUnit(BackendContract):
         with ending.call():
             self._check_open()
             pyramid = self._own(pyramid)
+            planes = plane_batch(image)
+            if planes is not None:
+                return self._overwrite_planes(pyramid, checks.check_replacement(pyramid, layer, planes.luma), planes)
             batch, _ = as_batch(image, pyramid.format)
             layer = checks.check_replacement(pyramid, layer, batch)
             with room(ImageTooLargeError, lambda: pyramid_told(tuple(batch.shape))):
@@ -234,6 +231,10 @@ class TextureUnit(BackendContract):
                 level = pyramid.tail_index(level)
                 pyramid = pyramid.tail
             size = pyramid.size_at(level)
+            if pyramid.coding is not None:
+                colours = colours_of(pyramid, level)
+                with self.pyramid(colours, format="rgba8", max_level=pyramid.max_level - level) as rgba:
+                    return self.statistics(rgba, 0)
             extent = self._extent(size, pyramid.layers, pyramid.max_level - level, "rgba32f", LAYERS)
             with room(ImageTooLargeError, lambda: pyramid_told((extent.layers, *size))):
                 return self._statistics(pyramid, level, extent)

@@ -135,13 +135,13 @@ class Cuda:
 
     # textures
 
-    def allocate_levels(self, size: tuple[int, int], layers: int, levels: int, bits: int) -> Any:
-        """A layered mipmapped array of RGBA, (height, width) at level 0, of 8, 16 or 32 bits a channel, for surfaces and textures."""
+    def allocate_levels(self, size: tuple[int, int], layers: int, levels: int, bits: int, channels: int = 4) -> Any:
+        """A layered mipmapped array of 1, 2 or 4 channels of 8, 16 or 32 bits, (height, width) at level 0, for surfaces and textures."""
         runtime = self._runtime
         kinds = runtime.cudaChannelFormatKind
         kind = kinds.cudaChannelFormatKindUnsigned if bits == 8 else kinds.cudaChannelFormatKindFloat
         format = runtime.cudaChannelFormatDesc()
-        format.x = format.y = format.z = format.w = bits
+        format.x, format.y, format.z, format.w = (bits if k < channels else 0 for k in range(4))
         format.f = kind
         extent = runtime.make_cudaExtent(size[1], size[0], layers)
         return self._run("cudaMallocMipmappedArray", format, extent, levels, SURFACE_LOAD_STORE | LAYERED)
@@ -159,8 +159,8 @@ class Cuda:
     def free_surface(self, surface: int) -> None:
         self._run("cudaDestroySurfaceObject", surface)
 
-    def texture(self, levels: Any, max_level: int, bits: int) -> int:
-        """A texture object over all levels: trilinear, normalised coordinates, zero beyond the border, values 0..1 for bytes."""
+    def texture(self, levels: Any, max_level: int, bits: int, beyond: float = 0.0) -> int:
+        """A texture object over all levels: trilinear, normalised coordinates, `beyond` beyond the border, values 0..1 for bytes."""
         runtime = self._runtime
         resource = runtime.cudaResourceDesc()
         resource.resType = runtime.cudaResourceType.cudaResourceTypeMipmappedArray
@@ -171,7 +171,7 @@ class Cuda:
         modes = runtime.cudaTextureReadMode
         texture.readMode = modes.cudaReadModeNormalizedFloat if bits == 8 else modes.cudaReadModeElementType
         texture.normalizedCoords = 1
-        texture.borderColor = [0.0] * 4
+        texture.borderColor = [beyond] * 4
         texture.maxMipmapLevelClamp = float(max_level)
         texture.disableTrilinearOptimization = 1  # or it may take the nearer level where that seems close enough
         return int(self._run("cudaCreateTextureObject", resource, texture, None))

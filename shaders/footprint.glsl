@@ -101,6 +101,9 @@ float pair_offset(float step_px, float axis_px) {
 #ifdef PAGED
 #include "pages.glsl"
 #endif
+#ifdef PLANAR
+#include "planes.glsl"
+#endif
 
 // What all texels of one footprint share. Vectors in texture coordinates.
 struct Filter {
@@ -115,6 +118,9 @@ struct Filter {
     int tap_count;
 #ifdef PAGED
     TileGrid grid;
+#endif
+#ifdef PLANAR
+    PlaneGrid grid;
 #endif
 };
 
@@ -137,15 +143,22 @@ Filter prepare(Footprint footprint, vec2 scale, float max_level) {
 #ifdef PAGED
         , tile_grid(lod, footprint.center - 0.5 * float(patch_size) * (abs(footprint.right) + abs(footprint.down)))
 #endif
+#ifdef PLANAR
+        , plane_grid(lod, max_level, chroma_spread(quality_lod(cut.step_px, footprint.lod_bias)))
+#endif
     );
 }
 
-// One tap. PAGED: of a picture in pages, `point` in level-0 pixels from its origin, and counted where it reads the level it asks for.
-vec4 fetch(Filter f, sampler2DArray pyramid, vec2 point, inout float resident) {
+// One tap, `aside` of the middle of its step. PAGED: of a picture in pages, in level-0 pixels from its origin, and counted where it reads
+// the level it asks for.
+// PLANAR: of a picture in planes, `pyramid` is its luma.
+vec4 fetch(Filter f, sampler2DArray pyramid, vec2 middle, vec2 aside, inout float resident) {
 #ifdef PAGED
-    return page_tap(f.grid, pyramid, point, f.lod, resident);
+    return page_tap(f.grid, pyramid, middle + aside, f.lod, resident);
+#elif defined(PLANAR)
+    return plane_tap(f.grid, pyramid, middle, aside, f.layer, f.lod);
 #else
-    return textureLod(pyramid, vec3(point, f.layer), f.lod);
+    return textureLod(pyramid, vec3(middle + aside, f.layer), f.lod);
 #endif
 }
 
@@ -161,12 +174,12 @@ vec4 apply(Filter f, sampler2DArray pyramid, vec2 point, inout float resident) {
         float i = float(tap) - j * f.major_count;
         vec2 middle = point + f.first + i * f.major + j * f.minor;
 #if QUALITY == HIGH || QUALITY == EXACT
-        total += 0.25 * (fetch(f, pyramid, middle - f.across - f.along, found)
-                       + fetch(f, pyramid, middle + f.across - f.along, found)
-                       + fetch(f, pyramid, middle - f.across + f.along, found)
-                       + fetch(f, pyramid, middle + f.across + f.along, found));
+        total += 0.25 * (fetch(f, pyramid, middle, -f.across - f.along, found)
+                       + fetch(f, pyramid, middle, f.across - f.along, found)
+                       + fetch(f, pyramid, middle, f.along - f.across, found)
+                       + fetch(f, pyramid, middle, f.across + f.along, found));
 #else
-        total += fetch(f, pyramid, middle, found);
+        total += fetch(f, pyramid, middle, vec2(0.0), found);
 #endif
         if (++tap >= f.tap_count) {
             break;

@@ -1,7 +1,7 @@
 // One work group a patch: filters every texel of its footprint and writes planes [N, 3, P * P].
 // defines: QUALITY (footprint.glsl), ELEMENT (0 float32, 1 float16, 2 bfloat16), WARPED (1: a footprint per texel), GROUP (threads,
 // a power of 2), PATCH_SIZE (or none, and it is a uniform), PAGED (or none: `pyramid` then holds all levels, not pages of some),
-// NARROW, STAND_INS (pages.glsl)
+// NARROW, STAND_INS (pages.glsl), PLANAR (or none: `pyramid` then holds RGBA, not luma; planes.glsl)
 #version 430
 #include "rounding.glsl"
 
@@ -21,6 +21,15 @@ uniform int table_shift;
 uniform int finest_level;  // nothing finer is read
 uniform ivec2 origin;      // that the rows' centres are counted from
 uniform ivec2 last_texel;  // of level 0
+#endif
+
+#ifdef PLANAR
+layout(binding = 1) uniform sampler2DArray chroma;
+uniform vec2 picture_px;    // width, height
+uniform vec2 padded_px;
+uniform vec2 chroma_shift;  // to where chroma is read, texture coordinates
+uniform vec2 luma_code;     // black, light of a step
+uniform vec4 chroma_code;   // of Cb to blue, to green, of Cr to green, to red
 #endif
 
 uniform int first_patch;

@@ -102,14 +102,37 @@ def as_cuda(shader: Source) -> Kernel:
     return Kernel(Source(shader.name, text, (*head.files, *shader.files)), name, arguments, (x, y))
 
 
+def _declared(code: str) -> str:
+    """Empty lines for what stands in `#ifdef`s of names that are not defined."""
+    defined = set(re.findall(r"^#define (\w+)", code, re.M))
+    kept: list[str] = []
+    inside: list[bool] = []  # of each block that is open, whether its lines count
+    for line in code.splitlines():
+        found = re.match(r"\s*#\s*(ifdef|ifndef|if|elif|else|endif)\b\s*(\w*)", line)
+        if found is None:
+            kept.append(line if all(inside) or _LINE.match(line) else "")
+            continue
+        kept.append("")
+        if found[1] in ("ifdef", "ifndef"):
+            inside.append((found[2] in defined) == (found[1] == "ifdef"))
+        elif found[1] == "if":
+            inside.append(True)
+        elif found[1] == "endif":
+            inside.pop()
+        else:
+            inside[-1] = True
+    return "\n".join(kept)
+
+
 def _arguments(shader: Source, code: str) -> tuple[Argument, ...]:
     """Buffers and uniforms. One may be declared in several branches of #if, and which holds only the compiler knows: it is one all the
     same."""
     types: dict[str, str] = {}
-    for found in (*_BUFFER.finditer(code), *_UNIFORM.finditer(code)):
+    declared = _declared(code)
+    for found in (*_BUFFER.finditer(declared), *_UNIFORM.finditer(declared)):
         kind = found["type"] + "*" if found.re is _BUFFER else found["plain"] or found["sampler"] or found["image"]
         if types.setdefault(found["name"], kind) != kind:
-            raise _refusal(shader, code, found, f"`{found['name']}` has another type in another branch")
+            raise _refusal(shader, declared, found, f"`{found['name']}` has another type in another branch")
     return tuple(Argument(name, type) for name, type in types.items())
 
 

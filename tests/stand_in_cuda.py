@@ -34,7 +34,7 @@ class HostLevel(ctypes.Structure):
 
 
 class HostTexture(ctypes.Structure):
-    _fields_ = [("max_level", ctypes.c_int), ("level", HostLevel * 16)]
+    _fields_ = [("max_level", ctypes.c_int), ("beyond", ctypes.c_float), ("level", HostLevel * 16)]
 
 
 class Resource:
@@ -112,10 +112,11 @@ class StandInCuda(Cuda):
 
     # textures
 
-    def allocate_levels(self, size: tuple[int, int], layers: int, levels: int, bits: int) -> int:
+    def allocate_levels(self, size: tuple[int, int], layers: int, levels: int, bits: int, channels: int = 4) -> int:
         self._record("allocate_levels", (size, layers, levels, bits))
+        texel_bytes = BITS_TO_TEXEL[bits] * channels // 4
         return self._levels(
-            [np.full((layers, size[0] >> k, size[1] >> k, BITS_TO_TEXEL[bits]), 0xFF, np.uint8) for k in range(levels)]
+            [np.full((layers, size[0] >> k, size[1] >> k, texel_bytes), 0xFF, np.uint8) for k in range(levels)]
         )
 
     def _levels(self, arrays: list[np.ndarray]) -> int:
@@ -139,10 +140,10 @@ class StandInCuda(Cuda):
     def free_surface(self, surface: int) -> None:
         self.surfaces.remove(surface)
 
-    def texture(self, levels: int, max_level: int, bits: int) -> int:
-        texture = HostTexture(max_level)
+    def texture(self, levels: int, max_level: int, bits: int, beyond: float = 0.0) -> int:
+        texture = HostTexture(max_level, beyond)
         for k, (array, level) in enumerate(self.arrays[levels]):
-            assert array.shape[3] == BITS_TO_TEXEL[bits]
+            assert array.shape[3] in (BITS_TO_TEXEL[bits] * channels // 4 for channels in (1, 2, 4))
             texture.level[k] = level
         self.textures[ctypes.addressof(texture)] = texture
         return ctypes.addressof(texture)

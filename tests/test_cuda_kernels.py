@@ -25,8 +25,10 @@ LAWS = ("areal", "linear", "cap", "uniform")
 SIZE = (1024, 1024)
 STORED = (8, 16, 32)
 VARIANTS: dict[str, list[dict[str, int | float | str]]] = {
-    "ingest": [{"BYTES": 1, "STORED": stored} for stored in STORED] + [{"BYTES": 0, "STORED": s} for s in (16, 32)],
-    "reduce": [{"STORED": stored} for stored in STORED],
+    "ingest": [{"BYTES": 1, "STORED": stored} for stored in STORED]
+    + [{"BYTES": 0, "STORED": s} for s in (16, 32)]
+    + [{"BYTES": 1, "STORED": 8, "PLANE": channels, "BEYOND": 128} for channels in (1, 2)],
+    "reduce": [{"STORED": stored} for stored in STORED] + [{"STORED": 8, "PLANE": channels} for channels in (1, 2)],
     "write": [{}],
 }
 PROGRAMS = [
@@ -46,9 +48,13 @@ SHADERS: list[tuple[str, Defines]] = [
         for dtype in ELEMENTS
         for warped in (False, True)
     ),
-    *(("sample.comp", variant(Filtering(quality), warped=False, pages=pages(narrow=1))) for quality in QUALITIES),
-    ("sample.comp", variant(Filtering(), warped=False, pages=pages(stand_ins=1))),
-    ("sample.comp", variant(Filtering(dtype=torch.float16), warped=True, pages=pages())),
+    *(("sample.comp", variant(Filtering(quality), warped=False, kind=pages(narrow=1))) for quality in QUALITIES),
+    ("sample.comp", variant(Filtering(), warped=False, kind=pages(stand_ins=1))),
+    *(
+        ("sample.comp", variant(Filtering(quality), warped=quality == "sharp", kind={"PLANAR": 1}))
+        for quality in QUALITIES
+    ),
+    ("sample.comp", variant(Filtering(dtype=torch.float16), warped=True, kind=pages())),
     *(
         ("sample_backward.comp", adjoint_variant(Filtering(quality), wanted, warped=warped))
         for quality, wanted, warped in (

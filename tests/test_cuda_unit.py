@@ -220,7 +220,7 @@ def test_several_fixations(cuda_unit: CudaUnit) -> None:
 def test_refusals(cuda_unit: CudaUnit, twin: TwinUnit) -> None:
     with pytest.raises(ImageError, match="builder is 'driver'; choose one of exact, auto"):
         cuda_unit.pyramid(white_noise(10, 10), builder="driver")
-    with pytest.raises(ImageError, match="backend 'cuda' offers rgba8, rgba16f, rgba32f"):
+    with pytest.raises(ImageError, match="backend 'cuda' offers nv12, rgba8, rgba16f, rgba32f"):
         cuda_unit.pyramid(white_noise(10, 10), format="rgba64f")
     with pytest.raises(ImageTooLargeError, match="this device allows 32768 px a side"):
         cuda_unit.pyramid(torch.zeros((1, 32769, 3), dtype=torch.float32))  # bytes would lie in pages

@@ -216,7 +216,7 @@ def test_arguments_that_make_no_sense_are_refused(gl_unit: GLUnit, twin: TwinUni
             unit.pyramid(image, max_level=15)
         with pytest.raises(ImageError, match="format is 'rgb'"):
             unit.pyramid(image, format="rgb")  # type: ignore[arg-type]
-    with pytest.raises(ImageError, match="backend 'gl' offers rgba8, rgba16f, rgba32f"):
+    with pytest.raises(ImageError, match="backend 'gl' offers nv12, rgba8, rgba16f, rgba32f"):
         gl_unit.pyramid(image, format="rgba64f")
     if HAS_OPENCV:
         with pytest.raises(ImageError, match="reduces rgba8 only"):

@@ -113,6 +113,10 @@ def test_every_compute_shader_compiles_in_every_variant(gl_unit: GLUnit, name: s
             for quality in range(4)
             for element in range(3)
             for warped in range(2)
+        ]
+        + [
+            {"QUALITY": quality, "ELEMENT": 0, "WARPED": quality % 2, "GROUP": 64, "PATCH_SIZE": 14, "PLANAR": 1}
+            for quality in range(4)
         ],
         "sample_backward.comp": [
             {"QUALITY": quality, "WARPED": warped, "GROUP": 64, "PATCH_SIZE": 14, "ATOMICS": atomics}
@@ -126,14 +130,15 @@ def test_every_compute_shader_compiles_in_every_variant(gl_unit: GLUnit, name: s
         "view/atlas.comp": [{"GROUP": 64, "PATCH_SIZE": 14, "WARPED": warped} for warped in range(2)],
         "reduce.comp": [
             {"FORMAT": format, "STORED": stored, "LEVELS": levels}
-            for format, stored in (("rgba8", 8), ("rgba16f", 16), ("rgba32f", 32))
+            for format, stored in (("rgba8", 8), ("rgba16f", 16), ("rgba32f", 32), ("r8", 8), ("rg8", 8))
             for levels in range(1, 7)
         ],
         "ingest.comp": [
             {"FORMAT": format, "BYTES": bytes_, "STORED": stored}
             for format, stored in (("rgba8", 8), ("rgba16f", 16), ("rgba32f", 32))
             for bytes_ in range(2)
-        ],
+        ]
+        + [{"FORMAT": ("r8", "rg8")[k - 1], "BYTES": 1, "STORED": 8, "PLANE": k, "BEYOND": 128} for k in (1, 2)],
         "statistics.comp": [statistics.defines()],
     }
     for defines in variants.get(name, [{}]):

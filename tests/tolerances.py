@@ -5,6 +5,7 @@ from homunculus.bridge.unit import TextureUnit
 # Premultiplied colour, so that a texel hardly inside the image is not held to more than its share of it. Pixels in 0..1.
 SOFTWARE = {
     "rgba8": 1 / 255,
+    "nv12": 1e-4,  # bytes as well, whose colours the matrix stretches; alpha is reckoned, not stored
     "rgba16f": 5e-4,  # one half-precision step at 1.0: a mean that is almost a tie may round either way
     "rgba32f": 1e-4,  # float32 texture coordinates on pictures up to 1024 px
 }

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from homunculus.bridge.clips.frame import VideoFrame
 from homunculus.bridge.clips.means import Means
-from homunculus.bridge.clips.timeline import Timeline
+from homunculus.bridge.clips.timeline import Span, Timeline
 from homunculus.bridge.errors import ImageError, PlanError
+from homunculus.bridge.images import Format
 from homunculus.bridge.live import unit_of
 from homunculus.bridge.pictures.entrance import Picture, picture
+from homunculus.bridge.pictures.planes import NEUTRAL, Planes
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Extent, Pyramid
 from homunculus.bridge.values import number
@@ -40,14 +45,19 @@ class Clip(Pyramid):
         extent = Extent(*store.padded_size, store.layers, store.max_level + 1, store.format)
         super().__init__(store.home, store.size, extent, store.builder)
         self._store = store
+        self.coding = store.coding
         self.timeline = timeline
         self.cut = False  # whether the newest frame is of another scene than the one before it
-        self._newest: Tensor | None = None
-        self._means = Means(self.format)
+        self._newest: Tensor | Planes | None = None
+        self._means = self._new_means()
         self._seen: dict[int, tuple[Tensor, float]] = {}  # the coarse frame and the time, by number
         self._level_of_coarse = self._overview_level(COARSE_CELLS)
         tiles = tiles_of(self.coarse_size, 1 << self._level_of_coarse)
         self._tiles = [tiles.on_layer(slot) for slot in range(timeline.slots)]
+
+    def _new_means(self) -> list[Means]:
+        """Of pictures, or of luma and of chroma, which are bytes."""
+        return [Means("rgba8"), Means("rgba8")] if self.format == "nv12" else [Means(self.format)]
 
     def built(self) -> Pyramid:
         return self._store
@@ -68,10 +78,10 @@ class Clip(Pyramid):
 
     @property
     def newest(self) -> Tensor:
-        """[H, W, 3], the frame that was pushed last, as it was given. Raises PlanError before the first."""
+        """[H, W, 3], the frame that was pushed last, as it was given, or its planes as RGB. Raises PlanError before the first."""
         if self._newest is None:
             raise PlanError(f"{self!r} holds no frame yet; push one first")
-        return self._newest
+        return self._newest.rgb() if isinstance(self._newest, Planes) else self._newest
 
     def time_s(self, number: int) -> float:
         """When a frame is shown. Raises PlanError for one that the timeline no longer covers."""
@@ -89,18 +99,37 @@ class Clip(Pyramid):
         """
         image = frame.image if isinstance(frame, VideoFrame) else frame
         time_s = self._later(frame.time_s if isinstance(frame, VideoFrame) and time_s is None else time_s)
-        pixels, before = picture(image).detach(), self.timeline
+        shown, before = self._frame(image), self.timeline
         slot = before.count % before.slots
-        self._store.write(slot, pixels)
+        self._store.write(slot, shown)
         coarse = self._coarse_of(slot)
         cut = self._differs(coarse)
         after = before.pushed(cut)
-        for span, mean in self._means.pushed(pixels, after.completed):
+        for span, mean in self._means_of(shown, after):
             self._store.write(after.layer(span), mean)
-        self.timeline, self.cut, self._newest = after, cut, pixels
+        self.timeline, self.cut, self._newest = after, cut, shown
         self._seen[before.count] = coarse, time_s
         first = min(after.start, before.count)
         self._seen = {held: seen for held, seen in self._seen.items() if held >= first}
+
+    def _frame(self, image: Picture) -> Tensor | Planes:
+        """What can be written. The first of a clip in planes says what the bytes of all mean; until then they are black in any coding."""
+        if not isinstance(image, Planes) or self.coding is None:
+            return picture(image).detach()
+        if not self.timeline.count and image.size == self.size:
+            self.coding = self._store.coding = image.coding
+        return image
+
+    def _means_of(self, shown: Tensor | Planes, after: Timeline) -> Iterator[tuple[Span, Tensor | Planes]]:
+        if not isinstance(shown, Planes):
+            yield from self._means[0].pushed(shown, after.completed)
+            return
+        made = (
+            means.pushed(part, after.completed)
+            for means, part in zip(self._means, (shown.luma, shown.chroma), strict=True)
+        )
+        for (span, luma), (_, chroma) in zip(*made, strict=True):
+            yield span, replace(shown, luma=luma, chroma=chroma)
 
     def write(self, layer: int, image: Picture) -> None:
         raise ImageError(f"{self!r} writes its layers itself; give it frames with push()")
@@ -132,7 +161,7 @@ class Clip(Pyramid):
     def close(self) -> None:
         self._store.close()
         self._newest = None
-        self._means = Means(self.format)
+        self._means = self._new_means()
 
     def __repr__(self) -> str:
         return f"Clip({self._store!r}, {self.timeline!r})"
@@ -145,4 +174,15 @@ def tiles_of(size: tuple[int, int], step_px: int) -> SamplePlan:
         indexing="ij",
     )
     centers = step_px * torch.stack([right.flatten(), down.flatten()], 1)
-    return SamplePlan.squares(centers, torch.full((len(centers),), float(TILE * step_px), device="cpu"), TILE)
+    return SamplePlan.squares(
+        centers, torch.full((len(centers),), float(TILE * step_px), dtype=torch.float32, device="cpu"), TILE
+    )
+
+
+def black_pictures(count: int, size: tuple[int, int], format: Format) -> Tensor | list[Planes]:
+    """For a pyramid of that format; in planes they are black whatever range it turns out to be."""
+    if format == "nv12":
+        luma = torch.zeros(size, dtype=torch.uint8, device="cpu")
+        return [Planes(luma, luma.new_full((-(-size[0] // 2), -(-size[1] // 2), 2), NEUTRAL))] * count
+    kind = torch.uint8 if format == "rgba8" else torch.float32
+    return torch.zeros(count, *size, 3, dtype=kind, device="cpu")

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.cuda.kernels import Kernels, address, int_, ints
-from homunculus.bridge.cuda.pyramid import BITS, LEVELS_PER_LAUNCH, Levels
+from homunculus.bridge.cuda.pyramid import LEVELS_PER_LAUNCH, PLANES, Levels, stored
 from homunculus.bridge.images import as_bytes
 
 TILE_PX = 64
@@ -14,15 +14,18 @@ THREADS = 256
 
 
 def ingest(kernels: Kernels, levels: Levels, batch: Tensor, first: int = 0) -> int:
-    """Every level of the layers from `first` on, from images [B, H, W, 3] on the device, each texel the mean of its block; returns the
-    number of launches."""
+    """Every level of the layers from `first` on, from images [B, H, W, 3], or planes [B, H, W, 1 or 2], on the device, each texel the mean
+    of its block; returns the number of launches."""
     height, width, _, count, format = levels.extent
     if format == "rgba8":
         batch = as_bytes(batch)
     elif batch.dtype != torch.uint8:
         batch = batch.float()
     batch = batch.contiguous()
-    kernel = kernels.get("ingest", "ingest", {"BYTES": int(batch.dtype == torch.uint8), "STORED": BITS[format]})
+    defines = {"BYTES": int(batch.dtype == torch.uint8), **stored(format)}
+    if format in PLANES:
+        defines["BEYOND"] = PLANES[format][1]
+    kernel = kernels.get("ingest", "ingest", defines)
     above = min(count - 1, LEVELS_PER_LAUNCH)
     arguments = (
         address(batch),
@@ -43,7 +46,7 @@ def reduce(kernels: Kernels, levels: Levels, base: int, layers: range | None = N
     launches = 0
     while base < count - 1:
         above = min(count - 1 - base, LEVELS_PER_LAUNCH)
-        kernel = kernels.get("reduce", "reduce", {"STORED": BITS[format]})
+        kernel = kernels.get("reduce", "reduce", stored(format))
         arguments = (ints(width >> base, height >> base), int_(above), int_(layers.start), levels.pack(base))
         kernels.launch(kernel, _tiles(height >> base, width >> base, len(layers)), (THREADS,), arguments)
         base += above

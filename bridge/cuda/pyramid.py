@@ -10,14 +10,16 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.checks import gone
-from homunculus.bridge.cuda.kernels import Kernels, handle, ints
+from homunculus.bridge.cuda.kernels import Defines, Kernels, handle, ints
 from homunculus.bridge.cuda.kernels import address as address_of
-from homunculus.bridge.images import Format
+from homunculus.bridge.images import Format, Plane
+from homunculus.bridge.pictures.planes import NEUTRAL
 from homunculus.bridge.pool import Pool
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
 from homunculus.interop.cuda import Cuda
 
-BITS: dict[Format, int] = {"rgba8": 8, "rgba16f": 16, "rgba32f": 32}
+BITS: dict[Format | Plane, int] = {"rgba8": 8, "rgba16f": 16, "rgba32f": 32, "r8": 8, "rg8": 8}
+PLANES: dict[Format | Plane, tuple[int, int]] = {"r8": (1, 0), "rg8": (2, NEUTRAL)}  # channels, and what lies beyond
 # Maximum extents of layered 2D textures and surfaces, compute capability 3.5 and later (CUDA C++ Programming Guide, table of
 # technical specifications)
 MAX_SIDE_PX, MAX_LAYERS = 32768, 2048
@@ -51,14 +53,17 @@ class Levels:
         height, width, layers, count, format = self.extent = extent
         self._cuda = cuda
         self._owned = array is None
-        self.array = cuda.allocate_levels((height, width), layers, count, BITS[format]) if array is None else array
+        channels, beyond = PLANES.get(format, (4, 0))
+        if array is None:
+            array = cuda.allocate_levels((height, width), layers, count, BITS[format], channels)
+        self.array = array
         self.stream = cuda.current_stream()  # where its last user was
         self.surfaces: list[int] = []
         self.texture = 0
         try:
             for level in range(count):
                 self.surfaces.append(cuda.surface(self.array, level))
-            self.texture = cuda.texture(self.array, count - 1, BITS[format])
+            self.texture = cuda.texture(self.array, count - 1, BITS[format], beyond / 255)
         except BaseException:
             self.release()
             raise
@@ -124,17 +129,27 @@ class CudaPyramid(Pyramid):
         return self._levels
 
     def _level(self, level: int) -> Tensor:
-        """[layers, height, width, 4] float32, on the device."""
-        height, width = (side >> level for side in self.padded_size)
-        cuda = self._kernels.cuda
-        kernel = self._kernels.get("reduce", "read_level", {"STORED": BITS[self.format]})
-        with cuda.active():
-            texels = torch.empty((self.layers, height, width, 4), device=cuda.device, dtype=torch.float32)
-            arguments = (handle(self.levels.surfaces[level]), ints(width, height), address_of(texels))
-            self._kernels.launch(kernel, (-(-width // 256), height, self.layers), (256,), arguments)
-        return texels
+        return read_level(self._kernels, self.levels, level)
 
     def close(self) -> None:
         self._levels = None
         if self._finalizer is not None:
             self._finalizer()
+
+
+def read_level(kernels: Kernels, levels: Levels, level: int) -> Tensor:
+    """[layers, height, width, 4] float32, on the device; 0 in channels that are not there."""
+    height, width = levels.extent.height >> level, levels.extent.width >> level
+    cuda, layers = kernels.cuda, levels.extent.layers
+    kernel = kernels.get("reduce", "read_level", stored(levels.extent.format))
+    with cuda.active():
+        texels = torch.empty((layers, height, width, 4), device=cuda.device, dtype=torch.float32)
+        arguments = (handle(levels.surfaces[level]), ints(width, height), address_of(texels))
+        kernels.launch(kernel, (-(-width // 256), height, layers), (256,), arguments)
+    return texels
+
+
+def stored(format: Format | Plane) -> Defines:
+    """What kernels that read or write levels of that format are compiled with."""
+    plane = {"PLANE": PLANES[format][0]} if format in PLANES else {}
+    return {"STORED": BITS[format], **plane}

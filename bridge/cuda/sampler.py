@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.cuda.kernels import Defines, Kernels
+from homunculus.bridge.cuda.planes import CudaPlanes
 from homunculus.bridge.cuda.pyramid import CudaPyramid
 from homunculus.bridge.elements import ELEMENTS, patches_of, plane_length
 from homunculus.bridge.law import QUALITIES
@@ -21,13 +22,13 @@ MOST = 2**31 - 1  # elements and rows that the shader counts
 
 
 class ShaderInput(NamedTuple):
-    """A pyramid as sample.comp takes it: what it reads of it, and what it is compiled with for one in pages."""
+    """A pyramid as sample.comp takes it: what it reads of it, and what it is compiled with for one in pages or in planes."""
 
     values: Mapping[str, Any]
-    pages: Defines = MappingProxyType({})
+    kind: Defines = MappingProxyType({})
 
 
-def variant(filtering: Filtering, *, warped: bool, pages: Defines = MappingProxyType({})) -> Defines:
+def variant(filtering: Filtering, *, warped: bool, kind: Defines = MappingProxyType({})) -> Defines:
     """What sample.comp is compiled with."""
     threads = THREADS * filtering.dtype.itemsize // 4  # one writes a word
     return {
@@ -35,7 +36,7 @@ def variant(filtering: Filtering, *, warped: bool, pages: Defines = MappingProxy
         "ELEMENT": ELEMENTS[filtering.dtype],
         "WARPED": int(warped),
         "GROUP": threads,
-        **pages,
+        **kind,
     }
 
 
@@ -43,6 +44,8 @@ def input_of(pyramid: CudaPyramid) -> ShaderInput:
     """A pyramid of levels."""
     height, width = pyramid.padded_size
     values = {"pyramid": pyramid.levels.sampler(), "scale": (1 / width, 1 / height), "max_level": pyramid.max_level}
+    if isinstance(pyramid, CudaPlanes):
+        return ShaderInput({**values, **pyramid.values()}, {"PLANAR": 1})
     return ShaderInput(values)
 
 
@@ -64,10 +67,13 @@ def sample(
     empty: allocates what is written, of which every element is.
     """
     rows = aligned(rows)
-    defines = variant(filtering, warped=rows.ndim == 4, pages=pyramid.pages)
+    defines = variant(filtering, warped=rows.ndim == 4, kind=pyramid.kind)
     length = plane_length(patch_size, filtering.dtype)
     planes = empty((len(rows), 3, length), filtering.dtype)
-    shares = {name: empty((len(rows),), torch.float32) for name in ("inside", "resident")[: 2 if pyramid.pages else 1]}
+    shares = {
+        name: empty((len(rows),), torch.float32)
+        for name in ("inside", "resident")[: 2 if "PAGED" in pyramid.kind else 1]
+    }
     values = {
         **pyramid.values,
         "patch_size": patch_size,

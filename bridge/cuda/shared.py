@@ -11,6 +11,7 @@ from homunculus.bridge.cuda.pyramid import CudaPyramid, Levels
 from homunculus.bridge.errors import CudaError, ImageError
 from homunculus.bridge.gl import functions as gl
 from homunculus.bridge.gl.pyramid import GLPyramid, Texture
+from homunculus.bridge.planar import no_planes
 from homunculus.bridge.pyramid import Pyramid
 from homunculus.interop.cuda import Cuda
 from homunculus.interop.cuda_buffer import CudaMemory
@@ -35,6 +36,8 @@ def shared(kernels: Kernels, pyramid: Pyramid) -> Iterator[CudaPyramid]:
         raise ImageError(
             f"{pyramid!r} is no texture of OpenGL's; only those of the backends gl and gl-cuda can be shared"
         )
+    if pyramid.coding is not None:
+        raise no_planes(pyramid, "CUDA")
     thread, carried = pyramid.context.thread, CudaMemory(kernels.cuda).carried
     mapping = _mapped(kernels, pyramid)
     ours = thread.call(carried(mapping.__enter__))

@@ -14,12 +14,14 @@ from homunculus.bridge.adjoint import Gradients, Upstream, Wanted, check_reached
 from homunculus.bridge.cuda import builders, pages
 from homunculus.bridge.cuda.backward import backward
 from homunculus.bridge.cuda.kernels import Kernels
+from homunculus.bridge.cuda.planes import CudaPlanes
 from homunculus.bridge.cuda.programs import write_plan
 from homunculus.bridge.cuda.pyramid import MAX_LAYERS, MAX_SIDE_PX, CudaPyramid, Levels
 from homunculus.bridge.cuda.sampler import MOST, input_of, sample, variant
 from homunculus.bridge.cuda.statistics import statistics
 from homunculus.bridge.errors import BackendUnavailableError, CudaError
 from homunculus.bridge.patches import Filtering, Patches
+from homunculus.bridge.pictures.planes import PlaneBatch
 from homunculus.bridge.plan import PlanProgram, SamplePlan, rows_of
 from homunculus.bridge.pool import Pool
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
@@ -41,6 +43,7 @@ class CudaUnit(TextureUnit):
 
     backend = "cuda"
     gradients = True
+    formats = ("nv12", "rgba8", "rgba16f", "rgba32f")
     most_px, most_layers = MAX_SIDE_PX, MAX_LAYERS
 
     def __init__(
@@ -92,6 +95,27 @@ class CudaUnit(TextureUnit):
             there = self._on_device(batch)
         with self.clock.part("pyramid"):
             self.stats.dispatches += builders.ingest(self.kernels, levels, there, first)
+
+    def _planar(self, planes: PlaneBatch, extent: Extent, builder: Builder) -> Pyramid:
+        with self.cuda.active():
+            pyramid = CudaPlanes(self.kernels, planes.size, self._pool, extent, planes.coding)
+            try:
+                self._fill_planes(pyramid, 0, planes)
+            except BaseException:
+                pyramid.close()
+                raise
+        return pyramid
+
+    def _rewrite_planes(self, pyramid: Pyramid, layer: int, planes: PlaneBatch) -> None:
+        assert isinstance(pyramid, CudaPlanes)
+        with self.cuda.active():
+            for levels in pyramid.both():
+                levels.reuse()
+            self._fill_planes(pyramid, layer, planes)
+
+    def _fill_planes(self, pyramid: CudaPlanes, first: int, planes: PlaneBatch) -> None:
+        for levels, plane in zip(pyramid.both(), planes[:2], strict=True):
+            self._fill(levels, first, plane)
 
     def blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
         with self.cuda.active():

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from homunculus.bridge.gl import functions as gl
 from homunculus.bridge.gl.context import Context
-from homunculus.bridge.gl.pyramid import BYTES_PER_TEXEL, INTERNAL_FORMATS, Texture
+from homunculus.bridge.gl.pyramid import CHANNEL_BITS, INTERNAL_FORMATS, Texture
 from homunculus.bridge.gl.simd import build_simd
 from homunculus.bridge.images import as_bytes
 
@@ -28,7 +28,7 @@ def reduce(context: Context, texture: Texture, max_level: int, layers: range) ->
     base = dispatches = 0
     while base < max_level:
         count = min(6, max_level - base)
-        defines = {"FORMAT": format, "STORED": 8 * BYTES_PER_TEXEL[format] // 4, "LEVELS": count}
+        defines = {"FORMAT": format, "STORED": CHANNEL_BITS[format], "LEVELS": count}
         program = context.program("reduce.comp", defines)
         texture.use()
         for unit in range(count):

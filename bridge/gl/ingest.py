@@ -11,7 +11,7 @@ from homunculus.bridge.errors import ImageTooLargeError
 from homunculus.bridge.gl import functions as gl
 from homunculus.bridge.gl.builders import reduce
 from homunculus.bridge.gl.context import Context
-from homunculus.bridge.gl.pyramid import BYTES_PER_TEXEL, INTERNAL_FORMATS, Texture
+from homunculus.bridge.gl.pyramid import BEYOND, CHANNEL_BITS, INTERNAL_FORMATS, Texture
 from homunculus.bridge.images import as_bytes
 from homunculus.bridge.patches import Stats
 from homunculus.bridge.pyramid import Builder
@@ -29,25 +29,25 @@ class Ingest:
         self._buffer: SharedBuffer | None = None
 
     def build(self, texture: Texture, batch: Tensor, max_level: int, builder: Builder, first: int) -> None:
-        """Level 0 of the layers from `first` on, from images [B, H, W, 3] on the device, or pinned or plain on the host, and the levels
-        above by that builder."""
+        """Level 0 of the layers from `first` on, from images [B, H, W, 3], or planes [B, H, W, 1 or 2], on the device, or pinned or plain
+        on the host, and the levels above by that builder."""
         context = self._context
         format = texture.extent.format
         if format == "rgba8":
             batch = as_bytes(batch)
         elif batch.dtype != torch.uint8:
             batch = batch.float()
-        layers, height, width, _ = batch.shape
-        row_bytes = width * 3 * batch.element_size()
+        layers, height, width, channels = batch.shape
+        row_bytes = width * channels * batch.element_size()
         most = context.limits.storage_bytes // row_bytes  # rows that fit in one buffer
         if most < 1:
             raise ImageTooLargeError(
                 f"one row of the image takes {row_bytes} bytes; this device allows {context.limits.storage_bytes}. Cut it into tiles"
             )
-        program = context.program(
-            "ingest.comp",
-            {"FORMAT": format, "BYTES": int(batch.dtype == torch.uint8), "STORED": 2 * BYTES_PER_TEXEL[format]},
-        )
+        defines = {"FORMAT": format, "BYTES": int(batch.dtype == torch.uint8), "STORED": CHANNEL_BITS[format]}
+        if format in BEYOND:
+            defines |= {"PLANE": channels, "BEYOND": BEYOND[format]}
+        program = context.program("ingest.comp", defines)
         context.gl.glBindImageTexture(0, texture.name, 0, 1, 0, gl.WRITE_ONLY, INTERNAL_FORMATS[format])
         program["size"] = (width, height)
         if layers * height <= most:

@@ -14,19 +14,24 @@ from homunculus.bridge.checks import gone
 from homunculus.bridge.errors import CudaError
 from homunculus.bridge.gl import functions as gl
 from homunculus.bridge.gl.context import Context
-from homunculus.bridge.images import Format
+from homunculus.bridge.images import Format, Plane
 from homunculus.bridge.law import Quality
+from homunculus.bridge.pictures.planes import NEUTRAL
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pool import Pool
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
 from homunculus.interop.buffer import Transfers
 
-INTERNAL_FORMATS: dict[Format, int] = {"rgba8": 0x8058, "rgba16f": 0x881A, "rgba32f": 0x8814}
-BYTES_PER_TEXEL: dict[Format, int] = {"rgba8": 4, "rgba16f": 8, "rgba32f": 16}
+INTERNAL_FORMATS: dict[Format | Plane, int] = {"rgba8": 0x8058, "rgba16f": 0x881A, "rgba32f": 0x8814}
+INTERNAL_FORMATS |= {"r8": 0x8229, "rg8": 0x822B}
+CHANNEL_BITS: dict[Format | Plane, int] = {"rgba8": 8, "rgba16f": 16, "rgba32f": 32, "r8": 8, "rg8": 8}
+BEYOND: dict[Format | Plane, int] = {"r8": 0, "rg8": NEUTRAL}  # of planes
+PIXELS = {1: gl.RED, 2: gl.RG, 3: gl.RGB, 4: gl.RGBA}  # by channels
 
 
 class Texture:
-    """An immutable GL_TEXTURE_2D_ARRAY of that many levels: trilinear, zero beyond its border. Used on the context's thread."""
+    """An immutable GL_TEXTURE_2D_ARRAY of that many levels: trilinear, zero beyond its border, or neutral where it is chroma. Used on the
+    context's thread."""
 
     def __init__(self, context: Context, extent: Extent) -> None:
         height, width, layers, levels, format = self.extent = extent
@@ -46,24 +51,25 @@ class Texture:
             (gl.TEXTURE_WRAP_T, gl.CLAMP_TO_BORDER),
         ):
             context.gl.glTexParameteri(gl.TEXTURE_2D_ARRAY, parameter, value)
-        context.gl.glTexParameterfv(gl.TEXTURE_2D_ARRAY, gl.TEXTURE_BORDER_COLOR, (ctypes.c_float * 4)())
+        beyond = (ctypes.c_float * 4)(*[BEYOND.get(format, 0) / 255] * 4)
+        context.gl.glTexParameterfv(gl.TEXTURE_2D_ARRAY, gl.TEXTURE_BORDER_COLOR, beyond)
         try:
             context.check(lambda: f"allocating {layers} x {height} x {width} px of {format} with {levels} levels")
         except Exception:
             self.release()
             raise
 
-    def use(self) -> None:
-        """Binds the texture to unit 0, where every shader looks for it. Raises CudaError while CUDA has it."""
+    def use(self, unit: int = 0) -> None:
+        """Binds the texture to that unit; at 0 every shader looks for it. Raises CudaError while CUDA has it."""
         if self.lent:
             raise CudaError(
                 "this pyramid is shared with CUDA", "end the `with unit.shared(...)` block that holds it first"
             )
-        self._context.gl.glActiveTexture(gl.TEXTURE0)
+        self._context.gl.glActiveTexture(gl.TEXTURE0 + unit)
         self._context.gl.glBindTexture(gl.TEXTURE_2D_ARRAY, self.name)
 
     def write(self, level: int, layer: int, x: int, y: int, pixels: Tensor) -> None:
-        """Uploads a block [h, w, 3 or 4], uint8 or float32, contiguous; alpha is 1 where the block has none."""
+        """Uploads a block [h, w, 1 to 4], uint8 or float32, contiguous; alpha is 1 where the block has none."""
         height, width, channels = pixels.shape
         self._context.gl.glTexSubImage3D(
             gl.TEXTURE_2D_ARRAY,
@@ -74,7 +80,7 @@ class Texture:
             width,
             height,
             1,
-            gl.RGB if channels == 3 else gl.RGBA,
+            PIXELS[channels],
             gl.UNSIGNED_BYTE if pixels.dtype == torch.uint8 else gl.FLOAT,
             pixels.data_ptr(),
         )
@@ -124,7 +130,7 @@ class GLPyramid(Pyramid):
         super().__init__(context, size, extent, builder)
         self.context = context
         self._texture: Texture | None = context.thread.call(pool.take, extent)
-        self._finalizer = weakref.finalize(self, _forget, context, pool, self._texture)
+        self._finalizer = weakref.finalize(self, forget, context, pool, self._texture)
         self._finalizer.atexit = False
 
     @property
@@ -137,6 +143,10 @@ class GLPyramid(Pyramid):
         texture = self.held
         self.context.thread.call(self._complete, finest)
         return texture
+
+    def use(self) -> None:
+        """Binds what there is of it where sample.comp looks for it. On the context's thread."""
+        self.held.use()
 
     def reach(self, plan: SamplePlan, quality: Quality, *, slopes: bool = False) -> None:
         """Writes what is not there yet of what the taps of a plan read, or read for their slopes. On the context's thread."""
@@ -159,5 +169,5 @@ class GLPyramid(Pyramid):
         self._finalizer()
 
 
-def _forget(context: Context, pool: Pool[Texture], texture: Texture) -> None:
+def forget(context: Context, pool: Pool[Texture], texture: Texture) -> None:
     context.thread.defer(lambda: pool.give_back(texture))

@@ -14,6 +14,7 @@ from torch import Tensor
 from homunculus.bridge.elements import ELEMENTS, patches_of, plane_length, planes_shape
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.gl.context import Context, Defines
+from homunculus.bridge.gl.planes import GLPlanes
 from homunculus.bridge.gl.pyramid import GLPyramid
 from homunculus.bridge.law import QUALITIES, Quality
 from homunculus.bridge.patches import Filtering, Patches, Stats
@@ -139,6 +140,9 @@ class Sampler:
             held = pyramid
             height, width = pyramid.padded_size
             uniforms = {"scale": (1 / width, 1 / height), "max_level": pyramid.max_level}
+            if isinstance(pyramid, GLPlanes):
+                defines = {**defines, "PLANAR": 1}
+                uniforms |= pyramid.uniforms()
         assert isinstance(held, GLPyramid)
         program = self._context.program("sample.comp", defines)
         for name, value in uniforms.items():
@@ -150,7 +154,7 @@ class Sampler:
         program["patch_count"] = count
         self.buffer("pixels", count * _patch_bytes(plan.patch_size, filtering.dtype))
         self.buffer("inside", count * 4)
-        held.held.use()
+        held.use()
         columns = min(count, self._context.limits.work_groups)
         program.run(columns, -(-count // columns))
         self._context.moderngl.memory_barrier()

@@ -13,11 +13,13 @@ import torch
 from torch import Tensor
 
 from homunculus.bridge.adjoint import Gradients, Upstream, Wanted
+from homunculus.bridge.errors import ImageError
 from homunculus.bridge.findings import Report
 from homunculus.bridge.gl import builders, machine
 from homunculus.bridge.gl.backward import BackwardSampler
 from homunculus.bridge.gl.context import Context, open_context
 from homunculus.bridge.gl.ingest import Ingest
+from homunculus.bridge.gl.planes import GLPlanes, build_plane
 from homunculus.bridge.gl.pyramid import GLPyramid, Texture
 from homunculus.bridge.gl.sampler import Sampler
 from homunculus.bridge.gl.simd import HAS_OPENCV, check_simd
@@ -25,6 +27,7 @@ from homunculus.bridge.gl.sparse import SparsePyramid, base_level
 from homunculus.bridge.gl.statistics import statistics
 from homunculus.bridge.images import Format, as_bytes
 from homunculus.bridge.patches import Filtering, Patches, Stats
+from homunculus.bridge.pictures.planes import PlaneBatch
 from homunculus.bridge.plan import PlanProgram, SamplePlan
 from homunculus.bridge.pool import Pool
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
@@ -50,6 +53,7 @@ class GLUnit(TextureUnit):
 
     backend = "gl"
     gradients = True
+    formats = ("nv12", "rgba8", "rgba16f", "rgba32f")
     builders = ("exact", "driver", "simd", "sparse")
 
     def __init__(
@@ -83,12 +87,13 @@ class GLUnit(TextureUnit):
         self._driver_is_exact: dict[Format, bool] = {}
 
     def default_builder(self, format: Format) -> Builder:
-        """`sparse` on software GL where OpenCV is installed and bytes are stored, else `exact`."""
-        on_host = self.software and not self.context.memory.shared
-        return "sparse" if on_host and HAS_OPENCV and format == "rgba8" else "exact"
+        """On software GL where OpenCV is installed, `sparse` for rgba8 and `simd` for nv12, else `exact`."""
+        if self.software and not self.context.memory.shared and HAS_OPENCV:
+            return {"rgba8": "sparse", "nv12": "simd"}.get(format, "exact")  # type: ignore[return-value]
+        return "exact"
 
     def _built_by(self, asked: Builder | None, format: Format) -> Builder:
-        if asked == "auto" and self.driver_is_exact(format):
+        if asked == "auto" and format != "nv12" and self.driver_is_exact(format):
             return "driver"
         return self.default_builder(format) if asked in (None, "auto") else super()._built_by(asked, format)
 
@@ -139,6 +144,41 @@ class GLUnit(TextureUnit):
             batch = builders.as_upload(batch, pyramid.format)
             builders.BUILDERS[builder](self.context, pyramid.texture, batch, pyramid.max_level, first)
             self.stats.bytes_to_device += batch.numel() * batch.element_size()
+        self.context.check(lambda: f"building {pyramid!r}")
+
+    def _planar(self, planes: PlaneBatch, extent: Extent, builder: Builder) -> Pyramid:
+        if builder not in ("exact", "simd"):
+            raise ImageError(f"builder {builder!r} makes RGBA; planes are built by 'exact' or 'simd', or leave it out")
+        if builder == "simd":
+            check_simd(builder, "rgba8")
+        return self.context.call(self._build_planes, planes, extent, builder)
+
+    def _build_planes(self, planes: PlaneBatch, extent: Extent, builder: Builder) -> Pyramid:
+        pyramid = GLPlanes(self.context, self._pool, planes.size, extent, planes.coding, builder)
+        try:
+            self._fill_planes(pyramid, 0, planes)
+        except BaseException:
+            pyramid.close()
+            raise
+        return pyramid
+
+    def _rewrite_planes(self, pyramid: Pyramid, layer: int, planes: PlaneBatch) -> None:
+        assert isinstance(pyramid, GLPlanes)
+        self.context.call(self._fill_planes, pyramid, layer, planes)
+
+    def _fill_planes(self, pyramid: GLPlanes, first: int, planes: PlaneBatch) -> None:
+        for texture, plane in zip(pyramid.both, planes[:2], strict=True):
+            top = texture.extent.levels - 1
+            if self.context.memory.shared and pyramid.builder != "simd":
+                self._ingest.build(texture, plane, top, pyramid.builder, first)
+                continue
+            with self.clock.part("pyramid"):
+                build_plane(texture, plane.cpu(), pyramid.builder, first)
+                self.stats.bytes_to_device += plane.numel()
+                if pyramid.builder != "simd":
+                    self.stats.dispatches += builders.reduce(
+                        self.context, texture, top, range(first, first + len(plane))
+                    )
         self.context.check(lambda: f"building {pyramid!r}")
 
     def driver_is_exact(self, format: Format = "rgba8") -> bool:

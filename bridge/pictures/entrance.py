@@ -15,10 +15,11 @@ from homunculus.bridge.errors import HomunculusError, ImageError, ImageReadError
 from homunculus.bridge.pictures.arrays import as_rgb, check_light
 from homunculus.bridge.pictures.decode import decoded
 from homunculus.bridge.pictures.files import PictureFile
+from homunculus.bridge.pictures.planes import Planes
 from homunculus.bridge.pictures.quiet import quiet
 
 # What one picture, and what several, may come as.
-Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor"
+Picture: TypeAlias = "str | os.PathLike[str] | Image.Image | np.ndarray[Any, Any] | Tensor | Planes"
 Pictures: TypeAlias = "Picture | Sequence[Picture]"
 
 
@@ -27,7 +28,8 @@ def picture(image: Picture) -> Tensor:
 
     image: a path or `PictureFile`; a PIL image, as `read_image` of its file; an array, numpy or torch, of any stride and float width:
     [H, W] grey, [H, W, C] with 1 (grey), 2 (grey and alpha), 3 or 4 channels (RGBA), [C, H, W] where it cannot be meant otherwise,
-    uint8, bool, uint16 (scaled to 8 bits), or floats in 0..1. Raises ImageError with the remedy, and what `read_image` raises.
+    uint8, bool, uint16 (scaled to 8 bits), or floats in 0..1; or Planes, which become RGB. Raises ImageError with the remedy, and
+    what `read_image` raises.
     """
     if isinstance(image, list | tuple):
         raise ImageError(
@@ -64,6 +66,8 @@ def batch(images: Pictures) -> Tensor:
 
 
 def _rgb(image: Any, several: bool = False) -> Tensor:
+    if isinstance(image, Planes):
+        return image.rgb()
     if isinstance(image, PictureFile):
         return torch.from_numpy(image.read())
     if isinstance(image, str | os.PathLike):

@@ -63,13 +63,13 @@ class PictureFile:
 
     def read(self) -> Array:
         """uint8 [H, W, 3]. Raises what `read_image` raises."""
-        return self._opened(
+        return self.opened(
             lambda image, path: decoded(loaded(image, self.page), str(path), icc=self.icc, upright=self.upright)
         )
 
     def frame(self) -> tuple[int, tuple[int, int]]:
         """The orientation tag, 1 to 8, and (height, width) of the stored raster, from the header alone."""
-        return self._opened(lambda image, _: _frame(image))
+        return self.opened(lambda image, _: _frame(image))
 
     @contextmanager
     def _content(self, path: Path) -> Iterator[IO[bytes]]:
@@ -77,7 +77,8 @@ class PictureFile:
         with path.open("rb") as file:
             yield file
 
-    def _opened(self, use: Callable[[Any, Path], T]) -> T:
+    def opened(self, use: Callable[[Any, Path], T]) -> T:
+        """What `use` makes of the opened PIL image, whose pixels are not read yet, and its path. Raises what `read_image` raises."""
         path = expanded(self.path)
         try:
             with self._content(path) as file, quiet(), _allowed(self.max_pixels) as limit:

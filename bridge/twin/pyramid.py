@@ -9,24 +9,20 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from homunculus.bridge.checks import gone
-from homunculus.bridge.images import Format, as_bytes
+from homunculus.bridge.images import Format, Plane, as_bytes
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
-from homunculus.bridge.twin.texels import Texels
+from homunculus.bridge.twin.texels import Texels, packed
 
 
 class TwinPyramid(Pyramid):
     """Levels [B, h, w, 4] flattened one behind the other, so that a tap is one gather whatever its level."""
 
-    def __init__(self, levels: list[Tensor], size: tuple[int, int], format: Format, builder: Builder = "exact") -> None:
+    def __init__(
+        self, levels: list[Tensor], size: tuple[int, int], format: Format | Plane, builder: Builder = "exact"
+    ) -> None:
         layers, height, width = levels[0].shape[:3]
         super().__init__(("torch", levels[0].device), size, Extent(height, width, layers, len(levels), format), builder)
-        counts = torch.tensor([level[..., 0].numel() for level in levels], device=levels[0].device, dtype=torch.int64)
-        offsets = torch.cat([counts.new_zeros(1), counts.cumsum(0)[:-1]])
-        texels = torch.cat([level.reshape(-1, 4) for level in levels])
-        levels = [
-            part.view(level.shape) for part, level in zip(torch.split(texels, counts.tolist()), levels, strict=True)
-        ]  # the same memory, so that what is written to a level is read by taps
-        self._texels: Texels | None = Texels(levels, texels, offsets, self.max_level, self.padded_size)
+        self._texels: Texels | None = packed(levels)
 
     def _level(self, level: int) -> Tensor:
         return self.held().levels[level]
@@ -64,7 +60,7 @@ def box_levels(batch: Tensor, extent: Extent, dtype: torch.dtype) -> list[Tensor
     return [_stored(level.permute(0, 2, 3, 1).contiguous(), unit, extent.format) for level in levels]
 
 
-def _stored(level: Tensor, unit: float, format: Format) -> Tensor:
+def _stored(level: Tensor, unit: float, format: Format | Plane) -> Tensor:
     """In 0..1 as a texture of that format would hold it, rounded to nearest, ties to even."""
     if format == "rgba8":
         return torch.round(level) / unit

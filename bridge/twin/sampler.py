@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Protocol
 
 from torch import Tensor
 
 from homunculus.bridge import law
 from homunculus.bridge.law import Quality
+from homunculus.bridge.planar import chroma_spread
+from homunculus.bridge.twin.planes import PlaneTexels
 
 
 class Fetches(Protocol):
@@ -41,6 +44,12 @@ def sample_texels(taps: Fetches, centers: Tensor, rows: Tensor, quality: Quality
                 u = (i + 0.5 + a * across[row]) / cut.major_count[row] - 0.5
                 v = (j + 0.5 + b * along[row]) / cut.minor_count[row] - 0.5
                 points = centers[row] + (u[:, None] * cut.major[row] + v[:, None] * cut.minor[row])[:, None]
+                fetch = partial(taps.fetch, layer[row], points, lod[row])
+                if isinstance(taps, PlaneTexels):
+                    aside = (a * across / cut.major_count)[:, None] * cut.major + (b * along / cut.minor_count)[
+                        :, None
+                    ] * cut.minor
+                    fetch = partial(fetch, back=((1 - chroma_spread(lod, quality))[:, None] * aside)[row, None])
                 share = len(offsets) * cut.major_count[row] * cut.minor_count[row]
-                total = total.index_add(0, row, taps.fetch(layer[row], points, lod[row]) / share[:, None, None])
+                total = total.index_add(0, row, fetch() / share[:, None, None])
     return total

@@ -14,11 +14,13 @@ from homunculus.bridge.adjoint import Gradients, Upstream, Wanted, image_gradien
 from homunculus.bridge.errors import ImageError
 from homunculus.bridge.law import Quality
 from homunculus.bridge.patches import Filtering, Patches
+from homunculus.bridge.pictures.planes import PlaneBatch
 from homunculus.bridge.plan import PlanProgram, SamplePlan, rows_of
 from homunculus.bridge.pyramid import Builder, Extent, Pyramid
 from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.bridge.tiles.pages import TexelBlock
 from homunculus.bridge.twin.pages import PageTexels
+from homunculus.bridge.twin.planes import TwinPlanes, plane_levels
 from homunculus.bridge.twin.pyramid import TwinPyramid, box_levels
 from homunculus.bridge.twin.sampler import Fetches, sample_texels
 from homunculus.bridge.twin.statistics import statistics
@@ -32,7 +34,7 @@ class TwinUnit(TextureUnit):
     """
 
     backend = "torch"
-    formats = ("rgba8", "rgba16f", "rgba32f", "rgba64f")
+    formats = ("nv12", "rgba8", "rgba16f", "rgba32f", "rgba64f")
     precision = torch.float64
     gradients = autograd = emulated = True
 
@@ -67,6 +69,21 @@ class TwinUnit(TextureUnit):
         for level, texels in zip(pyramid.held().levels, new, strict=True):
             level[layer] = texels[0]
 
+    def _planar(self, planes: PlaneBatch, extent: Extent, builder: Builder) -> Pyramid:
+        with self.clock.part("upload"):
+            there = PlaneBatch(planes.luma.to(self.device), planes.chroma.to(self.device), planes.coding)
+        with self.clock.part("pyramid"):
+            return TwinPlanes(*plane_levels(there, extent, self.dtype), planes.size, extent, planes.coding)
+
+    def _rewrite_planes(self, pyramid: Pyramid, layer: int, planes: PlaneBatch) -> None:
+        assert isinstance(pyramid, TwinPlanes)
+        there = PlaneBatch(planes.luma.to(self.device), planes.chroma.to(self.device), planes.coding)
+        extent = Extent(*pyramid.padded_size, 1, pyramid.max_level + 1, "nv12")
+        held = pyramid.held()
+        for old, new in zip((held.luma, held.chroma), plane_levels(there, extent, self.dtype), strict=True):
+            for level, texels in zip(old.levels, new.levels, strict=True):
+                level[layer] = texels[0]
+
     def blank(self, size: tuple[int, int], extent: Extent) -> Pyramid:
         height, width, layers, count, format = extent
         levels = [
@@ -100,14 +117,14 @@ class TwinUnit(TextureUnit):
         self, pyramid: Pyramid, plan: SamplePlan, filtering: Filtering, upstream: Upstream, wanted: Wanted
     ) -> Gradients:
         """By autograd, on a thread of its own: inside an op of torch this one's is off."""
-        assert isinstance(pyramid, TwinPyramid)
+        assert isinstance(pyramid, TwinPyramid | TwinPlanes)
         stream = torch.cuda.current_stream(self.device) if self.device.type == "cuda" else None
         with ThreadPoolExecutor(1) as alone:
             return alone.submit(self._differentiated, pyramid, plan, filtering, upstream, wanted, stream).result()
 
     def _differentiated(
         self,
-        pyramid: TwinPyramid,
+        pyramid: TwinPyramid | TwinPlanes,
         plan: SamplePlan,
         filtering: Filtering,
         upstream: Upstream,
@@ -115,13 +132,18 @@ class TwinUnit(TextureUnit):
         stream: torch.cuda.Stream | None,
     ) -> Gradients:
         with torch.cuda.stream(stream), torch.enable_grad():
-            levels = [level.detach().requires_grad_(wanted.images) for level in pyramid.held().levels]
+            levels: list[Tensor] = []
+            seen_of: Pyramid = pyramid
+            if wanted.images:
+                assert isinstance(pyramid, TwinPyramid)
+                levels = [level.detach().requires_grad_() for level in pyramid.held().levels]
+                seen_of = TwinPyramid(levels, pyramid.size, pyramid.format)
             rows = rows_of(plan).detach().requires_grad_(wanted.rows)
             own = SamplePlan(
                 rows if rows.ndim == 2 else rows[:, 0, 0], plan.patch_size, None if rows.ndim == 2 else rows
             )
-            seen = self._sample(TwinPyramid(levels, pyramid.size, pyramid.format), own, filtering)
-            sources = [rows] * wanted.rows + levels * wanted.images
+            seen = self._sample(seen_of, own, filtering)
+            sources = [rows] * wanted.rows + levels
             found = torch.autograd.grad(
                 [seen.pixels, seen.inside], sources, [part.to(self.device) for part in upstream], materialize_grads=True
             )
@@ -159,7 +181,7 @@ def _taps(pyramid: Pyramid, plan: SamplePlan) -> Fetches:
         return PageTexels(
             store.held(), pyramid.table, pyramid.size, (pyramid.finest_level, pyramid.max_level), plan.origin
         )
-    assert isinstance(pyramid, TwinPyramid)
+    assert isinstance(pyramid, TwinPyramid | TwinPlanes)
     return pyramid.held()
 
 

@@ -1,6 +1,7 @@
 // Up to six pyramid levels from a 64 x 64 tile of the level below them: a block of 256 threads, each with a 4 x 4 square of texels,
 // every level the exact mean of its square. The same scheme as shaders/reduce.comp: thread ids run in Morton order, so that four
-// neighbours in id are a 2 x 2 quad on every level. defines: STORED (8, 16 or 32 bits a channel)
+// neighbours in id are a 2 x 2 quad on every level. defines: STORED (8, 16 or 32 bits a channel),
+// PLANE (1 or 2 channels of bytes, the others 0; or none: 4 channels)
 #include "cuda/vectors.cuh"
 #include "cuda/texels.cuh"
 
@@ -21,9 +22,26 @@ __device__ inline int2 morton(unsigned int id) {
     return make_int2((int)x, (int)y);
 }
 
-// A texel as stored, from what `load` gives.
+// A texel as `store` takes it.
+__device__ inline float4 load_own(cudaSurfaceObject_t surface, int x, int y, int layer) {
+#ifdef PLANE
+    unsigned int packed = PLANE == 1 ? surf2DLayeredread<unsigned char>(surface, x, y, layer)
+                                     : surf2DLayeredread<unsigned short>(surface, x * 2, y, layer);
+    return make_float4((float)(packed & 255u), (float)(packed >> 8), 0.0f, 0.0f);
+#else
+    return load(surface, STORED, x, y, layer);
+#endif
+}
+
 __device__ inline void store(cudaSurfaceObject_t surface, int x, int y, int layer, float4 value) {
-#if STORED == 8
+#ifdef PLANE
+    unsigned int packed = (unsigned int)rintf(value.x) | (unsigned int)rintf(value.y) << 8;
+#if PLANE == 1
+    surf2DLayeredwrite((unsigned char)packed, surface, x, y, layer);
+#else
+    surf2DLayeredwrite((unsigned short)packed, surface, x * 2, y, layer);
+#endif
+#elif STORED == 8
     unsigned int packed = (unsigned int)rintf(value.x) | (unsigned int)rintf(value.y) << 8
                         | (unsigned int)rintf(value.z) << 16 | (unsigned int)rintf(value.w) << 24;
     surf2DLayeredwrite(packed, surface, x * 4, y, layer);

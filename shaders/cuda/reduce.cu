@@ -1,4 +1,4 @@
-// Up to six levels from one that is stored already, and the texels of a level as a tensor. defines: STORED (levels.cuh)
+// Up to six levels from one that is stored already, and the texels of a level as a tensor. defines: STORED, PLANE (levels.cuh)
 #include "cuda/levels.cuh"
 
 extern "C" __global__ void __launch_bounds__(GROUP) reduce(
@@ -14,7 +14,7 @@ extern "C" __global__ void __launch_bounds__(GROUP) reduce(
     for (int i = 0; i < 16; ++i) {
         int x = first.x + i % 4;
         int y = first.y + i / 4;
-        square[i] = x < limit.x && y < limit.y ? load(levels.level[0], STORED, x, y, layer) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+        square[i] = x < limit.x && y < limit.y ? load_own(levels.level[0], x, y, layer) : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
     }
     write_levels(square, limit, layer, 1.0f, count, levels.level + 1);
 }
@@ -25,6 +25,6 @@ extern "C" __global__ void __launch_bounds__(GROUP) read_level(cudaSurfaceObject
     int y = (int)blockIdx.y;
     int layer = (int)blockIdx.z;
     if (x < size.x) {
-        texels[((size_t)layer * size.y + y) * size.x + x] = load(level, STORED, x, y, layer) / one(STORED);
+        texels[((size_t)layer * size.y + y) * size.x + x] = load_own(level, x, y, layer) / one(STORED);
     }
 }

@@ -139,6 +139,7 @@ struct HostLevel {
 };
 struct HostTexture {
     int max_level;
+    float beyond;  // the border's value
     HostLevel level[16];
 };
 
@@ -161,12 +162,13 @@ T surf2DLayeredread(cudaSurfaceObject_t surface, int x_bytes, int y, int layer) 
     return value;
 }
 
-inline float4 host_texel(const HostLevel& level, int x, int y, int layer) {
-    if (x < 0 || x >= level.width || y < 0 || y >= level.height) return {0, 0, 0, 0};
+inline float4 host_texel(const HostTexture& texture, const HostLevel& level, int x, int y, int layer) {
+    if (x < 0 || x >= level.width || y < 0 || y >= level.height) return {texture.beyond, texture.beyond, texture.beyond, texture.beyond};
     const unsigned char* first = level.data + (((size_t)layer * level.height + y) * level.width + x) * level.texel_bytes;
-    float value[4];
+    float value[4] = {};
     for (int i = 0; i < 4; ++i) {
-        if (level.texel_bytes == 4) value[i] = first[i] / 255.0f;
+        if (level.texel_bytes < 4) { if (i < level.texel_bytes) value[i] = first[i] / 255.0f; }
+        else if (level.texel_bytes == 4) value[i] = first[i] / 255.0f;
         else if (level.texel_bytes == 8) { unsigned short bits; std::memcpy(&bits, first + 2 * i, 2); value[i] = host_half_value(bits); }
         else std::memcpy(&value[i], first + 4 * i, 4);
     }
@@ -175,17 +177,20 @@ inline float4 host_texel(const HostLevel& level, int x, int y, int layer) {
 inline void host_add(float4& sum, float weight, float4 value) {
     sum.x += weight * value.x; sum.y += weight * value.y; sum.z += weight * value.z; sum.w += weight * value.w;
 }
-inline void host_bilinear(float4& sum, float share, const HostLevel& level, float u, float v, int layer) {
+inline void host_bilinear(float4& sum, float share, const HostTexture& texture, const HostLevel& level, float u, float v, int layer) {
     float x = u * level.width - 0.5f, y = v * level.height - 0.5f;
     float left = std::floor(x), top = std::floor(y);
     float fx = x - left, fy = y - top;
-    // far outside an int would overflow, and every texel is 0
-    if (left < -2 || left > level.width + 1 || top < -2 || top > level.height + 1) return;
+    // far outside an int would overflow, and every texel is the border's
+    if (left < -2 || left > level.width + 1 || top < -2 || top > level.height + 1) {
+        host_add(sum, share, {texture.beyond, texture.beyond, texture.beyond, texture.beyond});
+        return;
+    }
     int i = (int)left, j = (int)top;
-    host_add(sum, share * (1 - fx) * (1 - fy), host_texel(level, i, j, layer));
-    host_add(sum, share * fx * (1 - fy), host_texel(level, i + 1, j, layer));
-    host_add(sum, share * (1 - fx) * fy, host_texel(level, i, j + 1, layer));
-    host_add(sum, share * fx * fy, host_texel(level, i + 1, j + 1, layer));
+    host_add(sum, share * (1 - fx) * (1 - fy), host_texel(texture, level, i, j, layer));
+    host_add(sum, share * fx * (1 - fy), host_texel(texture, level, i + 1, j, layer));
+    host_add(sum, share * (1 - fx) * fy, host_texel(texture, level, i, j + 1, layer));
+    host_add(sum, share * fx * fy, host_texel(texture, level, i + 1, j + 1, layer));
 }
 template <class T>
 T tex2DLayeredLod(cudaTextureObject_t object, float u, float v, int layer, float lod) {
@@ -195,7 +200,7 @@ T tex2DLayeredLod(cudaTextureObject_t object, float u, float v, int layer, float
     int lower = (int)std::floor(lod);
     float blend = lod - lower;
     float4 sum = {0, 0, 0, 0};
-    host_bilinear(sum, 1 - blend, texture.level[lower], u, v, layer);
-    if (blend > 0) host_bilinear(sum, blend, texture.level[lower + 1], u, v, layer);
+    host_bilinear(sum, 1 - blend, texture, texture.level[lower], u, v, layer);
+    if (blend > 0) host_bilinear(sum, blend, texture, texture.level[lower + 1], u, v, layer);
     return sum;
 }

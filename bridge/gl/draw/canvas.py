@@ -14,6 +14,7 @@ from homunculus.bridge.gl.draw.target import RenderTarget
 from homunculus.bridge.gl.draw.tokens import Tokens
 from homunculus.bridge.gl.pyramid import GLPyramid
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.bridge.planar import no_planes
 from homunculus.bridge.pyramid import Closing, Pyramid
 from homunculus.bridge.tiles.paged import PagedPyramid
 
@@ -130,6 +131,8 @@ class Canvas(Closing):
     def picture(self, area: Area, pyramid: Pyramid, paleness: float) -> None:
         """The picture itself, mixed with that share of white; of one in tiles the levels that are kept as a whole."""
         held, finest = (pyramid.tail, pyramid.tail_level) if isinstance(pyramid, PagedPyramid) else (pyramid, 0)
+        if held.coding is not None:
+            raise no_planes(pyramid, "a canvas")
         assert isinstance(held, GLPyramid)
         height, width = (side << finest for side in held.padded_size)
         uniforms = {
