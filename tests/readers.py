@@ -43,6 +43,7 @@ from homunculus.loop.run.settings import RunSettings
 from homunculus.loop.run.shards import read_shard, write_shard
 from homunculus.loop.run.tables import open_table
 from homunculus.loop.run.token_row import TokenRow
+from homunculus.loop.watching.shards import read_frames, read_state
 from homunculus.relevance import Head
 from homunculus.relevance.maps import read_relevance
 from homunculus.viewer.scanpath import read_scanpath
@@ -264,6 +265,11 @@ READERS: dict[str, Kind] = {
     "shard": Kind("loop.run.shards", partial(run_shard, end="safetensors"), lambda path: list(read_shard(path))),
     "shard of Parquet": Kind(
         "loop.run.parquet", partial(run_shard, end="parquet"), lambda path: list(read_shard(path))
+    ),
+    "shard of a video": Kind(
+        "loop.watching.shards",
+        written("loop.watching.shards", 2),
+        lambda path: (list(read_frames(path)), read_state(path)),
     ),
     "a run's manifest": Kind("loop.run.manifest", manifest, lambda path: Manifest.load(path.parent)),
     "costs": Kind("lab.experiment.run", costs, _read_costs),

@@ -90,7 +90,7 @@ def test_no_command_takes_two_options_of_one_name() -> None:
     commands = dict(getattr(program, "commands"))  # noqa: B009
     for group in ("train", "evaluate", "experiment"):
         commands |= {f"{group} {name}": command for name, command in commands.pop(group).commands.items()}
-    assert len(commands) == 18
+    assert len(commands) == 19
     for name, command in commands.items():
         words = [word for parameter in command.params for word in (*parameter.opts, *parameter.secondary_opts)]
         assert len(set(words)) == len(words), name

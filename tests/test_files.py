@@ -35,6 +35,7 @@ ELSEWHERE = {
     "bridge/pictures/files.py": "a picture, by Pillow",
     "homunculus/lab/photographs/pictures.py": "a JPEG made in memory",
     "bridge/clips/video.py": "a video or camera, by PyAV",
+    "bridge/clips/writer.py": "a video's encoder, into a staged file",
     "bridge/clips/extent.py": "what a video's file says of its own length",
     "bridge/slides/contents.py": "the directories alone of a TIFF",
     "bridge/slides/tiff.py": "tiles from their places in a TIFF",
@@ -42,7 +43,6 @@ ELSEWHERE = {
     "homunculus/report/png.py": "a PNG, into a staged file",
     "homunculus/lab/training/checkpoint.py": "a task, brought into the form in which it is written",
     "homunculus/cli/names.py": "the names that the package's own files register",
-    "homunculus/viewer/headless.py": "a video's encoder, into a staged file",
     "homunculus/viewer/scanpath.py": "CSV made in memory",
     "shaders/files.py": "the package's own shaders",
 }

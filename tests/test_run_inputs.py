@@ -105,11 +105,11 @@ def test_a_folder_is_walked_and_documents_have_a_row_a_page(scans: Path) -> None
     found = find(scans)
     assert told(found.rows, scans) == [*ALL, ("p.pdf", {"page": 1})]
     assert found.notes == (
-        "1 video (extract frames, as by: ffmpeg -i VIDEO frames/%06d.png): film.mp4",
+        "1 video (homunculus watch VIDEO takes one; or extract frames, as by: ffmpeg -i VIDEO frames/%06d.png): film.mp4",
         "2 files are no pictures by their names: notes.txt, table.csv",
     ) or found.notes == (
         "2 files are no pictures by their names: notes.txt, table.csv",
-        "1 video (extract frames, as by: ffmpeg -i VIDEO frames/%06d.png): film.mp4",
+        "1 video (homunculus watch VIDEO takes one; or extract frames, as by: ffmpeg -i VIDEO frames/%06d.png): film.mp4",
     )
     assert told(find(str(scans), pages="first").rows, scans) == [name for name in ALL if isinstance(name, str)]
 
@@ -195,7 +195,7 @@ def test_questions_for_all_and_for_some(scans: Path, tmp_path: Path) -> None:
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("nowhere", {}, "nowhere is not there; give a folder, a pattern"),
     ("*.xyz", {}, r"\*\.xyz matches no picture; quote it"),
-    ("film.mp4", {}, "film.mp4 is a video, and pictures are looked at; extract frames, as by: ffmpeg"),
+    ("film.mp4", {}, "film.mp4 is a video, and pictures are looked at; homunculus watch VIDEO takes one; or extract frames, as by: ffmpeg"),
     ("empty", {}, "nothing to look at: 1 file is no picture by its name: table.csv. Give a folder"),
     ("lists.txt", {}, "notes.txt is a list in a list; name it as an input of its own"),
     ("b.png", {"pages": "some"}, "pages is 'some'; choose one of all, first"),

@@ -14,6 +14,7 @@ from homunculus.allocators.adaptive_stratified import StrataHead
 from homunculus.allocators.coverage_top_k import CoverageTopK
 from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.pyramid import LearnedSplit
+from homunculus.bridge.clips.timeline import Timeline
 from homunculus.bridge.files.journal import Journal
 from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
@@ -30,6 +31,8 @@ from homunculus.loop.run.manifest import Manifest
 from homunculus.loop.run.report import Called, write_report
 from homunculus.loop.run.row import RunRow
 from homunculus.loop.run.settings import RunSettings
+from homunculus.loop.watched import WatchState
+from homunculus.loop.watching.shards import WatchedFrame, write_frames
 from homunculus.relevance import Head
 from homunculus.report import write_look
 from homunculus.viewer.outputs import write_pixels
@@ -123,6 +126,15 @@ def run_report(out: Path, turn: int) -> None:
     write_report(out, manifest, [], Called())
 
 
+def watched_frames(out: Path, turn: int) -> None:
+    same = torch.Generator().manual_seed(turn)
+    times, fixations = torch.tensor([[turn, 1]]), torch.rand(2, 2, generator=same)
+    patches = Patches(torch.rand(1, 3, 16, 16, generator=same), torch.ones(1))
+    row = WatchedFrame(turn, turn / 25, PLAN, times, fixations, 1, False, True, torch.rand(1, 9), patches)
+    state = WatchState(PLAN, Timeline(4, turn + 1), fixations)
+    write_frames(out / "frames.safetensors", [row, row], state, {"turn": turn})
+
+
 WRITERS: dict[str, Callable[[Path, int], None]] = {
     "homunculus.allocators.adaptive_stratified": learned(StrataHead),
     "homunculus.allocators.coverage_top_k": learned(CoverageTopK),
@@ -136,6 +148,7 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
     "homunculus.loop.compare": comparison,
     "homunculus.relevance.procedural": head,
     "homunculus.loop.run.report": run_report,
+    "homunculus.loop.watching.shards": watched_frames,
     "homunculus.report.files": look,
     "homunculus.lab.training.checkpoint": training,
     "homunculus.lab.needle.train": log,
@@ -171,6 +184,7 @@ SLOW = {
     "homunculus.loop.run.manifest",
     "homunculus.loop.run.shards",
     "homunculus.loop.run.worker",
+    "homunculus.loop.watching.driver",
     "homunculus.viewer.headless",
 }
 APPENDING = {"homunculus.bridge.files.journal", "homunculus.lab.needle.train"}

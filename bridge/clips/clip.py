@@ -137,7 +137,7 @@ class Clip(Pyramid):
     def _later(self, time_s: float | None) -> float:
         count = self.timeline.count
         time_s = float(count) if time_s is None else number("time_s", time_s, -torch.inf)
-        last = self._seen[count - 1][1] if count else -torch.inf
+        last = self._seen[count - 1][1] if count - 1 in self._seen else -torch.inf
         if not last < time_s < torch.inf:
             raise PlanError(
                 f"time_s is {time_s:g} and the frame before is shown at {last:g}; give frames in the order of their times"

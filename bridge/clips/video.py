@@ -104,6 +104,16 @@ def read_video(
     return _given(str(expanded(path)), start_s, every, most)
 
 
+def frames_told(path: str | os.PathLike[str], every: int = 1) -> int | None:
+    """How many frames `read_video` will give by what the file says, which may be wrong; None where it does not say."""
+    name = str(expanded(path))
+    with opened(name) as container:
+        stream = _stream(name, container)
+        rate, lasts = stream.average_rate or stream.guessed_rate, container.duration
+        count = stream.frames or (round(lasts * rate / 1_000_000) if lasts and rate else 0)
+    return -(-count // every) or None
+
+
 def _given(path: str, start_s: float, every: int, most: int | None) -> Frames:
     size: tuple[int, int] | None = None
     given = 0

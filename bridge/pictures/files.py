@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from homunculus.bridge.errors import HomunculusError, ImageError, ImageReadError, ImageTooLargeError
 from homunculus.bridge.files.reading import check_file
 from homunculus.bridge.pictures.decode import decoded
-from homunculus.bridge.pictures.endings import HEIC
+from homunculus.bridge.pictures.endings import HEIC, VIDEOS
 from homunculus.bridge.pictures.memory import MOST_BYTES, bytes_of, loaded, pixels_allowed
 from homunculus.bridge.pictures.metadata import without_metadata
 from homunculus.bridge.pictures.quiet import quiet
@@ -99,8 +99,7 @@ class PictureFile:
             raise _too_large(path, str(error) or "it does not fit into memory", self.max_pixels) from error
         except UnidentifiedImageError as error:
             raise ImageReadError(
-                f"{path} is not a picture in one of the formats {', '.join(formats())}, or has no pixels; convert it to PNG"
-                f"{_plugin_for(path)}"
+                f"{path} is not a picture in one of the formats {', '.join(formats())}, or has no pixels; {_instead(path)}"
             ) from error
         except Exception as error:  # decoders raise anything from struct.error to KeyError for malformed files
             reason = str(error) or type(error).__name__
@@ -274,7 +273,11 @@ def _too_large(path: Path, reason: str, limit: int | None) -> ImageTooLargeError
     )
 
 
-def _plugin_for(path: Path) -> str:
-    if path.suffix.lower() not in HEIC or "HEIF" in formats():
-        return ""
-    return ", or pip install pillow-heif and call pillow_heif.register_heif_opener() first"
+def _instead(path: Path) -> str:
+    """What to do about a file that is no picture that is read."""
+    kind = path.suffix.lower()
+    if kind in VIDEOS:
+        return "a video is read by read_video, and watched by: homunculus watch VIDEO"
+    if kind not in HEIC or "HEIF" in formats():
+        return "convert it to PNG"
+    return "convert it to PNG, or pip install pillow-heif and call pillow_heif.register_heif_opener() first"

@@ -21,6 +21,7 @@ from homunculus.cli.look import look
 from homunculus.cli.run import run
 from homunculus.cli.train import train
 from homunculus.cli.view import view
+from homunculus.cli.watch import watch
 
 REFUSED = 2  # the exit status of a command line that asks for what cannot be done
 
@@ -60,6 +61,7 @@ def homunculus(
 app.command()(compare)
 app.command()(look)
 app.command()(run)
+app.command()(watch)
 app.command()(view)
 app.command()(gaze)
 app.command()(bench)

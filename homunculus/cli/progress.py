@@ -26,9 +26,9 @@ def tracking(console: Console) -> Callable[[Iterable[Any], str], Iterable[Any]]:
 
 
 @contextmanager
-def counting(console: Console, opening: str, name: str) -> Iterator[Callable[[int, int, int], None]]:
+def counting(console: Console, opening: str, name: str) -> Iterator[Callable[..., None]]:
     """A bar with rate, remaining time and errors, which leaves nothing behind. What it gives is called with how many are done, of how many,
-    and how many of them went wrong. opening: what is told before that; name: afterwards.
+    None where that is not known, how many of them went wrong and, where it is not `name`, what is done. opening: what is told before that.
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
 
@@ -44,11 +44,13 @@ def counting(console: Console, opening: str, name: str) -> Iterator[Callable[[in
     with Progress(*columns, console=console, transient=True, speed_estimate_period=RATE_OF_S) as bar:
         task = bar.add_task(opening, total=None, rate="", errors="")
 
-        def count(done: int, total: int, errors: int) -> None:
+        def count(done: int, total: int | None, errors: int, doing: str = name) -> None:
+            if doing != bar.tasks[0].description:
+                bar.reset(task)  # what comes now has a rate of its own
             speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
             bar.update(
                 task,
-                description=name,
+                description=doing,
                 total=total,
                 completed=done,
                 rate="" if speed is None else f"{speed:.3g}/s",

@@ -58,6 +58,10 @@ class Looker(Closing):
                 found[place] = one
         return [one for one in found if one is not None]
 
+    def eye(self, query: Query | None) -> Homunculus:
+        """The eye that understands a query best."""
+        return self._eye(self._kind(query))
+
     def spend(self, budget: int) -> None:
         """From now on so many tokens a look."""
         self.settings = replace(self.settings, budget=budget)

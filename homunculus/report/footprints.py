@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -41,30 +41,50 @@ def draw_footprints(
     """
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
         raise ImageError(f"the picture is {image.dtype} {list(image.shape)}; footprints are drawn on uint8 [H, W, 3]")
+    plan = plan.to("cpu", torch.float64).counted_from((0, 0))
+    rows = (plan.layers == layer).nonzero().flatten()
+    lods = plan.lod[rows]
+    # Coarse ones first: where they overlap, the fine lie on top.
+    order = torch.argsort(lods, descending=True, stable=True)
+    colors = [lod_color(lod) for lod in lods[order].tolist()]
+    levels = range(int(lods.min().floor()), int(lods.max().ceil()) + 1)
+    legend = Legend(f"{len(lods)} tokens   LOD", [(lod_color(level), str(level)) for level in levels])
+    points = [(x * scale, y * scale) for x, y in fixations]
+    return draw_outlines(image, outlines(plan)[rows[order]] * scale, colors, points, legend)
+
+
+class Legend(NamedTuple):
+    """caption: in front of the entries, each a colour and what stands on it."""
+
+    caption: str
+    entries: Sequence[tuple[Color, str]]
+
+
+def draw_outlines(
+    image: np.ndarray[Any, Any],
+    borders: Tensor,
+    colors: Sequence[Color],
+    fixations: Sequence[Sequence[float]],
+    legend: Legend,
+) -> Image.Image:
+    """Borders [N, M, 2], each with its colour, the last on top, and fixations (x, y) on a picture, uint8 [H, W, 3], all in its pixels."""
     height, width = image.shape[:2]
     longer = max(height, width)
     enlarge = max(1, min(4, FINEST_CANVAS_PX // longer))
     line = max(enlarge, round(longer * enlarge / 900))
-
     canvas = Image.fromarray(image)
     canvas = Image.blend(canvas, Image.new("RGB", canvas.size, "white"), PALENESS)
     if enlarge > 1:
         canvas = canvas.resize((width * enlarge, height * enlarge), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(canvas)
-    plan = plan.to("cpu", torch.float64).counted_from((0, 0))
-    rows = (plan.layers == layer).nonzero().flatten()
-    lods = plan.lod[rows]
-    # Coarse ones first: where they overlap, the fine lie on top.
-    order = torch.argsort(lods, descending=True, stable=True).tolist()
-    borders = outlines(plan)[rows] * (enlarge * scale)
-    for index in order:
-        points = [(x, y) for x, y in borders[index].tolist()]
-        draw.line([*points, *points[:2]], lod_color(float(lods[index])), line, joint="curve")
+    for border, color in zip((borders * enlarge).tolist(), colors, strict=True):
+        points = [(x, y) for x, y in border]
+        draw.line([*points, *points[:2]], color, line, joint="curve")
     for x, y in fixations:
-        _mark(draw, x * enlarge * scale, y * enlarge * scale, 8 * line, line)
+        _mark(draw, x * enlarge, y * enlarge, 8 * line, line)
     if enlarge > 1:
         canvas = canvas.reduce(enlarge)
-    _legend(canvas, lods, [(x * scale, y * scale) for x, y in fixations])
+    _legend(canvas, legend, fixations)
     return canvas
 
 
@@ -97,15 +117,13 @@ def _mark(draw: ImageDraw.ImageDraw, x: float, y: float, radius: float, line: in
         draw.line((x, y + radius / 2, x, y + 2 * radius), color, width)
 
 
-def _legend(canvas: Image.Image, lods: Tensor, fixations: Sequence[Sequence[float]]) -> None:
-    """A strip of colours with the level each stands for, in the corner farthest from the first fixation."""
+def _legend(canvas: Image.Image, legend: Legend, fixations: Sequence[Sequence[float]]) -> None:
+    """A strip of colours with what each stands for, in the corner farthest from the first fixation."""
     size = max(9, round(max(canvas.size) / 70))
     font = ImageFont.load_default(size)
-    levels = range(int(lods.min().floor()), int(lods.max().ceil()) + 1)
-    caption = f"{len(lods)} tokens   LOD"
     step, pad = 2 * size, size // 2
-    start = font.getlength(caption) + 2 * pad
-    width, height = round(start + step * len(levels) + pad), 2 * size
+    start = font.getlength(legend.caption) + 2 * pad
+    width, height = round(start + step * len(legend.entries) + pad), 2 * size
     if width > canvas.width or 2 * height > canvas.height:
         return
     x, y = fixations[0] if fixations else (0.0, 0.0)
@@ -114,8 +132,8 @@ def _legend(canvas: Image.Image, lods: Tensor, fixations: Sequence[Sequence[floa
     draw = ImageDraw.Draw(canvas)
     draw.rectangle((left, top, left + width - 1, top + height - 1), "white")
     middle = top + height / 2
-    draw.text((left + pad, middle), caption, "black", font, anchor="lm")
-    for place, level in enumerate(levels):
+    draw.text((left + pad, middle), legend.caption, "black", font, anchor="lm")
+    for place, (color, text) in enumerate(legend.entries):
         x = left + start + step * place
-        draw.rectangle((x, middle - 0.7 * size, x + step - size / 4, middle + 0.7 * size), lod_color(level))
-        draw.text((x + (step - size / 4) / 2, middle), str(level), "white", font, anchor="mm")
+        draw.rectangle((x, middle - 0.7 * size, x + step - size / 4, middle + 0.7 * size), color)
+        draw.text((x + (step - size / 4) / 2, middle), text, "white", font, anchor="mm")

@@ -12,6 +12,7 @@ from typing import Any
 from torch import Tensor
 
 from homunculus.bridge.clips.video import import_av
+from homunculus.bridge.clips.writer import FORMATS, VideoWriter
 from homunculus.bridge.errors import BackendUnavailableError, PlanError
 from homunculus.bridge.files import check_writable, replaced
 from homunculus.bridge.gl.unit import GLUnit
@@ -24,9 +25,6 @@ from homunculus.viewer.state import Point, ViewState
 
 LARGEST = (1080, 1920)
 PLAN_WAIT_S, MEASURE_WAIT_S = 600.0, 10.0
-FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov", ".webm": "webm"}
-CODECS = {"webm": ("libvpx-vp9", "libvpx")}
-H264 = ("libx264", "libopenh264", "mpeg4")
 
 Progress = Callable[[Iterable[int], int], Iterable[int]]
 
@@ -146,7 +144,7 @@ def video(
         raise PlanError(f"{path} has no ending of a video; use one of {', '.join(FORMATS)}")
     if not 1 <= fps <= 240:
         raise PlanError(f"fps is {fps}; give 1 to 240 frames a second")
-    av = import_av()
+    import_av()
     count = max(1, round(scanpath.duration_ms / 1000 * fps))
     clock = {"ms": 0.0}
 
@@ -155,36 +153,15 @@ def video(
             tell(remark)
         height, width = (max(2, side // 2 * 2) for side in session.canvas.size)  # as codecs ask for
         session.canvas.resize((height, width))
-        with av.open(str(part), "w", format=format) as container:
-            stream = _stream(av, container, format, fps)
-            stream.height, stream.width = height, width
+        with VideoWriter(part, (height, width), format, fps) as writer:
             session.player.play()
             for number in progress(range(count), count):
                 clock["ms"] = 1000 * number / fps
                 session.frame(wait_s=PLAN_WAIT_S)
-                frame = av.VideoFrame.from_ndarray(session.canvas.read().numpy(), format="rgb24")
-                frame.pts, frame.time_base = number, Fraction(1, fps)
-                container.mux(stream.encode(frame))
-            container.mux(stream.encode())
+                writer.write(session.canvas.read().numpy(), Fraction(number, fps))
 
     with replaced(path) as (staging, name):
         work = partial(job, part=staging.path(name))
         make = partial(Session, scanpath=scanpath, now_ms=lambda: clock["ms"])
         in_session(work, paths, settings, make=make, **options)
     return count
-
-
-def _stream(av: Any, container: Any, format: str, fps: int) -> Any:
-    """The first codec of the format that this build of PyAV has."""
-    for name in CODECS.get(format, H264):
-        try:
-            stream = container.add_stream(name, rate=fps)
-        except (ValueError, av.error.FFmpegError):
-            continue
-        stream.pix_fmt = "yuv420p"
-        if name == "libx264":
-            stream.options = {"crf": "18", "preset": "veryfast"}
-        else:
-            stream.bit_rate = 8_000_000
-        return stream
-    raise BackendUnavailableError(f"this PyAV has no encoder for {format}; run: pip install --upgrade av")

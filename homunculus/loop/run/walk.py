@@ -18,7 +18,7 @@ ON_DISK, SPLITS = (
     "state.json",
     "dataset_dict.json",
 )  # what a folder of Hugging Face `datasets` holds, and one of several splits
-FRAMES = "extract frames, as by: ffmpeg -i VIDEO frames/%06d.png"
+FRAMES = "homunculus watch VIDEO takes one; or extract frames, as by: ffmpeg -i VIDEO frames/%06d.png"
 _PICTURES = PICTURES | HEIC
 
 
