@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from homunculus.bridge.errors import BackendUnavailableError, PlanError
 from homunculus.bridge.files import check_writable, replaced
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pictures.entrance import Picture
+from homunculus.viewer.on_view import FRAMES
 from homunculus.viewer.outputs import write_pixels
+from homunculus.viewer.planning import over_time
 from homunculus.viewer.playlist import Playlist
 from homunculus.viewer.scanpath import GazePath
 from homunculus.viewer.session import Session
@@ -106,9 +109,13 @@ def open_gl() -> GLUnit:
 
 
 def picture(paths: Sequence[Picture], settings: Settings, **options: Any) -> Tensor:
-    """uint8 [height, width, 3] of one moment. options: as `in_session` takes them."""
+    """uint8 [height, width, 3] of one moment: of a video its first frame, or the 32nd where the allocator spends over time. options: as
+    `in_session` takes them."""
 
     def job(session: Session) -> Tensor:
+        count = 2 * FRAMES - 1 if over_time(session.state.allocator) else 0
+        for frame in islice(session.source.unpaced(), count):
+            session.see(frame)
         session.frame(wait_s=PLAN_WAIT_S)
         if session.chrome:
             session.status.settle(session.state, session.retina.plan, MEASURE_WAIT_S)

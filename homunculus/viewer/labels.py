@@ -12,6 +12,7 @@ from torch import Tensor
 
 from homunculus.report.footprints import LOD_COLORS
 from homunculus.report.heat import HEAT
+from homunculus.viewer.durations import color as color_of
 
 PAD = 0.5  # of the font's size, around the text
 GROUND = (16, 16, 18, 216)
@@ -83,6 +84,12 @@ def lod_legend(low: float, high: float, size_px: int) -> Tensor:
     """The colour of every level between two."""
     levels = [level for level in range(len(LOD_COLORS)) if int(low) <= level <= np.ceil(high)] or [0]
     return _swatches([(LOD_COLORS[level], str(level)) for level in levels], "LOD", size_px)
+
+
+def duration_legend(longest: int, size_px: int) -> Tensor:
+    """The colour of every duration up to the longest, in frames."""
+    lengths = [2**k for k in range(longest.bit_length())]
+    return _swatches([(color_of(frames), str(frames)) for frames in lengths], "frames", size_px)
 
 
 def heat_legend(peak: str, size_px: int) -> Tensor:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from homunculus.bridge.gl.draw.canvas import Area, Chart
@@ -58,6 +60,14 @@ class Marks:
         for color, width in ((WHITE, 4), (BLACK, 1.6)):
             for line in lines:
                 self.polyline(line, color, width, 0.9 if color is WHITE else 1)
+
+    def outlines(self, area: Area, corners: NDArray[Any], colors: NDArray[Any]) -> None:
+        """Of quadrilaterals [N, 4, 2] in pixels of the picture, in colours [N, 3]."""
+        places = (corners - area.origin_px) / area.step_px + (area.left, area.top)
+        rows = np.empty((len(corners), 4, 9), np.float32)
+        rows[..., 0:2], rows[..., 2:4] = places, np.roll(places, -1, 1)
+        rows[..., 4:7], rows[..., 7], rows[..., 8] = colors[:, None], 1, 1.5 * self.scale
+        self._parts.append(rows.reshape(-1, 9))
 
     def path(self, places: Sequence[Point]) -> None:
         """From fixation to fixation."""

@@ -18,6 +18,7 @@ from homunculus.report.heat import HEAT
 from homunculus.report.reconstruction import UNSEEN
 from homunculus.viewer import labels
 from homunculus.viewer.areas import panels, to_canvas
+from homunculus.viewer.durations import Durations
 from homunculus.viewer.marks import Marks, eccentricities, on_picture
 from homunculus.viewer.state import Point, ViewState
 from homunculus.viewer.status import LONG_STATUS
@@ -36,15 +37,16 @@ COLORS = Colors(
 class Moment:
     """All that one frame shows.
 
-    tokens: the patches of the plan, lying on `chart` where they are warped. cortex: the patches of the cortical image on its chart;
-    None where no view needs them. channels: relevance maps. path: fixations (x, y) of a scanpath so far. status, help: words;
-    chrome: whether any are drawn. scale: canvas pixels of a point of text.
+    tokens: the patches of the plan, lying on `chart` where they are warped. durations: of a plan over time. cortex: the patches of the
+    cortical image on its chart; None where no view needs them. channels: relevance maps. path: fixations (x, y) of a scanpath so far.
+    status, help: words; chrome: whether any are drawn. scale: canvas pixels of a point of text.
     """
 
     state: ViewState
     pyramid: Pyramid
     tokens: Tokens | None
     chart: Chart | None = None
+    durations: Durations | None = None
     cortex: tuple[Tokens, Chart] | None = None
     channels: Sequence[tuple[str, Tensor]] = ()
     path: Sequence[Point] = ()
@@ -136,6 +138,12 @@ class Painter:
         low, high = int(moment.lods[0]), int(np.ceil(moment.lods[1]))
         size = self._text_px(moment)
         self._legend(moment, area, self.texture(("lod", low, high, size), lambda: labels.lod_legend(low, high, size)))
+
+    def duration_legend(self, moment: Moment, area: Area, longest: int) -> None:
+        """The colours of durations up to the longest, in frames."""
+        size = self._text_px(moment)
+        texture = self.texture(("frames", longest, size), lambda: labels.duration_legend(longest, size))
+        self._legend(moment, area, texture)
 
     def heat_legend(self, moment: Moment, area: Area, peak: str) -> None:
         """The colours of heat up to its peak."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,9 @@ from torch import Tensor
 from homunculus import allocators, layouts
 from homunculus.allocators.laid_out import LaidOut
 from homunculus.allocators.scene import Scene
+from homunculus.allocators.space_time import SpaceTime
+from homunculus.bridge.clips.clip import Clip
+from homunculus.bridge.clips.timeline import Timeline
 from homunculus.bridge.gl.draw.canvas import Chart
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.threads import one_thread
@@ -27,14 +30,26 @@ def has_e0(allocator: str) -> bool:
     return hasattr(allocators.get(allocator), "a_px")
 
 
+def over_time(allocator: str) -> bool:
+    """Whether it spends over the frames of a video."""
+    return isinstance(allocators.get(allocator), SpaceTime)
+
+
 @dataclass(frozen=True, eq=False)
 class PlanRequest:
-    """A plan to make: the state, the picture uint8 [H, W, 3], the relevance to spend by, and the version of the two."""
+    """A plan to make: the state, the picture uint8 [H, W, 3], the relevance to spend by, and the version of the two; of a video that is
+    remembered the clip, its timeline at this moment, and its frames as small pictures."""
 
     state: ViewState
     picture: np.ndarray[Any, Any]
     relevance: Tensor | None
     version: Hashable
+    clip: Clip | None = None
+    frames: Tensor | None = None
+    timeline: Timeline | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "timeline", None if self.clip is None else self.clip.timeline)
 
     @property
     def key(self) -> Hashable:
@@ -46,6 +61,7 @@ class PlanRequest:
             state.allocator,
             law,
             state.query,
+            self.timeline,
             None if isinstance(allocators.get(state.allocator), LaidOut) else self.version,
         )
 
@@ -86,7 +102,16 @@ def host_plan(request: PlanRequest) -> SamplePlan:
     if state.e0_px is not None and has_e0(state.allocator):
         allocator = replace(allocator, a_px=state.e0_px)
     picture = torch.from_numpy(request.picture if request.picture.flags.writeable else request.picture.copy())
-    scene = Scene(state.size, state.fixations, request.relevance, state.patch_size, image=picture, query=state.query)
+    scene = Scene(
+        state.size,
+        state.fixations,
+        request.relevance,
+        state.patch_size,
+        image=picture,
+        query=state.query,
+        timeline=request.timeline,
+        frames=request.frames,
+    )
     with one_thread():
         plan: SamplePlan = allocator.allocate(scene, state.budget)
     return plan

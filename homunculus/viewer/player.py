@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from time import perf_counter
 
 from homunculus.viewer.outputs import Outputs
 from homunculus.viewer.scanpath import GazePath, Recorder, write_scanpath
 from homunculus.viewer.state import Point
+
+
+def wall_ms() -> float:
+    return 1000 * perf_counter()
 
 
 class Player:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
 
-from homunculus.bridge.clips.video import CAMERA
+from homunculus.bridge.clips.video import CAMERA, read_video
 from homunculus.bridge.errors import HomunculusError, ImageReadError
 from homunculus.bridge.pictures.arrays import as_bytes
 from homunculus.bridge.pictures.endings import HEIC, PICTURES, VIDEOS
@@ -118,6 +120,18 @@ class Playlist:
         return self._frames.next() if self._frames is not None else None
 
     @property
+    def moves(self) -> bool:
+        """Whether it is a video or camera."""
+        return moves(self.items[self.index])
+
+    def unpaced(self) -> Iterator[Array]:
+        """The frames of a video file after its first, as fast as they are asked for; none comes by itself from now on."""
+        if self._frames is not None:
+            self._frames.close()
+            self._frames = None
+        return _after_first(self.told) if self.moves and not CAMERA.fullmatch(self.told) else iter(())
+
+    @property
     def ready(self) -> bool:
         return self._frames is not None and self._frames.ready
 
@@ -128,3 +142,8 @@ class Playlist:
         if self._tiles is not None:
             self._tiles.close()
             self._tiles = None
+
+
+def _after_first(path: str) -> Iterator[Array]:
+    with closing(read_video(path)) as frames:
+        yield from (frame.image for frame in islice(frames, 1, None))

@@ -11,7 +11,9 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.tiles.paged import PagedPyramid
 from homunculus.viewer import planning
+from homunculus.viewer.durations import Durations
 from homunculus.viewer.latest import Latest
+from homunculus.viewer.on_view import OnView
 from homunculus.viewer.planning import PlanRequest
 from homunculus.viewer.state import ViewState
 
@@ -19,7 +21,8 @@ from homunculus.viewer.state import ViewState
 class Retina:
     """The plan, its patches and, where a view needs it, the cortical image. Used on the unit's thread.
 
-    plan: the last that could be made; None before the first. chart: where its patches lie, if they are warped.
+    plan: the last that could be made; None before the first. chart: where its patches lie, if they are warped. durations: of its tokens,
+    if it is one over time; sampled are those that show the newest frame.
     """
 
     def __init__(self, unit: GLUnit) -> None:
@@ -27,6 +30,7 @@ class Retina:
         self.tokens, self._cortex = Tokens(unit), Tokens(unit)
         self.plan: SamplePlan | None = None
         self.chart: Chart | None = None
+        self.durations: Durations | None = None
         self.arriving = False  # whether tiles of the plan are still being read
         self.planner = Latest(planning.host_plan, "homunculus-planner")
         self._asked: Hashable = None
@@ -64,29 +68,39 @@ class Retina:
     def _take(self, plan: SamplePlan, request: PlanRequest) -> None:
         self.plan, self._planned, self._sampled = plan, request.key, None
         self.chart = planning.chart_of(request.state) if request.state.allocator == "cortical" else None
+        clip, timeline = request.clip, request.timeline
+        self.durations = None if clip is None or timeline is None else Durations(plan, clip, timeline)
 
-    def sample(self, pyramid: Pyramid, state: ViewState, picture: int, *, minified: bool, wait: bool = True) -> None:
-        """The patches of the plan, unless they are there. picture: another number for another pyramid. wait: whether tiles are
-        waited for; if not, later calls fill in what has come."""
-        key = (picture, state.quality, minified)
-        if self.plan is not None and (key != self._sampled or self.arriving):
+    def _read(self, sight: OnView) -> tuple[Pyramid, SamplePlan | None]:
+        """What is sampled, and by which footprints: a plan of a clip that is no more reads the present frame."""
+        if self.durations is None:
+            return sight.pyramid, self.plan
+        if self.durations.clip is not sight.clip:
+            return sight.pyramid, self.durations.newest.on_layer(0)
+        return sight.clip, self.durations.newest
+
+    def sample(self, sight: OnView, state: ViewState, *, minified: bool, wait: bool = True) -> None:
+        """The patches of the plan, unless they are there. wait: whether tiles are waited for; if not, later calls fill in what has come."""
+        key = (sight.number, state.quality, minified)
+        pyramid, plan = self._read(sight)
+        if plan is not None and (key != self._sampled or self.arriving):
             before = self.tokens.resident if key == self._sampled else -1.0
             columns = self.chart.wedges if self.chart is not None else 0
-            self.tokens.sample(pyramid, self.plan, quality=state.quality, columns=columns, minified=minified, wait=wait)
+            self.tokens.sample(pyramid, plan, quality=state.quality, columns=columns, minified=minified, wait=wait)
             self._sampled = key
             more = isinstance(pyramid, PagedPyramid) and (self.tokens.resident != before or pyramid.tree.busy)
             self.arriving = self.tokens.resident < 1 and more
 
-    def cortical_image(self, pyramid: Pyramid, state: ViewState, picture: int) -> tuple[Tokens, Chart]:
+    def cortical_image(self, sight: OnView, state: ViewState) -> tuple[Tokens, Chart]:
         """The patches of the log-polar image around the gaze, and its chart: the plan's own where it is one."""
         if self.chart is not None and self._sampled is not None:
             return self.tokens, self.chart
         chart = planning.chart_of(state)
-        key = (chart, state.patch_size, state.quality, picture)
+        key = (chart, state.patch_size, state.quality, sight.number)
         if key != self._cortex_sampled:
             self._cortex_sampled = None
             plan = planning.cortical_plan(self.unit, state, chart)
-            self._cortex.sample(pyramid, plan, quality=state.quality, columns=chart.wedges)
+            self._cortex.sample(sight.pyramid, plan, quality=state.quality, columns=chart.wedges)
             self._cortex_sampled = key
         return self._cortex, chart
 

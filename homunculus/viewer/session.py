@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 from torch import Tensor
 
@@ -16,14 +15,18 @@ from homunculus.bridge.gl.draw.canvas import Canvas, Chart
 from homunculus.bridge.gl.draw.tokens import Tokens
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pictures.entrance import Picture
+from homunculus.bridge.pictures.turning import Array
+from homunculus.bridge.pyramid import Pyramid
 from homunculus.viewer import planning
 from homunculus.viewer import state as states
+from homunculus.viewer.facts import facts
 from homunculus.viewer.guide import Guidance, Guide
 from homunculus.viewer.latest import Latest
+from homunculus.viewer.on_view import OnView
 from homunculus.viewer.outputs import Outputs
 from homunculus.viewer.painter import COLORS, Moment, Painter
-from homunculus.viewer.player import Player
-from homunculus.viewer.playlist import Playlist, Shown, pyramid_of
+from homunculus.viewer.player import Player, wall_ms
+from homunculus.viewer.playlist import Playlist, Shown
 from homunculus.viewer.retina import Retina
 from homunculus.viewer.scanpath import GazePath
 from homunculus.viewer.state import Point, ViewState
@@ -32,11 +35,6 @@ from homunculus.viewer.view import registry
 
 NOTE_MS = 4000.0
 DEFAULT_LODS = (0.0, 3.0)
-SAVED = ("budget", "allocator", "quality", "e0_px", "query", "patch_size")
-
-
-def wall_ms() -> float:
-    return 1000 * perf_counter()
 
 
 class Session:
@@ -67,9 +65,8 @@ class Session:
         self.closing = False
         self.timings_ms: dict[str, float] = {}
         self.note, self._note_until_ms = "", 0.0
-        self.pictures_seen = self.maps_seen = 0
-        self.shown: Shown = source.open()
-        self.pyramid, self.picture = pyramid_of(unit, self.shown)
+        self.maps_seen = 0
+        self.sight = OnView(unit, source.open())
         self.state = self.first = states.start(self.pyramid.size)
         self.guide: Latest[tuple[Shown, str, int], Guidance] | None = None
         if guide is not None:
@@ -84,6 +81,14 @@ class Session:
         self.retina = Retina(unit)
         self.status = Status(now_ms, unit.stats)
         self.chrome_px = 0  # the height of the status lines drawn last
+
+    @property
+    def pyramid(self) -> Pyramid:
+        return self.sight.pyramid
+
+    @property
+    def pictures_seen(self) -> int:
+        return self.sight.number
 
     def change(self, state: ViewState) -> None:
         self.state = state
@@ -126,23 +131,29 @@ class Session:
 
     def _show(self, shown: Shown, note: str) -> None:
         """Another picture: what was known about the last one is forgotten."""
-        self._replace_picture(shown)
+        self.sight.show(shown)
+        self._fit()
         self.show_channels([])
         self.player.take(None)
         self.say(f"{note}, {self.state.size[1]} x {self.state.size[0]} px")
 
-    def _replace_picture(self, shown: Shown) -> None:
-        pyramid, picture = pyramid_of(self.unit, shown)
-        self.pyramid.close()
-        self.pyramid, self.picture, self.shown = pyramid, picture, shown
-        self.pictures_seen += 1
-        self.state = states.resized(self.state, pyramid.size)
-        self.first = states.resized(self.first, pyramid.size)
-
     def _next_frame(self) -> None:
         frame = self.source.frame()
         if frame is not None:
-            self._replace_picture(frame)
+            self.see(frame)
+
+    def see(self, frame: Array) -> None:
+        """The next frame of a video or camera, uint8 [H, W, 3]."""
+        self.remember()
+        self.sight.see(frame)
+        self._fit()
+
+    def remember(self) -> None:
+        """Keeps the last frames of a video while an allocator spends over them."""
+        self.sight.remember(self.source.moves and planning.over_time(self.state.allocator))
+
+    def _fit(self) -> None:
+        self.state, self.first = (states.resized(state, self.pyramid.size) for state in (self.state, self.first))
 
     def show_channels(self, channels: Sequence[tuple[str, Tensor]]) -> None:
         """Other relevance maps; allocators spend by the first."""
@@ -152,7 +163,8 @@ class Session:
 
     def save(self) -> None:
         """Writes the canvas as PNG and the plan as JSON, beside the window."""
-        path = self.outputs.save(self.canvas.read().numpy(), self.as_dict())
+        told = facts(self.source.told, self.state, self.retina, self.unit)
+        path = self.outputs.save(self.canvas.read().numpy(), told)
         self.say(f"saved {path} and its plan, {path.with_suffix('.json').name}")
 
     def ask_guide(self) -> None:
@@ -162,7 +174,7 @@ class Session:
         elif self.guide.busy:
             self.say("still looking")
         else:
-            self.guide.ask((self.shown, self.state.query, self.maps_seen))
+            self.guide.ask((self.sight.shown, self.state.query, self.maps_seen))
             self.say(f"looking for {self.state.query!r}" if self.state.query else "looking, without a query")
 
     def _hear_guide(self) -> None:
@@ -190,6 +202,7 @@ class Session:
     def frame(self, *, wait_s: float = 0.0) -> None:
         """Draws the present moment on the canvas. wait_s: how long to wait for a plan that the host makes; a window does not."""
         self.attempt(self._next_frame)
+        self.attempt(self.remember)
         self.attempt(self._hear_guide)
         path = self._play_on()
         with self._timed("plan"):
@@ -197,13 +210,11 @@ class Session:
         with self._timed("sample"):
             shown = self.painter.panels(self.state, 0)
             minified = any(area.step_px >= 2**0.5 for _, area in shown)
-            told = self.pyramid, self.state, self.pictures_seen
+            told = self.sight, self.state
             self.attempt(lambda: self.retina.sample(*told, minified=minified, wait=wait_s > 0))
             cortex: list[tuple[Tokens, Chart]] = []
             if any(registry[view].cortical for view, _ in shown):
-                self.attempt(
-                    lambda: cortex.append(self.retina.cortical_image(self.pyramid, self.state, self.pictures_seen))
-                )
+                self.attempt(lambda: cortex.append(self.retina.cortical_image(*told)))
         with self._timed("draw"):
             moment = self._moment(path, cortex[0] if cortex else None)
             self.chrome_px = self.painter.status_px(moment)
@@ -227,6 +238,7 @@ class Session:
             pyramid=self.pyramid,
             tokens=retina.tokens if retina.tokens.count else None,
             chart=retina.chart,
+            durations=retina.durations,
             cortex=cortex,
             channels=self.channels,
             path=path,
@@ -242,17 +254,20 @@ class Session:
 
     def _request(self) -> planning.PlanRequest:
         relevance = self.channels[0][1] if self.channels else None
-        return planning.PlanRequest(self.state, self.picture, relevance, (self.pictures_seen, self.maps_seen))
+        version = self.pictures_seen, self.maps_seen
+        return planning.PlanRequest(
+            self.state, self.sight.picture, relevance, version, self.sight.clip, self.sight.coarse
+        )
 
     def _words(self) -> list[str]:
         mode = "playing" if self.player.playing else "fixed" if self.state.held else "follows the mouse"
-        words = self.status.words(self.state, self.retina.tokens, self.timings_ms, mode)
+        words = self.status.words(self.state, self.retina, self.timings_ms, mode)
         return ["RECORDING", *words] if self.player.recording else words
 
     def _note(self) -> str:
         if self.state.typing:
             return f"/{self.state.query}_"
-        if self.guide is not None and self.guide.busy:
+        if self.guide and self.guide.busy:
             return f"{self.note} ..."
         return self.note if self.now_ms() < self._note_until_ms else ""
 
@@ -271,20 +286,6 @@ class Session:
         retina = self.retina
         return heard or retina.planner.ready or retina.arriving or self.source.ready or self.status.ready(retina.plan)
 
-    def as_dict(self) -> Mapping[str, Any]:
-        """The state and the plan, in JSON types."""
-        state, plan = self.state, self.retina.plan
-        return {
-            "image": self.source.told,
-            "image_size": list(state.size),
-            "view": state.view,
-            "fixations_px": [list(point) for point in state.fixations],
-            **{name: getattr(state, name) for name in SAVED},
-            "backend": self.unit.backend,
-            "renderer": self.unit.renderer,
-            "footprints": [] if plan is None else plan.counted_from((0, 0)).footprints.tolist(),
-        }
-
     def close(self) -> None:
         """Saves what is being recorded, waits for files being written but for no guide, and frees everything."""
         self.attempt(self.player.save)
@@ -292,7 +293,7 @@ class Session:
             self.guide.close(wait_s=0)
         self.outputs.join()
         self.status.close()
-        self.pyramid.close()
+        self.sight.close()
         self.source.close()
         self.retina.close()
         self.painter.close()

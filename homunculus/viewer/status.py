@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from homunculus.bridge.gl.draw.tokens import Tokens
 from homunculus.bridge.patches import Stats
 from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts.metrics import Raster, affine
 from homunculus.viewer import planning
 from homunculus.viewer.latest import Latest
+from homunculus.viewer.retina import Retina
 from homunculus.viewer.state import ViewState
 
 WORDS_MS = 100.0
@@ -84,8 +84,9 @@ class Status:
         self._hear(wait_s)
         self._worded_ms = -1e9
 
-    def words(self, state: ViewState, tokens: Tokens, timings_ms: Mapping[str, float], mode: str) -> list[str]:
+    def words(self, state: ViewState, retina: Retina, timings_ms: Mapping[str, float], mode: str) -> list[str]:
         """The parts of the line. mode: what moves the gaze."""
+        tokens, durations = retina.tokens, retina.durations
         if self._now_ms() - self._worded_ms < WORDS_MS and tokens.resident == self._resident:
             return self._words
         self._worded_ms, self._resident = self._now_ms(), tokens.resident
@@ -94,8 +95,10 @@ class Status:
         more = f" (+{len(state.fixations) - 1})" if len(state.fixations) > 1 else ""
         self._words = [
             f"fixation {state.gaze[0]:.0f}, {state.gaze[1]:.0f} px{more} {mode}",
-            f"{tokens.count} tokens by {state.allocator}, {state.quality}",
+            f"{tokens.count if durations is None else len(durations.frames)} tokens by {state.allocator}, {state.quality}",
         ]
+        if durations is not None:
+            self._words.append(durations.words)
         if tokens.resident < 1:
             self._words.append(f"{100 * tokens.resident:.0f} % of the tiles are here")
         if self.measured is not None:

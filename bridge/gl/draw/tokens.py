@@ -54,6 +54,7 @@ class Tokens(Closing):
         needed, for patches shown smaller than they are. wait: as of `unit.sample`; `resident` tells.
         """
         filtering = self.unit.checked(pyramid, plan, quality)
+        pyramid = pyramid.built()
         paged = isinstance(pyramid, PagedPyramid)
         assert isinstance(pyramid, GLPyramid | PagedPyramid)
         self.count, self.patch_size = len(plan), plan.patch_size
