@@ -7,6 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+import numpy as np
+
+from homunculus.allocators.cells import Array
 from homunculus.allocators.volume import DECAY, Volume
 from homunculus.layouts.dyadic import root_of
 
@@ -29,7 +32,7 @@ class Growth:
     """before: how nodes were split in an earlier plan; those splits count `favour` times as much."""
 
     volume: Volume
-    before: Mapping[Leaf, Split] = field(default_factory=dict)
+    before: Mapping[tuple[int, ...], Split] = field(default_factory=dict)
     favour: float = 1.0
 
     def leaves(self, budget: int) -> list[Leaf]:
@@ -89,28 +92,29 @@ class Growth:
         return [Leaf(span, level - 1, y, x) for y in rows for x in columns]
 
 
-def splits_of(volume: Volume, leaves: list[Leaf]) -> dict[Leaf, Split]:
-    """How the nodes above leaves were split, as far as leaves alone tell: a node in the way in which more of those within it are smaller
-    than it, in space where both are as many. Leaves that do not fit in with the others are passed over."""
-    roots, top = range(volume.spans.roots), root_of(volume.cells.size, volume.cells.patch_size).level
-    found: dict[Leaf, Split] = {}
-    open_ = [
-        (Leaf(root, top, 0, 0), [leaf for leaf in leaves if volume.spans.own[leaf.span] == root]) for root in roots
-    ]
-    while open_:
-        node, within = open_.pop()
-        smaller = [leaf for leaf in within if leaf.level < node.level]
-        shorter = [leaf for leaf in within if leaf.span != node.span]
-        if not smaller and not shorter:
-            continue
-        found[node] = "space" if len(smaller) >= len(shorter) else "time"
-        parts: dict[Leaf, list[Leaf]] = {}
-        if found[node] == "space":
-            for leaf in smaller:
-                up = node.level - 1 - leaf.level
-                parts.setdefault(Leaf(node.span, node.level - 1, leaf.row >> up, leaf.column >> up), []).append(leaf)
-        else:
-            for half in volume.spans.halves[node.span] or ():
-                parts[node._replace(span=half)] = [leaf for leaf in shorter if volume.spans.within(leaf.span, half)]
-        open_ += parts.items()
-    return found
+def splits_of(volume: Volume, leaves: Array) -> dict[tuple[int, ...], Split]:
+    """How nodes, as `Leaf`, were split, as far as the leaves [N, 4] alone tell: above each of them every node that is larger votes for
+    space, and every one that lasts longer for time; ties are for space."""
+    top = root_of(volume.cells.size, volume.cells.patch_size).level
+    span, level, row, column = leaves.T
+    votes: list[Array] = []  # of a node's fields, packed, and whether for time
+    depth = 0
+    while len(span):
+        for up in range(top + 1):
+            fits = level + up <= top
+            node = ((span << 5 | level + up) << 21 | row >> up) << 21 | column >> up
+            votes += [node[fits] << 1 | kind for kind, told in ((0, up), (1, depth)) if told]
+        inner = volume.spans.whole[span] >= 0
+        span, level, row, column = volume.spans.whole[span][inner], level[inner], row[inner], column[inner]
+        depth += 1
+    if not votes:
+        return {}
+    packed, counts = np.unique(np.concatenate(votes), return_counts=True)
+    order = np.lexsort((packed & 1, -counts, packed >> 1))
+    packed = packed[order]
+    packed = packed[np.unique(packed >> 1, return_index=True)[1]]
+    time, node = packed & 1, packed >> 1
+    fields = node >> 47, node >> 42 & 31, node >> 21 & 0x1FFFFF, node & 0x1FFFFF
+    names: tuple[Split, Split] = ("space", "time")
+    keys = zip(*(field.tolist() for field in fields), strict=True)
+    return dict(zip(keys, (names[kind] for kind in time.tolist()), strict=True))

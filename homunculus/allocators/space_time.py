@@ -92,6 +92,8 @@ def timeline_of(scene: Scene) -> Timeline:
     """The scene's; that of a single frame where it is a picture. Raises PlanError for a clip without frames."""
     if scene.timeline is None:
         return Timeline(1, 1)
+    if not scene.timeline.count:
+        raise PlanError(f"no frame has been pushed to this clip: {scene.timeline}; push one first")
     if scene.frames is None:
         raise PlanError(
             "space_time spends by what its frames show and this scene has none; give Scene(..., frames=clip.coarse)"
@@ -130,20 +132,20 @@ def planned(scene: Scene, frame: Frame, volume: Volume, leaves: list[Leaf]) -> S
     return plan if scene.device.type == "cpu" else plan.to(scene.device)
 
 
-def leaves_of(plan: SamplePlan, timeline: Timeline | None, spans: Spans) -> list[Leaf]:
-    """The tokens that are squares of the tree, on layers that are held; the others are left out."""
-    numbers = {span: number for number, span in enumerate(spans.all)}
-    layers = {0: 0} if timeline is None else {timeline.layer(span): number for span, number in numbers.items()}
-    corner = (plan.centers.double() - plan.side_px.double()[:, None] / 2).cpu()
-    side = plan.side_px.double().cpu()
-    level = torch.log2(side / plan.patch_size)
-    rows = torch.cat([level[:, None], corner.flip(1) / side[:, None]], 1)
-    whole = (rows == rows.round()).all(1) & (level >= 0)
-    found = []
-    for fits, layer, row in zip(whole.tolist(), plan.layers.tolist(), rows.tolist(), strict=True):
-        if fits and layer in layers:
-            found.append(Leaf(layers[layer], *map(int, row)))
-    return found
+def leaves_of(plan: SamplePlan, timeline: Timeline | None, spans: Spans) -> Array:
+    """int64 [M, 4], as `Leaf`: the tokens that are squares of the tree, on layers that are held; the others are left out."""
+    layers = [0] if timeline is None else [timeline.layer(span) for span in spans.all]
+    numbers = np.full(max(layers) + 1, -1)
+    numbers[layers] = np.arange(len(layers))
+    rows = plan.footprints.detach().double().cpu().numpy()
+    texel = rows[:, 2]
+    level = np.log2(np.maximum(texel, 0.5))
+    side = texel * plan.patch_size
+    corner = rows[:, 1::-1] / side[:, None] - 0.5
+    layer = np.minimum(rows[:, 6], len(numbers)).astype(np.int64)
+    span = np.append(numbers, np.full(2, -1))[layer]
+    whole = (level == np.rint(level)) & (corner == np.rint(corner)).all(1) & (level >= 0) & (corner >= 0).all(1)
+    return np.asarray(np.stack([span, level, *corner.T], 1)[whole & (span >= 0)], np.int64)
 
 
 def note(frame: Frame, spans: Spans, rest: int) -> str:

@@ -9,6 +9,7 @@ picture have: their number times the width of a texel.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -48,29 +49,31 @@ class Spans:
                 own += [own[number]] * 2
         return cls(found, halves, roots, own)
 
-    def within(self, number: int, other: int) -> bool:
-        """Whether one span lies within another, both by number."""
-        part, whole = self.all[number], self.all[other]
-        return whole.first <= part.first and part.end <= whole.end
+    @cached_property
+    def whole(self) -> Array:
+        """int64 [spans]: of which span, by number, each is a half; -1 for the timeline's own."""
+        found = np.full(len(self.all), -1)
+        for number, parts in enumerate(self.halves):
+            if parts is not None:
+                found[list(parts)] = number
+        return found
 
     @property
     def lasts(self) -> Array:
         """float32 [spans, 1, 1]: frames of each."""
         return np.array([span.frames for span in self.all], np.float32)[:, None, None]
 
-    def means(self, frames: Array, start: int) -> tuple[Array, Array]:
-        """[spans, ...] of each, of frames [F, ...] from the one of number `start` on; and [later, ...] that of the timeline's span before
-        it, of those that lie in any but the first."""
-        made: dict[Span, Array] = {}
-
-        def mean(span: Span) -> Array:
-            if span not in made:
-                alone = span.frames == 1
-                made[span] = frames[span.first - start] if alone else (mean(span.halves[0]) + mean(span.halves[1])) / 2
-            return made[span]
-
-        own = np.stack([mean(span) for span in self.all])
-        return own, own[[number - 1 for number in self.own if number]]
+    def means(self, frames: Array, start: int) -> Array:
+        """float32 [spans, rows, columns] of frames [F, rows, columns] from the one of number `start` on, halving by halving: of frames
+        that are equal their mean is, to the bit."""
+        found = np.empty((len(self.all), *frames.shape[1:]), np.float32)
+        for number in reversed(range(len(self.all))):
+            span, parts = self.all[number], self.halves[number]
+            shown = found[list(parts)] if parts else frames[span.first - start : span.end - start]
+            while len(shown) > 1:
+                shown = (shown[::2] + shown[1::2]) * np.float32(0.5)
+            found[number] = shown[0]
+        return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,25 +90,21 @@ class Volume:
     def of(cls, cells: Cells, timeline: Timeline, frames: Array, weight: Array) -> Volume:
         """frames: float [F, h, w, 3] from `timeline.start` on. weight: float32 [rows, columns] of the cells: what an error there counts."""
         spans = Spans.of(timeline)
-        planes = cells.resampled(np.ascontiguousarray(frames.transpose(0, 3, 1, 2)))
-        means, before = spans.means(planes, timeline.start)
         texel = cells.patch_size.bit_length() - 1  # levels from a texel to its token
         known = max(cells.reach - texel, 1)
-        energies = _energies(cells, means, known)
+        first, later = np.flatnonzero(np.equal(spans.own, 0)), np.flatnonzero(spans.own)
+        energies, news = _energies(cells, spans, np.ascontiguousarray(np.moveaxis(frames, 3, 0)), timeline.start, known)
         weights = [weight * cells.areas[0]]
         while len(weights) <= known:
             weights.append(pooled(weights[-1]))
         weights = [w / area for w, area in zip(weights, cells.areas, strict=False)]
         bands = _bands(energies)
-        later = np.array(spans.own) > 0
-        if later.any():
-            fresh = _bands(_energies(cells, means[later] - before, known))
-            for band, new, pixels in zip(bands, fresh, cells.areas[1:], strict=False):
-                band[later] = np.minimum(band[later], np.maximum(new - STILL * pixels, 0))
+        for band, new, pixels in zip(bands, _bands(news), cells.areas[1:], strict=False):
+            band[later] = np.minimum(band[later], np.maximum(new - STILL * pixels, 0))
         for number, band in enumerate(bands, 1):
             area = cells.areas[number]
             hidden = UNSEEN * float(band[0].sum()) / float(area.sum()) + LEAST / DECAY**number
-            band[~later] += np.float32(hidden) * area
+            band[first] += np.float32(hidden) * area
             band *= spans.lasts * weights[number]
         changes = [_changes(energy, spans.halves, area) for energy, area in zip(energies, cells.areas, strict=False)]
         for change, w in zip(changes, weights, strict=True):
@@ -113,18 +112,27 @@ class Volume:
         return cls(cells, spans, *_gains(cells, bands, changes, texel))
 
 
-def _energies(cells: Cells, means: Array, known: int) -> list[Array]:
-    """[spans, rows, columns] a level up to `known`: what means [spans, 3, rows, columns] over its squares hold, times pixels."""
-    found, sums = [], means * cells.areas[0]
-    for level in range(known + 1):
-        energy = sums[:, 0] * sums[:, 0]
-        for plane in (1, 2):
-            energy += sums[:, plane] * sums[:, plane]
-        energy /= cells.areas[level]
-        found.append(energy)
-        if level < known:
-            sums = pooled(sums)
-    return found
+def _energies(cells: Cells, spans: Spans, colors: Array, start: int, known: int) -> tuple[list[Array], list[Array]]:
+    """[spans, rows, columns] a level up to `known`: what means over its squares hold, times pixels; and of spans that lie in any but the
+    first of the timeline's what the difference to the one before holds."""
+    later = np.flatnonzero(spans.own)
+    before = np.array(spans.own)[later] - 1
+    kinds: tuple[list[Array], list[Array]] = [], []
+    for color in colors:
+        means = spans.means(cells.resampled(color), start)
+        for found, sums in zip(
+            kinds, (means * cells.areas[0], (means[later] - means[before]) * cells.areas[0]), strict=True
+        ):
+            for level in range(known + 1):
+                if len(found) == level:
+                    found.append(sums * sums)
+                else:
+                    found[level] += sums * sums
+                sums = pooled(sums) if level < known else sums
+    for found in kinds:
+        for energy, area in zip(found, cells.areas, strict=False):
+            energy /= area
+    return kinds
 
 
 def _bands(energies: list[Array]) -> list[Array]:
