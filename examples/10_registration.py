@@ -42,8 +42,7 @@ def registered(unit: hm.TextureUnit, pyramid: Pyramid, blur: float) -> tuple[dic
         loss = (unit.sample(pyramid, footprint(now, bias)).pixels - seen).square().mean()
         adam.zero_grad()
         loss.backward()
-        adam.step()
-        fading.step()
+        adam.step(), fading.step()
         losses.append(loss.item())
     return {name: value.item() for name, value in now.items()}, losses
 

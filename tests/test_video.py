@@ -18,7 +18,7 @@ from test_readers import mutated
 
 import homunculus as hm
 from homunculus.bridge.clips.extent import missing_bytes
-from homunculus.bridge.clips.video import opened
+from homunculus.bridge.clips.video import opened, upright
 from homunculus.bridge.errors import (
     BackendUnavailableError,
     HomunculusError,
@@ -247,6 +247,35 @@ def test_frames_beyond_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 64 * 96 - 1)
     with pytest.raises(ImageTooLargeError, match=r"frames of 96 x 64 px; the limit is 6143 pixels. Scale it"):
         next(hm.read_video(path))
+
+
+def test_planes_are_those_that_were_decoded(tmp_path: Path) -> None:
+    path = made(tmp_path, "a.mp4")
+    found = list(hm.read_video(path, every=3, planes=True))
+    assert len(found) == FRAMES // 3
+    with opened(str(path)) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if not number % 3:
+                luma, chroma = found[number // 3].image.luma, found[number // 3].image.chroma
+                expected = frame.to_ndarray(format="yuv420p").reshape(-1, 96)
+                assert np.array_equal(luma, expected[:64])
+                assert np.array_equal(chroma.permute(2, 0, 1).reshape(-1, 96), expected[64:])
+    with hm.open_unit("torch") as unit, unit.clip((64, 96), 4, format="nv12") as clip:
+        for frame in found:
+            clip.push(frame)
+    with pytest.raises(
+        ImageReadError, match=r"b.mp4, frame 0: it is to be shown turned or mirrored, .* without planes"
+    ):
+        next(hm.read_video(made(tmp_path, "b.mp4", degrees=90), planes=True))
+
+
+@pytest.mark.parametrize(("height", "expected"), [(64, (232, 0, 1)), (720, (254, 0, 0))])
+def test_colours_that_are_not_said_are_those_that_players_take(height: int, expected: tuple[int, int, int]) -> None:
+    """Red of BT.709 in luma and chroma: Y 63, Cb 102, Cr 240 (BT.709-6, 3.2 and 3.5)."""
+    av = pytest.importorskip("av")
+    planes = [np.full(height * 64, 63, np.uint8), *(np.full(height * 16, value, np.uint8) for value in (102, 240))]
+    frame = av.VideoFrame.from_ndarray(np.concatenate(planes).reshape(-1, 64), format="yuv420p")
+    assert upright(frame)[32, 32].tolist() == list(expected)
 
 
 @pytest.mark.slow

@@ -218,6 +218,7 @@ CASES: dict[str, Case] = {
     "fixate seed": (lambda value: fixate(MAP, SIZE, seed=value), {"zero", "huge"}),
     "read_image": (hm.read_image, set()),
     "read_video": (lambda value: next(hm.read_video(value)), set()),
+    "read_video planes": (lambda value: next(hm.read_video("none.mp4", planes=value)), set()),
     "read_video start_s": (lambda value: next(hm.read_video("none.mp4", start_s=value)), set()),
     "read_video every": (lambda value: next(hm.read_video("none.mp4", every=value)), set()),
     "read_video frames": (lambda value: next(hm.read_video("none.mp4", frames=value)), set()),

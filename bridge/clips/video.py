@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import struct
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, suppress
 from fractions import Fraction
 from pathlib import Path
@@ -19,8 +19,9 @@ from homunculus.bridge.clips.frame import VideoFrame
 from homunculus.bridge.errors import BackendUnavailableError, ImageError, ImageReadError, ImageTooLargeError
 from homunculus.bridge.files.reading import check_file, refusing
 from homunculus.bridge.pictures.files import expanded
+from homunculus.bridge.pictures.planes import HD_ROWS, Planes
 from homunculus.bridge.pictures.turning import Array, turned
-from homunculus.bridge.values import number, whole
+from homunculus.bridge.values import flag, number, whole
 
 CAMERA = re.compile(r"camera:(\d+)")
 # By FFmpeg's names. Not what leads to other files or into the net (playlists), nor single pictures.
@@ -29,6 +30,7 @@ _FILES = {"format_whitelist": CONTAINERS, "protocol_whitelist": "file"}
 CONVERT = "fetch it again, or convert it: ffmpeg -i VIDEO whole.mp4"
 PICTURE = "pictures are read by read_image"
 RATE_HZ = 25  # where nothing says one
+_UNSAID = 2  # of FFmpeg's AVColorSpace
 EARLY_S = 1e-9  # what is shown at start_s is not too early by rounding
 
 Frames: TypeAlias = "Generator[VideoFrame, None, None]"
@@ -60,8 +62,10 @@ def opened(path: str) -> Any:
 
 
 def upright(frame: Any) -> Array:
-    """uint8 [H, W, 3] of PyAV's frame as players show it: mirrored and turned by the nearest quarter as its display matrix says."""
-    return np.ascontiguousarray(turned(frame.to_ndarray(format="rgb24"), orientation_of(frame)))
+    """uint8 [H, W, 3] of PyAV's frame as players show it: mirrored and turned by the nearest quarter as its display matrix says; where it
+    does not say what its colours are, by BT.709 from 720 rows on and by BT.601 below."""
+    told = {"src_colorspace": "ITU709"} if int(frame.colorspace) == _UNSAID and frame.height >= HD_ROWS else {}
+    return np.ascontiguousarray(turned(frame.to_ndarray(format="rgb24", **told), orientation_of(frame)))
 
 
 def orientation_of(frame: Any) -> int:
@@ -77,11 +81,18 @@ def orientation_of(frame: Any) -> int:
 
 
 def read_video(
-    path: str | os.PathLike[str], *, start_s: float = 0.0, every: int = 1, frames: int | None = None
+    path: str | os.PathLike[str],
+    *,
+    start_s: float = 0.0,
+    every: int = 1,
+    frames: int | None = None,
+    planes: bool = False,
 ) -> Frames:
     """The frames of a video, decoded one by one as they are asked for. Needs PyAV, the extra `video`.
 
     start_s: the first frame is the first that is shown then or later. every: of so many frames one is given. frames: at most so many.
+    planes: luma and chroma as they are decoded (`Planes`, for a clip of format `nv12`) in place of RGB, of a video that is stored upright
+    in 4:2:0.
 
     A frame's `time_s` is what the file says of it, counted from the file's first: a rate that varies stays. Times ascend: what has no time
     stamp comes a frame's time after the frame before it, what has the same or an earlier one half of that. `number` counts the frames
@@ -89,8 +100,8 @@ def read_video(
     `close`, or when nobody holds that.
 
     Raises ImageReadError, at the first frame where it can be known and else after all good frames, for what is missing, no video,
-    without frames, damaged, truncated, or of frames of several sizes; ImageError for numbers that cannot be; BackendUnavailableError
-    without PyAV.
+    without frames, damaged, truncated, of frames of several sizes, or without such planes; ImageError for numbers that cannot be;
+    BackendUnavailableError without PyAV.
 
     >>> frames = hm.read_video("no such file.mp4")
     >>> next(frames)
@@ -101,7 +112,9 @@ def read_video(
     start_s = number("start_s", start_s, 0.0, refusal=ImageError)
     every = whole("every", every, refusal=ImageError)
     most = None if frames is None else whole("frames", frames, refusal=ImageError)
-    return _given(str(expanded(path)), start_s, every, most)
+    return _given(
+        str(expanded(path)), start_s, every, most, _planes if flag("planes", planes, refusal=ImageError) else upright
+    )
 
 
 def frames_told(path: str | os.PathLike[str], every: int = 1) -> int | None:
@@ -114,7 +127,15 @@ def frames_told(path: str | os.PathLike[str], every: int = 1) -> int | None:
     return -(-count // every) or None
 
 
-def _given(path: str, start_s: float, every: int, most: int | None) -> Frames:
+def _planes(frame: Any) -> Planes:
+    if orientation_of(frame) != 1:
+        raise ImageError("it is to be shown turned or mirrored, and planes are not; read it without planes")
+    return Planes.of_av(frame)
+
+
+def _given(
+    path: str, start_s: float, every: int, most: int | None, image_of: Callable[[Any], Array | Planes]
+) -> Frames:
     size: tuple[int, int] | None = None
     given = 0
     with closing(_timed(path, start_s)) as timed:
@@ -122,19 +143,26 @@ def _given(path: str, start_s: float, every: int, most: int | None) -> Frames:
             if place % every:
                 continue
             _check_pixels(path, frame)
-            with refusing(f"{path}, frame {place} cannot be turned into RGB", ImageReadError, CONVERT):
-                pixels = upright(frame)
-            found = (pixels.shape[0], pixels.shape[1])
+            image = _image(path, place, frame, image_of)
+            found = image.size if isinstance(image, Planes) else (image.shape[0], image.shape[1])
             if found != (size or found):
                 raise ImageReadError(
                     f"{path}: frame {place} is {_told(found)}, and those before it {_told(size or found)}; make all alike: "
                     "ffmpeg -i VIDEO -vf scale=WIDTH:HEIGHT whole.mp4"
                 )
             size = found
-            yield VideoFrame(pixels, time_s, given)
+            yield VideoFrame(image, time_s, given)
             given += 1
             if given == most:
                 return
+
+
+def _image(path: str, place: int, frame: Any, image_of: Callable[[Any], Array | Planes]) -> Array | Planes:
+    with refusing(f"{path}, frame {place} cannot be converted", ImageReadError, CONVERT):
+        try:
+            return image_of(frame)
+        except ImageError as error:
+            raise ImageReadError(f"{path}, frame {place}: {error}") from error
 
 
 def _timed(path: str, start_s: float) -> Generator[tuple[Any, float], None, None]:
