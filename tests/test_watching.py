@@ -21,13 +21,16 @@ from test_writers import names
 from typer.testing import CliRunner
 
 import homunculus as hm
+from homunculus.bridge.clips.timeline import Span
 from homunculus.bridge.clips.writer import VideoWriter
 from homunculus.bridge.errors import DataError, ImageReadError, WriteError
+from homunculus.bridge.open import open_unit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.cli.commands import app
 from homunculus.loop.watched import WatchState
 from homunculus.loop.watching.driver import WatchProgress, watch_video
 from homunculus.loop.watching.pictures import film_size, panel_numbers, rate_of
+from homunculus.loop.watching.remembered import remembered
 from homunculus.loop.watching.shards import read_frames, read_state
 from homunculus.report.durations import draw_durations, duration_color, panel_of, seen_by
 
@@ -252,14 +255,33 @@ def test_outlines_have_the_colour_of_their_duration() -> None:
     assert len({duration_color(2**power) for power in range(7)}) == 7
 
 
-def test_a_panel_shows_what_a_frame_was_seen_by() -> None:
+def test_a_panel_shows_what_was_seen() -> None:
     plan, times = plan_of_two()
-    pixels = torch.stack([torch.full((3, 8, 8), 0.25), torch.full((3, 8, 8), 0.75)])
-    panel = panel_of("", np.full((64, 64, 3), 128, np.uint8), plan, times, 7, pixels)
-    seen = np.asarray(panel.reconstruction)
-    assert (round(seen[256, 100].mean()), round(seen[256, 400].mean())) == (64, 191)
-    past = np.asarray(panel_of("", np.full((64, 64, 3), 128, np.uint8), plan, times, 5, pixels).reconstruction)
-    assert (round(past[256, 100].mean()), round(past[256, 400].mean())) == (128, 191)
+    seen = torch.full((3, 512, 512), 0.25)
+    panel = panel_of("", np.full((64, 64, 3), 128, np.uint8), plan, times, 7, seen[:, :64, :64])
+    assert round(np.asarray(panel.reconstruction).mean()) == 64
+
+
+def test_detail_is_remembered_until_something_else_is_seen() -> None:
+    """Four fine tokens of frames 0 to 3, and one coarse one of frame 4."""
+    boxes = [(left, top, left + 32.0, top + 32.0) for top in (0.0, 32.0) for left in (0.0, 32.0)] + [(0.0, 0, 64, 64)]
+    plan = SamplePlan.boxes(torch.tensor(boxes), 8)
+    times = torch.tensor([[0, 4]] * 4 + [[4, 1]])
+    texels = torch.rand(4, 3, 8, 8, generator=torch.Generator().manual_seed(0)) / 2
+    with open_unit("torch") as unit:
+
+        def drawn(coarse: torch.Tensor, *spans: Span) -> torch.Tensor:
+            return remembered(unit, torch.cat([texels, coarse[None]]), plan, times, spans, (64, 64))
+
+        before = drawn(torch.zeros(3, 8, 8), Span(0, 4))
+        rows = SamplePlan.boxes(torch.tensor(boxes[4:]), 8)
+        with unit.pyramid(before.permute(1, 2, 0), format="rgba32f") as pyramid:
+            same = unit.sample(pyramid, rows).pixels[0]
+        both = Span(0, 4), Span(4, 1)
+        assert float((drawn(same, *both) - before).abs().max()) < 1e-5
+        lighter = drawn(same + 0.2, *both) - before
+        assert float((lighter - 0.2).abs().max()) < 1e-5
+        assert float(drawn(torch.ones(3, 8, 8) / 2, both[1]).std()) < 1e-6  # of nothing else is anything remembered
 
 
 def test_sizes_rates_and_places() -> None:

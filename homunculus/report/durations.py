@@ -14,8 +14,6 @@ from homunculus.bridge.plan import SamplePlan
 from homunculus.report.contact_sheet import LONGER_PX, Panel, fitted
 from homunculus.report.files import to_picture
 from homunculus.report.footprints import LOD_COLORS, Color, Legend, draw_outlines, outlines
-from homunculus.report.reconstruction import reconstruct
-from homunculus.report.scaled import scaled
 
 
 def duration_color(frames: int) -> Color:
@@ -50,31 +48,29 @@ def draw_durations(
     return draw_outlines(image, outlines(plan)[rows[order]] * scale, colors, points, legend)
 
 
+def panel_size(size: tuple[int, int]) -> tuple[float, tuple[int, int]]:
+    """How many times as large as a frame of (height, width) a panel is drawn, and its size."""
+    scale = min(1.0, 2 * LONGER_PX / max(size))
+    return scale, (max(1, round(size[0] * scale)), max(1, round(size[1] * scale)))
+
+
 def panel_of(
     title: str,
     image: np.ndarray[Any, Any],
     plan: SamplePlan,
     times: Tensor,
     number: int,
-    pixels: Tensor,
+    seen: Tensor,
     fixations: Sequence[Sequence[float]] = (),
 ) -> Panel:
-    """A panel of a contact sheet. image: frame `number`, uint8 [H, W, 3]; pixels: [N, 3, P, P] of the whole plan in 0..1."""
-    height, width = image.shape[:2]
-    scale = min(1.0, 2 * LONGER_PX / max(height, width))
-    size = max(1, round(height * scale)), max(1, round(width * scale))
+    """A panel of a contact sheet. image: frame `number`, uint8 [H, W, 3]; seen: [3, h, w] in 0..1, of `panel_size`, what tokens
+    show."""
+    scale, size = panel_size((image.shape[0], image.shape[1]))
     small = np.asarray(Image.fromarray(image).resize((size[1], size[0]), Image.Resampling.BOX))
     drawn = draw_durations(small, plan, times, number, fixations, scale=scale)
-    seen = reconstruct(*_of_frame(pixels, scaled(plan, scale, size), times, number), size)
     shown = fitted(size)
     return Panel(
         title,
         drawn.resize(shown, Image.Resampling.LANCZOS),
-        to_picture(seen.pixels).resize(shown, Image.Resampling.LANCZOS),
+        to_picture(seen).resize(shown, Image.Resampling.LANCZOS),
     )
-
-
-def _of_frame(pixels: Tensor, plan: SamplePlan, times: Tensor, number: int) -> tuple[Tensor, SamplePlan]:
-    """The patches that a frame is seen by, and where they lie, as of one picture."""
-    rows = seen_by(times, number)
-    return pixels[rows], SamplePlan(plan.footprints[rows], plan.patch_size).on_layer(0)

@@ -14,10 +14,12 @@ from homunculus.bridge.clips.frame import VideoFrame
 from homunculus.bridge.clips.writer import VideoWriter
 from homunculus.bridge.law import Quality
 from homunculus.bridge.unit import TextureUnit
+from homunculus.loop.watching.remembered import remembered
 from homunculus.loop.watching.shards import WatchedFrame
 from homunculus.report.contact_sheet import Panel, contact_sheet
-from homunculus.report.durations import draw_durations, panel_of, seen_by
+from homunculus.report.durations import draw_durations, panel_of, panel_size, seen_by
 from homunculus.report.png import write_png
+from homunculus.report.scaled import scaled
 
 PANELS = 12  # of a contact sheet, at most
 LONGEST_PX = 1280  # the longer side of the film
@@ -67,12 +69,11 @@ def draw(
             clip.push(frame)
             writer.write(_annotated(frame.image, row, size), frame.time_s)
             if frame.number in chosen:
-                pixels = unit.sample(clip, row.plan, quality=quality).pixels.cpu()
-                panels.append(
-                    panel_of(
-                        _title(row), frame.image, row.plan, row.times, row.number, pixels, row.fixations_px.tolist()
-                    )
-                )
+                scale, panel = panel_size(size)
+                pixels = unit.sample(clip, row.plan, quality=quality).pixels
+                seen = remembered(unit, pixels, scaled(row.plan, scale, panel), row.times, clip.timeline.spans, panel)
+                points = row.fixations_px.tolist()
+                panels.append(panel_of(_title(row), frame.image, row.plan, row.times, row.number, seen, points))
             tell(frame.number + 1)
     write_png(sheet, contact_sheet(panels))
 
@@ -88,7 +89,7 @@ def _annotated(image: np.ndarray[Any, Any], row: WatchedFrame, size: tuple[int, 
 
 def _title(row: WatchedFrame) -> str:
     cut = ", a cut" if row.cut else ""
-    return f"frame {row.number}, {row.time_s:.2f} s{cut}: {len(seen_by(row.times, row.number))} tokens, {row.moved} new"
+    return f"frame {row.number}, {row.time_s:.2f} s{cut}: {len(seen_by(row.times, row.number))} tokens on it, {row.moved} new"
 
 
 def _all(first: VideoFrame, rest: Iterator[VideoFrame]) -> Iterator[VideoFrame]:
