@@ -30,7 +30,7 @@ from homunculus.shaders import as_cuda, source
 
 PHOTOGRAPH = Path(__file__).parents[1] / "examples" / "data" / "photograph.jpg"
 CODINGS: list[tuple[Matrix, Range]] = list(itertools.product(("601", "709"), ("full", "limited")))
-SIZES = [(1, 1), (1, 70), (15, 17), (64, 64), (101, 130), (333, 517)]
+SIZES = [(1, 1), (15, 70), (64, 64), (101, 131)]
 # Luma coefficients of ITU-R BT.601-7 and BT.709-6, of red, green and blue.
 ITU = {"601": (0.299, 0.587, 0.114), "709": (0.2126, 0.7152, 0.0722)}
 
@@ -79,6 +79,7 @@ def test_rgb_is_the_formula_of_the_recommendation(matrix: Matrix, range_: Range)
 
 
 @pytest.mark.gl
+@pytest.mark.slow
 @pytest.mark.parametrize(("matrix", "range_"), CODINGS)
 def test_tokens_of_a_chart_are_the_formula(unit: TextureUnit, matrix: Matrix, range_: Range) -> None:
     assert_chart(unit, matrix, range_)
@@ -100,11 +101,12 @@ def assert_chart(unit: TextureUnit, matrix: Matrix, range_: Range) -> None:
 
 
 @pytest.mark.gl
-@pytest.mark.parametrize("size", [(101, 131), (128, 128)])
-def test_grey_is_exact(unit: TextureUnit, size: tuple[int, int]) -> None:
-    assert_grey(unit, size)
+@pytest.mark.slow
+def test_grey_is_exact(unit: TextureUnit) -> None:
+    assert_grey(unit, (101, 131))
 
 
+@pytest.mark.slow
 def test_the_twins_grey_is_exact(twin: TextureUnit) -> None:
     assert_grey(twin, (101, 131))
 
@@ -116,7 +118,7 @@ def assert_grey(unit: TextureUnit, size: tuple[int, int]) -> None:
     assert bool((planes.chroma == 128).all())
     with unit.pyramid(planes) as ours, unit.pyramid(picture, builder="exact") as rgba:
         for quality in QUALITIES:
-            plan = aligned(size) if quality == "exact" else random_footprints(24, size)
+            plan = aligned(size) if quality == "exact" else random_footprints(16, size)
             seen, expected = unit.sample(ours, plan, quality=quality), unit.sample(rgba, plan, quality=quality)
             exact = is_software(
                 unit
@@ -138,6 +140,7 @@ def assert_conforms(unit: TextureUnit, twin: TextureUnit, planes: Planes, plan: 
 
 
 @pytest.mark.gl
+@pytest.mark.slow
 @pytest.mark.parametrize("size", SIZES)
 def test_every_size_and_quality_agrees_with_the_twin(
     unit: TextureUnit, twin: TextureUnit, size: tuple[int, int]
@@ -145,14 +148,15 @@ def test_every_size_and_quality_agrees_with_the_twin(
     matrix, range_ = CODINGS[SIZES.index(size) % 4]
     planes = noise(size, 1, matrix, range_, "left" if size[1] % 2 else "centre")
     for quality in QUALITIES:
-        plan = aligned(size) if quality == "exact" else random_footprints(24, size)
+        plan = aligned(size) if quality == "exact" else random_footprints(16, size)
         assert_conforms(unit, twin, planes, plan, quality)
 
 
 @pytest.mark.gl
-@pytest.mark.parametrize("max_level", [0, 1, 8])
+@pytest.mark.slow
+@pytest.mark.parametrize("max_level", [0, 8])
 def test_other_numbers_of_levels_agree_with_the_twin(unit: TextureUnit, twin: TextureUnit, max_level: int) -> None:
-    planes, plan = noise((129, 75)), random_footprints(16, (129, 75))
+    planes, plan = noise((129, 75)), random_footprints(8, (129, 75))
     rows = plan.footprints.clone()
     rows[:, 2:6] /= 16
     rows[:, 7] = torch.linspace(-2, 2, len(rows))
@@ -166,6 +170,7 @@ def test_other_numbers_of_levels_agree_with_the_twin(unit: TextureUnit, twin: Te
 
 
 @pytest.mark.gl
+@pytest.mark.slow
 def test_warped_plans_and_layers(unit: TextureUnit, twin: TextureUnit) -> None:
     several = [noise((90, 130), seed) for seed in range(3)]
     plan = layouts.cortical((90, 130), (60, 40), budget=30, patch_size=4).on_layer(2)
@@ -176,6 +181,7 @@ def test_warped_plans_and_layers(unit: TextureUnit, twin: TextureUnit) -> None:
 
 
 @pytest.mark.gl
+@pytest.mark.slow
 def test_levels_are_the_means_of_the_picture(unit: TextureUnit) -> None:
     """Of a picture within RGB: the box mean of its own RGB, but for rounding luma and chroma to bytes; chroma between its samples at
     level 0."""
@@ -222,16 +228,20 @@ def psnr(picture: np.ndarray, planes: Planes, unit: TextureUnit, quality: Qualit
 @pytest.mark.gl
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "fast", "high"), [("astronaut", 49, 46.5), ("chelsea", 49, 49), ("coffee", 49, 46.5), ("retina", 49, 49)]
+    ("name", "fast", "others"),
+    [("astronaut", 49, 46.5), ("coffee", 49, 46.5), ("chelsea", 49, 49), ("retina", 49, 49), ("photograph", 49, 49)],
 )
-def test_photographs_keep_their_tokens(any_unit: TextureUnit, name: str, fast: float, high: float) -> None:
-    """Against the tokens of the photograph itself as rgba8. Where most tokens are native, as they are of small pictures, `high` shows
-    what halving chroma costs."""
-    data = pytest.importorskip("skimage.data")
-    picture = np.ascontiguousarray(getattr(data, name)())[:800, :800]
+def test_photographs_keep_their_tokens(gl_unit: TextureUnit, name: str, fast: float, others: float) -> None:
+    """Against the tokens of the photograph itself as rgba8. Where most tokens are native, as they are of small pictures, the sharper
+    qualities show what halving chroma costs."""
+    if name == "photograph":
+        picture = hm.read_image(PHOTOGRAPH)
+    else:
+        picture = np.ascontiguousarray(getattr(pytest.importorskip("skimage.data"), name)())[:800, :800]
     planes = Planes.of_rgb(picture)
-    assert psnr(picture, planes, any_unit, "fast") >= fast
-    assert psnr(picture, planes, any_unit, "high") >= high
+    found = {quality: psnr(picture, planes, gl_unit, quality) for quality in ("fast", "sharp", "high")}
+    assert found["fast"] >= fast, found
+    assert min(found.values()) >= others, found
 
 
 def test_left_siting_reads_samples_where_they_lie(twin: TextureUnit) -> None:
@@ -366,6 +376,7 @@ def test_what_reads_rgba_says_so(gl_unit: GLUnit) -> None:
             gl_unit.pyramid(planes, builder=builder)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 def test_gradients_reach_the_plan_through_the_twin(twin: TextureUnit) -> None:
     """Against central differences; by the op as by itself."""
     planes = Planes.of_rgb(hm.read_image(PHOTOGRAPH)[:96, :96])
@@ -391,6 +402,7 @@ def test_gradients_reach_the_plan_through_the_twin(twin: TextureUnit) -> None:
 
 
 @pytest.mark.gl
+@pytest.mark.slow
 def test_statistics_are_those_of_the_picture_shown(unit: TextureUnit) -> None:
     planes = Planes.of_rgb(hm.read_image(PHOTOGRAPH)[:128, :192])
     with (
@@ -406,6 +418,7 @@ def test_statistics_are_those_of_the_picture_shown(unit: TextureUnit) -> None:
 
 
 @pytest.mark.gl
+@pytest.mark.slow
 def test_a_layer_is_written_again(unit: TextureUnit) -> None:
     first, second, third = (noise((50, 70), seed, "709", "limited") for seed in (1, 4, 7))
     plan = random_footprints(20, (50, 70))
@@ -417,10 +430,12 @@ def test_a_layer_is_written_again(unit: TextureUnit) -> None:
 
 
 @pytest.mark.gl
+@pytest.mark.slow
 def test_a_clip_of_planes(unit: TextureUnit) -> None:
     assert_clip(unit)
 
 
+@pytest.mark.slow
 def test_a_clip_of_planes_on_the_twin(twin: TextureUnit) -> None:
     assert_clip(twin)
 
@@ -459,6 +474,7 @@ def assert_clip(unit: TextureUnit) -> None:
 
 
 @pytest.mark.gl
+@pytest.mark.slow
 def test_both_builders_give_the_same_bytes(gl_unit: GLUnit) -> None:
     planes = noise((333, 517))
     with gl_unit.pyramid(planes, builder="exact") as exact, gl_unit.pyramid(planes, builder="simd") as simd:

@@ -105,10 +105,11 @@ def _levels(plane: NDArray[np.uint8], extent: Extent, beyond: int) -> Iterator[T
     import cv2
 
     height, width, channels = plane.shape
-    texels: Any = np.full((extent.height, extent.width, channels), beyond, np.float32)
-    texels[:height, :width] = plane
-    for level in range(extent.levels):
-        if level:
-            texels = cv2.resize(texels, (extent.width >> level, extent.height >> level), interpolation=cv2.INTER_AREA)
+    padded = np.full((extent.height, extent.width, channels), beyond, np.uint8)
+    padded[:height, :width] = plane
+    yield torch.from_numpy(padded)
+    texels: Any = padded.astype(np.float32)
+    for level in range(1, extent.levels):
         shape = (extent.height >> level, extent.width >> level, channels)
+        texels = cv2.resize(texels, shape[1::-1], interpolation=cv2.INTER_AREA)
         yield torch.from_numpy(cv2.convertScaleAbs(texels).reshape(shape))

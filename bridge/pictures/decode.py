@@ -50,6 +50,14 @@ def decoded(image: Any, told: str, *, icc: bool = True, upright: bool = True) ->
     return np.ascontiguousarray(turned(pixels, orientation) if upright else turned_back(pixels, orientation))
 
 
+def drafted(image: Any, halvings: int) -> int:
+    """How often an opened image halves itself as it is decoded, at most so often: a JPEG up to three times, in the frequency domain."""
+    if image.format != "JPEG" or not halvings:
+        return 0
+    done = image.draft(None, tuple(max(side >> min(halvings, 3), 1) for side in image.size))
+    return 0 if done is None else int(image.decoderconfig[0]).bit_length() - 1
+
+
 def _strips(image: Any) -> Iterator[tuple[int, Any]]:
     rows = max(1, _STRIP // image.width)
     for top in range(0, image.height, rows):
