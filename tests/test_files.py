@@ -29,6 +29,7 @@ OURS = "bridge/files/"
 ELSEWHERE = {
     "bridge/gl/machine.py": "the driver's own list of libraries, in the system's folders",
     "homunculus/__init__.py": "the stub beside it, where the public names stand",
+    "homunculus/lab/bench/watch.py": "a video made for the clock, in a folder of its own",
     "homunculus/lab/bench/machine.py": "/proc and the repository, as facts about the machine",
     "homunculus/encoder/weights.py": "the headers alone of a model folder's weights",
     "homunculus/lab/needle/glyphs.py": "a sheet of letters that ships with the package",

@@ -60,3 +60,30 @@ def test_two_hundred_pyramids_of_changing_size_leave_memory_as_it_was(gl_unit: G
     print(f"200 pyramids: resident memory grew by {grown / 2**20:.1f} MiB")
     assert grown <= ALLOWED_BYTES
     assert gl_unit.context.live["texture"] <= 2
+
+
+@pytest.mark.slow
+@pytest.mark.gl
+@needs_proc
+def test_ten_thousand_pushes_leave_nothing(gl_unit: GLUnit) -> None:
+    """Live GL objects, the pool's spares, Python's objects and resident memory are after 10,000 frames as after 1,000, cuts and all."""
+    frames = [white_noise(40, 56, seed) // (1 + seed % 2) for seed in range(6)]
+
+    def there() -> tuple[dict[str, int], int, int]:
+        gc.collect()
+        live = gl_unit.context.thread.call(lambda: dict(gl_unit.context.live))
+        return live, len(gl_unit._pool._spares), len(gc.get_objects())
+
+    with gl_unit.clip((40, 56), frames=4) as clip:
+        for number in range(10_000):
+            clip.push(frames[number // 500 % 6])
+            if number == 999:
+                (live, spares, objects), before = there(), resident_bytes()
+        after_live, after_spares, after_objects = there()
+        grown = resident_bytes() - before
+        assert clip.timeline.count == 10_000
+        assert clip.timeline.cuts == ()
+    print(f"9,000 pushes: resident memory grew by {grown / 2**20:.1f} MiB, {after_objects - objects} objects")
+    assert (after_live, after_spares) == (live, spares)
+    assert after_objects - objects < 20
+    assert grown <= ALLOWED_BYTES / 4

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -192,3 +193,27 @@ def test_a_screenshot_of_a_video_shows_its_durations(gl_unit: GLUnit, tmp_path: 
     assert shown.shape == other.shape == (*SIZE, 3)
     assert torch.equal(shown, headless.picture([str(path)], OVER_TIME, unit=gl_unit)), "the same frames each time"
     assert not torch.equal(shown, other)
+
+
+@pytest.mark.slow
+def test_random_keys_and_a_moving_gaze_over_a_video_leave_no_error(
+    gl_unit: GLUnit, playing: Callable[..., None]
+) -> None:
+    """Every key but those that write, type, look or leave; the clip comes and goes with the allocator."""
+    chance = random.Random(0)
+    names = [b.name for b in keys.bindings() if len(b.name) == 1 and b.name not in "SP/"]
+
+    def check(session: Session, frames: list[np.ndarray]) -> None:
+        clips = set()
+        for number in range(120):
+            place = chance.uniform(0, SIZE[1]), chance.uniform(0, SIZE[0])
+            event = keys.Event("Mouse", place) if number % 3 else keys.Event(chance.choice(names), place)
+            assert keys.dispatch(session, event)
+            if number % 20 == 0:
+                session.change(replace(session.state, allocator="space_time", budget=90))
+            session.see(frames[number % 40])
+            session.frame(wait_s=0.05 if number % 5 else 20)
+            clips.add(session.sight.clip is None)
+        assert clips == {True, False}
+
+    playing(check)

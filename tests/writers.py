@@ -164,6 +164,7 @@ SLOW = {
     "homunculus.lab.bench.call",
     "homunculus.lab.bench.looks",
     "homunculus.lab.bench.view",
+    "homunculus.lab.bench.watch",
     "homunculus.cli.compare",
     "homunculus.cli.evaluate",
     "homunculus.cli.gaze",

@@ -121,6 +121,8 @@ class Clip(Pyramid):
         return image
 
     def _means_of(self, shown: Tensor | Planes, after: Timeline) -> Iterator[tuple[Span, Tensor | Planes]]:
+        if after.slots == 1:
+            return
         if not isinstance(shown, Planes):
             yield from self._means[0].pushed(shown, after.completed)
             return

@@ -36,26 +36,20 @@ class ByteMeans:
     """Of bytes on the host: sums of 16 bits, which hold 256 frames, in memory that is used again; to nearest, ties to even."""
 
     def __init__(self) -> None:
-        self._frame: NDArray[np.uint8] = np.empty(0, np.uint8)  # the first half of two
-        self._halves: dict[int, NDArray[np.uint16]] = {}  # of longer ones, by their length
+        self._halves: dict[int, NDArray[np.uint16]] = {}  # by their length
         self._sum: NDArray[np.uint16] = np.empty(0, np.uint16)
         self._mean: NDArray[np.uint8] = np.empty(0, np.uint8)
 
     def pushed(self, pixels: NDArray[np.uint8], completed: list[Span]) -> Made:
-        if self._frame.shape != pixels.shape:
-            self._frame, self._mean = (np.empty(pixels.shape, np.uint8) for _ in range(2))
-            self._sum = np.empty(pixels.shape, np.uint16)
+        if self._sum.shape != pixels.shape:
+            self._sum, self._mean = np.empty(pixels.shape, np.uint16), np.empty(pixels.shape, np.uint8)
+        np.copyto(self._sum, pixels)  # as fast as adding bytes to bytes in 16 bits, and all lengths are alike
         for span in completed:
-            if span.frames == 2:
-                np.add(self._frame, pixels, out=self._sum, dtype=np.uint16)
-            else:
-                np.add(self._halves[span.frames // 2], self._sum, out=self._sum)
+            np.add(self._halves[span.frames // 2], self._sum, out=self._sum)
             yield span, torch.from_numpy(rounded(self._sum, span.frames, self._mean))
-        if not completed:
-            np.copyto(self._frame, pixels)
-            return
-        spare = self._halves.get(completed[-1].frames)
-        self._halves[completed[-1].frames] = self._sum
+        length = completed[-1].frames if completed else 1
+        spare = self._halves.get(length)
+        self._halves[length] = self._sum
         self._sum = np.empty_like(self._sum) if spare is None else spare
 
 

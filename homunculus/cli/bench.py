@@ -23,6 +23,7 @@ class Benchmark(StrEnum):
     slide = "slide"
     call = "call"
     looks = "looks"
+    watch = "watch"
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def bench(
     subject: Annotated[
         Benchmark,
         typer.Argument(
-            help="Patches beside PyTorch, allocators, the loop beside the full grid, the viewer, a slide, a call, or pictures in batches."
+            help="Patches beside PyTorch, allocators, the loop, the viewer, a slide, a call, pictures in batches, or frames of a video."
         ),
     ] = Benchmark.sampling,
     *,
@@ -74,6 +75,10 @@ def bench(
         batches = load.batch or ((1, 4) if load.quick else BATCHES)
         side = (load.size or [512 if load.quick else SIDE_PX])[0]
         run_looks(side, batches=batches, backend=cast("Any", backend), repeats=min(repeats, 5), out=out)
+    elif subject is Benchmark.watch:
+        from homunculus.lab.bench.watch import run as run_watch
+
+        run_watch(backend=cast("Any", backend or "auto"), repeats=repeats, out=out)
     elif subject is Benchmark.loop:
         from homunculus.lab.bench.loop import run as run_loop
 
