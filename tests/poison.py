@@ -60,6 +60,6 @@ def fill(texture: Texture) -> None:
     texture.use()
     for level in range(levels):
         shape = (height >> level, width >> level, 4)
-        pixels = torch.full(shape, 255, dtype=torch.uint8) if format == "rgba8" else torch.full(shape, torch.nan)
+        pixels = torch.full(shape, 255, dtype=torch.uint8) if format.endswith("8") else torch.full(shape, torch.nan)
         for layer in range(layers):
             texture.write(level, layer, 0, 0, pixels)

@@ -20,10 +20,12 @@ from test_viewer_pictures import (  # noqa: F401
 )
 
 from homunculus import layouts
+from homunculus.bridge.gl.planes import GLPlanes
 from homunculus.bridge.gl.simd import HAS_OPENCV
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.images import Format
 from homunculus.bridge.law import Quality
+from homunculus.bridge.pictures.planes import Planes
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Builder
 from homunculus.bridge.twin.unit import TwinUnit
@@ -86,6 +88,22 @@ def test_every_level_of_every_layer_is_written(gl_unit: GLUnit, format: Format, 
             for level in range(8):
                 texels = pyramid.level(level)
                 assert bool((texels[..., :3] <= 0.5).all()), (format, level)  # NaN is not, and 255 of 255 neither
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("builder", ["exact", "simd"])
+def test_every_level_of_both_planes_is_written(gl_unit: GLUnit, builder: Builder) -> None:
+    """Poison is the brightest luma and the strongest colour, in the padding too."""
+    if builder == "simd" and not HAS_OPENCV:
+        pytest.skip("builder 'simd' needs OpenCV")
+    grey = [Planes.of_rgb(white_noise(65, 131, seed)[..., :1].repeat(3, -1) // 2) for seed in (0, 1)]
+    for _ in range(2):  # in a fresh texture, and in one used before
+        with gl_unit.pyramid(grey, builder=builder, max_level=7) as pyramid:
+            assert isinstance(pyramid, GLPlanes)
+            for texture, below in zip(pyramid.both, (0.5, 129 / 255), strict=True):
+                for level in range(texture.extent.levels):
+                    texels = gl_unit.context.thread.call(texture.read, level)
+                    assert bool((texels[..., : 1 if below == 0.5 else 2] <= below).all()), level
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
