@@ -25,8 +25,8 @@ LEAST = 1e-9  # energy a pixel where nothing is known, so that what weighs most 
 
 @dataclass(frozen=True, eq=False)
 class Spans:
-    """Where tokens may lie in time. all: the timeline's own, oldest first, then all halves that are held. halves: of each, by number.
-    roots: how many are the timeline's own. own: within which of them each lies.
+    """Where tokens may lie in time. all: the timeline's own, oldest first, then all halves that are held, two by two. halves: of each, by
+    number. roots: how many are the timeline's own. own: within which of them each lies.
     """
 
     all: list[Span]
@@ -69,10 +69,11 @@ class Spans:
         found = np.empty((len(self.all), *frames.shape[1:]), np.float32)
         for number in reversed(range(len(self.all))):
             span, parts = self.all[number], self.halves[number]
-            shown = found[list(parts)] if parts else frames[span.first - start : span.end - start]
-            while len(shown) > 1:
+            shown = frames[span.first - start : span.end - start] if parts is None else found[parts[0] : parts[1] + 1]
+            while len(shown) > 2:
                 shown = (shown[::2] + shown[1::2]) * np.float32(0.5)
-            found[number] = shown[0]
+            np.add(shown[0], shown[-1], out=found[number])
+            found[number] *= 0.5
         return found
 
 
@@ -106,7 +107,7 @@ class Volume:
             hidden = UNSEEN * float(band[0].sum()) / float(area.sum()) + LEAST / DECAY**number
             band[first] += np.float32(hidden) * area
             band *= spans.lasts * weights[number]
-        changes = [_changes(energy, spans.halves, area) for energy, area in zip(energies, cells.areas, strict=False)]
+        changes = [_changes(energy, spans, area) for energy, area in zip(energies, cells.areas, strict=False)]
         for change, w in zip(changes, weights, strict=True):
             change *= spans.lasts * w
         return cls(cells, spans, *_gains(cells, bands, changes, texel))
@@ -140,13 +141,15 @@ def _bands(energies: list[Array]) -> list[Array]:
     return [np.maximum(pooled(fine) - coarse, 0) for fine, coarse in pairwise(energies)]
 
 
-def _changes(energy: Array, halves: list[tuple[int, int] | None], pixels: Array) -> Array:
+def _changes(energy: Array, spans: Spans, pixels: Array) -> Array:
     """What the halves of each span show that their mean does not, beyond noise; 0 where they are not held."""
     found = np.zeros_like(energy)
-    split = [number for number, parts in enumerate(halves) if parts is not None]
-    if split:
-        first, second = np.array([halves[number] for number in split]).T
-        found[split] = np.maximum((energy[first] + energy[second]) / 2 - energy[split] - STILL / 4 * pixels, 0)
+    split = spans.whole[spans.roots :: 2]
+    more = energy[spans.roots :: 2] + energy[spans.roots + 1 :: 2]
+    more *= 0.5
+    more -= energy[split]
+    more -= STILL / 4 * pixels
+    found[split] = np.maximum(more, 0, out=more)
     return found
 
 
