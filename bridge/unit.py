@@ -110,8 +110,8 @@ class TextureUnit(BackendContract):
         max_level: int = 6,
     ) -> Clip:
         """A pyramid for frames of a size (height, width) that come one after the other: of the last `frames` of them, a power of 2, and of
-        their means over 2, 4, 8 ... frames, twice the memory of the frames alone. format, by default `rgba8`, and for Planes `nv12`, builder, max_level:
-        as for `pyramid`. Raises PlanError for a number of frames that is no power of 2, and what `pyramid` raises.
+        their means over 2, 4, 8 ... frames, twice the memory of the frames alone. format, by default `rgba8`, and for Planes `nv12`,
+        builder, max_level: as for `pyramid`. Raises PlanError for a number of frames that is no power of 2, and what `pyramid` raises.
         """
         timeline, stored = Timeline(frames), format or "rgba8"
         height, width = size_of("size", size, refusal=ImageError)
