@@ -20,7 +20,7 @@ from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.open import open_unit
 from homunculus.bridge.plan import SamplePlan
 from homunculus.cli import app
-from homunculus.lab.bench import libraries, peers, report, sampling
+from homunculus.lab.bench import libraries, peers, report, sampling, watch
 from homunculus.lab.bench import subject as subjects
 from homunculus.lab.bench.methods import Method
 from homunculus.lab.bench.report import speedups
@@ -318,3 +318,36 @@ def test_a_slide_is_looked_at_by_pages_and_by_openslide(tmp_path: Path, monkeypa
     refused = CliRunner().invoke(app, ["bench", "slide"])
     assert refused.exit_code == 2
     assert "--slide FILE" in refused.output
+
+
+@pytest.mark.slow
+@pytest.mark.gl
+def test_frames_of_a_video_are_pushed_planned_and_sampled(
+    gl_works: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "SIZE", (96, 128))
+    monkeypatch.setattr(watch, "TOKENS", 40)
+    rows = {(row.work, row.quality): row for row in watch.run(backend="gl", repeats=1, out=tmp_path)}
+    written = json.loads((tmp_path / "watch.json").read_text())
+    assert [(row["work"], row["quality"]) for row in written["rows"]] == list(rows)
+    added = rows[watch.MEANS, ""]
+    assert added.cpu_ms == pytest.approx(rows[watch.PUSH_MEANS, ""].cpu_ms - rows[watch.PUSH, ""].cpu_ms, abs=0.011)
+    assert added.bar_ms == 4
+    assert {quality for work, quality in rows if work == watch.KEPT} == {"fast", "high"}
+    assert all(row.cpu_ms > 0 and row.frames_per_s for row in rows.values() if row is not added)
+
+
+def test_a_frame_costs_the_mean_of_the_least_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a clock that each work moves on by what its frame costs, in one round more than in the other."""
+    now_s = [0.0]
+    monkeypatch.setattr(watch, "process_time", lambda: now_s[0])
+
+    def work(number: int) -> None:
+        now_s[0] += 0.001 * (number % watch.FRAMES) + (0.05 if number >= 2 * watch.FRAMES else 0.0)
+
+    works = {
+        (watch.PUSH, ""): work,
+        (watch.PUSH_MEANS, ""): lambda number: work(number % watch.FRAMES + 99 * watch.FRAMES),
+    }
+    rows = watch._rows(works, repeats=2)
+    assert [row.cpu_ms for row in rows] == [7.5, 57.5, 50.0]
