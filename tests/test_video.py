@@ -47,6 +47,7 @@ def good(path: Path) -> tuple[list[Any], Exception | None]:
     return found, None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts", "a.mov", "a.h264"])
 def test_frames_come_in_order_with_their_times(tmp_path: Path, name: str) -> None:
     found = list(hm.read_video(made(tmp_path, name)))
@@ -66,6 +67,7 @@ def test_a_rate_that_varies_stays(tmp_path: Path, name: str) -> None:
     assert [frame.time_s for frame in found] == [time / 1000 for time in times_ms]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi", "a.ts", "a.h264"])
 @pytest.mark.parametrize(("start_s", "every", "frames"), [(0.0, 3, 4), (0.4, 1, None), (0.41, 2, 3), (0.92, 1, 9)])
 def test_from_a_time_on_it_is_the_same_frames(
@@ -193,6 +195,7 @@ def shortened(path: Path, share: float) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.avi"])
 @pytest.mark.parametrize("share", [0.4, 0.8, 0.97])
 def test_a_truncated_one_gives_its_good_frames_first(

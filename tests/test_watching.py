@@ -18,6 +18,7 @@ from films import film, pictures
 from PIL import Image
 from safetensors.torch import load_file
 from test_writers import names
+from tiny_models import tiny
 from typer.testing import CliRunner
 
 import homunculus as hm
@@ -67,6 +68,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir()}
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_what_an_eye_sees(video: Path, whole: Path) -> None:
     assert names(whole) == sorted([*MADE, *SHARDS])
     rows = [row for name in SHARDS for row in read_frames(whole / name)]
@@ -92,6 +94,7 @@ def test_what_is_kept_is_what_an_eye_sees(video: Path, whole: Path) -> None:
     assert all(torch.equal(kept[name], value) for name, value in state.to_tensors().items())
 
 
+@pytest.mark.slow
 def test_a_shard_is_read_by_anyone(whole: Path) -> None:
     tensors = load_file(whole / SHARDS[1])
     assert tensors["footprints"].shape == (9, BUDGET, 8)
@@ -101,6 +104,7 @@ def test_a_shard_is_read_by_anyone(whole: Path) -> None:
     assert tensors["fixations_px"].shape == (int(tensors["fixations"].sum()), 2)
 
 
+@pytest.mark.slow
 def test_the_record_says_all_but_the_tensors(video: Path, whole: Path) -> None:
     record = json.loads((whole / "watch.json").read_text())
     assert record["settings"]["budget"] == BUDGET
@@ -114,6 +118,7 @@ def test_the_record_says_all_but_the_tensors(video: Path, whole: Path) -> None:
     assert {"torch", "av"} <= set(record["versions"])
 
 
+@pytest.mark.slow
 def test_the_film_has_the_videos_own_times_and_shows_it(video: Path, whole: Path) -> None:
     shown = list(hm.read_video(whole / "watch.mp4"))
     assert [frame.time_s for frame in shown] == pytest.approx([one.time_s for one in hm.read_video(video)], abs=1e-4)
@@ -124,6 +129,7 @@ def test_the_film_has_the_videos_own_times_and_shows_it(video: Path, whole: Path
         assert np.asarray(sheet).std() > 10
 
 
+@pytest.mark.slow
 def test_again_there_is_nothing_to_do(video: Path, whole: Path, tmp_path: Path) -> None:
     before = contents(whole)
     result = watch_video(video, whole, **SMALL)
@@ -152,6 +158,7 @@ def test_the_command_is_killed_twice_and_goes_on(video: Path, whole: Path, tmp_p
     assert contents(out) == contents(whole)
 
 
+@pytest.mark.slow
 def test_a_shard_that_was_lost_is_made_again(video: Path, whole: Path, tmp_path: Path) -> None:
     for name, content in contents(whole).items():
         (tmp_path / name).write_bytes(content)
@@ -165,6 +172,35 @@ def test_a_shard_that_was_lost_is_made_again(video: Path, whole: Path, tmp_path:
     }
 
 
+@pytest.mark.slow
+def test_of_a_model_its_tokens_are_kept_and_go_on_bit_for_bit(video: Path, tmp_path: Path) -> None:
+    """Of V-JEPA 2, tiny and random: what was kept after a stop is what one eye sees in one go."""
+    tiny("vjepa2").save_pretrained(tmp_path / "model")
+    told = SMALL | {"model": str(tmp_path / "model"), "every": 2, "shard_frames": 10}
+    watch_video(video, tmp_path / "out", **told)
+    first, second = sorted((tmp_path / "out").glob("*.safetensors"))
+    before = second.read_bytes()
+    second.unlink()
+    (tmp_path / "out" / "journal.jsonl").write_bytes(
+        b"".join((tmp_path / "out" / "journal.jsonl").read_bytes().splitlines(keepends=True)[:2])
+    )
+    assert watch_video(video, tmp_path / "out", **told).watched == 5
+    assert second.read_bytes() == before
+    rows = [*read_frames(first), *read_frames(second)]
+    assert rows[0].patches is None
+    with (
+        hm.Homunculus.from_pretrained(tmp_path / "model", budget=BUDGET, backend="torch") as eye,
+        eye.unit.clip((64, 96), 4) as clip,
+    ):
+        for frame, row in zip(hm.read_video(video, every=2), rows, strict=True):
+            clip.push(frame)
+            tokens = eye.watch(clip).tokens
+            assert row.tokens is not None
+            assert tokens is not None
+            assert torch.equal(row.tokens, tokens)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
@@ -181,6 +217,7 @@ def test_other_settings_are_refused_by_name(video: Path, whole: Path, changed: d
     assert contents(whole) == before
 
 
+@pytest.mark.slow
 def test_another_video_is_refused(video: Path, whole: Path, tmp_path: Path) -> None:
     other = tmp_path / video.name
     other.write_bytes(video.read_bytes() + b"\0")
@@ -188,6 +225,7 @@ def test_another_video_is_refused(video: Path, whole: Path, tmp_path: Path) -> N
         watch_video(other, whole, **SMALL)
 
 
+@pytest.mark.slow
 def test_of_a_truncated_video_the_good_frames_are_kept(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     noise = [rng.integers(0, 256, (64, 96, 3), dtype=np.uint8) for _ in range(16)]
@@ -216,6 +254,7 @@ def test_what_is_no_video_leaves_nothing(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.mp4", "file"]
 
 
+@pytest.mark.slow
 def test_a_state_comes_back_bit_for_bit_and_damage_is_told(whole: Path, tmp_path: Path) -> None:
     state = read_state(whole / SHARDS[0])
     again = WatchState.of_tensors(state.to_tensors())
