@@ -21,14 +21,6 @@ def grey(number: int) -> np.ndarray:
     return np.full((4, 6, 3), number, np.uint8)
 
 
-class CameraFrame:
-    def __init__(self, number: int) -> None:
-        self._number, self.side_data = number, {}  # type: ignore[var-annotated]
-
-    def to_ndarray(self, format: str) -> np.ndarray:
-        return grey(self._number)
-
-
 class Source:
     """Gives frames as grey as their number as fast as they are asked for, then waits for `ending`, as a camera does."""
 
@@ -46,8 +38,8 @@ class Source:
         if self._error is not None:
             raise self._error
 
-    def decode(self, video: int) -> Iterator[CameraFrame]:
-        return map(CameraFrame, self.numbers())
+    def decode(self, video: int) -> Iterator[np.ndarray]:
+        return map(grey, self.numbers())
 
     def read(self, path: str) -> Iterator[VideoFrame]:
         for number in self.numbers():
@@ -70,6 +62,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
     def open_source(path: str, source: Source) -> Frames:
         monkeypatch.setattr(frames, "opened", lambda path: source)
+        monkeypatch.setattr(frames, "upright", np.asarray)
         monkeypatch.setattr(frames, "read_video", source.read)
         made.append((source, Frames(path)))
         return made[-1][1]
@@ -159,6 +152,7 @@ def test_damage_is_told_after_what_was_good(opened: Any) -> None:
 def test_a_playlist_shows_the_newest_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     source = Source(30)
     monkeypatch.setattr(frames, "opened", lambda path: source)
+    monkeypatch.setattr(frames, "upright", np.asarray)
     playlist = Playlist(["camera:0"])
     assert number(np.asarray(playlist.open())) == 0
     until(lambda: source.given == 31)
