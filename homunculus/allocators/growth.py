@@ -97,16 +97,14 @@ def splits_of(volume: Volume, leaves: Array) -> dict[tuple[int, ...], Split]:
     space, and every one that lasts longer for time; ties are for space."""
     top = root_of(volume.cells.size, volume.cells.patch_size).level
     span, level, row, column = leaves.T
+    up = np.arange(top + 1)[:, None]
     votes: list[Array] = []  # of a node's fields, packed, and whether for time
-    depth = 0
     while len(span):
-        for up in range(top + 1):
-            fits = level + up <= top
-            node = ((span << 5 | level + up) << 21 | row >> up) << 21 | column >> up
-            votes += [node[fits] << 1 | kind for kind, told in ((0, up), (1, depth)) if told]
+        fits = level + up <= top
+        node = (((span << 5 | level + up) << 21 | row >> up) << 21 | column >> up) << 1
+        votes += [node[1:][fits[1:]]] if not votes else [node[1:][fits[1:]], node[fits] | 1]
         inner = volume.spans.whole[span] >= 0
         span, level, row, column = volume.spans.whole[span][inner], level[inner], row[inner], column[inner]
-        depth += 1
     if not votes:
         return {}
     packed, counts = np.unique(np.concatenate(votes), return_counts=True)
