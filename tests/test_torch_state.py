@@ -43,6 +43,7 @@ PRODUCTS = re.compile(
 MODELS = ("encoder/", "language/", "lab/baselines/", "lab/training/", "lab/needle/")
 NUMPY = (
     "lab/bootstrap.py",
+    "lab/clips/shown.py",
     "lab/gaze/density.py",
     "lab/gaze/dwell.py",
     "lab/photographs/pictures.py",
