@@ -10,9 +10,9 @@ from tolerances import LEVELS
 
 from homunculus.bridge.errors import ClosedError, GLError, ImageError, ImageTooLargeError
 from homunculus.bridge.gl.pyramid import Texture
-from homunculus.bridge.gl.simd import HAS_OPENCV
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.images import Format
+from homunculus.bridge.opencv import HAS_OPENCV
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Builder
 from homunculus.bridge.twin.unit import TwinUnit

@@ -15,10 +15,10 @@ from homunculus.bridge import law
 from homunculus.bridge.errors import ClosedError, ImageError
 from homunculus.bridge.gl import sparse
 from homunculus.bridge.gl.blocks import block_sums
-from homunculus.bridge.gl.simd import HAS_OPENCV
 from homunculus.bridge.gl.sparse import SparsePyramid, rectangles
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.law import QUALITIES, Quality
+from homunculus.bridge.opencv import HAS_OPENCV
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Pyramid
 from homunculus.bridge.tiles.reads import taps

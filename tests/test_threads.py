@@ -20,6 +20,7 @@ from homunculus.bridge.gl.context import close_all
 from homunculus.bridge.gl.thread import GLThread
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.open import open_unit
+from homunculus.bridge.opencv import one_opencv_thread
 from homunculus.bridge.plan import SamplePlan
 
 PLAN = SamplePlan.squares(torch.tensor([[20.0, 20.0], [40.0, 30.0]]), torch.tensor([16.0, 32.0]))
@@ -221,3 +222,27 @@ def test_without_a_driver_auto_falls_to_torch_and_says_why() -> None:
     assert done.stdout.startswith("torch gl: no OpenGL 4.3 context")
     assert "refused: no OpenGL 4.3 context could be opened through EGL" in done.stdout
     assert "apt install libegl1 libgl1 libgl1-mesa-dri" in done.stdout
+
+
+def test_opencv_has_its_threads_again_when_the_last_block_ends() -> None:
+    cv2 = pytest.importorskip("cv2")
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(3)
+    try:
+        inside, outside = threading.Event(), threading.Event()
+
+        def other() -> None:
+            with one_opencv_thread():
+                inside.set()
+                outside.wait(10)
+
+        with ThreadPoolExecutor(1) as pool:
+            with one_opencv_thread(), one_opencv_thread():
+                ended = pool.submit(other)
+                assert inside.wait(10)
+            assert cv2.getNumThreads() == 1
+            outside.set()
+            ended.result(10)
+        assert cv2.getNumThreads() == 3
+    finally:
+        cv2.setNumThreads(before)

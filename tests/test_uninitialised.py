@@ -21,10 +21,10 @@ from test_viewer_pictures import (  # noqa: F401
 
 from homunculus import layouts
 from homunculus.bridge.gl.planes import GLPlanes
-from homunculus.bridge.gl.simd import HAS_OPENCV
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.images import Format
 from homunculus.bridge.law import Quality
+from homunculus.bridge.opencv import HAS_OPENCV
 from homunculus.bridge.pictures.planes import Planes
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pyramid import Builder

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import TypeAlias
 
 import numpy as np
@@ -13,8 +12,8 @@ from torch import Tensor
 
 from homunculus.bridge.clips.timeline import Span
 from homunculus.bridge.images import Format, as_bytes
+from homunculus.bridge.opencv import HAS_OPENCV, one_opencv_thread
 
-HAS_OPENCV = find_spec("cv2") is not None
 Made: TypeAlias = "Iterator[tuple[Span, Tensor]]"
 
 
@@ -58,7 +57,8 @@ def rounded(sums: NDArray[np.uint16], count: int, out: NDArray[np.uint8]) -> NDA
     if HAS_OPENCV:
         import cv2
 
-        cv2.convertScaleAbs(sums, dst=out, alpha=1 / count)
+        with one_opencv_thread():
+            cv2.convertScaleAbs(sums, dst=out, alpha=1 / count)
         return out
     shift = count.bit_length() - 1
     up = (sums >> shift) & 1

@@ -16,7 +16,7 @@ from homunculus.bridge.backends import INSTEAD
 from homunculus.bridge.errors import HomunculusError
 from homunculus.bridge.findings import Report
 from homunculus.bridge.gl.context import open_context
-from homunculus.bridge.gl.simd import HAS_OPENCV
+from homunculus.bridge.opencv import HAS_OPENCV
 from homunculus.interop.egl import EGLDevice, egl_devices
 
 VENDOR_FOLDERS = ("/etc/glvnd/egl_vendor.d", "/usr/share/glvnd/egl_vendor.d")

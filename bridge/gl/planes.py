@@ -14,6 +14,7 @@ from torch import Tensor
 from homunculus.bridge.checks import gone
 from homunculus.bridge.gl.context import Context
 from homunculus.bridge.gl.pyramid import BEYOND, GLPyramid, Texture, forget
+from homunculus.bridge.opencv import one_opencv_thread
 from homunculus.bridge.pictures.planes import Coding
 from homunculus.bridge.planar import chroma_extent, luma_extent, rgba_level, uniforms
 from homunculus.bridge.pool import Pool
@@ -74,6 +75,7 @@ class GLPlanes(GLPyramid):
             self._chroma_finalizer()
 
 
+@one_opencv_thread()
 def build_plane(texture: Texture, plane: Tensor, builder: Builder, first: int) -> None:
     """The layers from `first` on, from uint8 [B, h, w, channels] on the host."""
     texture.use()

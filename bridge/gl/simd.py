@@ -7,7 +7,6 @@ A level is rounded, ties to even, only where it is stored.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -29,8 +28,8 @@ from homunculus.bridge.gl.blocks import (
 )
 from homunculus.bridge.gl.context import Context
 from homunculus.bridge.gl.pyramid import Texture
+from homunculus.bridge.opencv import HAS_OPENCV, one_opencv_thread
 
-HAS_OPENCV = find_spec("cv2") is not None
 STRIPE_BYTES = 1 << 20  # a stripe of level 0 and what is reduced from it stay in the processor's cache
 
 
@@ -44,6 +43,7 @@ def check_simd(builder: str, format: str) -> None:
         raise ImageError(f"builder {builder!r} reduces rgba8 only, not {format}; use builder='exact'")
 
 
+@one_opencv_thread()
 def build_simd(context: Context, texture: Texture, batch: Tensor, max_level: int, first: int) -> None:
     """Levels 0 and 1 stripe by stripe, each uploaded as it is made; those above from the sums of level 2."""
     check_simd("simd", texture.extent.format)

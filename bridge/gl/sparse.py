@@ -21,6 +21,7 @@ from homunculus.bridge.gl.context import Context
 from homunculus.bridge.gl.pyramid import GLPyramid, Texture
 from homunculus.bridge.gl.simd import above, fine_levels, means
 from homunculus.bridge.law import Quality
+from homunculus.bridge.opencv import one_opencv_thread
 from homunculus.bridge.patches import Stats
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.pool import Pool
@@ -75,7 +76,7 @@ class SparsePyramid(GLPyramid):
         """The sums of level `base`, and the levels above it, by that many threads, this one included."""
         assert self._images is not None
         self._helpers = helpers, threads
-        with self.context.clock.part("pyramid"):
+        with self.context.clock.part("pyramid"), one_opencv_thread():
             self._sums = [
                 block_sums(image, self.base, self._sizes[-1], helpers, threads) for image in self._images.numpy()
             ]
@@ -143,6 +144,7 @@ class SparsePyramid(GLPyramid):
                     self._write(*part)
         self.context.check(lambda: f"uploading to {self!r}")
 
+    @one_opencv_thread()
     def _made(self, box: Box, levels: range) -> Texels:
         """Those levels, up to `base`, of what lies in a box, which may reach out of the texture below and to the right."""
         top, left = box[:2]

@@ -22,10 +22,11 @@ from homunculus.bridge.gl.ingest import Ingest
 from homunculus.bridge.gl.planes import GLPlanes, build_plane
 from homunculus.bridge.gl.pyramid import GLPyramid, Texture
 from homunculus.bridge.gl.sampler import Sampler
-from homunculus.bridge.gl.simd import HAS_OPENCV, check_simd
+from homunculus.bridge.gl.simd import check_simd
 from homunculus.bridge.gl.sparse import SparsePyramid, base_level
 from homunculus.bridge.gl.statistics import statistics
 from homunculus.bridge.images import Format, as_bytes
+from homunculus.bridge.opencv import HAS_OPENCV
 from homunculus.bridge.patches import Filtering, Patches, Stats
 from homunculus.bridge.pictures.planes import PlaneBatch
 from homunculus.bridge.plan import PlanProgram, SamplePlan
