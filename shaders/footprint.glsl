@@ -149,16 +149,15 @@ Filter prepare(Footprint footprint, vec2 scale, float max_level) {
     );
 }
 
-// One tap, `aside` of the middle of its step. PAGED: of a picture in pages, in level-0 pixels from its origin, and counted where it reads
-// the level it asks for.
-// PLANAR: of a picture in planes, `pyramid` is its luma.
-vec4 fetch(Filter f, sampler2DArray pyramid, vec2 middle, vec2 aside, inout float resident) {
+// One tap. PAGED: of a picture in pages, `point` in level-0 pixels from its origin, and counted where it reads the level it asks for.
+// PLANAR: of a picture in planes, `pyramid` is its luma; aside: from the middle of the step to `point`.
+vec4 fetch(Filter f, sampler2DArray pyramid, vec2 point, vec2 aside, inout float resident) {
 #ifdef PAGED
-    return page_tap(f.grid, pyramid, middle + aside, f.lod, resident);
+    return page_tap(f.grid, pyramid, point, f.lod, resident);
 #elif defined(PLANAR)
-    return plane_tap(f.grid, pyramid, middle, aside, f.layer, f.lod);
+    return plane_tap(f.grid, pyramid, point, aside, f.layer, f.lod);
 #else
-    return textureLod(pyramid, vec3(middle + aside, f.layer), f.lod);
+    return textureLod(pyramid, vec3(point, f.layer), f.lod);
 #endif
 }
 
@@ -174,10 +173,10 @@ vec4 apply(Filter f, sampler2DArray pyramid, vec2 point, inout float resident) {
         float i = float(tap) - j * f.major_count;
         vec2 middle = point + f.first + i * f.major + j * f.minor;
 #if QUALITY == HIGH || QUALITY == EXACT
-        total += 0.25 * (fetch(f, pyramid, middle, -f.across - f.along, found)
-                       + fetch(f, pyramid, middle, f.across - f.along, found)
-                       + fetch(f, pyramid, middle, f.along - f.across, found)
-                       + fetch(f, pyramid, middle, f.across + f.along, found));
+        total += 0.25 * (fetch(f, pyramid, middle - f.across - f.along, -f.across - f.along, found)
+                       + fetch(f, pyramid, middle + f.across - f.along, f.across - f.along, found)
+                       + fetch(f, pyramid, middle - f.across + f.along, f.along - f.across, found)
+                       + fetch(f, pyramid, middle + f.across + f.along, f.across + f.along, found));
 #else
         total += fetch(f, pyramid, middle, vec2(0.0), found);
 #endif

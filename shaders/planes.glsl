@@ -79,10 +79,10 @@ float exact_alpha(vec2 place, vec2 inside) {
     return sides.x * sides.y;
 }
 
-// Premultiplied RGBA of a tap `aside` of the middle of its step, in texture coordinates. Chroma is the mean of what of it lies inside.
-vec4 plane_tap(PlaneGrid grid, sampler2DArray luma, vec2 middle, vec2 aside, float layer, float lod) {
-    vec2 point = middle + aside;
-    vec2 sited = middle + grid.spread * aside + chroma_shift;
+// Premultiplied RGBA of a tap at `point`, aside of the middle of its step, in texture coordinates. Chroma is the mean of what of it lies
+// inside.
+vec4 plane_tap(PlaneGrid grid, sampler2DArray luma, vec2 point, vec2 aside, float layer, float lod) {
+    vec2 sited = point + (grid.spread - 1.0) * aside + chroma_shift;
     float alpha = stored_alpha(point * grid.luma.fine_texels, grid.luma.fine_inside);
     alpha += grid.luma.blend * (stored_alpha(point * grid.luma.coarse_texels, grid.luma.coarse_inside) - alpha);
     float known = exact_alpha(sited * grid.chroma.fine_texels, grid.chroma.fine_inside);

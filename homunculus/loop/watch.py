@@ -55,21 +55,9 @@ def watch(
     eye.watched[clip] = after = WatchState(
         plan.to("cpu"), timeline, gaze, gaze[:0] if state is None else state.fixations
     )
-    return Watched(
-        newest.first,
-        clip.time_s(newest.first),
-        timeline,
-        plan,
-        patches,
-        encoding,
-        timeline.times(plan),
-        gaze,
-        relevance,
-        moved,
-        timeline.scene == newest.first > 0,
-        jumped,
-        after,
-    )
+    cut = timeline.scene == newest.first > 0
+    moment = (newest.first, clip.time_s(newest.first), plan, timeline.times(plan), gaze, moved, cut, jumped)
+    return Watched(*moment, timeline, patches, encoding, relevance, after)
 
 
 def _gaze(clip: Clip, relevance: Tensor, at: Points | None, state: WatchState | None) -> tuple[Tensor, bool]:

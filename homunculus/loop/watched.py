@@ -51,33 +51,22 @@ class WatchState:
 
 
 @dataclass(frozen=True, eq=False)
-class Watched:
-    """What was seen of a clip when its newest frame had come.
+class WatchedMoment:
+    """A frame of a video, and where it and those before it were looked at.
 
-    number, time_s: of that frame. timeline: of the clip then, by which layers are spans. patches: in 0..1; encoding: what the encoder made
-    of them, None without one. times: int64 [N, 2], each token's first frame, counted from the first that was pushed, and how many it
-    lasts. fixations_px: float [K, 2]. relevance: [h, w], what the gaze followed. moved: how many tokens are new. cut: whether the frame
-    began another scene; jumped: whether the gaze left what it followed.
+    number, time_s: of that frame. plan: its footprints' layers are those of the clip then. times: int64 [N, 2], each token's first frame,
+    counted from the first that was pushed, and how many it lasts. fixations_px: float [K, 2]. moved: how many tokens are new. cut: whether
+    the frame began another scene; jumped: whether the gaze left what it followed.
     """
 
     number: int
     time_s: float
-    timeline: Timeline
     plan: SamplePlan
-    patches: Patches
-    encoding: Encoding | None
     times: Tensor
     fixations_px: Tensor
-    relevance: Tensor
     moved: int
     cut: bool
     jumped: bool
-    state: WatchState
-
-    @property
-    def tokens(self) -> Tensor | None:
-        """[N, D] in the plan's order, None without an encoder."""
-        return None if self.encoding is None else self.encoding.tokens
 
     @property
     def durations(self) -> dict[int, int]:
@@ -85,7 +74,7 @@ class Watched:
         return dict(sorted(Counter(self.times[:, 1].tolist()).items()))
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything but the arrays, in JSON types."""
+        """All but the plan and what it showed, in JSON types."""
         return {
             "number": self.number,
             "time_s": self.time_s,
@@ -95,6 +84,26 @@ class Watched:
             "cut": self.cut,
             "jumped": self.jumped,
         }
+
+
+@dataclass(frozen=True, eq=False)
+class Watched(WatchedMoment):
+    """What was seen of a clip when its newest frame had come.
+
+    timeline: of the clip then, by which layers are spans. patches: in 0..1; encoding: what the encoder made of them, None without one.
+    relevance: [h, w], what the gaze followed. state: from which the next moment goes on.
+    """
+
+    timeline: Timeline
+    patches: Patches
+    encoding: Encoding | None
+    relevance: Tensor
+    state: WatchState
+
+    @property
+    def tokens(self) -> Tensor | None:
+        """[N, D] in the plan's order, None without an encoder."""
+        return None if self.encoding is None else self.encoding.tokens
 
     def __repr__(self) -> str:
         points = ", ".join(f"({x:.0f}, {y:.0f})" for x, y in self.fixations_px.tolist())

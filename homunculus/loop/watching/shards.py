@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from homunculus.bridge.files.fields import value
 from homunculus.bridge.files.reading import parsed, read_tensors, refusing
 from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
-from homunculus.loop.watched import Watched, WatchState
+from homunculus.loop.watched import Watched, WatchedMoment, WatchState
 
 NAME = "frames-{first:07d}.safetensors"
 AGAIN = "it is no whole shard of a video: delete it and watch again"
@@ -26,22 +25,10 @@ KEPT, STATE = "homunculus", "state."
 
 
 @dataclass(frozen=True, eq=False)
-class WatchedFrame:
-    """What is kept of one frame, all of it on the host.
+class WatchedFrame(WatchedMoment):
+    """What is kept of one frame, all of it on the host. tokens: [N, D] of the model. patches: pixels [N, 3, P, P] in 0..1, or 0..255 as
+    uint8."""
 
-    number, time_s: of the frame. plan: its footprints' layers are those of the clip then. times: int64 [N, 2], each token's first frame
-    and how many it lasts. fixations_px: float32 [K, 2]. moved: how many tokens are new. cut, jumped: as of `Watched`. tokens: [N, D] of
-    the model. patches: pixels [N, 3, P, P] in 0..1, or 0..255 as uint8.
-    """
-
-    number: int
-    time_s: float
-    plan: SamplePlan
-    times: Tensor
-    fixations_px: Tensor
-    moved: int
-    cut: bool
-    jumped: bool
     tokens: Tensor | None = None
     patches: Patches | None = None
 
@@ -60,23 +47,6 @@ class WatchedFrame:
         fixations = seen.fixations_px.detach().to("cpu", torch.float32)
         facts = seen.moved, seen.cut, seen.jumped
         return cls(seen.number, seen.time_s, plan, times, fixations, *facts, tokens, patches)
-
-    @property
-    def durations(self) -> dict[int, int]:
-        """How many tokens last so many frames."""
-        return dict(sorted(Counter(self.times[:, 1].tolist()).items()))
-
-    def as_dict(self) -> dict[str, Any]:
-        """All but the plan and what it showed, in JSON types."""
-        return {
-            "number": self.number,
-            "time_s": self.time_s,
-            "fixations_px": self.fixations_px.tolist(),
-            "durations": {str(frames): count for frames, count in self.durations.items()},
-            "moved": self.moved,
-            "cut": self.cut,
-            "jumped": self.jumped,
-        }
 
 
 def write_frames(path: Path, rows: Sequence[WatchedFrame], state: WatchState, about: Mapping[str, Any]) -> None:
