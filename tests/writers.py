@@ -131,7 +131,7 @@ def watched_frames(out: Path, turn: int) -> None:
     times, fixations = torch.tensor([[turn, 1]]), torch.rand(2, 2, generator=same)
     patches = Patches(torch.rand(1, 3, 16, 16, generator=same), torch.ones(1))
     row = WatchedFrame(turn, turn / 25, PLAN, times, fixations, 1, False, True, torch.rand(1, 9), patches)
-    state = WatchState(PLAN, Timeline(4, turn + 1), fixations)
+    state = WatchState(PLAN, Timeline(4, turn + 1), fixations, fixations[:0])
     write_frames(out / "frames.safetensors", [row, row], state, {"turn": turn})
 
 

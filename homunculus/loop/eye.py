@@ -82,6 +82,12 @@ class Eye(Closing):
         self.encoder, self.text, self.reader = encoder, text, reader
         self._generic: Tensor | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "watched"}  # clips stay where they are
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state, watched=WeakKeyDictionary())
+
     @property
     def coarse_tokens(self) -> int:
         """Tokens of the coarse pass: as many as the model saw in training, but no more than 256."""
