@@ -41,6 +41,8 @@ def interrupt(number: int, frame: FrameType | None) -> NoReturn:
     """The handler of SIGINT."""
     note()
     sys.unraisablehook = lambda _: None
+    if logging := sys.modules.get("logging"):
+        logging.getLogger("asyncio").disabled = True  # which tells of every task that it ends
     if hasattr(signal, "setitimer"):
         signal.setitimer(signal.ITIMER_REAL, AGAIN_S)
     raise KeyboardInterrupt
