@@ -16,8 +16,8 @@ from pictures import dead_leaves
 from homunculus.bridge.clips.timeline import Timeline
 from homunculus.bridge.errors import ImageTooLargeError
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.report.durations import duration_color
 from homunculus.viewer import headless, keys
-from homunculus.viewer.durations import color
 from homunculus.viewer.headless import Settings
 from homunculus.viewer.playlist import Playlist
 from homunculus.viewer.session import Session
@@ -95,7 +95,7 @@ def test_tokens_over_time_have_the_colours_of_their_durations(playing: Callable[
         corners, colors = durations.outlines()
         order = np.lexsort((-durations.frames, durations.times.sum(1).numpy()))  # the newest lie on top
         assert np.array_equal(corners, session.retina.plan.corners.numpy()[order])
-        expected = np.array([color(frames) for frames in durations.frames[order].tolist()])
+        expected = np.array([duration_color(frames) for frames in durations.frames[order].tolist()])
         assert np.allclose(colors * 255, expected)
         drawn = session.canvas.read().float()
         left, top = corners[-1].min(0)  # drawn last, so over all others

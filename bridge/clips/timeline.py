@@ -79,7 +79,8 @@ class Timeline:
     @property
     def start(self) -> int:
         """The first frame that `spans` cover; `count` where there is none."""
-        return self.spans[0].first if self.spans else self.count
+        spans = self.spans
+        return spans[0].first if spans else self.count
 
     @property
     def spans(self) -> list[Span]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from homunculus.bridge.clips.clip import Clip
 from homunculus.bridge.clips.timeline import Timeline
 from homunculus.bridge.plan import SamplePlan
-from homunculus.report.footprints import LOD_COLORS
+from homunculus.report.durations import duration_color
 
 
 class Durations:
@@ -43,10 +43,5 @@ class Durations:
     def outlines(self) -> tuple[NDArray[Any], NDArray[Any]]:
         """Corners [N, 4, 2] in pixels of the picture and colours [N, 3] in 0..1, in the order of drawing: the newest lie on top."""
         order = np.lexsort((-self.frames, self._ends))
-        colors = np.array([color(int(frames)) for frames in self.frames[order]]) / 255
+        colors = np.array([duration_color(int(frames)) for frames in self.frames[order]]) / 255
         return self._corners[order], colors
-
-
-def color(frames: int) -> tuple[int, int, int]:
-    """Warm for a single frame, the cooler the longer."""
-    return LOD_COLORS[min(frames.bit_length() - 1, len(LOD_COLORS) - 1)]

@@ -10,9 +10,9 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from homunculus.report.durations import duration_color
 from homunculus.report.footprints import LOD_COLORS
 from homunculus.report.heat import HEAT
-from homunculus.viewer.durations import color as color_of
 
 PAD = 0.5  # of the font's size, around the text
 GROUND = (16, 16, 18, 216)
@@ -89,7 +89,7 @@ def lod_legend(low: float, high: float, size_px: int) -> Tensor:
 def duration_legend(longest: int, size_px: int) -> Tensor:
     """The colour of every duration up to the longest, in frames."""
     lengths = [2**k for k in range(longest.bit_length())]
-    return _swatches([(color_of(frames), str(frames)) for frames in lengths], "frames", size_px)
+    return _swatches([(duration_color(frames), str(frames)) for frames in lengths], "frames", size_px)
 
 
 def heat_legend(peak: str, size_px: int) -> Tensor:

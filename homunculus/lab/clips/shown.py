@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from homunculus import allocators
 from homunculus.allocators.scene import Scene
-from homunculus.bridge.clips.clip import Clip
+from homunculus.bridge.clips.clip import CUT, Clip
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.plan import SamplePlan
 from homunculus.bridge.unit import TextureUnit
 
 Array = NDArray[Any]
 FRAMES, BUDGET, KEY_FRAMES = 16, 273, 4
-CUT = 0.1  # mean absolute difference of small frames in 0..1, as clips tell it
 GREY = (0.299, 0.587, 0.114)
 OURS, APART, KEYS, BOUND = "space_time", "16 frames apart", "4 key frames", "knows the true error"
 
