@@ -33,7 +33,6 @@ from homunculus.encoder.word_features import WordFeatures
 from homunculus.lab.datasets import DOCVQA, TEXTVQA, VQAV2, VQABenchmark, read_results
 from homunculus.lab.experiment.run import _read_costs
 from homunculus.lab.gaze import aird, cocosearch18, mit1003, onestop
-from homunculus.lab.gaze.detect import detect
 from homunculus.lab.training import checkpoint
 from homunculus.lab.training.triples import read_triples
 from homunculus.loop.run.lists import read_list
@@ -45,8 +44,9 @@ from homunculus.loop.run.tables import open_table
 from homunculus.loop.run.token_row import TokenRow
 from homunculus.loop.watching.shards import read_frames, read_state
 from homunculus.relevance import Head
+from homunculus.relevance.gaze.detect import detect
+from homunculus.relevance.gaze.scanpath import read_scanpath
 from homunculus.relevance.maps import read_relevance
-from homunculus.viewer.scanpath import read_scanpath
 
 PREFIX = "homunculus."
 DECODER = (6, 4, 3, 2)  # widths of a small one
@@ -259,7 +259,7 @@ READERS: dict[str, Kind] = {
         "lab.gaze.onestop", onestop_file("fixations.csv"), lambda path: onestop.load(path.parent)
     ),
     "OneStop's words": Kind("lab.gaze.onestop", onestop_file("ia.csv"), lambda path: onestop.load(path.parent)),
-    "scanpath": Kind("viewer.scanpath", scanpath, read_scanpath),
+    "scanpath": Kind("relevance.gaze.scanpath", scanpath, read_scanpath),
     "list of pictures": Kind("loop.run.lists", picture_list, lambda path: list(read_list(path))),
     "table of pictures": Kind("loop.run.tables", picture_table, table_read),
     "shard": Kind("loop.run.shards", partial(run_shard, end="safetensors"), lambda path: list(read_shard(path))),

@@ -22,13 +22,13 @@ from homunculus.bridge.errors import GLError, ImageTooLargeError, PlanError, Sha
 from homunculus.bridge.gl.draw.canvas import Area, Canvas
 from homunculus.bridge.gl.draw.tokens import Tokens
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.relevance.gaze.scanpath import Fixation, GazePath
 from homunculus.report.footprints import lod_color
 from homunculus.report.heat import HEAT
 from homunculus.viewer import areas, headless, keys
 from homunculus.viewer import state as states
 from homunculus.viewer.headless import Settings
 from homunculus.viewer.painter import COLORS, Moment, Painter
-from homunculus.viewer.scanpath import Fixation, GazePath
 from homunculus.viewer.session import Session
 from homunculus.viewer.view import CanvasView, registry
 

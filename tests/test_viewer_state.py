@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from homunculus.bridge.errors import ClosedError, ImageReadError, PlanError
 from homunculus.cli import app
 from homunculus.loop import Homunculus
+from homunculus.relevance.gaze.scanpath import Fixation, GazePath, Recorder, read_scanpath, write_scanpath
 from homunculus.viewer import Guidance, MapGuide, areas, keys
 from homunculus.viewer import state as states
 from homunculus.viewer.guide import EyeGuide
 from homunculus.viewer.playlist import listed
-from homunculus.viewer.scanpath import Fixation, GazePath, Recorder, read_scanpath, write_scanpath
 from homunculus.viewer.state import start
 from homunculus.viewer.view import CanvasView, registry
 

@@ -31,9 +31,9 @@ from homunculus import allocators
 from homunculus.bridge.errors import ClosedError
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pictures.files import read_image
+from homunculus.relevance.gaze.scanpath import Fixation, GazePath, read_scanpath
 from homunculus.viewer import Guidance, areas, keys
 from homunculus.viewer.playlist import Playlist
-from homunculus.viewer.scanpath import Fixation, GazePath, read_scanpath
 from homunculus.viewer.session import Session
 from homunculus.viewer.state import Point
 from homunculus.viewer.view import registry

@@ -31,8 +31,8 @@ from homunculus.bridge.errors import WriteError
 from homunculus.bridge.files import append, check_writable, end_of_lines, replaced_together, write_json, write_text
 from homunculus.bridge.files.staging import PREFIX
 from homunculus.cli import app
+from homunculus.relevance.gaze.scanpath import Fixation, GazePath
 from homunculus.viewer import headless
-from homunculus.viewer.scanpath import Fixation, GazePath
 
 ROOT = Path(__file__).parents[1]
 Writer = Callable[[Path, int], None]

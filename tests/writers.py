@@ -34,9 +34,9 @@ from homunculus.loop.run.settings import RunSettings
 from homunculus.loop.watched import WatchState
 from homunculus.loop.watching.shards import WatchedFrame, write_frames
 from homunculus.relevance import Head
+from homunculus.relevance.gaze.scanpath import Fixation, GazePath, write_scanpath
 from homunculus.report import write_look
 from homunculus.viewer.outputs import write_pixels
-from homunculus.viewer.scanpath import Fixation, GazePath, write_scanpath
 
 TINY = SmallConfig(hidden_size=16, layers=1, num_attention_heads=2, stem=(4, 8), cells=4, text_dim=8)
 PLAN = SamplePlan.boxes(torch.tensor([[0.0, 0, 24, 24]]), 16)
@@ -153,7 +153,7 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
     "homunculus.lab.training.checkpoint": training,
     "homunculus.lab.needle.train": log,
     "homunculus.viewer.outputs": pixels,
-    "homunculus.viewer.scanpath": scanpath,
+    "homunculus.relevance.gaze.scanpath": scanpath,
 }
 # These write by the same functions, after work that would take too long for so many deaths.
 SLOW = {

@@ -18,12 +18,12 @@ from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pictures.entrance import Picture
 from homunculus.loop import Homunculus
 from homunculus.relevance import Head
+from homunculus.relevance.gaze.scanpath import GazePath, read_scanpath
 from homunculus.relevance.maps import read_relevance
 from homunculus.viewer import headless
 from homunculus.viewer.guide import EyeGuide, Guide, MapGuide
 from homunculus.viewer.headless import Settings
 from homunculus.viewer.playlist import Playlist, size_of
-from homunculus.viewer.scanpath import GazePath, read_scanpath
 from homunculus.viewer.session import Session
 from homunculus.viewer.window import Window
 

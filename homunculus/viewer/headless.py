@@ -18,11 +18,11 @@ from homunculus.bridge.errors import BackendUnavailableError, PlanError
 from homunculus.bridge.files import check_writable, replaced
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pictures.entrance import Picture
+from homunculus.relevance.gaze.scanpath import GazePath
 from homunculus.viewer.on_view import FRAMES
 from homunculus.viewer.outputs import write_pixels
 from homunculus.viewer.planning import over_time
 from homunculus.viewer.playlist import Playlist
-from homunculus.viewer.scanpath import GazePath
 from homunculus.viewer.session import Session
 from homunculus.viewer.state import Point, ViewState
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
+from homunculus.relevance.gaze.scanpath import GazePath, Recorder, write_scanpath
 from homunculus.viewer.outputs import Outputs
-from homunculus.viewer.scanpath import GazePath, Recorder, write_scanpath
 from homunculus.viewer.state import Point
 
 

@@ -17,6 +17,7 @@ from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pictures.entrance import Picture
 from homunculus.bridge.pictures.turning import Array
 from homunculus.bridge.pyramid import Pyramid
+from homunculus.relevance.gaze.scanpath import GazePath
 from homunculus.viewer import planning
 from homunculus.viewer import state as states
 from homunculus.viewer.facts import facts
@@ -28,7 +29,6 @@ from homunculus.viewer.painter import COLORS, Moment, Painter
 from homunculus.viewer.player import Player, wall_ms
 from homunculus.viewer.playlist import Playlist, Shown
 from homunculus.viewer.retina import Retina
-from homunculus.viewer.scanpath import GazePath
 from homunculus.viewer.state import Point, ViewState
 from homunculus.viewer.status import Status
 from homunculus.viewer.view import registry

@@ -2,7 +2,7 @@
 
 The eye's position is published as it was recorded, 240 times a second, with Matlab code that makes fixations of it; no list
 of fixations is. Everyone who uses the set runs that code, or their own. Here it is the detection of
-`homunculus.lab.gaze.detect`, on the raw files, so that nothing but DATA.zip and ALLSTIMULI.zip is needed, neither Matlab nor
+`homunculus.relevance.gaze.detect`, on the raw files, so that nothing but DATA.zip and ALLSTIMULI.zip is needed, neither Matlab nor
 a list of unknown origin. Figures can be compared among the rows of one table; against tables made with the
 authors' code they differ by what the two detections make of blinks, drifts and short stops.
 """
@@ -15,8 +15,8 @@ from pathlib import Path
 from homunculus.bridge.errors import DataError
 from homunculus.bridge.files.fence import Fence
 from homunculus.bridge.files.reading import read_mat
-from homunculus.lab.gaze.detect import detect
 from homunculus.lab.gaze.records import Array, GazeData, left_out, looked, need, numbers, picture_size
+from homunculus.relevance.gaze.detect import detect
 
 RATE_HZ = 240.0
 PX_PER_DEGREE = 35.0  # as the authors give it in their benchmark (Judd, Durand & Torralba 2012, MIT-CSAIL-TR-2012-001)

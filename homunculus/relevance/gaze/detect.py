@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+from numpy.typing import NDArray
 
 from homunculus.bridge.errors import DataError
-from homunculus.lab.gaze.records import Array
+
+Array = NDArray[Any]
 
 # As Olsen (2012), The Tobii I-VT Fixation Filter, recommends; the idea is of Salvucci & Goldberg (2000).
 WINDOW_MS = 20.0
