@@ -189,7 +189,7 @@ def test_what_the_window_shows_is_the_canvas(driven: Driven, display: str) -> No
 @pytest.mark.slow
 def test_a_click_counts_where_the_pointer_rests_though_no_move_was_heard_of(driven: Driven) -> None:
     driven.move((80, 60))
-    driven.window._pointer, driven.window._heard = (0.0, 0.0), False
+    driven.window._hand.place, driven.window._heard = (0.0, 0.0), False
     driven.xdo("click", 1)
     assert driven.session.state.held
     assert driven.near((80, 60))

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import ctypes
-from dataclasses import replace
 from typing import Any
 
-from homunculus import allocators
-from homunculus.viewer import state as states
-from homunculus.viewer.planning import fitted_e0_px, has_e0
+from homunculus.viewer.controls import MOST_LETTERS, Control, controls, put
 from homunculus.viewer.session import Session
-from homunculus.viewer.state import BUDGETS, QUALITY_CYCLE, ViewState
-from homunculus.viewer.view import registry
 
 GLSL = "#version 330"
 WIDTH_PX = 280
@@ -67,66 +62,63 @@ class ControlPanel:
         imgui.set_next_window_size((self.width_px / ratio, rows / ratio), imgui.Cond_.always)
         imgui.begin("homunculus", None, imgui.WindowFlags_.no_decoration | imgui.WindowFlags_.no_move)
         imgui.push_item_width(0.6 * self.width_px / ratio)
-        state = self._query(session, session.state)
-        state = self._eye(session, state)
-        state = self._views(state)
+        self._controls(session)
         imgui.pop_item_width()
         imgui.end()
-        if state != session.state:
-            session.change(state)
         imgui.render()
         imgui.backends.opengl3_render_draw_data(imgui.get_draw_data())
 
-    def _query(self, session: Session, state: ViewState) -> ViewState:
+    def _controls(self, session: Session) -> None:
+        """The table's, a row each; what stands under no heading shares one after its first."""
         imgui = self._imgui
-        changed, query = imgui.input_text("query", state.query)
-        entered = imgui.is_item_deactivated_after_edit() and imgui.is_key_pressed(imgui.Key.enter)
-        if imgui.button("look") or entered:
-            session.change(replace(session.state, query=query))
-            session.attempt(session.ask_guide)
-        imgui.same_line()
-        if imgui.button("save"):
-            session.attempt(session.save)
-        imgui.same_line()
-        if imgui.button("reset"):
-            session.reset()
-            return session.state
-        imgui.same_line()
-        help_changed, wanted = imgui.checkbox("help", state.help)
-        return replace(state, query=query if changed else state.query, help=wanted if help_changed else state.help)
-
-    def _eye(self, session: Session, state: ViewState) -> ViewState:
-        imgui = self._imgui
-        imgui.separator_text("eye")
-        changed, budget = imgui.slider_int("tokens", state.budget, BUDGETS[0], BUDGETS[-1])
-        if changed:
-            state = replace(state, budget=min(max(budget, 1), BUDGETS[-1]))
-        names = list(allocators.registry)
-        changed, chosen = imgui.combo("allocator", names.index(state.allocator), names)
-        if changed:
-            state = replace(state, allocator=names[chosen])
-        qualities: list[str] = [*QUALITY_CYCLE]
-        changed, chosen = imgui.combo("quality", qualities.index(state.quality), qualities)
-        if changed:
-            state = replace(state, quality=QUALITY_CYCLE[chosen])
-        if has_e0(state.allocator):
-            fitted = fitted_e0_px(state)
-            changed, e0_px = imgui.slider_float("e0, px", fitted, 2, 4000, "%.0f", imgui.SliderFlags_.logarithmic)
+        table = controls()
+        section, beside = "", 0
+        for control in table:
+            if not control.when(session.state):
+                continue
+            if control.section != section:
+                section = control.section
+                imgui.separator_text(section)
+            elif not section and beside > 1:
+                imgui.same_line()
+            beside += 1
+            value = control.read(session)
+            changed, wanted = getattr(self, f"_{control.kind}")(control, value)
+            entered = control.enter and imgui.is_item_deactivated_after_edit() and imgui.is_key_pressed(imgui.Key.enter)
             if changed:
-                state = replace(state, e0_px=min(max(e0_px, states.E0_RANGE_PX[0]), states.E0_RANGE_PX[1]))
-        return state
+                put(session, control, wanted)
+            if entered:
+                put(session, next(one for one in table if one.name == control.enter), None)
 
-    def _views(self, state: ViewState) -> ViewState:
-        imgui = self._imgui
-        imgui.separator_text("view")
-        for digit, (name, view) in enumerate(registry.items(), 1):
-            if imgui.radio_button(f"{digit}  {view.title}", state.view == name and not state.side_by_side):
-                state = states.show(state, name)
-        changed, wanted = imgui.checkbox("C  side by side", state.side_by_side)
-        if changed:
-            state = replace(state, side_by_side=wanted)
-        changed, wanted = imgui.checkbox("G  grid", state.grid)
-        return replace(state, grid=wanted) if changed else state
+    def _text(self, control: Control, value: str) -> tuple[bool, str]:
+        changed, text = self._imgui.input_text(control.title, value)
+        return changed, text[:MOST_LETTERS]
+
+    def _button(self, control: Control, value: None) -> tuple[bool, None]:
+        return self._imgui.button(control.title), None
+
+    def _check(self, control: Control, value: bool) -> tuple[bool, bool]:
+        changed: tuple[bool, bool] = self._imgui.checkbox(control.title, value)
+        return changed
+
+    def _slider(self, control: Control, value: float) -> tuple[bool, float]:
+        imgui, (low, high) = self._imgui, control.bounds
+        changed: tuple[bool, float]
+        if control.by_ratio:
+            changed = imgui.slider_float(control.title, value, low, high, "%.0f", imgui.SliderFlags_.logarithmic)
+        else:
+            changed = imgui.slider_int(control.title, round(value), round(low), round(high))
+        return changed
+
+    def _list(self, control: Control, value: str) -> tuple[bool, str]:
+        names = [name for name, _ in control.options]
+        place = names.index(value) if value in names else -1
+        changed, chosen = self._imgui.combo(control.title, place, [words for _, words in control.options])
+        return changed, names[chosen] if changed else value
+
+    def _radio(self, control: Control, value: str) -> tuple[bool, str]:
+        pressed = [name for name, words in control.options if self._imgui.radio_button(words, name == value)]
+        return bool(pressed), pressed[0] if pressed else value
 
     def close(self) -> None:
         imgui = self._imgui

@@ -15,7 +15,9 @@ from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.interrupts import interrupts_kept
 from homunculus.viewer import keys
 from homunculus.viewer.control_panel import ControlPanel, open_panel
+from homunculus.viewer.hand import LEFT, RIGHT, Hand
 from homunculus.viewer.keys import Event
+from homunculus.viewer.redraw import Redraw
 from homunculus.viewer.session import Session
 from homunculus.viewer.state import Point
 
@@ -69,11 +71,10 @@ class Window:
         self._unit: GLUnit | None = None
         self.session: Session | None = None
         self.panel: ControlPanel | None = None
-        self._pointer: Point = (0.0, 0.0)
+        self._hand = Hand()
         self._heard = False  # of any move of the pointer
-        self._held: dict[int, bool] = {}
         self._extra_frames = EXTRA_FRAMES
-        self._drawn: object = None
+        self._redraw = Redraw()
         try:
             self._open(size)
             self._thread = LoopThread()
@@ -137,8 +138,8 @@ class Window:
     def _over_panel(self) -> bool:
         return self.panel is not None and self.panel.wants_mouse
 
-    def _send(self, event: Event) -> None:
-        if self.session is not None:
+    def _send(self, event: Event | None) -> None:
+        if self.session is not None and event is not None:
             keys.dispatch(self.session, event)
 
     def _on_key(self, _: Any, key: int, scancode: int, action: int, mods: int) -> None:
@@ -146,45 +147,37 @@ class Window:
             return
         for name, event in NAMED.items():
             if key == getattr(self._glfw, f"KEY_{name}"):
-                self._send(Event(event, self._pointer))
+                self._send(self._hand.key(event))
 
     def _on_char(self, _: Any, code: int) -> None:
         if self.session is None or self._typed_in_panel:
             return
-        letter = chr(code)
-        name = letter if self.session.state.typing else "Shift+P" if letter == "P" else letter.upper()
-        self._send(Event("Space" if letter == " " else name, self._pointer))
+        self._send(self._hand.type(chr(code), typing=self.session.state.typing))
 
     def _on_move(self, _: Any, x: float, y: float) -> None:
         self._heard = True
-        before, self._pointer = self._pointer, self._on_canvas((x, y))
-        moved = (self._pointer[0] - before[0], self._pointer[1] - before[1])
-        if self._held.get(self._glfw.MOUSE_BUTTON_LEFT):
-            name = "Left drag"
-        elif self._held.get(self._glfw.MOUSE_BUTTON_RIGHT):
-            name = "Right drag"
-        elif self._over_panel:
-            return
-        else:
-            name = "Mouse"
-        self._send(Event(name, self._pointer, moved))
+        event = self._hand.move(self._on_canvas((x, y)))
+        if self._hand.held or not self._over_panel:
+            self._send(event)
 
     def _on_button(self, _: Any, button: int, action: int, mods: int) -> None:
         self._look_up()
-        self._held[button] = action == self._glfw.PRESS and not self._over_panel
-        if button == self._glfw.MOUSE_BUTTON_LEFT and self._held[button]:
-            name = "Shift+click" if mods & self._glfw.MOD_SHIFT else "Left click"
-            self._send(Event(name, self._pointer))
+        name = {self._glfw.MOUSE_BUTTON_LEFT: LEFT, self._glfw.MOUSE_BUTTON_RIGHT: RIGHT}.get(button)
+        if name is None:
+            return
+        self._hand.release(name)
+        if action == self._glfw.PRESS and not self._over_panel:
+            self._send(self._hand.press(name, shift=bool(mods & self._glfw.MOD_SHIFT)))
 
     def _look_up(self) -> None:
         """A window that opened under a pointer at rest has heard of no move."""
         if not self._heard:
-            self._pointer = self._on_canvas(self._glfw.get_cursor_pos(self._handle))
+            self._hand.place = self._on_canvas(self._glfw.get_cursor_pos(self._handle))
 
     def _on_scroll(self, _: Any, across: float, up: float) -> None:
         self._look_up()
         if not self._over_panel:
-            self._send(Event("Wheel", self._pointer, turns=up))
+            self._send(self._hand.turn(up))
 
     def _on_drop(self, _: Any, paths: list[str]) -> None:
         if self.session is not None:
@@ -225,7 +218,7 @@ class Window:
             self._glfw.wait_events_timeout(wait_s)
         self._thread.pump()
         width, height = self._glfw.get_framebuffer_size(self._handle)
-        changed = session.pending or session.fingerprint != self._drawn
+        changed = self._redraw.differs(session)
         if not self.open or not width or not height or not (changed or self._extra_frames):
             return False
         self._extra_frames = EXTRA_FRAMES if changed else self._extra_frames - 1
@@ -239,7 +232,7 @@ class Window:
         self._glfw.swap_buffers(self._handle)
         session.timings_ms["show"] = session.now_ms() - start_ms
         self._glfw.set_window_title(self._handle, f"{session.source.name} - homunculus")
-        self._drawn = session.fingerprint
+        self._redraw.keep(session)
         return True
 
     def run(self) -> None:
