@@ -186,26 +186,34 @@ def calibrate(
 
 @dataclass(frozen=True)
 class Magnification:
-    """A published fit of the linear magnification of human V1: M(e) = scale_mm / (e + e2)."""
+    """A published fit of the linear magnification of human V1: M(e) = scale_mm / (e + e2). Of one that measured what is seen, not
+    the cortex, only e2 is known, and scale_mm is None."""
 
-    scale_mm: float
+    scale_mm: float | None
     e2_deg: float
     source: str
 
     def mm_per_deg(self, eccentricity_deg: Tensor) -> Tensor:
-        """Millimetres of cortex per degree of visual field."""
-        return self.scale_mm / (eccentricity_deg + self.e2_deg)
+        """Millimetres of cortex per degree of visual field. Raises PlanError where none were measured."""
+        return self._scale_mm() / (eccentricity_deg + self.e2_deg)
 
     def hemifield_mm2(self, eccentricity_deg: Tensor) -> Tensor:
-        """Cortical area of half the visual field out to an eccentricity: pi scale^2 G(e / e2), G of `areal`."""
-        return math.pi * self.scale_mm**2 * areal_integral(eccentricity_deg / self.e2_deg)
+        """Cortical area of half the visual field out to an eccentricity: pi scale^2 G(e / e2), G of `areal`. Raises PlanError where no
+        millimetres were measured."""
+        return math.pi * self._scale_mm() ** 2 * areal_integral(eccentricity_deg / self.e2_deg)
+
+    def _scale_mm(self) -> float:
+        if self.scale_mm is None:
+            measured = ", ".join(name for name, fit in MAGNIFICATIONS.items() if fit.scale_mm is not None)
+            raise PlanError(f"{self.source} measured no millimetres of cortex; choose one of {measured}")
+        return self.scale_mm
 
     def a_px(self, pixels_per_degree: float) -> float:
         """The constant a of the laws, for an image seen at this scale."""
         return self.e2_deg * pixels_per_degree
 
 
-# Values as tabulated in Strasburger, Rentschler & Juettner 2011, Journal of Vision 11(5):13.
+# Values as tabulated in Strasburger, Rentschler & Juettner 2011, Journal of Vision 11(5):13; the last as published.
 MAGNIFICATIONS: dict[str, Magnification] = {
     "horton_hoyt": Magnification(17.3, 0.75, "Horton & Hoyt 1991, Archives of Ophthalmology 109:816"),
     "cowey_rolls": Magnification(14.9, 1.746, "Cowey & Rolls 1974, Experimental Brain Research 21:447"),
@@ -214,6 +222,9 @@ MAGNIFICATIONS: dict[str, Magnification] = {
     ),
     "duncan_boynton": Magnification(15.4, 0.831, "Duncan & Boynton 2003, Neuron 38:659"),
     "larsson_heeger": Magnification(17.7, 0.785, "Larsson & Heeger 2006, Journal of Neuroscience 26:13128"),
+    "geisler_perry": Magnification(
+        None, 2.3, "Geisler & Perry 1998, Proceedings of SPIE 3299:294 (contrast thresholds)"
+    ),
 }
 
 

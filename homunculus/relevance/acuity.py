@@ -103,7 +103,7 @@ class AcuityField:
         return squared.sqrt_().flatten(1)
 
     def acuity(self, points: Tensor) -> Tensor:
-        """[K, cells]: v of every place seen from points [K, 2]."""
+        """[K, cells]: v of every place seen from points [K, 2]; with a = e2 the cut-off of `layouts/acuity.py` over its foveal value."""
         return self.a_px / self.distance_px(points).add_(self.a_px)
 
     def seen(self, points: Tensor) -> Tensor:
