@@ -423,7 +423,7 @@ def test_view_writes_a_picture_and_refuses_what_cannot_be(gl_works: str, tmp_pat
         (("--view", "x"), "choose one of footprints, reconstruction"),
         (("--size", "x"), "give pixels, as in --size 1280x800"),
         (("--at", "2,2"), "give fractions from 0 to 1"),
-        (("--video", tmp_path / "a.mp4"), "give --scanpath gaze.csv"),
+        (("--video", tmp_path / "a.mp4"), "give --play gaze.csv"),
         (("--relevance", tmp_path / "none.npy"), "check the path"),
     ):
         code, _, error = run("view", image, "--screenshot", tmp_path / "b.png", *wrong)

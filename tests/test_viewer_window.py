@@ -136,7 +136,7 @@ def open_window(folder: Path, *, scanpath: GazePath | None = None, panel: bool =
 
     def make(unit: GLUnit, size: tuple[int, int]) -> Session:
         source = Playlist([folder])
-        return Session(unit, source, size, guide=guide, scanpath=scanpath, out=folder / "out")
+        return Session(unit, source, size, guide=guide, played=scanpath, out=folder / "out")
 
     return Driven(Window(make, (400, 640), panel=panel), guide)
 
@@ -398,7 +398,7 @@ def test_s_saves_the_picture_and_the_plan(driven: Driven) -> None:
 def test_p_records_then_plays(driven: Driven) -> None:
     driven.move((80, 60))
     driven.key("p")
-    assert driven.session.player.recording
+    assert driven.session.following.log.recording
     driven.move((480, 300))
     driven.move((60, 150))
     driven.key("p")
@@ -408,11 +408,11 @@ def test_p_records_then_plays(driven: Driven) -> None:
     assert len(recorded.fixations) >= 3
     driven.move((300, 20))
     driven.key("p")
-    assert driven.session.player.playing
-    driven.until(lambda: not driven.session.player.playing)
+    assert driven.session.following.player.playing
+    driven.until(lambda: not driven.session.following.player.playing)
     assert driven.near((60, 150))
     driven.key("Shift+P")
-    assert driven.session.player.recording
+    assert driven.session.following.log.recording
     driven.key("Shift+P")
     assert len(driven.session.outputs.saved) == 2
 
@@ -427,10 +427,10 @@ def test_space_lets_the_model_look_for_the_typed_query_while_the_window_lives(dr
     driven.move((80, 60))
     assert driven.near((80, 60)), "the window answers while the model looks"
     driven.guide.may_answer.set()
-    driven.until(lambda: driven.session.player.playing)
+    driven.until(lambda: driven.session.following.player.playing)
     assert [name for name, _ in driven.session.channels] == ["sum", "participatory", "perspectival"]
     seen = set()
-    driven.until(lambda: seen.add(driven.session.state.gaze) or not driven.session.player.playing)
+    driven.until(lambda: seen.add(driven.session.state.gaze) or not driven.session.following.player.playing)
     assert len(seen) >= 4
     assert driven.near((0.8 * 640, 0.8 * 400))
 

@@ -15,11 +15,17 @@ from homunculus.cli.progress import stderr_console
 
 @dataclass(frozen=True)
 class Recording:
-    """What is followed, and what is written instead of a window."""
+    """What is followed, what is kept of it, and what is written instead of a window."""
 
-    screenshot: Annotated[Path | None, typer.Option(help="Write one picture instead; needs no display.")] = None
-    scanpath: Annotated[Path | None, typer.Option(help="CSV: x_px, y_px, onset_ms, duration_ms.")] = None
-    video: Annotated[Path | None, typer.Option(help="Write the scanpath as a video; needs no display.")] = None
+    screenshot: Annotated[
+        Path | None, typer.Option(help="Write one picture instead, of a played gaze its end; needs no display.")
+    ] = None
+    video: Annotated[Path | None, typer.Option(help="Write the played gaze as a video; needs no display.")] = None
+    play: Annotated[
+        Path | None,
+        typer.Option("--play", "--scanpath", help="A recorded gaze. CSV: x_px, y_px, onset_ms, duration_ms."),
+    ] = None
+    record: Annotated[Path | None, typer.Option(help="Keep the gaze as a scanpath, from the start on.")] = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from homunculus.bridge.gl.draw.canvas import Area
 from homunculus.viewer.state import Point, ViewState
 from homunculus.viewer.view import registry
@@ -61,6 +63,12 @@ def to_canvas(area: Area, point: Point) -> Point:
 
 def holds(area: Area, place: Point) -> bool:
     return area.left <= place[0] < area.left + area.width and area.top <= place[1] < area.top + area.height
+
+
+def distance_px(area: Area, place: Point) -> float:
+    """From a place on the canvas to the area; 0 in it."""
+    across = max(area.left - place[0], 0.0, place[0] - area.left - area.width)
+    return math.hypot(across, max(area.top - place[1], 0.0, place[1] - area.top - area.height))
 
 
 def center_after_zoom(area: Area, place: Point, factor: float) -> Point:

@@ -18,11 +18,12 @@ from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pictures.entrance import Picture
 from homunculus.loop import Homunculus
 from homunculus.relevance import Head
-from homunculus.relevance.gaze.scanpath import GazePath, read_scanpath
+from homunculus.relevance.gaze.scanpath import read_scanpath
 from homunculus.relevance.maps import read_relevance
 from homunculus.viewer import headless
 from homunculus.viewer.guide import EyeGuide, Guide, MapGuide
 from homunculus.viewer.headless import Settings
+from homunculus.viewer.player import Played
 from homunculus.viewer.playlist import Playlist, size_of
 from homunculus.viewer.session import Session
 from homunculus.viewer.window import Window
@@ -37,8 +38,9 @@ class ViewOptions:
     paths: Sequence[Picture]
     settings: Settings = field(default_factory=Settings)
     screenshot: Path | None = None
-    scanpath: Path | None = None
     video: Path | None = None
+    play: Path | None = None
+    record: Path | None = None
     relevance: Path | None = None
     model: str | None = None
     head: Path | None = None
@@ -57,10 +59,10 @@ def view(options: ViewOptions, guide: Guide | None = None) -> list[Path]:
         channels = [] if options.relevance is None else [("relevance", read_relevance(options.relevance))]
         if guide is None:
             guide = MapGuide(channels[0][1]) if channels else stack.enter_context(closing(EyeGuide(_eye(options))))
-        scanpath = None if options.scanpath is None else read_scanpath(options.scanpath)
+        viewing = Viewing(options, guide, channels, None if options.play is None else read_scanpath(options.play))
         if options.screenshot is None and options.video is None:
-            return _in_window(options, guide, channels, scanpath)
-        return [_without_window(options, guide, channels, scanpath)]
+            return _in_window(viewing)
+        return [_without_window(viewing)]
 
 
 def _eye(options: ViewOptions) -> Callable[[], Homunculus]:
@@ -70,47 +72,64 @@ def _eye(options: ViewOptions) -> Callable[[], Homunculus]:
     return partial(Homunculus.from_pretrained, options.model, head=head)
 
 
-def _without_window(options: ViewOptions, guide: Guide, channels: Channels, scanpath: GazePath | None) -> Path:
-    settings = options.settings
-    if options.screenshot is not None and options.video is not None:
-        raise PlanError("--screenshot and --video were both given; ask for one at a time")
-    if not channels and (settings.query or settings.view == "relevance" or settings.side_by_side):
-        with closing(Playlist(options.paths)) as source:
-            shown = source.open()
-            found, (height, width) = guide.look(shown, settings.query), size_of(shown)
-        channels = found.channels
-        if settings.query and not settings.at:
-            settings = replace(settings, at=[(x / width, y / height) for x, y in found.fixations_px])
-    shared: dict[str, Any] = {"size": options.size, "words": options.words, "channels": channels}
-    if options.screenshot is not None:
-        headless.screenshot(options.screenshot, options.paths, settings, **shared)
-        return options.screenshot
-    assert options.video is not None
-    if scanpath is None:
-        raise PlanError("--video follows a scanpath; give --scanpath gaze.csv with x_px, y_px, onset_ms, duration_ms")
-    shared |= {"fps": options.fps, "progress": _progress, "tell": _tell}
-    headless.video(options.video, options.paths, settings, scanpath, **shared)
-    return options.video
+@dataclass(frozen=True)
+class Viewing:
+    """What was asked for, and what was read for it: whom the space bar asks, maps, and a recorded gaze."""
 
+    options: ViewOptions
+    guide: Guide
+    channels: Channels
+    played: Played | None
 
-def _in_window(options: ViewOptions, guide: Guide, channels: Channels, scanpath: GazePath | None) -> list[Path]:
-    def make(unit: GLUnit, size: tuple[int, int]) -> Session:
-        session = Session(unit, Playlist(options.paths), size, guide=guide, scanpath=scanpath, out=options.out)
+    def session(self, unit: GLUnit, size: tuple[int, int]) -> Session:
+        """One to be driven, on a canvas of (height, width). Raises what its parts raise, and keeps nothing then."""
+        options = self.options
+        session = Session(unit, Playlist(options.paths), size, guide=self.guide, played=self.played, out=options.out)
         try:
             session.change(options.settings.applied(session.state))
+            session.first = session.state
+            session.show_channels(self.channels)
+            session.say("H shows the keys")
+            if self.played is not None:
+                session.following.play()
+                if session.following.player.remarks:
+                    session.say("; ".join(session.following.player.remarks))
+            if options.record is not None:
+                session.following.record(session.state, options.record)
         except BaseException:
             session.close()
             raise
-        session.first = session.state
-        session.show_channels(channels)
-        session.say("H shows the keys")
-        if scanpath is not None:
-            session.player.play()
-            if session.player.remarks:
-                session.say("; ".join(session.player.remarks))
         return session
 
-    window = Window(make, options.size or (800, 1280), panel=options.panel)
+
+def _without_window(viewing: Viewing) -> Path:
+    options, settings, channels = viewing.options, viewing.options.settings, viewing.channels
+    if options.screenshot is not None and options.video is not None:
+        raise PlanError("--screenshot and --video were both given; ask for one at a time")
+    if options.record is not None:
+        raise PlanError("--record needs somebody who looks; leave it out, or --screenshot and --video")
+    if not channels and (settings.query or settings.view == "relevance" or settings.side_by_side):
+        with closing(Playlist(options.paths)) as source:
+            shown = source.open()
+            found, (height, width) = viewing.guide.look(shown, settings.query), size_of(shown)
+        channels = found.channels
+        if settings.query and not settings.at and viewing.played is None:
+            settings = replace(settings, at=[(x / width, y / height) for x, y in found.fixations_px])
+    shared: dict[str, Any] = {"size": options.size, "words": options.words, "channels": channels, "tell": _tell}
+    if options.screenshot is not None:
+        headless.screenshot(options.screenshot, options.paths, settings, played=viewing.played, **shared)
+        return options.screenshot
+    assert options.video is not None
+    if viewing.played is None:
+        raise PlanError("--video follows a recorded gaze; give --play gaze.csv with x_px, y_px, onset_ms, duration_ms")
+    shared |= {"fps": options.fps, "progress": _progress}
+    headless.video(options.video, options.paths, settings, viewing.played, **shared)
+    return options.video
+
+
+def _in_window(viewing: Viewing) -> list[Path]:
+    options = viewing.options
+    window = Window(viewing.session, options.size or (800, 1280), panel=options.panel)
     session = window.session
     window.run()
     return [] if session is None else session.outputs.saved

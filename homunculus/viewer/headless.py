@@ -18,10 +18,10 @@ from homunculus.bridge.errors import BackendUnavailableError, PlanError
 from homunculus.bridge.files import check_writable, replaced
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pictures.entrance import Picture
-from homunculus.relevance.gaze.scanpath import GazePath
 from homunculus.viewer.on_view import FRAMES
 from homunculus.viewer.outputs import write_pixels
 from homunculus.viewer.planning import over_time
+from homunculus.viewer.player import Played
 from homunculus.viewer.playlist import Playlist
 from homunculus.viewer.session import Session
 from homunculus.viewer.state import Point, ViewState
@@ -108,11 +108,39 @@ def open_gl() -> GLUnit:
         ) from None
 
 
-def picture(paths: Sequence[Picture], settings: Settings, **options: Any) -> Tensor:
-    """uint8 [height, width, 3] of one moment: of a video its first frame, or the 32nd where the allocator spends over time. options: as
-    `in_session` takes them."""
+class StillClock:
+    """Time that stands still until it is set."""
+
+    now_ms = 0.0
+
+    def __call__(self) -> float:
+        return self.now_ms
+
+
+def picture(
+    paths: Sequence[Picture],
+    settings: Settings,
+    *,
+    played: Played | None = None,
+    tell: Callable[[str], object] = lambda remark: None,
+    **options: Any,
+) -> Tensor:
+    """uint8 [height, width, 3] of one moment: of a video its first frame, or the 32nd where the allocator spends over time; of a
+    recorded gaze its end, with where it went. tell: hears what of it was left out. options: as `in_session` takes them. Raises
+    PlanError for a gaze and settings that say otherwise."""
+    clock = StillClock()
+    make: Callable[..., Session] = Session if played is None else partial(Session, played=played, now_ms=clock)
+    if played is not None and settings.at:
+        raise PlanError(
+            f"a recorded gaze is followed, and {len(settings.at)} places to look at were given; leave out one of them"
+        )
 
     def job(session: Session) -> Tensor:
+        if played is not None:
+            for remark in session.following.player.remarks:
+                tell(remark)
+            session.following.play()
+            clock.now_ms = 1000 * session.following.player.duration_s
         count = 2 * FRAMES - 1 if over_time(session.state.allocator) else 0
         for frame in islice(session.source.unpaced(), count):
             session.see(frame)
@@ -122,12 +150,13 @@ def picture(paths: Sequence[Picture], settings: Settings, **options: Any) -> Ten
             session.frame()
         return session.canvas.read()
 
-    seen: Tensor = in_session(job, paths, settings, **options)
+    seen: Tensor = in_session(job, paths, settings, make=make, **options)
     return seen
 
 
 def screenshot(path: Path, paths: Sequence[Picture], settings: Settings, **options: Any) -> None:
-    """Writes one moment as PNG, JPEG or WebP, by the path's ending. Nothing is left where it fails. Raises WriteError."""
+    """Writes one moment as PNG, JPEG or WebP, by the path's ending; options as `picture` takes them. Nothing is left where it fails.
+    Raises WriteError."""
     check_writable(path.parent)
     write_pixels(path, picture(paths, settings, **options).numpy())
 
@@ -136,14 +165,14 @@ def video(
     path: Path,
     paths: Sequence[Picture],
     settings: Settings,
-    scanpath: GazePath,
+    played: Played,
     *,
     fps: int = 30,
     progress: Progress = lambda frames, count: frames,
     tell: Callable[[str], object] = lambda remark: None,
     **options: Any,
 ) -> int:
-    """Writes a video along a scanpath; returns the number of frames. tell: hears what of the scanpath was left out. Nothing is left
+    """Writes a video along a recorded gaze; returns the number of frames. tell: hears what of it was left out. Nothing is left
     where it fails. Raises PlanError for an ending that is no video's, BackendUnavailableError without PyAV, WriteError, before the
     work where the folder cannot be written."""
     format = FORMATS.get(path.suffix.lower())
@@ -152,23 +181,23 @@ def video(
     if not 1 <= fps <= 240:
         raise PlanError(f"fps is {fps}; give 1 to 240 frames a second")
     import_av()
-    count = max(1, round(scanpath.duration_ms / 1000 * fps))
-    clock = {"ms": 0.0}
+    count = max(1, round(played.duration_s * fps))
+    clock = StillClock()
 
     def job(session: Session, part: Path) -> None:
-        for remark in session.player.remarks:
+        for remark in session.following.player.remarks:
             tell(remark)
         height, width = (max(2, side // 2 * 2) for side in session.canvas.size)  # as codecs ask for
         session.canvas.resize((height, width))
         with VideoWriter(part, (height, width), format, fps) as writer:
-            session.player.play()
+            session.following.play()
             for number in progress(range(count), count):
-                clock["ms"] = 1000 * number / fps
+                clock.now_ms = 1000 * number / fps
                 session.frame(wait_s=PLAN_WAIT_S)
                 writer.write(session.canvas.read().numpy(), Fraction(number, fps))
 
     with replaced(path) as (staging, name):
         work = partial(job, part=staging.path(name))
-        make = partial(Session, scanpath=scanpath, now_ms=lambda: clock["ms"])
+        make = partial(Session, played=played, now_ms=clock)
         in_session(work, paths, settings, make=make, **options)
     return count

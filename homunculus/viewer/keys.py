@@ -112,7 +112,7 @@ def click(session: Session, event: Event) -> None:
     area = area_at(session, event.place)
     if area is None:
         return
-    session.player.stop()
+    session.following.player.stop()
     near = math.dist(areas.to_canvas(area, session.state.gaze), event.place) <= FREE_PX * session.scale
     point = areas.to_image(area, event.place)
     session.change(states.free(session.state) if session.state.held and near else states.fix(session.state, point))
@@ -121,7 +121,7 @@ def click(session: Session, event: Event) -> None:
 def add(session: Session, event: Event) -> None:
     point = point_at(session, event.place)
     if point is not None:
-        session.player.stop()
+        session.following.player.stop()
         session.change(states.add_fixation(session.state, point))
 
 
@@ -207,10 +207,8 @@ KEYS = (
     Binding("G", "the eye's grid: at each ring resolution has halved", changed(lambda s: replace(s, grid=not s.grid))),
     Binding("R", "reset all but view and query", lambda s, e: s.reset()),
     Binding("S", "save the picture (PNG) and the plan (JSON)", lambda s, e: s.save()),
-    Binding(
-        "P", "play the scanpath; without one: record, and save as CSV", lambda s, e: s.player.toggle(s.state.patch_size)
-    ),
-    Binding("Shift+P", "record a new scanpath; again: save it", lambda s, e: s.player.record(s.state.patch_size)),
+    Binding("P", "play the scanpath; without one: record, and save as CSV", lambda s, e: s.following.toggle(s.state)),
+    Binding("Shift+P", "record a new scanpath; again: save it", lambda s, e: s.following.record(s.state)),
     Binding("/", "type the query; Enter ends", begin_typing),
     Binding("Space", "let the model look for the query", lambda s, e: s.ask_guide()),
     Binding("Left", "previous or next picture", lambda s, e: s.step(-1)),

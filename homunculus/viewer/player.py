@@ -1,13 +1,14 @@
-"""A scanpath that is played, or recorded."""
+"""A recorded gaze that is played."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from time import perf_counter
 
-from homunculus.relevance.gaze.scanpath import GazePath, Recorder, write_scanpath
-from homunculus.viewer.outputs import Outputs
-from homunculus.viewer.state import Point
+from homunculus.relevance.gaze.sample import GazeSample, Point
+from homunculus.relevance.gaze.scanpath import GazePath
+
+Played = GazePath
 
 
 def wall_ms() -> float:
@@ -15,88 +16,59 @@ def wall_ms() -> float:
 
 
 class Player:
-    """Plays one scanpath, or records the next; never both. now_ms: the clock. outputs: where recordings go. say: tells of them."""
+    """A source of gaze: the fixations of a scanpath, by the clock from when it began.
 
-    def __init__(
-        self,
-        now_ms: Callable[[], float],
-        outputs: Outputs,
-        say: Callable[[str], None],
-        scanpath: GazePath | None = None,
-    ) -> None:
-        self._now_ms, self._outputs, self._say = now_ms, outputs, say
-        self.scanpath = scanpath
-        self._since_ms: float | None = None
-        self._recorder: Recorder | None = None
+    say: tells of the end. trail: of what plays, the fixations (x, y) so far.
+    """
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.on_sample: Callable[[GazeSample], object] | None = None
+        self.played: Played | None = None
+        self.trail: list[Point] = []
+        self._say = say
+        self._since_s: float | None = None
 
     @property
     def playing(self) -> bool:
-        return self._since_ms is not None
+        return self._since_s is not None
 
     @property
-    def recording(self) -> bool:
-        return self._recorder is not None
+    def duration_s(self) -> float:
+        return 0.0 if self.played is None else self.played.duration_s
 
     @property
     def remarks(self) -> Sequence[str]:
-        """What was left out of the scanpath."""
-        return self.scanpath.remarks if self.scanpath is not None else ()
+        """What of it was left out."""
+        return () if self.played is None else self.played.remarks
 
-    def play(self) -> None:
+    def take(self, played: Played | None) -> None:
+        """Another recording, or none, as on another picture."""
+        self.stop()
+        self.played = played
+
+    def play(self, now_s: float) -> None:
         """From the start."""
-        self._since_ms = self._now_ms()
+        self._since_s = now_s
 
     def stop(self) -> None:
-        self._since_ms = None
+        self._since_s = None
+        self.trail = []
 
-    def toggle(self, radius_px: float) -> None:
-        """Plays the scanpath, or stops it; without one records, until it is asked again."""
-        if self.playing:
+    def latest(self, now_s: float) -> GazeSample | None:
+        """Of the present moment; None where nothing plays, as from its end on."""
+        if self.played is None or self._since_s is None:
+            return None
+        time_s = now_s - self._since_s
+        if time_s > self.duration_s:
             self.stop()
-        elif self.scanpath is not None and not self.recording:
-            self.play()
-        else:
-            self.record(radius_px)
+            self._say("the end of the recording; a click on the gaze frees it")
+            return None
+        self.trail = [(f.x_px, f.y_px) for f in self.played.until(1000 * time_s)]
+        now = self.played.at(1000 * time_s)
+        return GazeSample(now.x_px, now.y_px, now_s)
 
-    def record(self, radius_px: float) -> None:
-        """Records the gaze as a new scanpath; asked again, saves it. radius_px: how far the eye may drift within one fixation."""
-        if self.recording:
-            self.save()
-        else:
-            self.stop()
-            self._recorder = Recorder(self._now_ms(), radius_px)
-            self._say("recording where you look; P stops and saves")
+    def told(self, now_s: float) -> str:
+        return f"playing, {now_s - self._since_s:.1f} of {self.duration_s:.1f} s" if self._since_s is not None else ""
 
-    def save(self) -> None:
-        """Ends a recording and writes it, if there is one and anything was seen. It can be played then."""
-        if self._recorder is None:
-            return
-        path = self._outputs.free_path("scanpath", ".csv")
-        recorder, self._recorder = self._recorder, None
-        scanpath = recorder.scanpath()
-        if scanpath is not None:
-            write_scanpath(path, scanpath)
-            self.scanpath = scanpath
-            self._outputs.saved.append(path)
-            self._say(f"saved {path}: {len(scanpath.fixations)} fixations; P plays them")
-
-    def take(self, scanpath: GazePath | None) -> None:
-        """Another scanpath, or none, as on another picture."""
-        self.scanpath, self._since_ms = scanpath, None
-
-    def move(self) -> list[Point]:
-        """Where the eye has been since the start, where it is last; empty where nothing plays, as from the scanpath's end on."""
-        if self.scanpath is None or self._since_ms is None:
-            return []
-        time_ms = self._now_ms() - self._since_ms
-        if time_ms > self.scanpath.duration_ms:
-            self.stop()
-            self._say("the end of the scanpath; a click on the gaze frees it")
-        now = self.scanpath.at(time_ms)
-        seen = [(f.x_px, f.y_px) for f in self.scanpath.until(time_ms)]
-        return seen or [(now.x_px, now.y_px)]
-
-    def see(self, gaze: Point) -> None:
-        """Tells where the eye is, to be recorded if anything is."""
-        if self._recorder is not None:
-            self._recorder.see(gaze, self._now_ms())
+    def close(self) -> None:
+        self.take(None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 
@@ -17,20 +16,23 @@ from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pictures.entrance import Picture
 from homunculus.bridge.pictures.turning import Array
 from homunculus.bridge.pyramid import Pyramid
+from homunculus.relevance.gaze.sample import GazeSpace
 from homunculus.relevance.gaze.scanpath import GazePath
 from homunculus.viewer import planning
 from homunculus.viewer import state as states
 from homunculus.viewer.facts import facts
-from homunculus.viewer.guide import Guidance, Guide
-from homunculus.viewer.latest import Latest
+from homunculus.viewer.following import Following
+from homunculus.viewer.guide import Guide
+from homunculus.viewer.guided import Guided
 from homunculus.viewer.on_view import OnView
 from homunculus.viewer.outputs import Outputs
 from homunculus.viewer.painter import COLORS, Moment, Painter
-from homunculus.viewer.player import Player, wall_ms
+from homunculus.viewer.placing import placed
+from homunculus.viewer.player import Played, wall_ms
 from homunculus.viewer.playlist import Playlist, Shown
 from homunculus.viewer.retina import Retina
 from homunculus.viewer.state import Point, ViewState
-from homunculus.viewer.status import Status
+from homunculus.viewer.status import WORDS_MS, Status
 from homunculus.viewer.view import registry
 
 NOTE_MS = 4000.0
@@ -41,7 +43,7 @@ class Session:
     """Everything one viewer holds. All methods run on the unit's thread.
 
     unit: whose context draws, and samples. source: opened here. size: (height, width) of the canvas. guide: answers the space
-    bar. out: where S and P write. now_ms: the clock.
+    bar. played: a recorded gaze. out: where S and P write. now_ms: the clock.
     To be set: chrome, whether there are words on the canvas; scale, canvas pixels of a point of text; strict, whether errors are
     raised rather than shown.
     """
@@ -55,7 +57,7 @@ class Session:
         size: tuple[int, int],
         *,
         guide: Guide | None = None,
-        scanpath: GazePath | None = None,
+        played: Played | None = None,
         out: Path = Path("."),
         now_ms: Callable[[], float] = wall_ms,
     ) -> None:
@@ -68,14 +70,11 @@ class Session:
         self.maps_seen = 0
         self.sight = OnView(unit, source.open())
         self.state = self.first = states.start(self.pyramid.size)
-        self.guide: Latest[tuple[Shown, str, int], Guidance] | None = None
-        if guide is not None:
-            look = guide.look
-            self.guide = Latest(lambda asked: look(*asked[:2]), "homunculus-guide")
+        self.guided = Guided(guide, self.say)
         self.outputs = Outputs(out, self.say)
-        self.player = Player(
-            now_ms, self.outputs, self.say, None if scanpath is None else scanpath.within(self.state.size)
-        )
+        self.following = Following(lambda: now_ms() / 1000, self.outputs, self.say)
+        if played is not None:
+            self.following.player.take(played.within(self.state.size))
         self.canvas = Canvas(unit, size, COLORS)
         self.painter = Painter(self.canvas)
         self.retina = Retina(unit)
@@ -107,12 +106,23 @@ class Session:
             self.say(str(error))
 
     def follow(self, point: Point) -> None:
-        """The gaze goes to a point of the picture, unless it is fixed or a scanpath plays."""
-        if not self.state.held and not self.player.playing:
-            self.change(states.look_at(self.state, point))
+        """The mouse is over a point of the picture: the gaze goes there, unless it is fixed or something else moves it."""
+        self.following.mouse.see(point, self.now_ms() / 1000)
+        self.look()
+
+    def look(self) -> None:
+        """Takes the newest sample of what moves the gaze. It costs nothing, and may be called more often than frames are drawn."""
+        moved = self.following.moved(self.state)
+        if moved != self.state:
+            self.change(moved)
+
+    def placed(self, space: GazeSpace, point: Point) -> Point:
+        """Where a tracker's numbers lie in the picture, in its pixels; from any thread."""
+        shown = [area for view, area in self.painter.panels(self.state, self.chrome_px) if not registry[view].cortical]
+        return placed(space, point, self.state.size, self.canvas.size, shown, self.following.screen)
 
     def reset(self) -> None:
-        self.player.stop()
+        self.following.player.stop()
         self.change(states.reset(self.state, self.first))
 
     def open_paths(self, paths: Sequence[Picture]) -> None:
@@ -134,7 +144,7 @@ class Session:
         self.sight.show(shown)
         self._fit()
         self.show_channels([])
-        self.player.take(None)
+        self.following.player.take(None)
         self.say(f"{note}, {self.state.size[1]} x {self.state.size[0]} px")
 
     def _next_frame(self) -> None:
@@ -169,42 +179,21 @@ class Session:
 
     def ask_guide(self) -> None:
         """Lets the model look, beside the window."""
-        if self.guide is None:
-            self.say("no model and no map say where to look; start with --relevance map.npy")
-        elif self.guide.busy:
-            self.say("still looking")
-        else:
-            self.guide.ask((self.sight.shown, self.state.query, self.maps_seen))
-            self.say(f"looking for {self.state.query!r}" if self.state.query else "looking, without a query")
+        self.guided.ask(self.sight.shown, self.state.query, self.maps_seen)
 
     def _hear_guide(self) -> None:
-        heard = self.guide.poll() if self.guide is not None else None
-        if heard is None:
-            return
-        (_, _, maps_seen), answer = heard
-        if isinstance(answer, Exception):
-            self.say(f"the model could not look: {answer}")
-        elif maps_seen == self.maps_seen:  # and not about another picture
+        answer = self.guided.heard(self.maps_seen)
+        if answer is not None:
             self.show_channels(answer.channels)
             if answer.fixations_px:
-                self.player.take(GazePath.of(answer.fixations_px).within(self.state.size))
-                self.player.play()
-            self.say(f"{len(answer.fixations_px)} fixations; 4 shows why")
-
-    def _play_on(self) -> list[Point]:
-        """Moves the gaze along the scanpath; the places seen so far."""
-        path = self.player.move()
-        if path:
-            self.state = replace(self.state, fixations=(states.inside(self.state, path[-1]),), held=True)
-        self.player.see(self.state.gaze)
-        return path
+                self.following.play(GazePath.of(answer.fixations_px).within(self.state.size))
 
     def frame(self, *, wait_s: float = 0.0) -> None:
         """Draws the present moment on the canvas. wait_s: how long to wait for a plan that the host makes; a window does not."""
         self.attempt(self._next_frame)
         self.attempt(self.remember)
         self.attempt(self._hear_guide)
-        path = self._play_on()
+        self.look()
         with self._timed("plan"):
             self.attempt(lambda: self.retina.plan_for(self._request(), wait_s))
         with self._timed("sample"):
@@ -216,7 +205,7 @@ class Session:
             if any(registry[view].cortical for view, _ in shown):
                 self.attempt(lambda: cortex.append(self.retina.cortical_image(*told)))
         with self._timed("draw"):
-            moment = self._moment(path, cortex[0] if cortex else None)
+            moment = self._moment(cortex[0] if cortex else None)
             self.chrome_px = self.painter.status_px(moment)
             self.painter.draw(moment)
 
@@ -228,7 +217,7 @@ class Session:
         self.unit.context.moderngl.finish()
         self.timings_ms[part] = 1000 * (perf_counter() - start)
 
-    def _moment(self, path: Sequence[Point], cortex: tuple[Tokens, Chart] | None) -> Moment:
+    def _moment(self, cortex: tuple[Tokens, Chart] | None) -> Moment:
         state, retina = self.state, self.retina
         if self.chrome:
             self.attempt(lambda: self.status.measure(state, retina.plan))
@@ -241,7 +230,7 @@ class Session:
             durations=retina.durations,
             cortex=cortex,
             channels=self.channels,
-            path=path,
+            path=self.following.player.trail,
             lods=measured.lods if measured is not None else DEFAULT_LODS,
             status=self._words() if self.chrome else (),
             help=self.help,
@@ -260,14 +249,12 @@ class Session:
         )
 
     def _words(self) -> list[str]:
-        mode = "playing" if self.player.playing else "fixed" if self.state.held else "follows the mouse"
-        words = self.status.words(self.state, self.retina, self.timings_ms, mode)
-        return ["RECORDING", *words] if self.player.recording else words
+        return self.status.words(self.state, self.retina, self.timings_ms, self.following.told(self.state))
 
     def _note(self) -> str:
         if self.state.typing:
             return f"/{self.state.query}_"
-        if self.guide and self.guide.busy:
+        if self.guided.busy:
             return f"{self.note} ..."
         return self.note if self.now_ms() < self._note_until_ms else ""
 
@@ -275,22 +262,30 @@ class Session:
     def fingerprint(self) -> tuple[object, ...]:
         """What the next frame depends on: a window draws when it changes."""
         now_ms = self.now_ms()
-        moving = now_ms if self.player.playing or self.player.recording else None
+        following = self.following
+        moving = now_ms if following.player.playing or following.log.recording else None
+        if moving is None and following.stream is not None:  # whose age is told
+            moving = now_ms // WORDS_MS
         seen = self.pictures_seen, self.maps_seen
         return self.state, seen, self.canvas.size, self.note, now_ms < self._note_until_ms, moving
 
     @property
     def pending(self) -> bool:
         """Whether another thread has something for the next frame."""
-        heard = self.guide is not None and self.guide.ready
         retina = self.retina
-        return heard or retina.planner.ready or retina.arriving or self.source.ready or self.status.ready(retina.plan)
+        return (
+            self.guided.ready
+            or retina.planner.ready
+            or retina.arriving
+            or self.source.ready
+            or self.status.ready(retina.plan)
+        )
 
     def close(self) -> None:
         """Saves what is being recorded, waits for files being written but for no guide, and frees everything."""
-        self.attempt(self.player.save)
-        if self.guide is not None:
-            self.guide.close(wait_s=0)
+        self.attempt(lambda: self.following.save(self.state))
+        self.following.close()
+        self.guided.close()
         self.outputs.join()
         self.status.close()
         self.sight.close()

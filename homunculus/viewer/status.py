@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from homunculus.bridge.patches import Stats
@@ -20,7 +20,8 @@ SAMPLES = 256  # on the picture's longer side, for its coverage
 
 # As long as the parts of the line grow in ordinary use.
 LONG_STATUS = (
-    "fixation 8888, 8888 px (+8) follows",
+    "fixation 8888, 8888 px (+8)",
+    "follows the mouse",
     "2048 tokens by adaptive_stratified, sharp",
     "coverage 100.0 %",
     "LOD 0.0 to 6.0",
@@ -84,8 +85,10 @@ class Status:
         self._hear(wait_s)
         self._worded_ms = -1e9
 
-    def words(self, state: ViewState, retina: Retina, timings_ms: Mapping[str, float], mode: str) -> list[str]:
-        """The parts of the line. mode: what moves the gaze."""
+    def words(
+        self, state: ViewState, retina: Retina, timings_ms: Mapping[str, float], gaze: Sequence[str]
+    ) -> list[str]:
+        """The parts of the line. gaze: what moves it, and how."""
         tokens, durations = retina.tokens, retina.durations
         if self._now_ms() - self._worded_ms < WORDS_MS and tokens.resident == self._resident:
             return self._words
@@ -94,7 +97,8 @@ class Status:
         inwards, outwards = (_bytes(now - then) for now, then in zip(self._host, before, strict=True))
         more = f" (+{len(state.fixations) - 1})" if len(state.fixations) > 1 else ""
         self._words = [
-            f"fixation {state.gaze[0]:.0f}, {state.gaze[1]:.0f} px{more} {mode}",
+            f"fixation {state.gaze[0]:.0f}, {state.gaze[1]:.0f} px{more}",
+            *gaze,
             f"{tokens.count if durations is None else len(durations.frames)} tokens by {state.allocator}, {state.quality}",
         ]
         if durations is not None:

@@ -17,12 +17,13 @@ from homunculus.viewer import keys
 from homunculus.viewer.control_panel import ControlPanel, open_panel
 from homunculus.viewer.hand import LEFT, RIGHT, Hand
 from homunculus.viewer.keys import Event
+from homunculus.viewer.monitor import on_screen
 from homunculus.viewer.redraw import Redraw
 from homunculus.viewer.session import Session
 from homunculus.viewer.state import Point
 
 WITHOUT = (
-    "Without a window: homunculus view page.png --at 0.62,0.31 --view reconstruction --screenshot out.png, or --scanpath gaze.csv "
+    "Without a window: homunculus view page.png --at 0.62,0.31 --view reconstruction --screenshot out.png, or --play gaze.csv "
     "--video out.mp4; neither needs a display"
 )
 IDLE_S = 1 / 60
@@ -84,6 +85,7 @@ class Window:
             self.panel = open_panel(self._handle, self._scale()) if panel else None
             self.session = make(self._unit, self._canvas_size())
             self.session.help = keys.rows()
+            self.session.following.wake = self._glfw.post_empty_event
         except BaseException:
             self.close()
             raise
@@ -212,11 +214,13 @@ class Window:
         """Handles what happened, and draws if anything changed; waits at most that long. False where nothing was drawn."""
         assert self.session is not None
         session = self.session
-        if self._extra_frames or session.player.playing:
+        if self._extra_frames or session.following.player.playing:
             self._glfw.poll_events()
         else:
             self._glfw.wait_events_timeout(wait_s)
         self._thread.pump()
+        session.following.screen = on_screen(self._glfw, self._handle)
+        session.look()
         width, height = self._glfw.get_framebuffer_size(self._handle)
         changed = self._redraw.differs(session)
         if not self.open or not width or not height or not (changed or self._extra_frames):

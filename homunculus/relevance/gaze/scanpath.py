@@ -40,6 +40,13 @@ class GazePath:
     def duration_ms(self) -> float:
         return max(f.onset_ms + f.duration_ms for f in self.fixations)
 
+    @property
+    def duration_s(self) -> float:
+        return self.duration_ms / 1000
+
+    def __len__(self) -> int:
+        return len(self.fixations)
+
     def at(self, time_ms: float) -> Fixation:
         """The fixation that began last; before the first, the first. Between two the eye rests on the earlier one."""
         return self.fixations[max(0, bisect_right([f.onset_ms for f in self.fixations], time_ms) - 1)]
