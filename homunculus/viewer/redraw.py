@@ -12,6 +12,8 @@ class Redraw:
         self._last: object = None
 
     def differs(self, session: Session) -> bool:
+        """By where the gaze is now."""
+        session.look()
         return session.pending or session.fingerprint != self._last
 
     def keep(self, session: Session) -> None:
