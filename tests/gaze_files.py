@@ -12,6 +12,9 @@ import numpy as np
 from PIL import Image
 from scipy.io import savemat
 
+from homunculus.relevance.gaze.bids import write_bids
+from homunculus.relevance.gaze.recording import GazeRecording, GazeScreen
+
 
 def picture(path: Path, size: tuple[int, int]) -> Path:
     """A picture of (height, width) that differs from path to path."""
@@ -146,6 +149,32 @@ def onestop(folder: Path) -> Path:
                 words.append({"IA_ID": number, "IA_DWELL_TIME": dwell + longer, **box, **told, **known})
     for name, rows in (("fixations.csv", fixations), ("ia.csv", words)):
         written(folder / name, rows)
+    return folder
+
+
+def bids(folder: Path, people: tuple[str, ...] = ("01", "02")) -> Path:
+    """Two pictures for a second each before a screen of 300 x 400 px, one as large as it and one of 100 x 200 px in its middle."""
+    pictures = {"large.png": (300, 400), "small.png": (100, 200)}
+    for name, size in pictures.items():
+        picture(folder / "stimuli" / name, size)
+    for person in people:
+        points = [stops_of(number, person, size) for number, size in enumerate(pictures.values())]
+        offset = np.array([(0, 0), (100, 100)])
+        rests = [at + offset[number] for number, stops in enumerate(points) for at in stops]
+        samples = np.repeat(rests, 100, axis=0)  # at 300 Hz, a third of a second each
+        recording = GazeRecording(
+            np.arange(600) / 300, *samples.T, 300, eye="left", start_s=10, screen=GazeScreen((300, 400), (30, 40), 57.29)
+        )  # fmt: skip
+        path = folder / f"sub-{person}" / "beh" / f"sub-{person}_task-look_recording-eye1_physio.tsv.gz"
+        write_bids(path, recording)
+        rows = [
+            "onset\tduration\ttrial_type\tstim_file\tquery",
+            "10\t1\tfree\tlarge.png\tn/a",
+            "11\tn/a\tn/a\tsmall.png\ta cup",
+        ]
+        path.with_name(f"sub-{person}_task-look_events.tsv").write_text(
+            "\n".join([*rows, "12\t1\trest\tn/a\tn/a"]) + "\n"
+        )
     return folder
 
 

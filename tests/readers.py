@@ -32,7 +32,7 @@ from homunculus.encoder.saliency import SaliencyDecoder
 from homunculus.encoder.word_features import WordFeatures
 from homunculus.lab.datasets import DOCVQA, TEXTVQA, VQAV2, VQABenchmark, read_results
 from homunculus.lab.experiment.run import _read_costs
-from homunculus.lab.gaze import aird, cocosearch18, mit1003, onestop
+from homunculus.lab.gaze import aird, bids, cocosearch18, mit1003, onestop
 from homunculus.lab.training import checkpoint
 from homunculus.lab.training.triples import read_triples
 from homunculus.loop.run.lists import read_list
@@ -44,7 +44,9 @@ from homunculus.loop.run.tables import open_table
 from homunculus.loop.run.token_row import TokenRow
 from homunculus.loop.watching.shards import read_frames, read_state
 from homunculus.relevance import Head
+from homunculus.relevance.gaze.bids import read_bids
 from homunculus.relevance.gaze.detect import detect
+from homunculus.relevance.gaze.files import read_gaze
 from homunculus.relevance.gaze.scanpath import read_scanpath
 from homunculus.relevance.maps import read_relevance
 
@@ -162,6 +164,25 @@ def scanpath(folder: Path) -> Path:
     return folder / "gaze.csv"
 
 
+def gaze_samples(folder: Path) -> Path:
+    (folder / "gaze.csv").write_text("time_s,x_px,y_px,pupil\n0,1.5,2,3\n0.25,n/a,n/a,n/a\n0.5,7,8.25,3\n")
+    return folder / "gaze.csv"
+
+
+def bids_file(ending: str) -> Callable[[Path], Path]:
+    """Of a person's recording in a data set."""
+
+    def write(folder: Path) -> Path:
+        gaze_files.bids(folder, ("01",))
+        return next(folder.rglob(f"*{ending}"))
+
+    return write
+
+
+def bids_gaze(path: Path) -> Any:
+    return read_bids(next(path.parent.glob("*_physio.tsv.gz")))
+
+
 def picture_list(folder: Path) -> Path:
     lines = [
         {"image": "a.png", "page": 1, "at": [0.5, 0.25]},
@@ -260,6 +281,11 @@ READERS: dict[str, Kind] = {
     ),
     "OneStop's words": Kind("lab.gaze.onestop", onestop_file("ia.csv"), lambda path: onestop.load(path.parent)),
     "scanpath": Kind("relevance.gaze.scanpath", scanpath, read_scanpath),
+    "samples of gaze": Kind("relevance.gaze.files", gaze_samples, read_gaze),
+    "BIDS's gaze": Kind("relevance.gaze.bids", bids_file("_physio.tsv.gz"), read_bids),
+    "BIDS's words": Kind("relevance.gaze.bids", bids_file("_physio.json"), bids_gaze),
+    "BIDS's screen": Kind("relevance.gaze.bids", bids_file("_events.json"), bids_gaze),
+    "BIDS's events": Kind("lab.gaze.bids", bids_file("_events.tsv"), lambda path: bids.load(path.parents[2])),
     "list of pictures": Kind("loop.run.lists", picture_list, lambda path: list(read_list(path))),
     "table of pictures": Kind("loop.run.tables", picture_table, table_read),
     "shard": Kind("loop.run.shards", partial(run_shard, end="safetensors"), lambda path: list(read_shard(path))),

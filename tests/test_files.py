@@ -44,6 +44,7 @@ ELSEWHERE = {
     "homunculus/report/png.py": "a PNG, into a staged file",
     "homunculus/lab/training/checkpoint.py": "a task, brought into the form in which it is written",
     "homunculus/cli/names.py": "the names that the package's own files register",
+    "homunculus/relevance/gaze/files.py": "CSV made in memory",
     "homunculus/relevance/gaze/scanpath.py": "CSV made in memory",
     "shaders/files.py": "the package's own shaders",
 }

@@ -109,7 +109,11 @@ def test_without_matplotlib_there_is_no_plot_and_it_says_so(tmp_path: Path, monk
             ["cocosearch18", "--data", "nowhere"],
             "homunculus: nowhere is not there. Put there what https://sites.google",
         ),
-        (["salicon", "--data", "nowhere"], "'salicon' is not one of 'cocosearch18', 'aird', 'mit1003', 'onestop'"),
+        (["bids", "--data", "nowhere"], "homunculus: nowhere is not there. Put there a BIDS data set"),
+        (
+            ["salicon", "--data", "nowhere"],
+            "'salicon' is not one of 'cocosearch18', 'aird', 'mit1003', 'onestop', 'bids'",
+        ),
         (["cocosearch18", "--data", "DATA", "--limit", "0"], "homunculus: limit is 0; it must be at least 1"),
         (["cocosearch18", "--data", "DATA", "--split", "test"], "no scanpath has {'split': 'test'}"),
         (["cocosearch18", "--data", "DATA", "--budget", "0"], "homunculus: budget is 0"),

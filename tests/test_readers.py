@@ -129,6 +129,7 @@ def test_every_reader_is_here() -> None:
         "read_json",
         "read_json_lines",
         "read_rows",
+        "read_numbers",
         "read_array",
         "read_tensors",
         "load_weights",

@@ -34,6 +34,9 @@ from homunculus.loop.run.settings import RunSettings
 from homunculus.loop.watched import WatchState
 from homunculus.loop.watching.shards import WatchedFrame, write_frames
 from homunculus.relevance import Head
+from homunculus.relevance.gaze.bids import write_bids
+from homunculus.relevance.gaze.files import write_gaze
+from homunculus.relevance.gaze.recording import GazeRecording, GazeScreen
 from homunculus.relevance.gaze.scanpath import Fixation, GazePath, write_scanpath
 from homunculus.report import write_look
 from homunculus.viewer.outputs import write_pixels
@@ -105,6 +108,16 @@ def scanpath(out: Path, turn: int) -> None:
     write_scanpath(out / "gaze.csv", GazePath((Fixation(turn, 2, 0, 300),) * 9))
 
 
+def recording(out: Path, turn: int) -> None:
+    at = np.arange(9.0)
+    write_bids(out / "sub-1_physio.tsv.gz", GazeRecording(at, at + turn, at, 1, screen=GazeScreen((30 + turn, 40))))
+
+
+def gaze(out: Path, turn: int) -> None:
+    at = np.arange(9.0)
+    write_gaze(out / "gaze.csv", GazeRecording(at, at + turn, at, 1))
+
+
 def pixels(out: Path, turn: int) -> None:
     write_pixels(out / "view.png", np.random.default_rng(turn).integers(0, 256, (20, 20, 3), dtype=np.uint8))
 
@@ -153,6 +166,8 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
     "homunculus.lab.training.checkpoint": training,
     "homunculus.lab.needle.train": log,
     "homunculus.viewer.outputs": pixels,
+    "homunculus.relevance.gaze.bids": recording,
+    "homunculus.relevance.gaze.files": gaze,
     "homunculus.relevance.gaze.scanpath": scanpath,
 }
 # These write by the same functions, after work that would take too long for so many deaths.

@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import stat
+import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -25,11 +26,13 @@ from torch import Tensor
 
 from homunculus.bridge.errors import BackendUnavailableError, DataError, HomunculusError
 from homunculus.bridge.files import matlab
+from homunculus.bridge.values import Limit, whole
 
 Refusal = type[HomunculusError]
 AGAIN = "it may be truncated: fetch it again"
 SEPARATORS = (",", ";", "\t")
 NUMPY = b"\x93NUMPY"
+TABLE_BYTES = Limit(2**29, "which is about five hours of four columns at 1000 Hz. Cut it into parts")
 
 
 @contextmanager
@@ -115,6 +118,28 @@ def read_rows(
     rows = [(line, fields) for line, fields in rows if any(fields)]
     header = rows[0][1] if rows else []
     return header, [(line, dict(zip(header, fields + [""] * len(header), strict=False))) for line, fields in rows[1:]]
+
+
+def read_numbers(path: Path, columns: int, *, error: Refusal = DataError, remedy: str = AGAIN) -> np.ndarray[Any, Any]:
+    """float64 [rows, columns] of a gzipped table without names, its fields parted by tabs; `n/a` is NaN. At least one row.
+
+    What would unpack to more than TABLE_BYTES is refused before it does.
+    """
+    content = content_of(path, error=error)
+    with refusing(f"{path} is no whole gzip", error, remedy):
+        gzip = zlib.decompressobj(wbits=31)
+        table = gzip.decompress(content, TABLE_BYTES.most + 1)
+        whole(f"{path}: number of unpacked bytes", len(table), TABLE_BYTES, least=0, refusal=error)
+        if not gzip.eof or gzip.unused_data:
+            raise ValueError("it ends early, or does not end where it should")
+    with refusing(f"{path} is no table of {columns} columns of numbers", error, remedy):
+        if not table.strip():
+            raise ValueError("it holds no row")
+        text = table.decode("ascii").replace("n/a", "nan")
+        found = np.loadtxt(StringIO(text), delimiter="\t", ndmin=2, comments=None)
+        if found.shape[1] != columns:
+            raise ValueError(f"it has {found.shape[1]}")
+    return found
 
 
 def read_array(path: Path, *, error: Refusal = DataError, remedy: str) -> np.ndarray[Any, Any]:

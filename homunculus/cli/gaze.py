@@ -29,6 +29,7 @@ class DatasetName(StrEnum):
     aird = "aird"
     mit1003 = "mit1003"
     onestop = "onestop"
+    bids = "bids"
 
 
 class Presence(StrEnum):
@@ -50,10 +51,12 @@ class Selection:
     """Which of the data set's stimuli and scanpaths."""
 
     limit: Annotated[int | None, typer.Option(help="So many stimuli at most, at even steps; all by default.")] = None
-    split: Annotated[str | None, typer.Option(help="Only this one, such as valid of cocosearch18.")] = None
+    split: Annotated[
+        str | None, typer.Option(help="Only this one, such as valid of cocosearch18, or a trial_type of bids.")
+    ] = None
     condition: Annotated[Presence | None, typer.Option(help="Of cocosearch18: the target present, or absent.")] = None
     answers: Annotated[
-        Answers | None, typer.Option(help="Of all but mit1003: only of people who were right, or wrong.")
+        Answers | None, typer.Option(help="Of all but mit1003 and bids: only of people who were right, or wrong.")
     ] = None
 
     def of(self, read: GazeData) -> GazeData:
@@ -127,7 +130,8 @@ class Estimation:
 @expanded
 def gaze(
     dataset: Annotated[
-        DatasetName, typer.Argument(help="Search for objects, answering questions, or free viewing of photographs.")
+        DatasetName,
+        typer.Argument(help="Search for objects, answering questions, free viewing; bids: a data set of your own."),
     ],
     *,
     data: Annotated[

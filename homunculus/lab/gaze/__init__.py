@@ -1,6 +1,6 @@
 """Where people looked, and how well a sampler's choice of where to look tells it."""
 
-from homunculus.lab.gaze import aird, cocosearch18, mit1003, onestop
+from homunculus.lab.gaze import aird, bids, cocosearch18, mit1003, onestop
 from homunculus.lab.gaze.compare import BIAS, GAUSSIAN, PEOPLE, UNIFORM, compare
 from homunculus.lab.gaze.density import CentreBias, centred_gaussian, log_density, uniform
 from homunculus.lab.gaze.dwell import SpanDwell, dwelt
@@ -27,6 +27,7 @@ __all__ = [
     "aird",
     "at_center",
     "at_random",
+    "bids",
     "by_query",
     "by_relevance",
     "centred_gaussian",

@@ -22,7 +22,17 @@ FARTHEST_PX = 1e6  # no display is so wide
 def detect(samples: Array, rate_hz: float, px_per_degree: float) -> tuple[Array, Array, Array]:
     """x_px, y_px and duration_ms, float64 [n] each, of the fixations in samples [m, 2] (x, y) in pixels, n 0 or more.
 
-    A sample is still where the eye moved slower than 30 degrees a second over the 20 ms around it, at both ends over what
+    As `fixations` finds them, which raises DataError.
+    """
+    points, spans = fixations(samples, rate_hz, px_per_degree)
+    return points[:, 0], points[:, 1], (spans[:, 1] - spans[:, 0]) * 1000 / rate_hz
+
+
+def fixations(samples: Array, rate_hz: float, px_per_degree: float) -> tuple[Array, Array]:
+    """Where, float64 [n, 2] (x, y) in pixels, and when, int64 [n, 2], from which sample on and before which.
+
+    samples: [m, 2] (x, y) in pixels, one after another at the rate. A sample is still where the eye moved slower than 30 degrees a
+    second over the 20 ms around it, at both ends over what
     there is; a run of still samples is a fixation at their median. Two with less than 75 ms between them and less
     than half a degree apart are one, which blinks and noise had cut; after that those shorter than 60 ms are no
     fixations. Samples that are negative, not finite or beyond any display are blinks, and never still.
@@ -52,5 +62,4 @@ def detect(samples: Array, rate_hz: float, px_per_degree: float) -> tuple[Array,
         runs.append((start, stop))
     runs = [(start, stop) for start, stop in runs if (stop - start) * 1000 / rate_hz >= SHORTEST_MS]
     middles = [np.median(samples[start:stop][still[start:stop]], 0) for start, stop in runs]
-    points = np.asarray(middles, float).reshape(-1, 2)
-    return points[:, 0], points[:, 1], np.asarray([(stop - start) * 1000 / rate_hz for start, stop in runs], float)
+    return np.asarray(middles, float).reshape(-1, 2), np.asarray(runs, int).reshape(-1, 2)
