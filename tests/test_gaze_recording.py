@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from homunculus.bridge.errors import DataError, HomunculusError, ImageReadError, PlanError
 from homunculus.relevance.gaze.files import read_gaze, write_gaze
 from homunculus.relevance.gaze.recording import GazeRecording, GazeScreen
-from homunculus.relevance.gaze.sample import GazeSample
 from homunculus.relevance.gaze.scanpath import Fixation, GazePath
 
 NAN = math.nan
@@ -35,22 +34,6 @@ def test_the_newest_sample_that_is_not_after_a_time_is_told(steps: list[float], 
     x, y, seen = recording.at(time_s)
     assert seen == (place % 3 != 2)
     assert (x, y) == (place, place + 0.5) if seen else math.isnan(x) and math.isnan(y)
-
-
-def test_what_a_source_told_becomes_a_recording() -> None:
-    samples = [
-        GazeSample(1, 2, 50.0),
-        GazeSample(3, 4, 50.01),
-        GazeSample(5, 6, 50.02, confidence=0.2),
-        GazeSample(NAN, NAN, 50.03),
-    ]
-    recording = GazeRecording.of(samples, screen=GazeScreen((100, 200)))
-    assert recording.rate_hz == pytest.approx(100)
-    assert recording.time_s == pytest.approx([0, 0.01, 0.02, 0.03])
-    assert np.array_equal(recording.x_px, [1, 3, NAN, NAN], equal_nan=True)
-    assert recording.duration_s == pytest.approx(0.04)
-    with pytest.raises(DataError, match="nothing was recorded, no sample came; look at the tracker"):
-        GazeRecording.of([])
 
 
 @pytest.mark.parametrize("rate_hz", [30, 60, 250, 1000])

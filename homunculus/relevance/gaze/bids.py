@@ -39,6 +39,7 @@ LONG = {
     "µs": "us",
 }
 PIXELS = ("pixel", "pixels", "px")
+PACKING = 6  # of 1 to 9: 0.3 % longer than by 9, in half the time
 PRESENTED = "StimulusPresentation"
 ON_SCREEN = "gaze-on-screen"
 WRITTEN_UNITS = {"timestamp": "s", "x_coordinate": "pixel", "y_coordinate": "pixel", PUPIL: "arbitrary"}
@@ -122,9 +123,8 @@ def write_bids(path: str | os.PathLike[str], recording: GazeRecording) -> None:
     stem = stem_of(path)
     events = without("recording", stem) + EVENTS
     names = [*COLUMNS, *([PUPIL] if recording.pupil is not None else [])]
-    table = "\n".join("\t".join(map(told, row)) for row in recording.table.tolist())
     with replaced_together(path.parent) as staging:
-        staging.data(path.name, gzip.compress(table.encode() + b"\n", mtime=0))
+        staging.data(path.name, gzip.compress(rows_of(recording, "\t").encode(), PACKING, mtime=0))
         staging.json(stem + METADATA, _said(recording, names))
         if recording.screen is not None:
             there = read_json(path.parent / events) if (path.parent / events).exists() else {}
@@ -156,9 +156,11 @@ def _presented(screen: GazeScreen) -> dict[str, Any]:
     return said
 
 
-def told(number: float) -> str:
-    """A number in a table: six decimals, `n/a` for NaN."""
-    return "n/a" if math.isnan(number) else f"{number:.6f}"
+def rows_of(recording: GazeRecording, separator: str) -> str:
+    """A line for each sample, numbers with six decimals and `n/a` for NaN."""
+    table = recording.table
+    line = separator.join(["%.6f"] * table.shape[1]) + "\n"
+    return "".join(line % tuple(row) for row in table.tolist()).replace("nan", "n/a")
 
 
 def _check_kind(said: Mapping[str, Any], where: str) -> None:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import math
 import os
-from io import StringIO
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +51,8 @@ def write_gaze(path: str | os.PathLike[str], gaze: GazeRecording | GazePath) -> 
             )
         write_scanpath(path, gaze)
     elif path.name.lower().endswith(".csv"):
-        _write_samples(path, gaze)
+        names = [*SAMPLES, *([] if gaze.pupil is None else [PUPIL])]
+        write_text(path, ",".join(names) + "\n" + bids.rows_of(gaze, ","))
     else:
         bids.write_bids(path, gaze)
 
@@ -87,11 +86,3 @@ def _number(path: Path, line: int, row: dict[str, str], name: str) -> float:
     if math.isinf(found) or (name == SAMPLES[0] and math.isnan(found)):
         raise DataError(f"{path} line {line}: {name} is {shown(text)}; give a finite number, with a decimal point")
     return found
-
-
-def _write_samples(path: Path, recording: GazeRecording) -> None:
-    text = StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*SAMPLES, *([] if recording.pupil is None else [PUPIL])])
-    writer.writerows([bids.told(value) for value in row] for row in recording.table.tolist())
-    write_text(path, text.getvalue())

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from homunculus.bridge.errors import DataError, PlanError
 from homunculus.bridge.values import Limit, whole
 from homunculus.relevance.gaze.detect import fixations
-from homunculus.relevance.gaze.sample import GazeSample
 from homunculus.relevance.gaze.scanpath import Fixation, GazePath
 
 Array = NDArray[Any]
@@ -96,17 +94,6 @@ class GazeRecording:
 
     def __len__(self) -> int:
         return len(self.time_s)
-
-    @classmethod
-    def of(
-        cls, samples: Iterable[GazeSample], *, rate_hz: float | None = None, screen: GazeScreen | None = None
-    ) -> GazeRecording:
-        """What a source of gaze told. rate_hz: by default from the samples' times, 1 of a single one. Raises DataError for no sample."""
-        rows = [(one.time_s, one.x_px, one.y_px) if one.seen else (one.time_s, math.nan, math.nan) for one in samples]
-        time_s, x_px, y_px = np.asarray(rows, float).reshape(-1, 3).T
-        if not len(time_s):
-            raise DataError("nothing was recorded, no sample came; look at the tracker, or record longer")
-        return cls(time_s - time_s[0], x_px, y_px, rate_of(time_s) if rate_hz is None else rate_hz, screen=screen)
 
     @property
     def table(self) -> Array:
