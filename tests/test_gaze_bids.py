@@ -1,4 +1,4 @@
-"""BIDS eye tracking and EyeLink: what is written is read again, is what the specification says, and damage is told."""
+"""BIDS eye tracking: what is written is read again, is what the specification says, and damage is told."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from homunculus.bridge.errors import BackendUnavailableError, DataError, WriteError
+from homunculus.bridge.errors import DataError, WriteError
 from homunculus.bridge.files import reading
 from homunculus.bridge.files.fence import Fence
 from homunculus.bridge.values import Limit
-from homunculus.relevance.gaze import eyelink
 from homunculus.relevance.gaze.bids import read_bids, write_bids
 from homunculus.relevance.gaze.files import read_gaze
 from homunculus.relevance.gaze.recording import EYES, GazeRecording, GazeScreen
@@ -258,64 +257,3 @@ def test_what_is_said_above_holds_below_and_the_nearest_says_last(tmp_path: Path
     (folder / NAME.replace(".tsv.gz", ".json")).symlink_to(away)
     with pytest.raises(DataError, match="leads out of"):
         read_bids(folder / NAME, fence=Fence(tmp_path))
-
-
-ASC = Path(__file__).parent / "data" / "eyelink.asc"
-
-
-@pytest.mark.slow
-def test_a_real_recording_of_an_eyelink_is_read(tmp_path: Path) -> None:
-    """The file's own events say EFIX L 2154563 2154695 at (141.0, 132.2)."""
-    read = read_gaze(ASC)
-    assert isinstance(read, GazeRecording)
-    assert (len(read), read.rate_hz, read.eye) == (16, 1000, "left")
-    assert read.screen == GazeScreen((1024, 1280))
-    assert (read.time_s[0], read.time_s[-1]) == (0, pytest.approx(184.735))
-    assert read.table[0, 1:].tolist() == [138.1, 132.8, 778]
-    assert read.pupil is not None
-    first = read.scanpath(37.0).fixations[0]
-    assert math.dist((first.x_px, first.y_px), (141.0, 132.2)) < 3
-    assert first.duration_ms == pytest.approx(133, abs=10)
-    write_bids(tmp_path / NAME, read)
-    assert np.allclose(read_bids(tmp_path / NAME).table, read.table, rtol=0, atol=1e-6)
-    (tmp_path / "a.asc").write_text("\n".join(line for line in ASC.read_text().splitlines() if not line[:1].isdigit()))
-    for content in (b"hello", b"\xff\xfe\x00", (tmp_path / "a.asc").read_bytes()):
-        (tmp_path / "a.asc").write_bytes(content)
-        with pytest.raises(DataError, match=r"a.asc .*expected EyeLink's .asc with samples"):
-            read_gaze(tmp_path / "a.asc")
-
-
-@pytest.mark.slow
-def test_of_two_eyes_the_mean_is_taken(tmp_path: Path) -> None:
-    text = (
-        ASC.read_text()
-        .replace("GAZE\tLEFT", "GAZE\tLEFT\tRIGHT")
-        .replace("START\t2154556 \tLEFT", "START\t2154556 \tLEFT\tRIGHT")
-    )
-    lines = []
-    for line in text.replace("1000 2 1 L", "1000 2 1 LR").splitlines():
-        parts = line.split("\t")
-        eyes = [part.strip() for part in parts[1:4]]
-        if line[:1].isdigit():
-            other = [".", ".", "0.0"] if len(lines) % 2 else [str(float(value) + 10) for value in eyes]
-            line = "\t".join([parts[0], *eyes, *other, "0.0", "....."])
-        lines.append(line)
-    lines.insert(-3, "2339291\t   .\t   .\t    0.0\t   .\t   .\t    0.0\t    0.0\t.....")
-    (tmp_path / "both.asc").write_text("\n".join(lines))
-    one, two = read_gaze(ASC), read_gaze(tmp_path / "both.asc")
-    assert isinstance(one, GazeRecording)
-    assert isinstance(two, GazeRecording)
-    assert two.eye == "cyclopean"
-    assert set(np.round(two.x_px[:-1] - one.x_px, 6).tolist()) == {0, 5}
-    assert set(np.round(two.pupil[:-1] - one.pupil, 6).tolist()) == {0, 5}  # type: ignore[index,operator]
-    assert np.isnan(two.table[-1, 1:]).all(), "both closed"
-    assert "both eyes were recorded" in two.remarks[0]
-
-
-def test_without_pymovements_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def absent(name: str) -> object:
-        raise ImportError(f"No module named {name!r}")
-
-    monkeypatch.setattr(eyelink, "import_module", absent)
-    with pytest.raises(BackendUnavailableError, match=r"Run: pip install 'homunculus-eye\[eyelink\]'"):
-        read_gaze(ASC)

@@ -27,7 +27,7 @@ def read_eyelink(path: str | os.PathLike[str]) -> GazeRecording:
     pymovements = _pymovements()
     with warnings.catch_warnings(), refusing(f"{path} is no EyeLink recording", remedy=REMEDY):
         warnings.simplefilter("ignore")  # of metadata that it lacks
-        read = pymovements.gaze.from_asc(path)
+        read = pymovements.gaze.from_asc(path, encoding="latin-1")  # whatever messages are in
         table = read.samples
         time_s = table["time"].to_numpy().astype(float) / 1000
         points = np.asarray(table["pixel"].to_list(), float).reshape(len(time_s), -1, 2)
