@@ -32,26 +32,33 @@ class Texels:
         lower = lod.detach().floor().long()
         upper = (lower + 1).clamp(max=self.max_level)
         blend = (lod - lower)[:, None, None]
-        return (1 - blend) * self._bilinear(layer, points, lower) + blend * self._bilinear(layer, points, upper)
+        total = (1 - blend) * self._bilinear(layer, points, lower)
+        mixed = (blend.detach() + lod.requires_grad).reshape(-1).nonzero()[:, 0]  # whole levels need no second
+        return total.index_add(0, mixed, blend[mixed] * self._bilinear(layer[mixed], points[mixed], upper[mixed]))
 
     def _bilinear(self, layer: Tensor, points: Tensor, level: Tensor) -> Tensor:
         """[N, M, channels] at points [N, M, 2] of levels [N]; beyond the padded image every texel is 0."""
-        height = (self.padded_size[0] >> level)[:, None]
-        width = (self.padded_size[1] >> level)[:, None]
-        texel = points / (1 << level)[:, None, None] - 0.5
-        corner = texel.detach().floor()
-        fraction = texel - corner
+        height, width = ((side >> level)[:, None] for side in self.padded_size)
+        x, y = (points / (1 << level)[:, None, None] - 0.5).unbind(-1)
+        columns, rows = _pair(x, width), _pair(y, height)
+        first = self.offsets[level][:, None] + layer[:, None] * height * width
         total = points.new_zeros((*points.shape[:2], self.channels))
-        for dx in (0, 1):
-            for dy in (0, 1):
-                x, y = corner[..., 0].long() + dx, corner[..., 1].long() + dy
-                inside = (x >= 0) & (x < width) & (y >= 0) & (y < height)
-                index = self.offsets[level][:, None] + (layer[:, None] * height + y) * width + x
-                weight_x = fraction[..., 0] if dx else 1 - fraction[..., 0]
-                weight_y = fraction[..., 1] if dy else 1 - fraction[..., 1]
-                value = self.texels[torch.where(inside, index, 0)]
-                total = total + (weight_x * weight_y * inside)[..., None] * value
+        for column, across, inside_x in columns:
+            for row, down, inside_y in rows:
+                inside = inside_x & inside_y
+                index = torch.where(inside, first + row * width + column, 0)
+                value = self.texels.index_select(0, index.flatten()).view(*index.shape, self.channels)
+                total = total + (across * down * inside)[..., None] * value
         return total
+
+
+def _pair(place: Tensor, side: Tensor) -> tuple[tuple[Tensor, Tensor, Tensor], ...]:
+    """The two texels about a place along one axis: the number of each, its weight, and whether it is one of `side`."""
+    low = place.detach().floor()
+    fraction, number = place - low, low.long()
+    return tuple(
+        (one, weight, (one >= 0) & (one < side)) for one, weight in ((number, 1 - fraction), (number + 1, fraction))
+    )
 
 
 def packed(levels: list[Tensor]) -> Texels:
