@@ -11,17 +11,20 @@ OUT := out/demo
 GPU_PYTHON ?= $(if $(wildcard $(PY)),$(PY),$(PYTHON))
 GPU_OUT ?= docs/gpu
 GPU_SECONDS ?= 500
+# Bytecode is kept, whatever the shell says: some hundred processes import this package, and pytest rewrites every file of tests.
+export PYTHONDONTWRITEBYTECODE :=
 # Tests run in a process for each core, eight at most (each takes 2 GB), each with one thread of torch's: threads of processes that
 # share few cores wait for one another, and burn what they wait. What the other targets run keeps torch's default.
 JOBS ?= logical
 TOGETHER := OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=worksteal
 
 .NOTPARALLEL:
-.PHONY: help demo test test-fast test-zink test-poison test-states test-newest test-oldest soak lint lock venv gl zink xvfb wheel wheel-check gpu-check clean
+.PHONY: help demo test suite test-fast test-zink test-poison test-states test-newest test-oldest soak lint lock venv gl zink xvfb wheel wheel-check gpu-check clean
 
 help:
 	@echo "make demo         render a page, look at it, at a photograph, and for something in it; pictures in $(OUT)"
 	@echo "make test         lint, type check and all tests"
+	@echo "make suite        all tests alone"
 	@echo "make test-fast    the tests that are not marked slow"
 	@echo "make test-zink    the shaders by a second driver: OpenGL by Vulkan, on the CPU"
 	@echo "make test-poison  what shaders compute and draw, with all fresh memory full of NaN"
@@ -51,7 +54,9 @@ demo: venv gl
 	@echo "  $(OUT)/query/relevance.png"
 	@echo "  $(OUT)/words.png, beside $(OUT)/invoice.png"
 
-test: lint gl xvfb
+test: lint suite
+
+suite: gl xvfb
 	$(TOGETHER)
 
 test-fast: gl
