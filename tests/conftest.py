@@ -4,8 +4,10 @@ POISON=1 fills fresh memory of OpenGL's with NaN, in every test."""
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
+from pathlib import Path
 
 import host_cuda
 import pytest
@@ -168,3 +170,26 @@ def display(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             os.environ[name] = value
     server.terminate()
     server.wait(timeout=10)
+
+
+@pytest.fixture(scope="session")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The environment of a shell in which `homunculus` and `python` are this checkout's, by a process that is warm."""
+    if not hasattr(os, "fork"):
+        pytest.skip("no fork on this system")
+    folder = tmp_path_factory.mktemp("warm")
+    path, client = folder / "socket", Path(__file__).with_name("warm.py")
+    (folder / "bin").mkdir()
+    for name in ("homunculus", "python"):
+        command = folder / "bin" / name
+        command.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E {client} {path} {name} "$@"\n')
+        command.chmod(0o755)
+    given = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "PYTHONWARNINGS": "error", "COLUMNS": "120"}
+    server = subprocess.Popen([sys.executable, client, path], stdin=subprocess.PIPE, env=given)
+    try:
+        while not path.exists():
+            assert server.poll() is None, "the warm process ended"
+        yield {**given, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    finally:
+        server.communicate()
+        assert server.returncode == 0

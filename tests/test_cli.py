@@ -68,27 +68,17 @@ def test_a_look_writes_its_files_and_prints_what_was_measured(page: Path, tmp_pa
 
 
 @pytest.mark.slow
-def test_the_module_runs_as_a_program(page: Path, tmp_path: Path) -> None:
-    def program(picture: Path) -> subprocess.CompletedProcess[str]:
-        command = [
-            sys.executable,
-            "-m",
-            "homunculus",
-            "look",
-            picture,
-            "--backend",
-            "torch",
-            "--out",
-            tmp_path / "seen",
-        ]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+def test_the_module_runs_as_a_program(page: Path, warm: dict[str, str], tmp_path: Path) -> None:
+    def program(picture: Path, *begin: str | Path) -> subprocess.CompletedProcess[str]:
+        command = [*begin, "look", picture, "--backend", "torch", "--out", tmp_path / "seen"]
+        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=warm)
 
-    done = program(tmp_path / "nowhere.png")
+    done = program(tmp_path / "nowhere.png", "/usr/bin/env", "homunculus")
     assert done.returncode == 2
     assert done.stderr.startswith(f"homunculus: {tmp_path}/nowhere.png cannot be opened: No such file or directory")
     assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "seen").exists()
-    done = program(page)
+    done = program(page, sys.executable, "-m", "homunculus")
     assert (done.returncode, done.stderr.strip()) == (0, "")
     assert {path.name for path in (tmp_path / "seen").iterdir()} == OUTPUTS
 

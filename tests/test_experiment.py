@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+import shutil
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,21 +32,38 @@ from homunculus.lab.needle.needle import Item, make_page
 
 TINY = SmallConfig(hidden_size=32, layers=6, num_attention_heads=2, stem=(4, 8))
 CHEAP = ("resize-grid", "CLS top-K", "log-polar, filtered", f"{PRIMARY}, oracle fixation", PRIMARY, "two-view crop")
+PAGES = 2
 
 
 @pytest.fixture(scope="module")
-def reader() -> Reader:
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Reader:
+    """As its file holds it, whose weights are of 16 bits."""
     torch.manual_seed(0)
-    return Reader(TINY).eval()
+    made, path = Reader(TINY).eval(), tmp_path_factory.mktemp("reader") / "reader.safetensors"
+    made.notes = {"about": "nothing"}
+    made.save(path)
+    return Reader.load(path)
 
 
-@pytest.fixture
-def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = [row for row in rows() if row.name in CHEAP]
-    monkeypatch.setattr(run, "rows", lambda: chosen)
-    monkeypatch.setattr(work, "rows", lambda: chosen)
-    monkeypatch.setattr(work, "PIECE", 1)
-    monkeypatch.setattr(run, "PRESETS", {"cpu": PageCounts(512, 3, (), 0)})
+@pytest.fixture(scope="module")
+def small() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        chosen = [row for row in rows() if row.name in CHEAP]
+        patch.setattr(run, "rows", lambda: chosen)
+        patch.setattr(work, "rows", lambda: chosen)
+        patch.setattr(work, "PIECE", 1)
+        patch.setattr(run, "REPEATS", 1)
+        patch.setattr(run, "PRESETS", {"cpu": PageCounts(512, PAGES, (), 0)})
+        yield
+
+
+@pytest.fixture(scope="module")
+def whole(reader: Reader, small: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of an experiment that nothing stopped; no test changes it."""
+    folder = tmp_path_factory.mktemp("whole")
+    lines, costs = run.run(folder, reader, backend="torch")
+    report.write(folder, lines, costs)
+    return folder
 
 
 @pytest.mark.slow
@@ -103,18 +122,16 @@ def test_names_are_rows_of_their_own() -> None:
 
 @pytest.mark.slow
 def test_killed_ten_times_the_table_is_the_same(
-    reader: Reader, small: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    reader: Reader, small: None, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole, torn = tmp_path / "whole", tmp_path / "torn"
-    lines, costs = run.run(whole, reader, backend="torch")
-    report.write(whole, lines, costs)
-    append, chance = Journal.append, random.Random(5)
+    torn = tmp_path / "torn"
+    append, chance = Journal.append, random.Random(0)
 
     class KilledError(BaseException):
         pass
 
     def fatal(self: Journal, entry: dict[str, Any]) -> None:
-        if chance.random() < 0.45:
+        if chance.random() < 0.6:
             with self.path.open("ab") as file:  # as a kill within a write leaves it
                 file.write(json.dumps(entry).encode()[: chance.randrange(1, 60)])
             raise KilledError
@@ -130,21 +147,21 @@ def test_killed_ten_times_the_table_is_the_same(
         else:
             pytest.fail(f"finished after {deaths} kills; the task is too small for ten")
     monkeypatch.setattr(Journal, "append", append)
+    shutil.copy(whole / run.COSTS, torn)  # which are of time, and not in the table
     lines, costs = run.run(torn, reader, backend="torch")
     report.write(torn, lines, costs)
     assert (torn / "results.json").read_bytes() == (whole / "results.json").read_bytes()
 
 
 @pytest.mark.slow
-def test_a_folder_of_another_experiment_is_refused(reader: Reader, small: None, tmp_path: Path) -> None:
-    run.run(tmp_path, reader, backend="torch", pages=2)
-    before = (tmp_path / "journal.jsonl").read_bytes()
+def test_a_folder_of_another_experiment_is_refused(reader: Reader, small: None, whole: Path) -> None:
+    before = (whole / "journal.jsonl").read_bytes()
     with pytest.raises(DataError, match=r"is of another run: pages was .*; give another folder, or delete it"):
-        run.run(tmp_path, reader, backend="torch")
+        run.run(whole, reader, backend="torch", pages=1)
     other = Reader(TINY).eval()
     with pytest.raises(DataError, match="reader was"):
-        run.run(tmp_path, other, backend="torch", pages=2)
-    assert (tmp_path / "journal.jsonl").read_bytes() == before
+        run.run(whole, other, backend="torch")
+    assert (whole / "journal.jsonl").read_bytes() == before
 
 
 def test_shown_is_the_share_under_fine_tokens() -> None:
@@ -213,12 +230,14 @@ def test_memory_is_seen_to_grow_and_shrink() -> None:
 
 
 @pytest.mark.slow
-def test_the_command_writes_the_page(small: None, reader: Reader, tmp_path: Path) -> None:
+def test_the_command_writes_the_page(small: None, whole: Path, reader: Reader, tmp_path: Path) -> None:
+    """Of a folder in which four lines and the costs are missing."""
     pytest.importorskip("matplotlib")
-    reader.notes = {"about": "nothing"}
     reader.save(tmp_path / "reader.safetensors")
     out = tmp_path / "out"
-    command = ["experiment", "needle", "--out", str(out), "--pages", "2", "--backend", "torch", "--jobs", "1"]
+    out.mkdir()
+    (out / run.JOURNAL).write_bytes(b"".join((whole / run.JOURNAL).read_bytes().splitlines(keepends=True)[:-4]))
+    command = ["experiment", "needle", "--out", str(out), "--pages", str(PAGES), "--backend", "torch", "--jobs", "1"]
     result = CliRunner().invoke(app, [*command, "--reader", str(tmp_path / "reader.safetensors")])
     assert result.exit_code == 0, result.output
     page = (out / "README.md").read_text()
@@ -228,6 +247,7 @@ def test_the_command_writes_the_page(small: None, reader: Reader, tmp_path: Path
         assert (out / name).stat().st_size > 100
     results = json.loads((out / "results.json").read_text())
     journal = [json.loads(line) for line in (out / "journal.jsonl").read_text().splitlines()[1:]]
+    assert len(journal) == PAGES * len(CHEAP)
     for entry in results["rows"]:
         asked = [q["right"][0] for line in journal if line["row"] == entry["name"] for q in line["questions"]]
         assert entry["right"]["target"]["mean"] == pytest.approx(sum(asked) / len(asked))

@@ -27,8 +27,9 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="r
 @pytest.mark.gl
 @needs_proc
 def test_ten_thousand_samples_leave_memory_as_it_was(gl_unit: GLUnit) -> None:
+    """Patches of 16 KiB each time: one in eight that is forgotten shows."""
     plan = SamplePlan.squares(
-        torch.rand(273, 2, generator=torch.Generator().manual_seed(0)) * 256, torch.full((273,), 40.0), 8
+        torch.rand(21, 2, generator=torch.Generator().manual_seed(0)) * 256, torch.full((21,), 40.0), 8
     )
     with gl_unit.pyramid(white_noise(256, 256)) as pyramid:
         for call in range(10_000):

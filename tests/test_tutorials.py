@@ -7,13 +7,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
-from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
@@ -65,30 +62,8 @@ def blocks_of(page: Path) -> list[Block]:
     return [Block(m["kind"], f"{page.name}:{text.count(chr(10), 0, m.start()) + 1}", m["text"]) for m in found]
 
 
-@pytest.fixture(scope="module")
-def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """The environment of a shell in which `homunculus` and `python` are this checkout's, by a process that is warm."""
-    folder = tmp_path_factory.mktemp("warm")
-    path, client = folder / "socket", Path(__file__).with_name("warm.py")
-    (folder / "bin").mkdir()
-    for name in ("homunculus", "python"):
-        command = folder / "bin" / name
-        command.write_text(f'#!/bin/sh\nexec {sys.executable} -S -E {client} {path} {name} "$@"\n')
-        command.chmod(0o755)
-    given = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "error", "COLUMNS": "120"}
-    server = subprocess.Popen([sys.executable, client, path], stdin=subprocess.PIPE, env=given)
-    try:
-        while not path.exists():
-            assert server.poll() is None, "the warm process ended"
-        yield {**given, "PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
-    finally:
-        server.communicate()
-        assert server.returncode == 0
-
-
 @pytest.mark.slow
 @pytest.mark.gl
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: path.stem)
 def test_it_runs_and_tells_what_it_says(page: Path, warm: dict[str, str], tmp_path: Path) -> None:
     for name in NEEDED.get(page.stem, ()):

@@ -613,9 +613,9 @@ def test_closing_by_the_window_manager_loses_nothing(display: str, tmp_path: Pat
     assert not list(tmp_path.rglob("*.part"))
 
 
-def run_command(environment: dict[str, str], *more: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "homunculus", "view", ROOT / "examples/data/photograph.jpg", *more]
-    kept = {name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
+def run_command(warm: dict[str, str], environment: dict[str, str], *more: str) -> subprocess.CompletedProcess[str]:
+    command = ["/usr/bin/env", "homunculus", "view", ROOT / "examples/data/photograph.jpg", *more]
+    kept = {name: value for name, value in warm.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")}
     return subprocess.run(
         list(map(str, command)),
         capture_output=True,
@@ -628,20 +628,22 @@ def run_command(environment: dict[str, str], *more: str) -> subprocess.Completed
 
 
 @pytest.mark.slow
-def test_without_a_display_it_says_why_and_what_else_works(gl_works: str, tmp_path: Path) -> None:
-    done = run_command({})
+def test_without_a_display_it_says_why_and_what_else_works(gl_works: str, warm: dict[str, str], tmp_path: Path) -> None:
+    done = run_command(warm, {})
     assert done.returncode == 2
     assert "no window can be opened: X11" in done.stderr.replace("\n", " ")
     assert "--screenshot out.png" in done.stderr
     assert "Traceback" not in done.stderr
     out = tmp_path / "seen.png"
-    assert run_command({}, "--at", "0.43,0.22", "--view", "reconstruction", "--screenshot", str(out)).returncode == 0
+    assert (
+        run_command(warm, {}, "--at", "0.43,0.22", "--view", "reconstruction", "--screenshot", str(out)).returncode == 0
+    )
     assert picture_size(out) == (512, 512)
 
 
 @pytest.mark.slow
-def test_without_opengl_4_3_it_says_why_and_what_else_works(display: str) -> None:
-    done = run_command({"DISPLAY": display, "MESA_GL_VERSION_OVERRIDE": "3.3"})
+def test_without_opengl_4_3_it_says_why_and_what_else_works(display: str, warm: dict[str, str]) -> None:
+    done = run_command(warm, {"DISPLAY": display, "MESA_GL_VERSION_OVERRIDE": "3.3"})
     assert done.returncode == 2
     assert "no window with OpenGL 4.3 can be opened" in done.stderr
     assert "--screenshot out.png" in done.stderr
