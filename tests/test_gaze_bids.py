@@ -252,6 +252,8 @@ def test_what_is_said_above_holds_below_and_the_nearest_says_last(tmp_path: Path
     assert read_bids(folder / NAME, fence=Fence(tmp_path)).eye == "left"
     with pytest.raises(DataError, match="PhysioType is None"):
         read_bids(folder / NAME)
+    (tmp_path / "dataset_description.json").write_text("{}")
+    assert read_gaze(folder / NAME).eye == "left", "where the data set begins is seen from its description"  # type: ignore[union-attr]
     away = tmp_path.parent / f"{tmp_path.name} away.json"
     (folder / NAME.replace(".tsv.gz", ".json")).rename(away)
     (folder / NAME.replace(".tsv.gz", ".json")).symlink_to(away)

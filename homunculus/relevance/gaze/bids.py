@@ -25,6 +25,7 @@ from homunculus.bridge.files.fields import GREATEST, finite, numbers, texts, val
 from homunculus.bridge.files.reading import check_file, read_json, read_numbers, shown
 from homunculus.relevance.gaze.recording import EYES, GazeRecording, GazeScreen
 
+ROOT = "dataset_description.json"
 ENDING, METADATA, EVENTS = "_physio.tsv.gz", "_physio.json", "_events.json"
 COLUMNS = ("timestamp", "x_coordinate", "y_coordinate")
 PUPIL = "pupil_size"
@@ -64,12 +65,14 @@ def without(entity: str, stem: str) -> str:
 
 
 def metadata_of(path: Path, ending: str = METADATA, *, fence: Fence | None = None) -> dict[str, Any]:
-    """What every JSON of the ending that holds for a recording says, the most particular last. fence: of the data set, up to whose folder
-    is looked; without it only beside the recording. Raises DataError."""
-    folders = [path.parent]
-    if fence is not None:
-        inside = [folder for folder in path.parents if folder == fence.folder or fence.folder in folder.parents]
-        folders = inside[::-1]
+    """What every JSON of the ending that holds for a recording says, the most particular last: of those beside it and above, up to the
+    folder of the data set. fence: whose that is; by default the nearest with a dataset_description.json. Raises DataError."""
+    top = (
+        fence.folder
+        if fence is not None
+        else next((folder for folder in path.parents if (folder / ROOT).is_file()), path.parent)
+    )
+    folders = [folder for folder in path.parents if folder == top or top in folder.parents][::-1]
     entities, found = set(stem_of(path).split("_")), dict[str, Any]()
     for folder in folders:
         held = [(set(file.name[: -len(ending)].split("_")), file) for file in folder.glob(f"*{ending}")]
@@ -93,7 +96,9 @@ def read_bids(path: str | os.PathLike[str], *, fence: Fence | None = None) -> Ga
     check_file(path if fence is None else fence.check(path), "recording")
     said, where = metadata_of(path, fence=fence), f"{stem_of(path)}{METADATA}"
     if not said:
-        raise DataError(f"{path} has no {where} beside it, which names its columns; put it there")
+        raise DataError(
+            f"{path} has no {where} beside it or above in its data set, which names its columns; put it there"
+        )
     _check_kind(said, where)
     columns = texts(said, "Columns", where)
     if columns[:3] != COLUMNS:
