@@ -1,6 +1,7 @@
 """Allocators that cut a tree: against an exact dynamic programme, and by the relevance that a plan resolves."""
 
 import itertools
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -266,12 +267,17 @@ def estimate_of(true: np.ndarray, block: int, noise: float, seed: int) -> np.nda
     return np.kron(means, np.ones((block, block)))
 
 
+@cache
+def candidate_fields() -> tuple[list[tuple[float, float]], np.ndarray]:
+    """Points (x, y), and v [N, 64, 64] of each."""
+    axis = np.arange(64) * 16 + 8.0
+    candidates = [(x, y) for y in axis[::2] for x in axis[::2]]
+    return candidates, np.stack([1 / (1 + np.hypot(axis - x, (axis - y)[:, None]) / 104.2) for x, y in candidates])
+
+
 def two_fixations(estimate: np.ndarray) -> list[tuple[float, float]]:
     """Greedy by the gain in sum of R max v(|x - f|), v(e) = 1 / (1 + e / a), a that of 273 tokens on 1024 px."""
-    axis = np.arange(64) * 16 + 8.0
-    seen, chosen = np.zeros((64, 64)), []
-    candidates = [(x, y) for y in axis[::2] for x in axis[::2]]
-    fields = [1 / (1 + np.hypot(axis - x, (axis - y)[:, None]) / 104.2) for x, y in candidates]
+    seen, chosen, (candidates, fields) = np.zeros((64, 64)), [], candidate_fields()
     for _ in range(2):
         best = int(np.argmax([(np.maximum(field - seen, 0) * estimate).sum() for field in fields]))
         seen = np.maximum(seen, fields[best])

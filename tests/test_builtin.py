@@ -53,8 +53,9 @@ def test_it_looks_at_the_value(gl_unit: object) -> None:
     with builtin.builtin(backend="gl") as eye:
         for seed in range(40):
             page = make_page(1024, 900 + seed)
-            for item in page.items[:3]:
-                seen = eye.look(torch.from_numpy(page.image), item.name, 1)
+            items = page.items[:3]
+            looks = eye.looks(torch.from_numpy(page.image), [item.name for item in items], 1)
+            for item, seen in zip(items, looks, strict=True):
                 x, y = seen.fixations[0]
                 left, top, right, bottom = item.value_box
                 hits += left - 24 <= x <= right + 24 and top - 24 <= y <= bottom + 24

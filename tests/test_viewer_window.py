@@ -42,7 +42,7 @@ from homunculus.viewer.window import Window, import_glfw
 pytestmark = [pytest.mark.gl, pytest.mark.timeout(180)]
 ROOT = Path(__file__).parents[1]
 ALONE = "HOMUNCULUS_SOAK_ALONE"
-SOAK_S = float(os.environ.get("SOAK_S", "15"))
+SOAK_S = float(os.environ.get("SOAK_S", "8"))
 # How xdotool calls the keys of the table.
 XKEYS = {"[": "bracketleft", "]": "bracketright", ",": "comma", ".": "period", "/": "slash", "Space": "space"}
 XKEYS |= {"Esc": "Escape", "Enter": "Return", "Backspace": "BackSpace", "Shift+P": "shift+p"}
