@@ -19,7 +19,7 @@ JOBS ?= logical
 TOGETHER := OMP_NUM_THREADS=1 $(PY) -m pytest --numprocesses=$(JOBS) --maxprocesses=8 --dist=worksteal
 
 .NOTPARALLEL:
-.PHONY: help demo test suite test-fast test-zink test-poison test-states test-newest test-oldest soak lint lock venv gl zink xvfb wheel wheel-check gpu-check clean
+.PHONY: help demo test suite test-fast test-zink test-poison test-states test-newest test-oldest soak lint lock venv gl zink xvfb chromium wheel wheel-check gpu-check clean
 
 help:
 	@echo "make demo         render a page, look at it, at a photograph, and for something in it; pictures in $(OUT)"
@@ -56,7 +56,7 @@ demo: venv gl
 
 test: lint suite
 
-suite: gl xvfb
+suite: gl xvfb chromium
 	$(TOGETHER)
 
 test-fast: gl
@@ -121,6 +121,13 @@ xvfb: $(VENV)/xvfb-checked
 $(VENV)/xvfb-checked: $(VENV)/installed
 	@command -v Xvfb >/dev/null && command -v xdotool >/dev/null || .ci/debian-packages xvfb xdotool || \
 		echo "No virtual screen here: going on without the tests of the window."
+	@touch $@
+
+# A browser, only where it is missing; the tests of the viewer in one are skipped without it.
+chromium: $(VENV)/chromium-checked
+
+$(VENV)/chromium-checked: $(VENV)/installed
+	@command -v chromium >/dev/null || .ci/debian-packages chromium || echo "No chromium here: going on without the tests in a browser."
 	@touch $@
 
 wheel: venv

@@ -28,7 +28,6 @@ from .bridge.plan import SamplePlan
 from .bridge.slides.open import open_tiles
 from .bridge.unit import TextureUnit
 from .encoder import FoveatedViT
-from .layouts.metrics import measure
 from .loop import Homunculus
 from .loop.compare import compare
 from .loop.look import look
@@ -39,6 +38,7 @@ from .loop.run.training import PatchDataset
 from .relevance.maps import read_relevance
 from .relevance.query import Query
 from .report import draw_footprints, reconstruct
+from .viewer.serving.notebook import view
 
 __version__: str
 __all__ = [
@@ -75,7 +75,6 @@ __all__ = [
     "draw_footprints",
     "layouts",
     "look",
-    "measure",
     "open_tiles",
     "open_unit",
     "read_image",
@@ -85,4 +84,5 @@ __all__ = [
     "reconstruct",
     "relevance",
     "run",
+    "view",
 ]

@@ -14,8 +14,7 @@ pytest.importorskip("pylsl", reason="a live gaze needs pylsl")
 from outlet import Outlet
 
 from homunculus.bridge.errors import BackendUnavailableError
-from homunculus.bridge.findings import Report
-from homunculus.relevance.gaze.lsl import LOST_S, LslGaze, examine
+from homunculus.relevance.gaze.lsl import LOST_S, LslGaze
 from homunculus.relevance.gaze.sample import GazeSample, GazeSpace, Point
 
 SIZE = 800, 600
@@ -161,13 +160,3 @@ def test_without_pylsl(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pylsl", None)
     with pytest.raises(BackendUnavailableError, match="pip install pylsl"):
         LslGaze(None, place)
-    report = Report()
-    examine(report)
-    assert report.lines[0].startswith("     live gaze      off: a live gaze needs pylsl")
-    assert report.lines[1].strip() == "remedy: run: pip install pylsl"
-
-
-def test_the_doctor_tells_that_it_works() -> None:
-    report = Report()
-    examine(report)
-    assert report.lines[0].startswith("ok   live gaze      by pylsl, with liblsl 1.")

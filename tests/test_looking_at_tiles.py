@@ -287,7 +287,7 @@ def test_relevance_spends_the_budget_on_pictures_of_any_size() -> None:
     plan = allocator.allocate(scene, 273)
     assert len(plan) == 273
     assert torch.equal(plan.footprints, allocator.allocate(scene, 273).footprints)
-    assert hm.measure(plan, scene.size).coverage == 1
+    assert hm.layouts.metrics.measure(plan, scene.size).coverage == 1
     assert float(plan.side_px.min()) <= 128
     there, mirrored = (
         step_px(plan, (x * 200_000, y * 150_000)) for x, y in ((50.5 / 64, 11.5 / 48), (50.5 / 64, 36.5 / 48))
@@ -306,7 +306,7 @@ def test_nodes_made_as_they_are_split_follow_the_tree(monkeypatch: pytest.Monkey
     monkeypatch.setattr(foveated_pyramid, "NODES", NODES._replace(most=1))
     plan = allocator.allocate(scene, 273)
     assert len(plan) == 273
-    assert hm.measure(plan, scene.size).coverage == 1
+    assert hm.layouts.metrics.measure(plan, scene.size).coverage == 1
     same = {*map(tuple, tree.footprints.tolist())} & {*map(tuple, plan.footprints.tolist())}
     assert len(same) > 200  # they differ in what acuity a node has before it is split
 

@@ -138,8 +138,10 @@ def test_what_was_seen_stays_covered_as_finely_as_the_rule_allows(budget: int) -
     assert torch.equal(kept, union(plans, SIZE, budget)), "the same every time"
     found = SamplePlan(whole.footprints[kept], 4)
     assert len(found) == budget
-    assert hm.measure(found, SIZE, POINTS[-1]).coverage == 1
-    resolved = [hm.measure(plan, SIZE, POINTS[-1]).resolution_coverage for plan in (found, whole, plans[-1])]
+    assert hm.layouts.metrics.measure(found, SIZE, POINTS[-1]).coverage == 1
+    resolved = [
+        hm.layouts.metrics.measure(plan, SIZE, POINTS[-1]).resolution_coverage for plan in (found, whole, plans[-1])
+    ]
     assert resolved[0] <= resolved[1]
     if budget >= 150:
         assert resolved[0] > resolved[2]

@@ -157,7 +157,7 @@ def test_no_two_modules_need_each_other() -> None:
 
 def test_the_public_face_has_every_name_it_promises() -> None:
     assert [name for name in hm.__all__ if not hasattr(hm, name)] == []
-    assert {"open_unit", "read_image", "SamplePlan", "Scene", "layouts", "allocators", "look", "measure"} <= set(
+    assert {"open_unit", "read_image", "SamplePlan", "Scene", "layouts", "allocators", "look", "view"} <= set(
         hm.__all__
     )
 

@@ -223,7 +223,7 @@ CASES: dict[str, Case] = {
     "read_video every": (lambda value: next(hm.read_video("none.mp4", every=value)), set()),
     "read_video frames": (lambda value: next(hm.read_video("none.mp4", frames=value)), set()),
     "read_relevance": (hm.read_relevance, set()),
-    "measure size": (lambda value: hm.measure(plan(), value), set()),
+    "measure size": (lambda value: hm.layouts.metrics.measure(plan(), value), set()),
 }
 
 

@@ -20,7 +20,7 @@ from homunculus.cli.gaze import gaze
 from homunculus.cli.look import look
 from homunculus.cli.run import run
 from homunculus.cli.train import train
-from homunculus.cli.view import view
+from homunculus.cli.view import ViewCommand, view
 from homunculus.cli.watch import watch
 
 REFUSED = 2  # the exit status of a command line that asks for what cannot be done
@@ -62,7 +62,7 @@ app.command()(compare)
 app.command()(look)
 app.command()(run)
 app.command()(watch)
-app.command()(view)
+app.command(cls=ViewCommand)(view)
 app.command()(gaze)
 app.command()(bench)
 app.command()(agent)
@@ -78,13 +78,11 @@ def doctor(
     page: Annotated[int, typer.Option(min=0, help="Which picture of a file of several, counted from 0.")] = 0,
     dpi: Annotated[float | None, typer.Option(min=1, help="Of a PDF: pixels of level 0 an inch; 1200.")] = None,
 ) -> None:
-    """Tell what works here, backends and a live gaze, and why others do not; or how a file is read, and whether its levels are right."""
+    """Tell which backends work here, and why the others do not; or how a file is read, and whether its levels are right."""
     if file is None:
         from homunculus.bridge.doctor import examine
-        from homunculus.relevance.gaze import lsl
 
         report = examine()
-        lsl.examine(report)
     else:
         from homunculus.bridge.slides.doctor import examine_file
 

@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from homunculus.cli.names import ALLOCATORS, VIEWS, one_of
 from homunculus.cli.options import Budget, HeadFile, PatchSize, PictureReading, Quality, expanded, pair, points_of
 from homunculus.cli.progress import stderr_console
+
+SERVE_PORT = 8417
+
+
+class ViewCommand(TyperCommand):
+    """Whose `--serve` may stand without its port."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        after = [*args[1:], ""]
+        bare = [word == "--serve" and not port.isdigit() for word, port in zip(args, after, strict=True)]
+        told = [f"{word}={SERVE_PORT}" if alone else word for word, alone in zip(args, bare, strict=True)]
+        return super().parse_args(ctx, told)
 
 
 @dataclass(frozen=True)
@@ -67,11 +80,16 @@ class Display:
     side_by_side: Annotated[bool, typer.Option("--side-by-side", help="All views.")] = False
     grid: Annotated[bool, typer.Option("--grid", help="The eye's grid.")] = False
     words: Annotated[bool, typer.Option("--words", help="Titles and status line in the screenshot or video.")] = False
-    distance_cm: Annotated[float, typer.Option(help="From the eye to the screen, for the view acuity.")] = 60.0
-    screen_cm: Annotated[float, typer.Option(help="The width of the screen.")] = 53.1
     fps: Annotated[int, typer.Option(help="Frames a second of the video.")] = 30
     panel: Annotated[bool, typer.Option("--panel/--no-panel", help="The imgui panel.")] = True
     out: Annotated[Path, typer.Option(file_okay=False, help="Where S and P write.")] = Path(".")
+    serve: Annotated[
+        int | None,
+        typer.Option(
+            metavar="[PORT]", min=0, max=65535, help=f"In a browser instead; {SERVE_PORT}, or 0 for a free port."
+        ),
+    ] = None
+    host: Annotated[str, typer.Option(help="Where --serve listens: by default for this machine alone.")] = "127.0.0.1"
 
 
 @expanded
@@ -85,7 +103,7 @@ def view(
     view: Annotated[
         str,
         typer.Option(
-            help="footprints, reconstruction, cortex, relevance, lod, difference or acuity.",
+            help="footprints, reconstruction, cortex, relevance, lod or difference.",
             autocompletion=one_of(VIEWS),
         ),
     ] = "footprints",

@@ -80,7 +80,7 @@ def measure(
     PlanError for a fixation outside.
 
     >>> plan = hm.layouts.quadtree((512, 512), fixation=(220, 110), budget=273)
-    >>> found = hm.measure(plan, (512, 512), [(220, 110)])
+    >>> found = hm.layouts.metrics.measure(plan, (512, 512), [(220, 110)])
     >>> found.tokens, round(found.coverage, 3)
     (273, 1.0)
     """

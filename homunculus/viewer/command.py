@@ -25,16 +25,15 @@ from homunculus.viewer.guide import EyeGuide, Guide, MapGuide
 from homunculus.viewer.headless import Settings
 from homunculus.viewer.player import Played
 from homunculus.viewer.playlist import Playlist, size_of
-from homunculus.viewer.screen import SCREEN_PX
 from homunculus.viewer.session import Session
-from homunculus.viewer.window import Window, monitor_px
+from homunculus.viewer.window import Window
 
 Channels = Sequence[tuple[str, Tensor]]
 
 
 @dataclass(frozen=True)
 class ViewOptions:
-    """What the command line asks for. size: (height, width) of the window or picture."""
+    """What the command line asks for. size: (height, width) of the window or picture. serve: the port of a host at which browsers look."""
 
     paths: Sequence[Picture]
     settings: Settings = field(default_factory=Settings)
@@ -50,6 +49,8 @@ class ViewOptions:
     fps: int = 30
     panel: bool = True
     out: Path = Path(".")
+    serve: int | None = None
+    host: str = "127.0.0.1"
 
 
 def view(options: ViewOptions, guide: Guide | None = None) -> list[Path]:
@@ -61,6 +62,8 @@ def view(options: ViewOptions, guide: Guide | None = None) -> list[Path]:
         if guide is None:
             guide = MapGuide(channels[0][1]) if channels else stack.enter_context(closing(EyeGuide(_eye(options))))
         viewing = Viewing(options, guide, channels, None if options.play is None else read_scanpath(options.play))
+        if options.serve is not None:
+            return _in_browsers(viewing, options.serve)
         if options.screenshot is None and options.video is None:
             return _in_window(viewing)
         return [_without_window(viewing)]
@@ -82,13 +85,12 @@ class Viewing:
     channels: Channels
     played: Played | None
 
-    def session(self, unit: GLUnit, size: tuple[int, int], screen_px: int = SCREEN_PX) -> Session:
-        """One to be driven, on a canvas of (height, width) on a screen that is screen_px wide. Raises what its parts raise, and keeps
-        nothing then."""
+    def session(self, unit: GLUnit, size: tuple[int, int]) -> Session:
+        """One to be driven, on a canvas of (height, width). Raises what its parts raise, and keeps nothing then."""
         options = self.options
         session = Session(unit, Playlist(options.paths), size, guide=self.guide, played=self.played, out=options.out)
         try:
-            session.change(options.settings.applied(session.state, screen_px))
+            session.change(options.settings.applied(session.state))
             session.first = session.state
             session.show_channels(self.channels)
             session.say("H shows the keys")
@@ -131,14 +133,21 @@ def _without_window(viewing: Viewing) -> Path:
 
 def _in_window(viewing: Viewing) -> list[Path]:
     options = viewing.options
-
-    def make(unit: GLUnit, size: tuple[int, int]) -> Session:
-        return viewing.session(unit, size, monitor_px())
-
-    window = Window(make, options.size or (800, 1280), panel=options.panel)
+    window = Window(viewing.session, options.size or (800, 1280), panel=options.panel)
     session = window.session
     window.run()
     return [] if session is None else session.outputs.saved
+
+
+def _in_browsers(viewing: Viewing, port: int) -> list[Path]:
+    """Until Ctrl-C."""
+    from homunculus.viewer.serving.forever import serve
+
+    options = viewing.options
+    if options.screenshot is not None or options.video is not None:
+        raise PlanError("--serve shows the viewer in a browser; leave it out, or --screenshot and --video")
+    serve(viewing.session, options.host, port, options.size, print, _tell)
+    return []
 
 
 def _tell(remark: str) -> None:

@@ -56,7 +56,7 @@ def _checked(control: Control, value: Any) -> Any:
         return None
     if kind == "check" and isinstance(value, bool):
         return value
-    if kind == "text" and isinstance(value, str) and len(value) <= MOST_LETTERS:
+    if kind == "text" and isinstance(value, str) and len(value) <= MOST_LETTERS and value.isprintable():
         return value
     if kind == "slider" and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < math.inf:
         return value

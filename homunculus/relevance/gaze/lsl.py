@@ -8,7 +8,6 @@ from time import perf_counter
 from typing import Any
 
 from homunculus.bridge.errors import BackendUnavailableError, DataError
-from homunculus.bridge.findings import Report
 from homunculus.relevance.gaze.channels import GazeChannels, told_channels
 from homunculus.relevance.gaze.online import EyeMovements
 from homunculus.relevance.gaze.sample import GazeSample, GazeSpace, Place
@@ -30,16 +29,6 @@ def import_pylsl() -> Any:
     except (ImportError, OSError, RuntimeError) as error:  # the last two where its library cannot be loaded
         raise BackendUnavailableError(f"a live gaze needs pylsl ({error})", "run: pip install pylsl") from None
     return pylsl
-
-
-def examine(report: Report) -> None:
-    """Whether a live gaze works here. Says nothing of streams: which there are, the viewer tells."""
-    try:
-        version = import_pylsl().library_version()
-    except BackendUnavailableError as error:
-        report.add("live gaze", None, f"off: {error.text}", error.remedy)
-    else:
-        report.add("live gaze", True, f"by pylsl, with liblsl {version // 100}.{version % 100}")
 
 
 class LslGaze:
