@@ -602,7 +602,7 @@ def test_in_a_browser_clicks_wheel_and_keys_do_what_the_table_says(tab: Tab, ser
     for key in ("/", "O", "x", "Backspace", "Enter"):
         tab.key(key)
     tab.until(f"{VALUE.format('query')} === 'O'")
-    assert not session.state.typing
+    until(lambda: not session.state.typing)
     tab.key("h")
     until(lambda: session.state.help)
     tab.key("Escape")
