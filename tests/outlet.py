@@ -44,7 +44,8 @@ def stay_apart() -> None:
 
 
 class Outlet:
-    """channels: what the stream says of each, keys as in XDF's meta-data; `count` more columns are described by nothing."""
+    """channels: what the stream says of each, keys as in XDF's meta-data; count: of columns, where it is not theirs. kind: of numbers, as
+    LSL calls it, or string. shift_s: by which its stamps are wrong."""
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class Outlet:
         count: int = 0,
         values: Sequence[float] = (0.5, 0.5, 1),
         shift_s: float = 0,
-        kind: str = "Gaze",
+        kind: str = "double64",
     ) -> None:
         told = {
             "name": name,
@@ -94,9 +95,7 @@ def main(told: dict[str, Any]) -> None:
     import pylsl
 
     columns = told["count"] or len(told["channels"])
-    info = pylsl.StreamInfo(
-        told["name"], told["kind"], columns, told["rate_hz"], "double64", f"source of {told['name']}"
-    )
+    info = pylsl.StreamInfo(told["name"], "Gaze", columns, told["rate_hz"], told["kind"], f"source of {told['name']}")
     described = info.desc().append_child("channels")
     for channel in told["channels"]:
         child = described.append_child("channel")
@@ -114,7 +113,10 @@ def main(told: dict[str, Any]) -> None:
     start, number = time.perf_counter(), 0
     while True:
         if now[-1]:
-            outlet.push_sample((now[-1] + [0.0] * columns)[:columns], pylsl.local_clock() + told["shift_s"])
+            numbers = (now[-1] + [0.0] * columns)[:columns]
+            outlet.push_sample(
+                list(map(str, numbers)) if told["kind"] == "string" else numbers, pylsl.local_clock() + told["shift_s"]
+            )
         number += 1
         time.sleep(max(0, start + number / told["rate_hz"] - time.perf_counter()))
 

@@ -14,7 +14,8 @@ pytest.importorskip("pylsl", reason="a live gaze needs pylsl")
 from outlet import Outlet
 
 from homunculus.bridge.errors import BackendUnavailableError
-from homunculus.relevance.gaze.lsl import LOST_S, LslGaze
+from homunculus.bridge.findings import Report
+from homunculus.relevance.gaze.lsl import LOST_S, LslGaze, examine
 from homunculus.relevance.gaze.sample import GazeSample, GazeSpace, Point
 
 SIZE = 800, 600
@@ -136,7 +137,9 @@ def test_a_stream_that_describes_no_gaze_is_refused_and_read_once_it_does() -> N
             wait(lambda: "describes none of its 3 channels" in told(gaze))
             assert "give each channel a <type>" in told(gaze)
             assert gaze.latest(0) is None
-        with Outlet("eye"):
+        with Outlet("eye", kind="string"):
+            wait(lambda: "sends text" in told(gaze))
+        with Outlet("eye", kind="float32"):
             wait(lambda: point(gaze) == (400, 300))
 
 
@@ -160,3 +163,13 @@ def test_without_pylsl(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pylsl", None)
     with pytest.raises(BackendUnavailableError, match="pip install pylsl"):
         LslGaze(None, place)
+    report = Report()
+    examine(report)
+    assert report.lines[0].startswith("     live gaze      off: a live gaze needs pylsl")
+    assert report.lines[1].strip() == "remedy: run: pip install pylsl"
+
+
+def test_the_doctor_tells_that_it_works() -> None:
+    report = Report()
+    examine(report)
+    assert report.lines[0].startswith("ok   live gaze      by pylsl, with liblsl 1.")

@@ -78,11 +78,13 @@ def doctor(
     page: Annotated[int, typer.Option(min=0, help="Which picture of a file of several, counted from 0.")] = 0,
     dpi: Annotated[float | None, typer.Option(min=1, help="Of a PDF: pixels of level 0 an inch; 1200.")] = None,
 ) -> None:
-    """Tell which backends work here, and why the others do not; or how a file is read, and whether its levels are right."""
+    """Tell what works here, backends and a live gaze, and why others do not; or how a file is read, and whether its levels are right."""
     if file is None:
         from homunculus.bridge.doctor import examine
+        from homunculus.relevance.gaze import lsl
 
         report = examine()
+        lsl.examine(report)
     else:
         from homunculus.bridge.slides.doctor import examine_file
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from threading import Event, Thread
 from time import perf_counter
 from typing import Any
 
 from homunculus.bridge.errors import BackendUnavailableError, DataError
+from homunculus.bridge.findings import Report
 from homunculus.relevance.gaze.channels import GazeChannels, told_channels
 from homunculus.relevance.gaze.online import EyeMovements
-from homunculus.relevance.gaze.sample import GazeSample, GazeSpace, Place
+from homunculus.relevance.gaze.sample import LEAST_CONFIDENCE, GazeSample, GazeSpace, Place
 
 PX_PER_DEGREE = 35.0  # a screen of 1920 px and 53 cm, seen from 60 cm
 LOST_S = 0.25  # without a sample
@@ -20,6 +22,7 @@ OTHERS_S = 0.6  # how long, after the first stream, others are waited for
 FOREIGN_S = 5.0  # a stamp farther from now is of another clock
 _TICK_S = 0.05
 _CORRECT_S = 5.0
+_MOST = 1000  # samples at once
 
 
 def import_pylsl() -> Any:
@@ -29,6 +32,16 @@ def import_pylsl() -> Any:
     except (ImportError, OSError, RuntimeError) as error:  # the last two where its library cannot be loaded
         raise BackendUnavailableError(f"a live gaze needs pylsl ({error})", "run: pip install pylsl") from None
     return pylsl
+
+
+def examine(report: Report) -> None:
+    """Whether a live gaze works here. Says nothing of streams: which there are, the viewer tells."""
+    try:
+        version = import_pylsl().library_version()
+    except BackendUnavailableError as error:
+        report.add("live gaze", None, f"off: {error.text}", error.remedy)
+    else:
+        report.add("live gaze", True, f"by pylsl, with liblsl {version // 100}.{version % 100}")
 
 
 class LslGaze:
@@ -119,6 +132,10 @@ class LslGaze:
         """Until it is closed or silent. Raises DataError for what describes no gaze, and pylsl's errors when the outlet ends."""
         inlet = self._lsl.StreamInlet(stream, max_buflen=1, max_chunklen=1, recover=False)
         name = stream.name()
+        if stream.channel_format() == self._lsl.cf_string:
+            raise DataError(
+                f"the stream {name!r} sends text, and no numbers of a gaze; choose another: --gaze lsl:NAME"
+            )
         told = told_channels(inlet.info(SILENT_S).as_xml())
         channels = GazeChannels.of(name, told, stream.channel_count(), self._space)
         clock = _StreamClock(self._lsl, inlet)
@@ -127,37 +144,48 @@ class LslGaze:
             self._was, self._amiss, self.remark = (name, stream.source_id()), "", channels.remark
             heard_s = perf_counter()
             while not self._closed.is_set() and perf_counter() - heard_s < SILENT_S:
-                first, stamp = inlet.pull_sample(_TICK_S)
-                if first is None:
-                    continue
-                heard_s = perf_counter()
-                more, stamps = inlet.pull_chunk(0.0)
-                channels = self._hear(channels, [first, *more], clock.times_s([stamp, *stamps]))
+                came = _waiting(inlet)
+                if came:
+                    heard_s = perf_counter()
+                    channels = self._hear(channels, came, clock.offset_s(came[-1][1]))
         finally:
             clock.close()
 
     def _hear(
-        self, channels: GazeChannels, samples: Sequence[Sequence[float]], times_s: Sequence[float]
+        self, channels: GazeChannels, came: Sequence[tuple[Sequence[float], float]], offset_s: float
     ) -> GazeChannels:
-        for sample, time_s in zip(samples, times_s, strict=True):
+        for sample, stamp in came:
             point, confidence = channels.point(sample)
             if point[0] == point[0]:
                 if channels.unsaid:
                     channels = channels.heard(point)
                     self.remark = channels.remark
                 point = self._place(channels.space, point)
-            made = GazeSample(*point, time_s, confidence)
-            if made.seen:
+            time_s = stamp + offset_s
+            seen = confidence >= LEAST_CONFIDENCE and math.isfinite(point[0]) and math.isfinite(point[1])
+            if seen:
                 self._seen_s = time_s
-            movement = self._movements.see(*(point if made.seen else _NOWHERE), time_s)
-            made = GazeSample(*point, time_s, confidence, movement)
+            movement = self._movements.see(*(point if seen else _NOWHERE), time_s)
+            self._newest = made = GazeSample(*point, time_s, confidence, movement)
             if self.on_sample is not None:
                 self.on_sample(made)
-            self._newest = made
         return channels
 
 
 _NOWHERE = float("nan"), float("nan")
+
+
+def _waiting(inlet: Any) -> list[tuple[Sequence[float], float]]:
+    """What has come, samples and their stamps, or comes in a moment: an inlet that is not emptied queues."""
+    came: list[tuple[Sequence[float], float]] = []
+    wait_s = _TICK_S
+    while len(came) < _MOST:
+        sample, stamp = inlet.pull_sample(wait_s)
+        if sample is None:
+            break
+        came.append((sample, stamp))
+        wait_s = 0.0
+    return came
 
 
 def _predicate(name: str | None) -> str:
@@ -188,13 +216,13 @@ class _StreamClock:
             except RuntimeError:  # the stream has ended
                 return
 
-    def times_s(self, stamps: Sequence[float]) -> list[float]:
-        """Of samples that have just come."""
-        local_s, now_s = self._lsl.local_clock(), perf_counter()
+    def offset_s(self, stamp: float) -> float:
+        """What is to be added to stamps, of which this is of a sample that has just come."""
+        local_s, now_s = float(self._lsl.local_clock()), perf_counter()
         correction_s = self._correction_s
-        if correction_s is None or abs(local_s - stamps[-1] - correction_s) > FOREIGN_S:
-            correction_s = local_s - stamps[-1]
-        return [stamp + correction_s + (now_s - local_s) for stamp in stamps]
+        if correction_s is None or abs(local_s - stamp - correction_s) > FOREIGN_S:
+            correction_s = local_s - stamp
+        return correction_s + (now_s - local_s)
 
     def close(self) -> None:
         self._ended.set()
