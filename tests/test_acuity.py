@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,20 @@ import torch
 from homunculus.bridge.errors import PlanError
 from homunculus.layouts import acuity, cortex
 from homunculus.relevance.acuity import AcuityField
+from homunculus.viewer.screen import px_per_degree
+
+MANUAL = Path(__file__).parents[1] / "docs/acuity.md"
+# Name, (height, width) in pixels, width in cm, and how far the eye is, in cm.
+SCREENS = (
+    ("phone, held upright", (2400, 1080), 6.8, 30),
+    ("14-inch laptop", (1200, 1920), 30.2, 50),
+    ("24-inch screen", (1080, 1920), 53.1, 60),
+    ("the same, from nearer", (1080, 1920), 53.1, 30),
+    ("the same, from farther", (1080, 1920), 53.1, 120),
+    ("27-inch screen", (1440, 2560), 59.7, 60),
+    ("27-inch screen", (2160, 3840), 59.7, 60),
+    ("55-inch television", (2160, 3840), 121.0, 250),
+)
 
 
 # By decimal arithmetic of 40 digits from the published formula and its constants.
@@ -102,3 +117,21 @@ def test_an_acuity_has_no_millimetres() -> None:
 def test_what_cannot_be_is_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(PlanError, match=message):
         acuity.tokens_needed(**{"size": (480, 640), "px_per_degree": 35, **given})  # type: ignore[arg-type]
+
+
+def table() -> str:
+    """What docs/acuity.md shows of some screens."""
+    lines = ["| screen | px | cm wide | cm away | px a degree | patches of 16 px | an eye needs | LOD in the corner |"]
+    lines += ["|---|---|---|---|---|---|---|---|"]
+    for name, (height, width), wide_cm, away_cm in SCREENS:
+        ppd = px_per_degree(away_cm, wide_cm, width)
+        patches = height * width / 256
+        needed = acuity.tokens_needed((height, width), ppd)
+        corner = float(acuity.lod(math.hypot(height, width) / 2, ppd))
+        cells = f"{width} x {height}", f"{wide_cm:g}", f"{away_cm}", f"{ppd:.1f}", f"{patches:,.0f}", f"{needed:,.0f}"
+        lines.append(f"| {name} | {' | '.join(cells)} | {corner:.1f} |")
+    return "\n".join(lines) + "\n"
+
+
+def test_the_manual_shows_what_the_code_counts() -> None:
+    assert table() in MANUAL.read_text("utf-8")

@@ -253,7 +253,7 @@ def test_closing_twice_and_out_of_order_is_harmless(gl_unit: GLUnit) -> None:
     gl_unit.context.thread.call(work)
 
 
-def test_a_seventh_view_is_one_class_shown_alone_and_beside_the_others(
+def test_another_view_is_one_class_shown_alone_and_beside_the_others(
     gl_unit: GLUnit, image: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(registry, "_rows", dict(registry))
@@ -271,15 +271,15 @@ def test_a_seventh_view_is_one_class_shown_alone_and_beside_the_others(
     size = (300, 480)
     beside = headless.picture([image], Settings(AT, side_by_side=True), unit=gl_unit, channels=CHANNELS, size=size)
     shown = areas.panels(replace(states.start(SIZE), side_by_side=True), size)
-    assert [view for view, _ in shown] == [*list(registry)[:6], "picture"]
-    for view, area in (shown[1], shown[6]):
+    assert [view for view, _ in shown] == [*list(registry)[:7], "picture"]
+    for view, area in (shown[1], shown[7]):
         alone = headless.picture([image], Settings(AT, view), unit=gl_unit, size=(area.height, area.width))
         there = beside[area.top : area.top + area.height, area.left : area.left + area.width]
         assert worst(there, alone) <= TOLERANCE, view
-    assert ("7", "the picture alone") in keys.rows()
+    assert ("8", "the picture alone") in keys.rows()
 
     def job(session: Session) -> None:
-        assert keys.dispatch(session, keys.Event("7"))
+        assert keys.dispatch(session, keys.Event("8"))
         assert session.state.view == "picture"
 
     headless.in_session(job, [image], Settings(AT), unit=gl_unit)

@@ -111,7 +111,9 @@ def test_zoom_keeps_the_point_under_the_cursor() -> None:
 
 
 @pytest.mark.parametrize("count", range(1, 10))
-def test_side_by_side_shows_all_views_without_overlap(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+def test_side_by_side_shows_all_views_as_large_as_can_be_without_overlap(
+    monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
     views = [f"view {number}" for number in range(count)]
     monkeypatch.setattr(registry, "_rows", {view: CanvasView() for view in views})
     for size in ((600, 900), (900, 600)):
@@ -123,8 +125,9 @@ def test_side_by_side_shows_all_views_without_overlap(monkeypatch: pytest.Monkey
             assert area.top + area.height <= size[0]
             taken[area.top : area.top + area.height, area.left : area.left + area.width] += 1
         assert taken.max() == 1
-        columns = 3 if size[1] >= size[0] else 2
-        assert taken.mean() > 0.96 * count / (-(-count // columns) * columns)
+        cells = [(columns, -(-count // columns)) for columns in range(1, count + 1)]
+        largest = max(min(size[1] / columns / 600, size[0] / rows / 400) for columns, rows in cells)
+        assert 1 / max(area.step_px for _, area in shown) >= largest - 0.02
 
 
 def test_a_number_shows_its_view_alone_whatever_was_shown() -> None:

@@ -80,6 +80,8 @@ class Display:
     side_by_side: Annotated[bool, typer.Option("--side-by-side", help="All views.")] = False
     grid: Annotated[bool, typer.Option("--grid", help="The eye's grid.")] = False
     words: Annotated[bool, typer.Option("--words", help="Titles and status line in the screenshot or video.")] = False
+    distance_cm: Annotated[float, typer.Option(help="From the eye to the screen, for the view acuity.")] = 60.0
+    screen_cm: Annotated[float, typer.Option(help="The width of the screen.")] = 53.1
     fps: Annotated[int, typer.Option(help="Frames a second of the video.")] = 30
     panel: Annotated[bool, typer.Option("--panel/--no-panel", help="The imgui panel.")] = True
     out: Annotated[Path, typer.Option(file_okay=False, help="Where S and P write.")] = Path(".")
@@ -103,7 +105,7 @@ def view(
     view: Annotated[
         str,
         typer.Option(
-            help="footprints, reconstruction, cortex, relevance, lod or difference.",
+            help="footprints, reconstruction, cortex, relevance, lod, difference or acuity.",
             autocompletion=one_of(VIEWS),
         ),
     ] = "footprints",

@@ -17,7 +17,7 @@ def panels(state: ViewState, size: tuple[int, int]) -> list[tuple[str, Area]]:
     height, width = size
     if not state.side_by_side:
         return [(state.view, placed(state, 0, 0, width, height))]
-    columns = 3 if width >= height else 2
+    columns = side_by_side(state.size, size, len(registry))
     rows = -(-len(registry) // columns)
     lefts = [round(column * (width + GAP_PX) / columns) for column in range(columns + 1)]
     tops = [round(row * (height + GAP_PX) / rows) for row in range(rows + 1)]
@@ -34,6 +34,18 @@ def panels(state: ViewState, size: tuple[int, int]) -> list[tuple[str, Area]]:
         )
         for index, view in enumerate(registry)
     ]
+
+
+def side_by_side(picture: tuple[int, int], size: tuple[int, int], count: int) -> int:
+    """How many columns of `count` panels show pictures of (height, width) largest; of equal ones those with the fewest gaps, and then those
+    that stand rather beside than above each other."""
+
+    def worth(columns: int) -> tuple[int, int, int]:
+        rows = -(-count // columns)
+        scale = min(size[1] / columns / picture[1], size[0] / rows / picture[0])
+        return round(scale * picture[1]), -rows * columns, columns
+
+    return max(range(1, count + 1), key=worth)
 
 
 def placed(state: ViewState, left: int, top: int, width: int, height: int) -> Area:

@@ -25,8 +25,9 @@ from homunculus.viewer.guide import EyeGuide, Guide, MapGuide
 from homunculus.viewer.headless import Settings
 from homunculus.viewer.player import Played
 from homunculus.viewer.playlist import Playlist, size_of
+from homunculus.viewer.screen import SCREEN_PX
 from homunculus.viewer.session import Session
-from homunculus.viewer.window import Window
+from homunculus.viewer.window import Window, monitor_px
 
 Channels = Sequence[tuple[str, Tensor]]
 
@@ -85,12 +86,13 @@ class Viewing:
     channels: Channels
     played: Played | None
 
-    def session(self, unit: GLUnit, size: tuple[int, int]) -> Session:
-        """One to be driven, on a canvas of (height, width). Raises what its parts raise, and keeps nothing then."""
+    def session(self, unit: GLUnit, size: tuple[int, int], screen_px: int = SCREEN_PX) -> Session:
+        """One to be driven, on a canvas of (height, width) on a screen that is screen_px wide. Raises what its parts raise, and keeps
+        nothing then."""
         options = self.options
         session = Session(unit, Playlist(options.paths), size, guide=self.guide, played=self.played, out=options.out)
         try:
-            session.change(options.settings.applied(session.state))
+            session.change(options.settings.applied(session.state, screen_px))
             session.first = session.state
             session.show_channels(self.channels)
             session.say("H shows the keys")
@@ -133,7 +135,11 @@ def _without_window(viewing: Viewing) -> Path:
 
 def _in_window(viewing: Viewing) -> list[Path]:
     options = viewing.options
-    window = Window(viewing.session, options.size or (800, 1280), panel=options.panel)
+
+    def make(unit: GLUnit, size: tuple[int, int]) -> Session:
+        return viewing.session(unit, size, monitor_px())
+
+    window = Window(make, options.size or (800, 1280), panel=options.panel)
     session = window.session
     window.run()
     return [] if session is None else session.outputs.saved

@@ -9,7 +9,7 @@ from homunculus.bridge.unit import TextureUnit
 from homunculus.viewer.retina import Retina
 from homunculus.viewer.state import ViewState
 
-SAVED = ("budget", "allocator", "quality", "e0_px", "query", "patch_size")
+SAVED = ("budget", "allocator", "quality", "e0_px", "query", "patch_size", "px_per_degree")
 
 
 def facts(told: str, state: ViewState, retina: Retina, unit: TextureUnit) -> Mapping[str, Any]:

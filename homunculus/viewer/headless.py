@@ -23,6 +23,7 @@ from homunculus.viewer.outputs import write_pixels
 from homunculus.viewer.planning import over_time
 from homunculus.viewer.player import Played
 from homunculus.viewer.playlist import Playlist
+from homunculus.viewer.screen import DISTANCE_CM, SCREEN_CM, SCREEN_PX, px_per_degree
 from homunculus.viewer.session import Session
 from homunculus.viewer.state import Point, ViewState
 
@@ -34,7 +35,8 @@ Progress = Callable[[Iterable[int], int], Iterable[int]]
 
 @dataclass(frozen=True)
 class Settings:
-    """How the first moment differs from the viewer's own. at: fixations as fractions of width and height."""
+    """How the first moment differs from the viewer's own. at: fixations as fractions of width and height. distance_cm: from the eye to
+    a screen, screen_cm: its width."""
 
     at: Sequence[Point] = ()
     view: str = "footprints"
@@ -46,9 +48,11 @@ class Settings:
     e0_px: float | None = None
     grid: bool = False
     query: str = ""
+    distance_cm: float = DISTANCE_CM
+    screen_cm: float = SCREEN_CM
 
-    def applied(self, state: ViewState) -> ViewState:
-        """Raises PlanError for what cannot be."""
+    def applied(self, state: ViewState, screen_px: int = SCREEN_PX) -> ViewState:
+        """screen_px: the width of the screen. Raises PlanError for what cannot be."""
         for x, y in self.at:
             if not (0 <= x <= 1 and 0 <= y <= 1):
                 raise PlanError(
@@ -56,7 +60,8 @@ class Settings:
                 )
         height, width = state.size
         fixations = tuple((x * width, y * height) for x, y in self.at) or state.fixations
-        options = {name: value for name, value in vars(self).items() if name != "at"}
+        options = {name: value for name, value in vars(self).items() if hasattr(state, name)}
+        options["px_per_degree"] = px_per_degree(self.distance_cm, self.screen_cm, screen_px)
         return replace(state, fixations=fixations, held=bool(self.at), **options)
 
 

@@ -66,10 +66,13 @@ class Moment:
 
 
 class Painter:
-    """Draws moments on a canvas; keeps the textures of words and maps while they are in use. Used on the context's thread."""
+    """Draws moments on a canvas; keeps the textures of words and maps while they are in use. Used on the context's thread.
+
+    step_px: pixels of the picture at one of the canvas, in the first panel drawn last.
+    """
 
     def __init__(self, canvas: Canvas) -> None:
-        self.canvas = canvas
+        self.canvas, self.step_px = canvas, 1.0
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
         self._deepest = ((0, 0), 0)
 
@@ -96,6 +99,7 @@ class Painter:
     def draw(self, moment: Moment) -> None:
         state = moment.state
         shown = self.panels(state, self.status_px(moment))
+        self.step_px = shown[0][1].step_px
         key = (moment.version, state.channel, tuple((view, area) for view, area in shown))
         outlined = any(registry[view].outlined for view, _ in shown)
         self.canvas.begin(key, lambda: self._ground(moment, shown), outlined=outlined)
@@ -119,13 +123,14 @@ class Painter:
         if moment.tokens is not None:
             self.canvas.tokens(area, moment.state.size, moment.tokens, show, moment.chart)
 
-    def marks(self, moment: Moment, area: Area, lines: Marks | None = None) -> None:
-        """The eye's grid, where it went, and where it is, over other lines."""
+    def marks(self, moment: Moment, area: Area, lines: Marks | None = None, a_px: float = 0.0) -> None:
+        """The eye's grid, where it went, and where it is, over other lines. a_px: the constant of another law than the plan's."""
         lines = lines or Marks(moment.scale)
         state = moment.state
-        if state.grid and moment.e0_px:
+        a_px = a_px or moment.e0_px
+        if state.grid and a_px:
             reach = float(np.hypot(*state.size))
-            lines.grid(eccentricities(moment.e0_px, reach), reach, on_picture(area, state.gaze))
+            lines.grid(eccentricities(a_px, reach), reach, on_picture(area, state.gaze))
         if moment.path:
             lines.path([to_canvas(area, point) for point in moment.path])
         if moment.chrome:

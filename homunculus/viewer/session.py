@@ -249,7 +249,8 @@ class Session:
         )
 
     def _words(self) -> list[str]:
-        return self.status.words(self.state, self.retina, self.timings_ms, self.following.told(self.state))
+        told = self.following.told(self.state)
+        return self.status.words(self.state, self.retina, self.timings_ms, told, self.painter.step_px)
 
     def _note(self) -> str:
         if self.state.typing:

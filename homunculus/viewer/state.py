@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from homunculus import allocators
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.law import Quality
+from homunculus.viewer import screen
 from homunculus.viewer.view import registry as views
 
 QUALITY_CYCLE: tuple[Quality, ...] = ("fast", "sharp", "high")
@@ -14,6 +15,7 @@ BUDGETS = (16, 32, 64, 91, 128, 196, 273, 400, 576, 784, 1024, 1536, 2048)
 E0_STEP = 2**0.25
 E0_RANGE_PX = (1.0, 1e6)
 ZOOM_RANGE = (1.0, 256.0)
+PX_PER_DEGREE_RANGE = (0.1, 1e4)
 Point = tuple[float, float]
 
 
@@ -23,7 +25,8 @@ class ViewState:
 
     size: (height, width) of the picture. fixations: (x, y) in its pixels, the gaze last. held: the gaze does not follow the mouse.
     zoom: 1 fits the picture into its area; center: the picture's point in the middle of the area, None for its own middle.
-    e0_px: the law's constant; None fits it to the budget. channel: which relevance map is shown, 0 their sum.
+    e0_px: the law's constant; None fits it to the budget. channel: which relevance map is shown, 0 their sum. px_per_degree: canvas
+    pixels of a degree of visual angle, by default of a 24-inch screen at 60 cm.
     """
 
     size: tuple[int, int]
@@ -43,6 +46,7 @@ class ViewState:
     help: bool = False
     query: str = ""
     typing: bool = False
+    px_per_degree: float = screen.px_per_degree()
 
     def __post_init__(self) -> None:
         views.get(self.view)
@@ -55,6 +59,12 @@ class ViewState:
         if self.e0_px is not None and not low <= self.e0_px <= high:
             raise PlanError(
                 f"e0 is {self.e0_px} px; it must lie in {low:g}..{high:g}, or be left out to fit the budget"
+            )
+        low, high = PX_PER_DEGREE_RANGE
+        if not low <= self.px_per_degree <= high:
+            raise PlanError(
+                f"px_per_degree is {self.px_per_degree:g}; it must lie in {low:g}..{high:g}. Give --distance-cm, how far the eye is "
+                "from the screen, and --screen-cm, how wide that is"
             )
 
     @property

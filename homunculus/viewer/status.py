@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from homunculus.bridge.patches import Stats
 from homunculus.bridge.plan import SamplePlan
+from homunculus.bridge.values import FIXATIONS
+from homunculus.layouts.acuity import tokens_needed
 from homunculus.layouts.metrics import Raster, affine
 from homunculus.viewer import planning
 from homunculus.viewer.latest import Latest
@@ -44,6 +46,12 @@ def measure(plan: SamplePlan, size: tuple[int, int]) -> Measured:
     lods = plan.lod
     coverage = 1.0 if plan.texels is not None else float((affine(plan, Raster(size, SAMPLES))[0] > 0).mean())
     return Measured(coverage, (float(lods.min()), float(lods.max())))
+
+
+def eye_tokens(state: ViewState, step_px: float) -> float:
+    """How many tokens would show what an eye sees of the picture where it is shown at step_px of its pixels a canvas pixel."""
+    fixations = state.fixations[-FIXATIONS.most :]
+    return tokens_needed(state.size, state.px_per_degree * step_px, fixations, state.patch_size)
 
 
 class Status:
@@ -86,9 +94,14 @@ class Status:
         self._worded_ms = -1e9
 
     def words(
-        self, state: ViewState, retina: Retina, timings_ms: Mapping[str, float], gaze: Sequence[str]
+        self,
+        state: ViewState,
+        retina: Retina,
+        timings_ms: Mapping[str, float],
+        gaze: Sequence[str],
+        step_px: float = 1.0,
     ) -> list[str]:
-        """The parts of the line. gaze: what moves it, and how."""
+        """The parts of the line. gaze: what moves it, and how. step_px: pixels of the picture at one of the canvas."""
         tokens, durations = retina.tokens, retina.durations
         if self._now_ms() - self._worded_ms < WORDS_MS and tokens.resident == self._resident:
             return self._words
@@ -101,6 +114,8 @@ class Status:
             *gaze,
             f"{tokens.count if durations is None else len(durations.frames)} tokens by {state.allocator}, {state.quality}",
         ]
+        if state.view == "acuity" and not state.side_by_side:
+            self._words.append(f"an eye needs {eye_tokens(state, step_px):,.0f} tokens")
         if durations is not None:
             self._words.append(durations.words)
         if tokens.resident < 1:

@@ -19,6 +19,7 @@ from homunculus.viewer.hand import LEFT, RIGHT, Hand
 from homunculus.viewer.keys import Event
 from homunculus.viewer.monitor import on_screen
 from homunculus.viewer.redraw import Redraw
+from homunculus.viewer.screen import SCREEN_PX
 from homunculus.viewer.session import Session
 from homunculus.viewer.state import Point
 
@@ -49,6 +50,16 @@ def import_glfw() -> Any:
             f"the window needs glfw ({error}); run: pip install glfw imgui-bundle. {WITHOUT}"
         ) from None
     return glfw
+
+
+def monitor_px() -> int:
+    """The width of the monitor in pixels of the window whose context is current."""
+    glfw = import_glfw()
+    monitor, window = glfw.get_primary_monitor(), glfw.get_current_context()
+    if not monitor or not window:
+        return SCREEN_PX
+    ratio = glfw.get_framebuffer_size(window)[0] / max(1, glfw.get_window_size(window)[0])
+    return int(glfw.get_video_mode(monitor).size.width * ratio)
 
 
 class Window:

@@ -17,6 +17,7 @@ from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.planar import no_planes
 from homunculus.bridge.pyramid import Closing, Pyramid
 from homunculus.bridge.tiles.paged import PagedPyramid
+from homunculus.bridge.values import FIXATIONS
 
 Show = Literal["reconstruction", "lod", "difference"]
 VERTICES = {"outline.vert": 24, "segment.vert": 6}  # of triangles; any other draws a strip of four
@@ -130,21 +131,44 @@ class Canvas(Closing):
 
     def picture(self, area: Area, pyramid: Pyramid, paleness: float) -> None:
         """The picture itself, mixed with that share of white; of one in tiles the levels that are kept as a whole."""
+        held, finest, image = self._held(pyramid)
+        uniforms = {
+            "lod": min(max(log2(area.step_px) - finest, 0.0), held.max_level),
+            "paleness": paleness,
+            "nearest": area.step_px < 0.5 and not finest,
+        }
+        self._target.bind(self._onto, area.rectangle)
+        held.texture.use()
+        self._draw("image.vert", "picture.frag", area, uniforms | image)
+
+    def acuity(
+        self, area: Area, pyramid: Pyramid, fixations: Sequence[tuple[float, float]], side0_px: float, a_px: float
+    ) -> None:
+        """The picture without what is finer than an eye's cut-off, half a cycle of which is side0_px (1 + e / a_px) image pixels long at a
+        distance e from the nearest fixation; of more than 128 the last ones count."""
+        held, finest, image = self._held(pyramid)
+        points = [*fixations][-FIXATIONS.most :]
+        uniforms = {
+            "shown_lod": max(log2(area.step_px), finest),
+            "finest_lod": finest,
+            "side0_px": side0_px,
+            "a_px": a_px,
+            "fixation_count": len(points),
+            "fixations": points + [(0.0, 0.0)] * (FIXATIONS.most - len(points)),
+        }
+        self._target.bind(self._onto, area.rectangle)
+        held.texture.use()
+        squares = int(area.step_px < 0.5 and not finest)
+        self._draw("image.vert", "acuity.frag", area, uniforms | image, {"SQUARES": squares})
+
+    def _held(self, pyramid: Pyramid) -> tuple[GLPyramid, int, dict[str, Any]]:
+        """What there is of a picture as one texture, the level that its first is, and the uniforms of both."""
         held, finest = (pyramid.tail, pyramid.tail_level) if isinstance(pyramid, PagedPyramid) else (pyramid, 0)
         if held.coding is not None:
             raise no_planes(pyramid, "a canvas")
         assert isinstance(held, GLPyramid)
         height, width = (side << finest for side in held.padded_size)
-        uniforms = {
-            "scale": (1 / width, 1 / height),
-            "lod": min(max(log2(area.step_px) - finest, 0.0), held.max_level),
-            "paleness": paleness,
-            "nearest": area.step_px < 0.5 and not finest,
-            "image_px": pyramid.size[::-1],
-        }
-        self._target.bind(self._onto, area.rectangle)
-        held.texture.use()
-        self._draw("image.vert", "picture.frag", area, uniforms)
+        return held, finest, {"scale": (1 / width, 1 / height), "image_px": pyramid.size[::-1]}
 
     def outlines(self, area: Area, tokens: Tokens, width_px: float) -> None:
         """The borders of affine footprints, coloured by level of detail, the finest on top."""
