@@ -143,6 +143,12 @@ def test_where_one_looks_the_picture_is_itself(gl_unit: GLUnit) -> None:
     assert np.abs(squares - picture[60:68, 90:102].repeat(16, 0).repeat(16, 1))[32:96, 64:128].max() <= 1
 
 
+def test_of_more_fixations_than_it_takes_the_last_ones_count(gl_unit: GLUnit) -> None:
+    pyramid, area = gl_unit.pyramid(noise((128, 192))), Area(0, 0, 192, 128)
+    many = seen(gl_unit, pyramid, area, [(10.0, 10.0)] * 72 + [(180.0, 100.0)] * 128, 37.9)
+    assert np.array_equal(many, seen(gl_unit, pyramid, area, [(180.0, 100.0)], 37.9))
+
+
 def test_the_view_and_its_status_line_say_how_it_is_seen(gl_unit: GLUnit) -> None:
     def job(session: Session) -> tuple[list[str], float]:
         session.chrome = True

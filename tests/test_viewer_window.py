@@ -37,7 +37,7 @@ from homunculus.viewer.playlist import Playlist
 from homunculus.viewer.session import Session
 from homunculus.viewer.state import Point
 from homunculus.viewer.view import registry
-from homunculus.viewer.window import Window, import_glfw
+from homunculus.viewer.window import Window, import_glfw, monitor_px
 
 pytestmark = [pytest.mark.gl, pytest.mark.timeout(180)]
 ROOT = Path(__file__).parents[1]
@@ -161,6 +161,12 @@ def picture_size(path: Path) -> tuple[int, int]:
 def differ(one: Tensor, other: Tensor) -> float:
     """The share of pixels that differ."""
     return float(((one.int() - other.int()).abs().amax(-1) > 8).float().mean())
+
+
+@pytest.mark.slow
+def test_the_width_of_the_monitor_is_known(driven: Driven, display: str) -> None:
+    told = subprocess.run(["xdotool", "getdisplaygeometry"], capture_output=True, text=True, check=True).stdout
+    assert monitor_px() == int(told.split()[0])
 
 
 @pytest.mark.slow
