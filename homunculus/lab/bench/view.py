@@ -1,16 +1,21 @@
-"""How long the viewer needs for a frame: sampling at a new fixation, and drawing it, on a canvas of 1920 x 1080 pixels."""
+"""How long the viewer needs for a frame: sampling at a new fixation, and drawing it, on a canvas of 1920 x 1080 pixels; and how old a
+tracker's gaze is by then."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
+from rich.console import Console
+from rich.table import Table
+
+from homunculus.bridge.errors import BackendUnavailableError
 from homunculus.bridge.files import check_writable
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.law import Quality
-from homunculus.lab.bench import machine
+from homunculus.lab.bench import gaze, machine
 from homunculus.lab.bench.allocators import MAP_CELLS, two_peaks
 from homunculus.lab.bench.subject import smooth_noise
 from homunculus.lab.bench.timing import Timing, time_all_ms
@@ -26,6 +31,7 @@ BUDGET = 273
 ALLOCATOR = "log_polar"  # whose plan is made on the device
 TARGET_MS = 40.0
 SIDE_BY_SIDE = "all side by side"
+GAZE_S = 0.5  # a row of a tracker's gaze, for each of the repeats
 
 
 @dataclass(frozen=True)
@@ -41,19 +47,46 @@ class ViewRow:
 
 def run(*, quality: Quality = "fast", repeats: int = 15, out: Path | None = None) -> list[ViewRow]:
     """Times every view of a 1920 x 1080 picture of smooth noise, 273 tokens, a new fixation each frame and words on the picture;
-    prints a table, and writes view.json to `out`."""
+    prints a table, and writes view.json to `out`. With pylsl also how long after a tracker's stamp its gaze is patches, and a frame of
+    1280 x 720 px that can be read: of an outlet in another process, some half second for each of the repeats."""
     if out is not None:
         check_writable(out)
     with headless.open_gl() as unit:
         renderer = unit.renderer
         rows = unit.context.thread.call(_rows, unit, quality, repeats)
+        looked = unit.context.thread.call(_gaze_rows, unit, quality, GAZE_S * repeats)
     facts = {"renderer": renderer, "quality": quality, "size": SIZE, "tokens": BUDGET, **machine.describe()}
     title = f"A frame of {SIZE[1]} x {SIZE[0]} px, {BUDGET} tokens, {quality}, a new fixation each"
     headings = ("view", "ms", "quartiles", "plan", "sample", "draw", f"{TARGET_MS:.0f} ms")
     told = f"{renderer}; {facts['processor']}, {facts['cores']} cores; commit {facts['commit']}"
     table = in_terminal(title, headings, map(_cells, rows))
-    publish(table, told, out, "view.json", {"machine": facts, "rows": [asdict(row) for row in rows]})
+    record = {"machine": facts, "rows": [asdict(row) for row in rows], "gaze": [asdict(row) for row in looked]}
+    publish(table, told, out, "view.json", record)
+    if looked:
+        Console().print(_gaze_table(looked))
     return rows
+
+
+def _gaze_rows(unit: GLUnit, quality: Quality, seconds: float) -> list[gaze.GazeRow]:
+    try:
+        return list(gaze.rows(unit, quality, seconds))
+    except BackendUnavailableError as error:
+        Console(stderr=True).print(str(error), highlight=False, markup=False)
+        return []
+
+
+def _gaze_table(rows: Sequence[gaze.GazeRow]) -> Table:
+    title = f"From a tracker's stamp, at {gaze.SIZE[1]} x {gaze.SIZE[0]} px: milliseconds"
+    cells = [
+        (
+            f"{row.rate_hz} Hz to {row.to}",
+            *(f"{value:.1f}" for value in (row.p50_ms, row.p95_ms, row.worst_ms)),
+            str(row.used),
+            "" if row.bar_ms is None else f"{row.bar_ms:g}: {'kept' if row.p95_ms <= row.bar_ms else 'missed'}",
+        )
+        for row in rows
+    ]
+    return in_terminal(title, ("gaze", "median", "95 in 100", "worst", "used", "at most"), cells)
 
 
 def _cells(row: ViewRow) -> list[str]:
