@@ -14,6 +14,7 @@ from PIL import Image
 from homunculus.bridge.errors import PlanError
 from homunculus.bridge.gl.draw.canvas import Area
 from homunculus.bridge.gl.unit import GLUnit
+from homunculus.relevance.gaze.files import read_gaze
 from homunculus.relevance.gaze.sample import GazeSample, GazeSpace
 from homunculus.relevance.gaze.scanpath import Fixation, GazePath, read_scanpath, write_scanpath
 from homunculus.viewer import headless
@@ -188,3 +189,43 @@ def test_nobody_looks_where_there_is_no_window(image: Path, tmp_path: Path) -> N
     with pytest.raises(PlanError, match="--record needs somebody who looks"):
         view(ViewOptions([image], screenshot=tmp_path / "out.png", record=tmp_path / "gaze.csv"))
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
+
+
+def test_a_recorded_gaze_is_kept_sample_by_sample_and_plays_as_it_was(
+    session: Session, gl_unit: GLUnit, image: Path, tmp_path: Path
+) -> None:
+    """What a stream told goes through a file of BIDS, and moves the gaze of another session at its times."""
+    path = tmp_path / "sub-01_physio.tsv.gz"
+    stream = Spoken()
+    session.following.attach(stream)
+    session.following.record(session.state, path)
+    points = [(40.0 + (number >= 60) * 100 + 0.01 * number, 50.0) for number in range(120)]
+    for number, point in enumerate(points):
+        stream.say(*point, time_s=5 + number / 120, confidence=float(not 30 <= number < 36))
+    gl_unit.context.thread.call(session.following.save, session.state)
+    assert session.outputs.saved[0] == path
+    clock = headless.StillClock()
+    played = read_gaze(path)
+    assert len(played) == 120
+    other = gl_unit.context.thread.call(
+        lambda: Session(gl_unit, Playlist([image]), (200, 320), played=played, now_ms=clock)
+    )
+    other.following.play()
+    seen = []
+    for number in range(120):
+        clock.now_ms = 1000 * (number + 0.5) / 120
+        other.look()
+        seen.append(other.state.gaze)
+    expected = points[:30] + [points[29]] * 6 + points[36:]
+    assert np.allclose(seen, expected, atol=1e-5), "and while no eye was seen it stays"
+    assert len(other.following.player.trail) == 2
+    clock.now_ms = 1100
+    other.look()
+    assert not other.following.player.playing
+    gl_unit.context.thread.call(other.close)
+
+
+def test_a_recording_that_could_not_be_written_is_refused_at_once(session: Session, tmp_path: Path) -> None:
+    with pytest.raises(PlanError, match=r"gaze\.txt has no ending for a gaze"):
+        session.following.record(session.state, tmp_path / "gaze.txt")
+    assert not session.following.log.recording

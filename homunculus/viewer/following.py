@@ -113,7 +113,7 @@ class Following:
         """Ends a recording and writes it, if there is one. It can be played then."""
         recorded = self.log.end(state.patch_size)
         if recorded is not None:
-            self.player.take(recorded)
+            self.player.take(recorded, state.px_per_degree)
 
     def close(self) -> None:
         for source in (self.stream, self.player, self.mouse):

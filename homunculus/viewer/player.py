@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from time import perf_counter
 
+from homunculus.bridge.errors import PlanError
+from homunculus.relevance.gaze.recording import GazeRecording
 from homunculus.relevance.gaze.sample import GazeSample, Point
 from homunculus.relevance.gaze.scanpath import GazePath
 
-Played = GazePath
+Played = GazePath | GazeRecording
 
 
 def wall_ms() -> float:
@@ -16,7 +19,7 @@ def wall_ms() -> float:
 
 
 class Player:
-    """A source of gaze: the fixations of a scanpath, by the clock from when it began.
+    """A source of gaze: the samples of a recording, or the fixations of a scanpath, by the clock from when it began.
 
     say: tells of the end. trail: of what plays, the fixations (x, y) so far.
     """
@@ -26,6 +29,7 @@ class Player:
         self.played: Played | None = None
         self.trail: list[Point] = []
         self._say = say
+        self._path: GazePath | None = None  # the trail's fixations
         self._since_s: float | None = None
 
     @property
@@ -41,10 +45,14 @@ class Player:
         """What of it was left out."""
         return () if self.played is None else self.played.remarks
 
-    def take(self, played: Played | None) -> None:
-        """Another recording, or none, as on another picture."""
+    def take(self, played: Played | None, px_per_degree: float | None = None) -> None:
+        """Another recording, or none, as on another picture. px_per_degree: of the picture, by which samples make fixations where the
+        recording does not tell of its screen."""
         self.stop()
-        self.played = played
+        self.played, self._path = played, played if isinstance(played, GazePath) else None
+        if isinstance(played, GazeRecording):
+            with suppress(PlanError):  # an eye that never rests leaves no trail
+                self._path = played.scanpath(None if played.screen is not None else px_per_degree)
 
     def play(self, now_s: float) -> None:
         """From the start."""
@@ -63,7 +71,11 @@ class Player:
             self.stop()
             self._say("the end of the recording; a click on the gaze frees it")
             return None
-        self.trail = [(f.x_px, f.y_px) for f in self.played.until(1000 * time_s)]
+        if self._path is not None:
+            self.trail = [(f.x_px, f.y_px) for f in self._path.until(1000 * time_s)]
+        if isinstance(self.played, GazeRecording):
+            x_px, y_px, seen = self.played.at(time_s)
+            return GazeSample(x_px, y_px, now_s, float(seen))
         now = self.played.at(1000 * time_s)
         return GazeSample(now.x_px, now.y_px, now_s)
 

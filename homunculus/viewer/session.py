@@ -74,7 +74,7 @@ class Session:
         self.outputs = Outputs(out, self.say)
         self.following = Following(lambda: now_ms() / 1000, self.outputs, self.say)
         if played is not None:
-            self.following.player.take(played.within(self.state.size))
+            self.following.player.take(played.within(self.state.size), self.state.px_per_degree)
         self.canvas = Canvas(unit, size, COLORS)
         self.painter = Painter(self.canvas)
         self.retina = Retina(unit)
