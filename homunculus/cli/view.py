@@ -36,9 +36,27 @@ class Recording:
     video: Annotated[Path | None, typer.Option(help="Write the played gaze as a video; needs no display.")] = None
     play: Annotated[
         Path | None,
-        typer.Option("--play", "--scanpath", help="A recorded gaze. CSV: x_px, y_px, onset_ms, duration_ms."),
+        typer.Option(
+            "--play", "--scanpath", help="A recorded gaze: NAME_physio.tsv.gz (BIDS), .asc (EyeLink), or CSV."
+        ),
     ] = None
-    record: Annotated[Path | None, typer.Option(help="Keep the gaze as a scanpath, from the start on.")] = None
+    record: Annotated[
+        Path | None,
+        typer.Option(help="Keep the gaze from the start on: samples in NAME_physio.tsv.gz, fixations in .csv."),
+    ] = None
+    gaze: Annotated[
+        str | None,
+        typer.Option(
+            metavar="lsl[:NAME]", help="An eye tracker's gaze instead of the mouse's, over the Lab Streaming Layer."
+        ),
+    ] = None
+    gaze_in: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SPACE",
+            help="What its numbers mean where it does not tell: picture, window or screen; fraction or px; up. As in window,px,up.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.pictures.entrance import Picture
 from homunculus.loop import Homunculus
 from homunculus.relevance import Head
-from homunculus.relevance.gaze.scanpath import read_scanpath
+from homunculus.relevance.gaze.files import read_gaze
+from homunculus.relevance.gaze.sample import GazeSpace
+from homunculus.relevance.gaze.sources import open_gaze
 from homunculus.relevance.maps import read_relevance
 from homunculus.viewer import headless
 from homunculus.viewer.guide import EyeGuide, Guide, MapGuide
@@ -42,6 +44,8 @@ class ViewOptions:
     video: Path | None = None
     play: Path | None = None
     record: Path | None = None
+    gaze: str | None = None
+    gaze_in: str | None = None
     relevance: Path | None = None
     model: str | None = None
     head: Path | None = None
@@ -62,7 +66,7 @@ def view(options: ViewOptions, guide: Guide | None = None) -> list[Path]:
         channels = [] if options.relevance is None else [("relevance", read_relevance(options.relevance))]
         if guide is None:
             guide = MapGuide(channels[0][1]) if channels else stack.enter_context(closing(EyeGuide(_eye(options))))
-        viewing = Viewing(options, guide, channels, None if options.play is None else read_scanpath(options.play))
+        viewing = Viewing(options, guide, channels, None if options.play is None else read_gaze(options.play))
         if options.serve is not None:
             return _in_browsers(viewing, options.serve)
         if options.screenshot is None and options.video is None:
@@ -96,6 +100,9 @@ class Viewing:
             session.first = session.state
             session.show_channels(self.channels)
             session.say("H shows the keys")
+            if options.gaze is not None:
+                space = None if options.gaze_in is None else GazeSpace.parse(options.gaze_in)
+                session.following.attach(open_gaze(options.gaze, session.placed, space, session.px_per_degree))
             if self.played is not None:
                 session.following.play()
                 if session.following.player.remarks:
@@ -112,8 +119,9 @@ def _without_window(viewing: Viewing) -> Path:
     options, settings, channels = viewing.options, viewing.options.settings, viewing.channels
     if options.screenshot is not None and options.video is not None:
         raise PlanError("--screenshot and --video were both given; ask for one at a time")
-    if options.record is not None:
-        raise PlanError("--record needs somebody who looks; leave it out, or --screenshot and --video")
+    for name in ("gaze", "record"):
+        if getattr(options, name) is not None:
+            raise PlanError(f"--{name} needs somebody who looks; leave it out, or --screenshot and --video")
     if not channels and (settings.query or settings.view == "relevance" or settings.side_by_side):
         with closing(Playlist(options.paths)) as source:
             shown = source.open()

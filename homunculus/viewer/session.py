@@ -121,6 +121,11 @@ class Session:
         shown = [area for view, area in self.painter.panels(self.state, self.chrome_px) if not registry[view].cortical]
         return placed(space, point, self.state.size, self.canvas.size, shown, self.following.screen)
 
+    def px_per_degree(self) -> float:
+        """Pixels of the picture in a degree of the eye, as it is shown now; from any thread."""
+        _, area = self.painter.panels(self.state, self.chrome_px)[0]
+        return self.state.px_per_degree * area.step_px
+
     def reset(self) -> None:
         self.following.player.stop()
         self.change(states.reset(self.state, self.first))

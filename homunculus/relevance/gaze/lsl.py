@@ -51,18 +51,24 @@ class LslGaze:
     `EyeMovements` and told to on_sample, on that thread; only the newest is kept. A sample's time is its own stamp, brought from the
     stream's clock to that of `time.perf_counter`; where stamps are of a clock that LSL does not know, it is that of its arrival.
     place: from the stream's space to pixels of the picture, called on that thread. space: what the numbers mean; without it the
-    stream's description says, and `remark` tells how it was read. px_per_degree: of the picture's pixels.
+    stream's description says, and `remark` tells how it was read. px_per_degree: of the picture's pixels at
+    any moment, called there too.
     Raises BackendUnavailableError without pylsl.
     """
 
     def __init__(
-        self, name: str | None, place: Place, space: GazeSpace | None = None, px_per_degree: float = PX_PER_DEGREE
+        self,
+        name: str | None,
+        place: Place,
+        space: GazeSpace | None = None,
+        px_per_degree: Callable[[], float] = lambda: PX_PER_DEGREE,
     ) -> None:
         self._lsl = import_pylsl()
         self.on_sample: Callable[[GazeSample], object] | None = None
         self.remark = ""
         self._name, self._place, self._space = name, place, space
-        self._movements = EyeMovements(px_per_degree)
+        self._px_per_degree = px_per_degree
+        self._movements = EyeMovements(px_per_degree())
         self._newest: GazeSample | None = None
         self._seen_s = 0.0  # when an eye was seen last
         self._amiss = ""
@@ -154,6 +160,7 @@ class LslGaze:
     def _hear(
         self, channels: GazeChannels, came: Sequence[tuple[Sequence[float], float]], offset_s: float
     ) -> GazeChannels:
+        self._movements.scale(self._px_per_degree())
         for sample, stamp in came:
             point, confidence = channels.point(sample)
             if point[0] == point[0]:

@@ -63,14 +63,21 @@ class EyeMovements:
     """
 
     def __init__(self, px_per_degree: float) -> None:
-        if not number("px_per_degree", px_per_degree) > 0:
-            raise PlanError(f"px_per_degree is {px_per_degree}; it must be above 0, pixels of the picture in a degree")
-        self._degrees = 1 / px_per_degree
+        self._degrees = 0.0
         self._noise = _Noise()
         self._recent: deque[Placed] = deque(maxlen=64)
         self._slow = _SlowVelocity()
         self._since_s: float | None = None  # when the saccade began
         self.movement: Movement = "fixation"
+        self.scale(px_per_degree)
+
+    def scale(self, px_per_degree: float) -> None:
+        """From now on: another scale, as of a picture that is zoomed, makes no movement of what was seen before. Raises PlanError."""
+        if not number("px_per_degree", px_per_degree) > 0:
+            raise PlanError(f"px_per_degree is {px_per_degree}; it must be above 0, pixels of the picture in a degree")
+        if self._degrees != 1 / px_per_degree:
+            self._degrees = 1 / px_per_degree
+            self._begin()
 
     def see(self, x_px: float, y_px: float, time_s: float) -> Movement:
         """The next sample, in order of time; what is not finite is no eye, and a sample from before the last is not judged."""
