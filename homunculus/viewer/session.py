@@ -112,9 +112,7 @@ class Session:
 
     def look(self) -> None:
         """Takes the newest sample of what moves the gaze. It costs nothing, and may be called more often than frames are drawn."""
-        moved = self.following.moved(self.state)
-        if moved != self.state:
-            self.change(moved)
+        self.change(self.following.moved(self.state))
 
     def placed(self, space: GazeSpace, point: Point) -> Point:
         """Where a tracker's numbers lie in the picture, in its pixels; from any thread."""
@@ -123,8 +121,7 @@ class Session:
 
     def px_per_degree(self) -> float:
         """Pixels of the picture in a degree of the eye, as it is shown now; from any thread."""
-        _, area = self.painter.panels(self.state, self.chrome_px)[0]
-        return self.state.px_per_degree * area.step_px
+        return self.state.px_per_degree * self.painter.step_px
 
     def reset(self) -> None:
         self.following.player.stop()

@@ -55,11 +55,9 @@ def import_glfw() -> Any:
 def monitor_px() -> int:
     """The width of the monitor in pixels of the window whose context is current."""
     glfw = import_glfw()
-    monitor, window = glfw.get_primary_monitor(), glfw.get_current_context()
-    if not monitor or not window:
-        return SCREEN_PX
-    ratio = glfw.get_framebuffer_size(window)[0] / max(1, glfw.get_window_size(window)[0])
-    return int(glfw.get_video_mode(monitor).size.width * ratio)
+    window = glfw.get_current_context()
+    screen = on_screen(glfw, window) if window else None
+    return SCREEN_PX if screen is None else screen.size_px[1]
 
 
 class Window:
