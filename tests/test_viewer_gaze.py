@@ -31,6 +31,8 @@ PATH = GazePath((Fixation(60, 60, 0, 200), Fixation(250, 150, 200, 200)))
 class Spoken:
     """A stream that says what it is told to."""
 
+    remark = ""
+
     def __init__(self) -> None:
         self.on_sample: Callable[[GazeSample], object] | None = None
         self.newest: GazeSample | None = None
@@ -101,6 +103,18 @@ def test_an_eye_takes_the_mouses_place_and_what_it_did_not_see_moves_nothing(ses
     stream.say(101, 100)
     session.look()
     assert session.state.gaze == (101, 100)
+
+
+def test_what_was_guessed_of_a_streams_numbers_is_told(session: Session) -> None:
+    stream = Spoken()
+    session.following.attach(stream)
+    session.look()
+    stream.remark = "read as fractions of the screen"
+    session.look()
+    assert session.note == "read as fractions of the screen"
+    session.say("something else")
+    session.look()
+    assert session.note == "something else", "once"
 
 
 def test_a_sample_is_used_once_so_that_a_reset_holds(session: Session) -> None:

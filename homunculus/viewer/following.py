@@ -32,6 +32,7 @@ class Following:
         self.used: GazeSample | None = None  # the last that moved the gaze
         self._heard: GazeSample | None = None
         self._woken = False
+        self._remark = ""
 
     @property
     def source(self) -> Gaze:
@@ -52,6 +53,9 @@ class Following:
         """The state with the gaze where the newest sample is. What was not seen, and a saccade until it lands, leave it where it was:
         nobody sees while the eye flies."""
         self._woken = False
+        if self.stream is not None and self.stream.remark != self._remark:
+            self._remark = self.stream.remark
+            self._say(self._remark)
         source, now_s = self.source, self._now_s()
         sample = source.latest(now_s)
         if sample is not None and sample is not self._heard:

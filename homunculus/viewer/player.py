@@ -24,6 +24,8 @@ class Player:
     say: tells of the end. trail: of what plays, the fixations (x, y) so far.
     """
 
+    remark = ""
+
     def __init__(self, say: Callable[[str], None]) -> None:
         self.on_sample: Callable[[GazeSample], object] | None = None
         self.played: Played | None = None

@@ -10,6 +10,8 @@ from homunculus.relevance.gaze.sample import GazeSample, Point
 class PointerGaze:
     """Where a pointer was told to be last: in pixels of the picture."""
 
+    remark = ""
+
     def __init__(self) -> None:
         self.on_sample: Callable[[GazeSample], object] | None = None
         self._sample: GazeSample | None = None

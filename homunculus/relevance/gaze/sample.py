@@ -70,9 +70,10 @@ Place = Callable[[GazeSpace, Point], Point]
 class Gaze(Protocol):
     """A source of gaze. Nothing waits: what has come has come.
 
-    on_sample: hears every sample, in order, from any thread.
+    on_sample: hears every sample, in order, from any thread. remark: what was guessed of its numbers, to be told; empty without.
     """
 
+    remark: str
     on_sample: Callable[[GazeSample], object] | None
 
     def latest(self, now_s: float) -> GazeSample | None:
