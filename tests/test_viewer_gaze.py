@@ -202,6 +202,8 @@ def test_a_picture_of_a_recorded_gaze_shows_its_end_and_where_it_went(
 def test_nobody_looks_where_there_is_no_window(image: Path, tmp_path: Path) -> None:
     with pytest.raises(PlanError, match="--record needs somebody who looks"):
         view(ViewOptions([image], screenshot=tmp_path / "out.png", record=tmp_path / "gaze.csv"))
+    with pytest.raises(PlanError, match="each browser has its own; leave it out, and press P in the page"):
+        view(ViewOptions([image], serve=0, record=tmp_path / "gaze.csv"))
     assert [path.name for path in tmp_path.iterdir()] == ["in"]
 
 

@@ -160,6 +160,8 @@ def _in_browsers(viewing: Viewing, port: int) -> list[Path]:
     options = viewing.options
     if options.screenshot is not None or options.video is not None:
         raise PlanError("--serve shows the viewer in a browser; leave it out, or --screenshot and --video")
+    if options.record is not None:
+        raise PlanError("--record keeps one gaze, and each browser has its own; leave it out, and press P in the page")
     serve(viewing.session, options.host, port, options.size, print, _tell)
     return []
 
