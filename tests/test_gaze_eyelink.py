@@ -9,12 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from homunculus.bridge.errors import BackendUnavailableError, DataError
+from homunculus.bridge.gl.unit import GLUnit
 from homunculus.relevance.gaze import eyelink
 from homunculus.relevance.gaze.bids import read_bids, write_bids
 from homunculus.relevance.gaze.files import read_gaze
 from homunculus.relevance.gaze.recording import GazeRecording, GazeScreen
+from homunculus.viewer.command import ViewOptions, view
+from homunculus.viewer.playlist import Playlist
+from homunculus.viewer.session import Session
 
 ASC = Path(__file__).parent / "data" / "eyelink.asc"
 
@@ -83,3 +88,31 @@ def test_without_pymovements_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(eyelink, "import_module", absent)
     with pytest.raises(BackendUnavailableError, match=r"Run: pip install 'homunculus-eye\[eyelink\]'"):
         read_gaze(ASC)
+
+
+@pytest.mark.gl
+@pytest.mark.slow
+def test_a_real_recording_of_an_eyelink_plays(gl_unit: GLUnit, tmp_path: Path) -> None:
+    """Sample by sample, before a picture as large as its display; at its end the gaze is where the last sample was."""
+    picture = tmp_path / "page.png"
+    Image.new("RGB", (1280, 1024), (200, 190, 90)).save(picture)
+    read = read_gaze(ASC)
+    assert isinstance(read, GazeRecording)
+    clock = {"ms": 0.0}
+
+    def play() -> list[tuple[float, float]]:
+        session = Session(gl_unit, Playlist([picture]), (128, 160), played=read, now_ms=lambda: clock["ms"])
+        session.following.play()
+        seen = []
+        for time_s in read.time_s.tolist():
+            clock["ms"] = 1000 * time_s + 0.1
+            session.look()
+            seen.append(session.state.gaze)
+        session.close()
+        return seen
+
+    assert gl_unit.context.thread.call(play) == list(zip(read.x_px.tolist(), read.y_px.tolist(), strict=True))
+    out = tmp_path / "out.png"
+    assert view(ViewOptions(paths=[picture], play=ASC, screenshot=out, size=(512, 640))) == [out]
+    with Image.open(out) as image:
+        assert image.size == (640, 512)
