@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from homunculus.bridge.clips.frame import VideoFrame
@@ -14,6 +15,7 @@ from homunculus.bridge.clips.timeline import Span, Timeline
 from homunculus.bridge.errors import ImageError, PlanError
 from homunculus.bridge.images import Format
 from homunculus.bridge.live import unit_of
+from homunculus.bridge.notebook import Pictured, tiled
 from homunculus.bridge.pictures.entrance import Picture, picture
 from homunculus.bridge.pictures.planes import NEUTRAL, Planes
 from homunculus.bridge.plan import SamplePlan
@@ -25,7 +27,7 @@ TILE = 16  # its side in texels; a coarse frame is read in tiles
 CUT = 0.1  # mean absolute difference of two coarse frames in 0..1 beyond which they are of unlike scenes
 
 
-class Clip(Pyramid):
+class Clip(Pyramid, Pictured):
     """A pyramid of the last frames, each on a layer of its own, and of means over whole durations: `timeline` says which layer lasts
     how long. Made by `TextureUnit.clip`, and sampled as any pyramid; layers that no frame has reached are black.
 
@@ -167,6 +169,11 @@ class Clip(Pyramid):
 
     def __repr__(self) -> str:
         return f"Clip({self._store!r}, {self.timeline!r})"
+
+    def _picture(self) -> Image.Image:
+        """The frames of this scene that it holds, small, oldest first."""
+        frames = self.coarse if self.timeline.count else self.coarse.new_ones(1, *self.coarse_size, 3)
+        return tiled(frames.permute(0, 3, 1, 2))
 
 
 def tiles_of(size: tuple[int, int], step_px: int) -> SamplePlan:

@@ -188,7 +188,8 @@ class Eye(Closing):
         if pixels is not None:
             with clock.part("encode"):
                 encodings = self.encoded(pixels, plans, pyramid.size)
-        return [Glimpse(*parts) for parts in zip(gazes, plans, patches, encodings, strict=True)], pixels
+        sizes = [pyramid.size] * len(plans)
+        return [Glimpse(*parts) for parts in zip(gazes, plans, patches, sizes, encodings, strict=True)], pixels
 
     def sampled(
         self, pyramid: Pyramid, plans: Sequence[SamplePlan], layers: Sequence[int]

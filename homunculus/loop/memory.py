@@ -70,7 +70,7 @@ def together(
         encoding = _read_again(eye, plan, patches, size) if one_pass else _spliced(eye.encoder, glimpses, kept)
     elif one_pass:
         raise ModelError("one_pass is asked for and the eye has no encoder; give it one, or leave one_pass out")
-    return Glimpse(given(points, size), plan, patches, encoding)
+    return Glimpse(given(points, size), plan, patches, size, encoding)
 
 
 def _read_again(eye: Eye, plan: SamplePlan, patches: Patches, size: tuple[int, int]) -> Encoding:

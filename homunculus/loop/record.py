@@ -32,18 +32,31 @@ from homunculus.relevance.acuity import Fixations
 from homunculus.relevance.query import Query
 from homunculus.relevance.word_search import WordSearch
 from homunculus.report import draw_footprints, write_look
+from homunculus.report.shown import small_reconstruction
 
 Points = Sequence[float] | Sequence[Sequence[float]]
 
 
 @dataclass(frozen=True, eq=False)
-class Glimpse:
-    """One plan and what it showed. patches: in 0..1; encoding: what the encoder made of them, None without one."""
+class Glimpse(Pictured):
+    """One plan and what it showed. patches: in 0..1; size: (height, width) of the picture; encoding: what the encoder made of them, None
+    without one."""
 
     fixations: Fixations
     plan: SamplePlan
     patches: Patches
+    size: tuple[int, int]
     encoding: Encoding | None = None
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"Glimpse({len(self.plan)} tokens of {width} x {height} px, fixations {_told(self.fixations.as_list())})"
+
+    def _picture(self) -> Image.Image:
+        """Its footprints, on what they show."""
+        layer = int(self.plan.layers[0])
+        seen, scale = small_reconstruction(self.patches.pixels, self.plan, self.size, layer=layer)
+        return draw_footprints(seen, self.plan, self.fixations.as_list(), layer=layer, scale=scale)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,11 +91,8 @@ class Look(Pictured):
 
     def __repr__(self) -> str:
         height, width = self.size
-        points = ", ".join(f"({x:.0f}, {y:.0f})" for x, y in self.fixations[:6]) + (
-            ", ..." if len(self.fixations) > 6 else ""
-        )
         asked = f" for {self.query.text[:60]!r}" if self.query is not None and self.query.text else ""
-        return f"Look({len(self.plan)} tokens of {width} x {height} px{asked}, fixations {points or 'none'})"
+        return f"Look({len(self.plan)} tokens of {width} x {height} px{asked}, fixations {_told(self.fixations)})"
 
     def _picture(self) -> Image.Image:
         scale = min(1.0, LONGER_PX / max(self.image.shape[:2]))
@@ -218,3 +228,8 @@ def pairs(at: Points, what: str = "fixation") -> list[tuple[float, float]]:
                 f"{what} ({x:g}, {y:g}) lies outside the image; give fractions from 0 to 1 of its width and height"
             )
     return pairs
+
+
+def _told(points: Sequence[tuple[float, float]]) -> str:
+    """The first six of them, in whole pixels."""
+    return ", ".join([f"({x:.0f}, {y:.0f})" for x, y in points[:6]] + ["..."] * (len(points) > 6)) or "none"

@@ -221,7 +221,8 @@ class VisualSearch:
             reached = 1 - float(attention_entropy(attention)) / math.log2(len(attention))
         if reached < eye.options.enough:
             return False
-        seen.glimpses.append(Glimpse(given([], self.size), coarse.plans[layer], coarse.patches[layer], encoding))
+        glimpse = Glimpse(given([], self.size), coarse.plans[layer], coarse.patches[layer], self.size, encoding)
+        seen.glimpses.append(glimpse)
         seen.remarks.append(
             f"the coarse tokens were enough: {eye.options.confidence} {reached:.2f}, at least {eye.options.enough:g} asked for"
         )
@@ -252,7 +253,7 @@ class VisualSearch:
         for place, (seen, gaze) in enumerate(gazes):
             if pixels is not None:
                 seen.waiting[len(seen.glimpses)] = pixels[place]
-            seen.glimpses.append(Glimpse(gaze, plans[place], patches[place]))
+            seen.glimpses.append(Glimpse(gaze, plans[place], patches[place], self.size))
             self._read_words(seen, seen.glimpses[-1])
         told = [place for place, (seen, _) in enumerate(gazes) if seen.text is not None]
         if last or not told or pixels is None or eye.encoder is None:

@@ -57,7 +57,7 @@ def watch(
     )
     cut = timeline.scene == newest.first > 0
     moment = (newest.first, clip.time_s(newest.first), plan, timeline.times(plan), gaze, moved, cut, jumped)
-    return Watched(*moment, timeline, patches, encoding, relevance, after)
+    return Watched(*moment, clip.size, timeline, patches, encoding, relevance, after)
 
 
 def _gaze(clip: Clip, relevance: Tensor, at: Points | None, state: WatchState | None) -> tuple[Tensor, bool]:

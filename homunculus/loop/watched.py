@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from homunculus.bridge.clips.timeline import Timeline
 from homunculus.bridge.errors import DataError
+from homunculus.bridge.notebook import Pictured
 from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
 from homunculus.encoder import Encoding
+from homunculus.report.durations import draw_durations, seen_by
+from homunculus.report.shown import small_reconstruction
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +91,14 @@ class WatchedMoment:
 
 
 @dataclass(frozen=True, eq=False)
-class Watched(WatchedMoment):
+class Watched(WatchedMoment, Pictured):
     """What was seen of a clip when its newest frame had come.
 
-    timeline: of the clip then, by which layers are spans. patches: in 0..1; encoding: what the encoder made of them, None without one.
-    relevance: [h, w], what the gaze followed. state: from which the next moment goes on.
+    size: (height, width) of its frames. timeline: of the clip then, by which layers are spans. patches: in 0..1; encoding: what the
+    encoder made of them, None without one. relevance: [h, w], what the gaze followed. state: from which the next moment goes on.
     """
 
+    size: tuple[int, int]
     timeline: Timeline
     patches: Patches
     encoding: Encoding | None
@@ -108,6 +113,13 @@ class Watched(WatchedMoment):
     def __repr__(self) -> str:
         points = ", ".join(f"({x:.0f}, {y:.0f})" for x, y in self.fixations_px.tolist())
         return f"Watched(frame {self.number}, {len(self.plan)} tokens of {self.durations}, fixations {points})"
+
+    def _picture(self) -> Image.Image:
+        """The tokens that the frame is seen by, coloured by how long they last, on what they show of it."""
+        rows, plan = seen_by(self.times, self.number), self.plan.to("cpu")
+        shown = replace(plan, footprints=plan.footprints[rows]).on_layer(0)
+        seen, scale = small_reconstruction(self.patches.pixels.cpu()[rows], shown, self.size)
+        return draw_durations(seen, plan, self.times, self.number, self.fixations_px.tolist(), scale=scale)
 
 
 def _whole(*values: int) -> Tensor:

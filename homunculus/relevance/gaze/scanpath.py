@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from io import StringIO
 from pathlib import Path
 
+from PIL import Image
+
 from homunculus.bridge.errors import ImageReadError, PlanError
 from homunculus.bridge.files import write_text
 from homunculus.bridge.files.reading import check_file, read_rows, shown
+from homunculus.bridge.notebook import Pictured, scanned
 
 COLUMNS = ("x_px", "y_px", "onset_ms", "duration_ms")
 # What trackers and tables write where there was no eye, in any case of letters.
@@ -29,12 +32,19 @@ class Fixation:
     duration_ms: float
 
 
-@dataclass(frozen=True)
-class GazePath:
+@dataclass(frozen=True, repr=False)
+class GazePath(Pictured):
     """Fixations in order of onset, at least one. remarks: what was left out of what was recorded, to be told."""
 
     fixations: tuple[Fixation, ...]
     remarks: tuple[str, ...] = field(default=(), compare=False)
+
+    def __repr__(self) -> str:
+        return f"GazePath({len(self)} fixations in {self.duration_s:.1f} s)"
+
+    def _picture(self) -> Image.Image:
+        """Discs whose areas are durations, the first blue and the last red, joined by saccades, on white."""
+        return scanned([(f.x_px, f.y_px) for f in self.fixations], [f.duration_ms for f in self.fixations])
 
     @property
     def duration_ms(self) -> float:
