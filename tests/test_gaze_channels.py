@@ -74,6 +74,7 @@ def test_a_unit_that_nobody_says_is_told_by_the_first_numbers() -> None:
     assert silent.remark == ""
     for point, unit in (((0.3, -0.1), "fractions"), ((512.0, 1.0), "pixels")):
         assert f"read as {unit} of the screen" in silent.heard(point).remark
+    assert silent.heard((NAN, NAN)) is silent
     said = GazeChannels.of("eye", XY, 2, None)
     assert said.heard((512.0, 300.0)) is said
 

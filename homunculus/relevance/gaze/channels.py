@@ -118,8 +118,8 @@ class GazeChannels:
         return cls(stream, found, GazeSpace(frame, unit or "fraction", up), unsaid=unit is None, camera=camera)
 
     def heard(self, point: Point) -> GazeChannels:
-        """Once the first numbers are known: in pixels where they are too large for fractions, and nothing says which."""
-        if not self.unsaid:
+        """Once the first numbers that are no blink's are known: in pixels where they are too large for fractions and nothing says which."""
+        if not self.unsaid or math.isnan(point[0]):
             return self
         unit: Unit = "px" if max(map(abs, point)) > FRACTIONS else "fraction"
         return replace(self, space=replace(self.space, unit=unit), unsaid=False)

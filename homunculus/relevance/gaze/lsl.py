@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from threading import Event, Thread
 from time import perf_counter
 from typing import Any
@@ -12,7 +12,7 @@ from homunculus.bridge.errors import BackendUnavailableError, DataError
 from homunculus.bridge.findings import Report
 from homunculus.relevance.gaze.channels import GazeChannels, told_channels
 from homunculus.relevance.gaze.online import EyeMovements
-from homunculus.relevance.gaze.sample import LEAST_CONFIDENCE, GazeSample, GazeSpace, Place
+from homunculus.relevance.gaze.sample import GazeSample, GazeSpace, Place
 
 PX_PER_DEGREE = 35.0  # a screen of 1920 px and 53 cm, seen from 60 cm
 LOST_S = 0.25  # without a sample
@@ -22,7 +22,7 @@ OTHERS_S = 0.6  # how long, after the first stream, others are waited for
 FOREIGN_S = 5.0  # a stamp farther from now is of another clock
 _TICK_S = 0.05
 _CORRECT_S = 5.0
-_MOST = 1000  # samples at once
+_MANY = 20  # samples at once
 
 
 def import_pylsl() -> Any:
@@ -51,8 +51,8 @@ class LslGaze:
     `EyeMovements` and told to on_sample, on that thread; only the newest is kept. A sample's time is its own stamp, brought from the
     stream's clock to that of `time.perf_counter`; where stamps are of a clock that LSL does not know, it is that of its arrival.
     place: from the stream's space to pixels of the picture, called on that thread. space: what the numbers mean; without it the
-    stream's description says, and `remark` tells how it was read. px_per_degree: of the picture's pixels at
-    any moment, called there too.
+    stream's description says, and `remark` tells how it was read. px_per_degree: of the picture's pixels at any moment, called
+    there too.
     Raises BackendUnavailableError without pylsl.
     """
 
@@ -150,49 +150,51 @@ class LslGaze:
             self._was, self._amiss, self.remark = (name, stream.source_id()), "", channels.remark
             heard_s = perf_counter()
             while not self._closed.is_set() and perf_counter() - heard_s < SILENT_S:
-                came = _waiting(inlet)
-                if came:
+                samples, stamps = _waiting(inlet)
+                if samples:
                     heard_s = perf_counter()
-                    channels = self._hear(channels, came, clock.offset_s(came[-1][1]))
+                    channels = self._hear(channels, samples, clock.times_s(stamps))
         finally:
             clock.close()
 
     def _hear(
-        self, channels: GazeChannels, came: Sequence[tuple[Sequence[float], float]], offset_s: float
+        self, channels: GazeChannels, samples: Sequence[Sequence[float]], times_s: Sequence[float]
     ) -> GazeChannels:
         self._movements.scale(self._px_per_degree())
-        for sample, stamp in came:
-            point, confidence = channels.point(sample)
-            if point[0] == point[0]:
-                if channels.unsaid:
-                    channels = channels.heard(point)
-                    self.remark = channels.remark
-                point = self._place(channels.space, point)
-            time_s = stamp + offset_s
-            seen = confidence >= LEAST_CONFIDENCE and math.isfinite(point[0]) and math.isfinite(point[1])
-            if seen:
+        if len(samples) > _MANY:  # newest first: who draws has been waiting
+            self._newest = self._made(channels, samples[-1], times_s[-1])
+        for sample, time_s in zip(samples, times_s, strict=True):
+            if channels.unsaid:
+                channels = channels.heard(channels.point(sample)[0])
+                self.remark = channels.remark
+            made = self._made(channels, sample, time_s)
+            if made.seen:
                 self._seen_s = time_s
-            movement = self._movements.see(*(point if seen else _NOWHERE), time_s)
-            self._newest = made = GazeSample(*point, time_s, confidence, movement)
+            made = replace(made, movement=self._movements.see(*(made.point_px if made.seen else _NOWHERE), time_s))
             if self.on_sample is not None:
                 self.on_sample(made)
+        self._newest = made
         return channels
+
+    def _made(self, channels: GazeChannels, sample: Sequence[float], time_s: float) -> GazeSample:
+        """With the movement of the sample before."""
+        point, confidence = channels.point(sample)
+        if point[0] == point[0]:
+            point = self._place(channels.space, point)
+        return GazeSample(*point, time_s, confidence, self._movements.movement)
 
 
 _NOWHERE = float("nan"), float("nan")
 
 
-def _waiting(inlet: Any) -> list[tuple[Sequence[float], float]]:
-    """What has come, samples and their stamps, or comes in a moment: an inlet that is not emptied queues."""
-    came: list[tuple[Sequence[float], float]] = []
-    wait_s = _TICK_S
-    while len(came) < _MOST:
-        sample, stamp = inlet.pull_sample(wait_s)
-        if sample is None:
-            break
-        came.append((sample, stamp))
-        wait_s = 0.0
-    return came
+def _waiting(inlet: Any) -> tuple[list[Sequence[float]], list[float]]:
+    """What has come, samples and their stamps, or comes in a moment: an inlet that is not emptied queues. In two calls, after each of
+    which this thread waits for its turn among Python's."""
+    first, stamp = inlet.pull_sample(_TICK_S)
+    if first is None:
+        return [], []
+    more, stamps = inlet.pull_chunk(0.0)
+    return [first, *more], [stamp, *stamps]
 
 
 def _predicate(name: str | None) -> str:
@@ -207,6 +209,7 @@ class _StreamClock:
 
     def __init__(self, lsl: Any, inlet: Any) -> None:
         self._lsl, self._inlet = lsl, inlet
+        self._local_to_here_s = perf_counter() - float(lsl.local_clock())
         self._correction_s: float | None = None
         self._ended = Event()
         self._thread = Thread(target=self._measure, name="homunculus-gaze-clock", daemon=True)
@@ -223,13 +226,13 @@ class _StreamClock:
             except RuntimeError:  # the stream has ended
                 return
 
-    def offset_s(self, stamp: float) -> float:
-        """What is to be added to stamps, of which this is of a sample that has just come."""
-        local_s, now_s = float(self._lsl.local_clock()), perf_counter()
+    def times_s(self, stamps: Sequence[float]) -> list[float]:
+        """Of samples the last of which has just come."""
+        local_s = perf_counter() - self._local_to_here_s
         correction_s = self._correction_s
-        if correction_s is None or abs(local_s - stamp - correction_s) > FOREIGN_S:
-            correction_s = local_s - stamp
-        return correction_s + (now_s - local_s)
+        if correction_s is None or abs(local_s - stamps[-1] - correction_s) > FOREIGN_S:
+            correction_s = local_s - stamps[-1]
+        return [stamp + correction_s + self._local_to_here_s for stamp in stamps]
 
     def close(self) -> None:
         self._ended.set()
