@@ -3,7 +3,7 @@
 //   up to b = -1/2 one tap, the picture itself;
 //   from 0 to FEW four taps, 0.84 of a side apart, at the level of that side: where level 0, which nothing has filtered, has a share;
 //   from ONE on one tap at a level coarser by BIAS, whose box and whose blend of two levels are filter enough.
-// Between these the taps come together while the level grows. White noise beyond the cut-off loses 23 dB at every b > 0, enlarged 20 dB, a
+// Between these the taps come together while the level grows. White noise beyond the cut-off loses 22 dB at every b > 0, enlarged 20 dB, a
 // grating of half the cut-off's frequency 5 dB (docs/acuity.md). defines: SQUARES (1: level-0 pixels are shown enlarged, as squares)
 #version 430
 #include "view/camera.glsl"
