@@ -47,6 +47,10 @@ class Browser:
             self._end()
             raise
 
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
     def _address(self) -> str:
         told, end = self._folder / "profile" / "DevToolsActivePort", monotonic() + START_S
         while not (told.exists() and len(lines := told.read_text().splitlines()) == 2):

@@ -71,6 +71,7 @@ class Link:
         self._socket, self._visits = connection, visits
         self._number = 0
         self._seen, self._heard = asyncio.Event(), asyncio.Event()
+        self._loop = asyncio.get_running_loop()
 
     async def serve(self, shown: Any, id: str) -> None:
         """Until it is closed, by either side. Whatever goes wrong ends this socket, and nothing else."""
@@ -116,8 +117,14 @@ class Link:
             elif said["number"] == self._number:
                 self._seen.set()
 
+    def _wake(self) -> None:
+        """On any thread, also once the loop has ended."""
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._heard.set)
+
     async def _show(self, visit: Visit) -> None:
         screen = visit.screen
+        screen.session.following.wake = self._wake
         await self._socket.send_json({"kind": "hello", **screen.described()})
         screen.draw_again()
         told: object = None
@@ -129,19 +136,24 @@ class Link:
                 await self._visits.end(visit)
                 return
             if frame is not None:
-                told, moved_s = await self._send(frame, told), monotonic()
+                told = await self._tell(frame, told)
+            if frame is not None and frame.jpeg is not None:
+                await self._send(frame.jpeg)
+                moved_s = monotonic()
                 await self._seen.wait()
             else:
                 await self._wait_to_hear(TICK_S if monotonic() - moved_s < CALM_AFTER_S else CALM_TICK_S)
 
-    async def _send(self, frame: ServedFrame, told: object) -> object:
+    async def _tell(self, frame: ServedFrame, told: object) -> object:
         news = {"kind": "state", "values": frame.values, "title": frame.title}
         if news != told:
             await self._socket.send_json(news)
+        return news
+
+    async def _send(self, jpeg: bytes) -> None:
         self._number = (self._number + 1) % 2**32
         self._seen.clear()
-        await self._socket.send_bytes(struct.pack(">I", self._number) + frame.jpeg)
-        return news
+        await self._socket.send_bytes(struct.pack(">I", self._number) + jpeg)
 
     async def _wait_to_hear(self, most_s: float) -> None:
         try:

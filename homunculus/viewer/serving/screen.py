@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any
 
@@ -19,14 +19,16 @@ from homunculus.viewer.serving.messages import REMEDY, Inbox, Message
 from homunculus.viewer.session import Session
 
 QUALITY = 85
+VALUES_S = 0.2
 MOST_PX = 1920 * 1200  # of a canvas: what is drawn on software has to be sent and decoded, too
 
 
 @dataclass(frozen=True, eq=False)
 class ServedFrame:
-    """jpeg: the canvas. values: of the controls by name, None where one is not there. title: what is looked at."""
+    """jpeg: the canvas; None where nothing on it differs. values: of the controls by name, None where one is not there. title: what is
+    looked at."""
 
-    jpeg: bytes
+    jpeg: bytes | None
     values: dict[str, Any]
     title: str
 
@@ -44,6 +46,8 @@ class Screen:
         self._hand, self._redraw = Hand(), Redraw()
         self._controls = controls()
         self._again, self._sized, self._closed = True, fixed, False
+        self._values: dict[str, Any] = {}
+        self._read = replace(session.state, fixations=()), 0.0
 
     @property
     def closing(self) -> bool:
@@ -73,30 +77,42 @@ class Screen:
 
     def frame(self) -> ServedFrame | None:
         """The present moment, or None where nothing differs from the last. Raises DataError for a message that cannot be meant."""
-        drawn = self.session.unit.context.thread.call(self._drawn)
-        if drawn is None:
-            return None
+        pixels, told = self.session.unit.context.thread.call(self._drawn)
+        if pixels is None:
+            return ServedFrame(None, self._values, self.session.source.name) if told else None
         start = perf_counter()
-        jpeg = encoded(drawn[0])
+        jpeg = encoded(pixels)
         self.session.timings_ms["encode"] = 1000 * (perf_counter() - start)
-        return ServedFrame(jpeg, *drawn[1:])
+        return ServedFrame(jpeg, self._values, self.session.source.name)
 
-    def _drawn(self) -> tuple[np.ndarray[Any, Any], dict[str, Any], str] | None:
+    def _drawn(self) -> tuple[np.ndarray[Any, Any] | None, bool]:
+        """The canvas, where it differs, and whether there are newer values."""
         session = self.session
         if self._closed:
-            return None
+            return None, False
         for one in self.inbox.take():
             self._do(one)
-        if session.closing or not self._sized or not (self._again or self._redraw.differs(session)):
-            return None
+        if session.closing or not self._sized:
+            return None, False
+        if not (self._again or self._redraw.differs(session)):
+            return None, self._told()
         session.frame()
         start = perf_counter()
         pixels = session.canvas.read().numpy()
         session.timings_ms["read"] = 1000 * (perf_counter() - start)
         self._redraw.keep(session)
         self._again = False
-        values = {one.name: one.read(session) if one.when(session.state) else None for one in self._controls}
-        return pixels, values, session.source.name
+        return pixels, self._told()
+
+    def _told(self) -> bool:
+        """Reads the controls anew. Where the gaze alone has moved, now and then: the law's constant that fits it takes 4 ms to find."""
+        state, (before, read_s) = self.session.state, self._read
+        settings = replace(state, fixations=())
+        if state == before or (settings == replace(before, fixations=()) and perf_counter() - read_s < VALUES_S):
+            return False
+        self._values = {one.name: one.read(self.session) if one.when(state) else None for one in self._controls}
+        self._read = state, perf_counter()
+        return True
 
     def _do(self, said: Message) -> None:
         session, hand, kind = self.session, self._hand, said["kind"]
