@@ -426,8 +426,8 @@ def test_no_more_browsers_look_than_there_is_room_for(arrive: Arrive, server: Vi
 
 
 @pytest.mark.gl
-def test_a_large_window_is_drawn_smaller_and_stretched(gl_unit: GLUnit) -> None:
-    made = gl_unit.context.thread.call(session, gl_unit, (1, 1))
+def test_a_large_window_is_drawn_smaller_and_stretched(server: ViewServer) -> None:
+    made = server.unit.context.thread.call(session, server.unit, (1, 1))
     screen = Screen(made, fixed=False)
     assert screen.frame() is None, "the page has not told its size"
     screen.inbox.put({"kind": "size", "width": 8000, "height": 4000, "scale": 2.0})
