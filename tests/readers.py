@@ -24,6 +24,7 @@ from homunculus.allocators.coverage_top_k import CoverageTopK
 from homunculus.allocators.pseudo_log_polar import PseudoLogPolar
 from homunculus.allocators.pyramid import LearnedSplit
 from homunculus.bridge.files.journal import Journal
+from homunculus.bridge.files.reading import content_of
 from homunculus.bridge.files.writing import _superseded
 from homunculus.bridge.patches import Patches
 from homunculus.bridge.plan import SamplePlan
@@ -49,6 +50,7 @@ from homunculus.relevance.gaze.detect import detect
 from homunculus.relevance.gaze.files import read_gaze
 from homunculus.relevance.gaze.scanpath import read_scanpath
 from homunculus.relevance.maps import read_relevance
+from homunculus.viewer.serving.messages import message
 
 PREFIX = "homunculus."
 DECODER = (6, 4, 3, 2)  # widths of a small one
@@ -183,6 +185,11 @@ def bids_gaze(path: Path) -> Any:
     return read_bids(next(path.parent.glob("*_physio.tsv.gz")))
 
 
+def browsers_message(folder: Path) -> Path:
+    (folder / "message.json").write_text('{"kind": "press", "x": 10.5, "y": 7, "button": "Left", "shift": false}')
+    return folder / "message.json"
+
+
 def picture_list(folder: Path) -> Path:
     lines = [
         {"image": "a.png", "page": 1, "at": [0.5, 0.25]},
@@ -286,6 +293,7 @@ READERS: dict[str, Kind] = {
     "BIDS's words": Kind("relevance.gaze.bids", bids_file("_physio.json"), bids_gaze),
     "BIDS's screen": Kind("relevance.gaze.bids", bids_file("_events.json"), bids_gaze),
     "BIDS's events": Kind("lab.gaze.bids", bids_file("_events.tsv"), lambda path: bids.load(path.parents[2])),
+    "a browser's message": Kind("viewer.serving.messages", browsers_message, lambda path: message(content_of(path))),
     "list of pictures": Kind("loop.run.lists", picture_list, lambda path: list(read_list(path))),
     "table of pictures": Kind("loop.run.tables", picture_table, table_read),
     "shard": Kind("loop.run.shards", partial(run_shard, end="safetensors"), lambda path: list(read_shard(path))),

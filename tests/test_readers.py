@@ -145,8 +145,9 @@ def test_every_reader_is_here() -> None:
             if ours and functions & {alias.name for alias in node.names}:
                 parts = path.relative_to(ROOT).with_suffix("").parts
                 found.add(".".join(parts).removeprefix(PREFIX))
-    # A model's folder has tests of its own; the digests of triples and of fonts are taken after they were read.
-    others = {"encoder.folder", "lab.pages.run", "lab.training.relevance"}
+    # A model's folder has tests of its own; the digests of triples and of fonts are taken after they were read; a page ships
+    # with the package.
+    others = {"encoder.folder", "lab.pages.run", "lab.training.relevance", "viewer.serving.pages"}
     assert found == {kind.module for kind in READERS.values()} | others
 
 

@@ -37,9 +37,11 @@ from homunculus.relevance import Head
 from homunculus.relevance.gaze.bids import write_bids
 from homunculus.relevance.gaze.files import write_gaze
 from homunculus.relevance.gaze.recording import GazeRecording, GazeScreen
+from homunculus.relevance.gaze.sample import GazeSample
 from homunculus.relevance.gaze.scanpath import Fixation, GazePath, write_scanpath
 from homunculus.report import write_look
-from homunculus.viewer.outputs import write_pixels
+from homunculus.viewer.outputs import Outputs, write_pixels
+from homunculus.viewer.recorder import GazeLog
 
 TINY = SmallConfig(hidden_size=16, layers=1, num_attention_heads=2, stem=(4, 8), cells=4, text_dim=8)
 PLAN = SamplePlan.boxes(torch.tensor([[0.0, 0, 24, 24]]), 16)
@@ -118,6 +120,14 @@ def gaze(out: Path, turn: int) -> None:
     write_gaze(out / "gaze.csv", GazeRecording(at, at + turn, at, 1))
 
 
+def gaze_log(out: Path, turn: int) -> None:
+    log = GazeLog(Outputs(out, lambda note: None), lambda note: None)
+    log.begin(out / "scanpath.csv")
+    for place in range(9):
+        log.hear(GazeSample(place * 50 + turn, 20, place))
+    log.end(10)
+
+
 def pixels(out: Path, turn: int) -> None:
     write_pixels(out / "view.png", np.random.default_rng(turn).integers(0, 256, (20, 20, 3), dtype=np.uint8))
 
@@ -166,6 +176,7 @@ WRITERS: dict[str, Callable[[Path, int], None]] = {
     "homunculus.lab.training.checkpoint": training,
     "homunculus.lab.needle.train": log,
     "homunculus.viewer.outputs": pixels,
+    "homunculus.viewer.recorder": gaze_log,
     "homunculus.relevance.gaze.bids": recording,
     "homunculus.relevance.gaze.files": gaze,
     "homunculus.relevance.gaze.scanpath": scanpath,
