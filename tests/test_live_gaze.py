@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -173,3 +176,13 @@ def test_the_doctor_tells_that_it_works() -> None:
     report = Report()
     examine(report)
     assert report.lines[0].startswith("ok   live gaze      by pylsl, with liblsl 1.")
+
+
+def test_liblsl_tells_a_terminal_nothing_of_itself(tmp_path: Path) -> None:
+    """In a program of its own, without settings of its own."""
+    told = "from homunculus.relevance.gaze.lsl import import_pylsl as f; f().local_clock(); f().resolve_streams(0.1)"
+    environment = {name: value for name, value in os.environ.items() if name != "LSLAPICFG"} | {"HOME": str(tmp_path)}
+    ran = subprocess.run(
+        [sys.executable, "-c", told], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")

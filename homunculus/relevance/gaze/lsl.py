@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from threading import Event, Thread
 from time import perf_counter
@@ -12,23 +14,28 @@ from homunculus.bridge.errors import BackendUnavailableError, DataError
 from homunculus.bridge.findings import Report
 from homunculus.relevance.gaze.channels import GazeChannels, told_channels
 from homunculus.relevance.gaze.online import EyeMovements
-from homunculus.relevance.gaze.sample import GazeSample, GazeSpace, Place
+from homunculus.relevance.gaze.sample import PX_PER_DEGREE, GazeSample, GazeSpace, Place
 
-PX_PER_DEGREE = 35.0  # a screen of 1920 px and 53 cm, seen from 60 cm
 LOST_S = 0.25  # without a sample
 BLINK_S = 0.5  # no blink is longer
 SILENT_S = 2.0  # after which the stream is looked for anew
 OTHERS_S = 0.6  # how long, after the first stream, others are waited for
 FOREIGN_S = 5.0  # a stamp farther from now is of another clock
+# Where liblsl looks for its settings.
+CONFIGURED = ("lsl_api.cfg", os.path.expanduser("~/lsl_api/lsl_api.cfg"), "/etc/lsl_api/lsl_api.cfg")
 _TICK_S = 0.05
 _CORRECT_S = 5.0
 _MANY = 20  # samples at once
 
 
 def import_pylsl() -> Any:
-    """Raises BackendUnavailableError with the remedy."""
+    """Without what liblsl tells a terminal of itself, unless a file configures it. Raises BackendUnavailableError with the remedy."""
     try:
         import pylsl
+
+        if "LSLAPICFG" not in os.environ and not any(map(os.path.exists, CONFIGURED)):
+            with suppress(AttributeError, NotImplementedError):  # of a library that is older
+                pylsl.set_config_content("[log]\nlevel = -3\n")
     except (ImportError, OSError, RuntimeError) as error:  # the last two where its library cannot be loaded
         raise BackendUnavailableError(f"a live gaze needs pylsl ({error})", "run: pip install pylsl") from None
     return pylsl

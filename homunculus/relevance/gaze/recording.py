@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from homunculus.bridge.errors import DataError, PlanError
 from homunculus.bridge.values import Limit, whole
 from homunculus.relevance.gaze.detect import fixations
+from homunculus.relevance.gaze.sample import PX_PER_DEGREE
 from homunculus.relevance.gaze.scanpath import Fixation, GazePath
 
 Array = NDArray[Any]
@@ -20,7 +21,6 @@ EYES = ("left", "right", "cyclopean")  # cyclopean: of both eyes together, or no
 FASTEST_HZ = 20_000.0
 # Where samples are missing for up to so long, the eye is taken to be where the nearest sample saw it.
 BRIDGED_S = 0.2
-PX_PER_DEGREE = 35.0  # a desktop's screen at an arm's length
 EVEN = Limit(2**26, "beyond an hour at 10000 Hz. Give a part of the recording, or the rate at which it was recorded")
 
 

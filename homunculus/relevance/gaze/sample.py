@@ -14,6 +14,7 @@ Movement = Literal["fixation", "pursuit", "saccade"]
 Frame = Literal["picture", "window", "screen"]
 Unit = Literal["fraction", "px"]
 LEAST_CONFIDENCE = 0.6
+PX_PER_DEGREE = 35.0  # of a desktop's screen at an arm's length, where nothing tells
 
 
 @dataclass(frozen=True)
