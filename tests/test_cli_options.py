@@ -96,6 +96,17 @@ def test_no_command_takes_two_options_of_one_name() -> None:
         assert len(set(words)) == len(words), name
 
 
+@pytest.mark.parametrize(
+    ("given", "port"),
+    [(["--serve"], 8417), (["--serve", "8500"], 8500), (["--serve=0"], 0), ([], None), (["--serve", "--grid"], 8417)],
+)
+def test_a_page_is_served_at_the_usual_port_or_at_one_that_is_told(given: list[str], port: int | None) -> None:
+    command = getattr(typer.main.get_command(app), "commands")["view"]  # noqa: B009
+    for words in (["a.png", *given], [*given, "a.png"]):
+        parameters = command.make_context("view", list(words)).params
+        assert (parameters["serve"], parameters["images"]) == (port, ["a.png"])
+
+
 def test_two_groups_with_one_name_are_refused_where_they_are_written() -> None:
     with pytest.raises(ValueError, match="duplicate parameter name: 'thickness'"):
 

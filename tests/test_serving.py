@@ -269,9 +269,13 @@ def test_a_stranger_sees_neither_page_nor_picture(server: ViewServer, token: str
         with pytest.raises(InvalidStatus) as told, connect(wrong, origin=origin):
             pass
         assert told.value.response.status_code == 403
+    mine = f"127.0.0.1:{server.port}"
+    with connect(f"{beginning}&id={'b' * 32}", origin=f"http://{mine}") as own:  # as a proxy comes that is told to
+        assert json.loads(own.recv(timeout=10))["kind"] == "hello"
+    until(lambda: server.visits.count == 1)
     with pytest.raises(InvalidStatus), connect(f"{beginning}&id=../.."):
         pass
-    assert server.visits.count == 0
+    assert server.visits.count == 1
 
 
 @pytest.mark.gl
@@ -474,6 +478,10 @@ def test_a_cell_shows_a_viewer_until_it_is_closed(gl_works: str) -> None:
     running = notebook._server
     assert running is not None
     assert re.search(rf'src="/user/me/proxy/{running.port}/\?token=[\w-]+"', other._repr_html_())
+    behind = other._repr_html_().partition("token=")[2].partition('"')[0]
+    address = f"ws://127.0.0.1:{running.port}/socket?token={behind}&id={'a' * 32}"
+    with connect(address, origin="https://hub.example") as proxied:
+        assert json.loads(proxied.recv(timeout=10))["kind"] == "hello"
     token = cell.address.rpartition("=")[2]
     page = Page(running, token)
     page.say("size", width=200, height=150, scale=1)

@@ -56,11 +56,11 @@ def application(find: Callable[[str], Any], visits: Visits) -> Any:
 
 def admitted(connection: Any, find: Callable[[str], Any]) -> Any:
     """What a request may see; None where it is a stranger's."""
-    headers = connection.headers
     shown = find(connection.query_params.get("token", ""))
-    if shown is None or not access.own_origin(headers.get("origin"), headers.get("host", "")):
-        return None
-    known = shown.names is None or access.known_host(headers.get("host", ""), shown.names)
+    if shown is None or shown.names is None:
+        return shown
+    host, origin = (connection.headers.get(name) for name in ("host", "origin"))
+    known = access.own_origin(origin, host or "") and access.known_host(host or "", shown.names)
     return shown if known else None
 
 

@@ -42,6 +42,8 @@ class Screen:
     def __init__(self, session: Session, *, fixed: bool) -> None:
         self.session, self._fixed = session, fixed
         session.help = keys.rows()
+        if session.following.player.playing:
+            session.following.play()  # from when somebody sees it
         self.inbox = Inbox()
         self._hand, self._redraw = Hand(), Redraw()
         self._controls = controls()

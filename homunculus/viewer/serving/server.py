@@ -62,7 +62,8 @@ def listening(host: str, port: int) -> socket.socket:
 @dataclass(frozen=True, eq=False)
 class Served:
     """What one address shows. make: a session, given the unit and the canvas' (height, width). size: of every canvas; None: as each page
-    asks for. names: by which hosts' names it is reached, beside addresses; None: any. framed: whether other pages may frame it."""
+    asks for. names: by which hosts' names it is reached, beside addresses; None: behind a proxy, which may change Host and
+    not Origin, so that the token alone decides. framed: whether other pages may frame it."""
 
     make: Make
     size: tuple[int, int] | None = None
