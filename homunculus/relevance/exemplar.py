@@ -33,8 +33,7 @@ def exemplar(statistics: ImageStatistics, example: ImageStatistics) -> Tensor:
     """
     _check(statistics, example)
     level = cell_level(statistics, example)
-    mean, white = statistics.once(("whitening", level), lambda: _whitening(_halves(statistics, level).flatten(2)))
-    field = statistics.once(("whitened", level), lambda: _apply(white, mean, _halves(statistics, level)))
+    mean, white, field = statistics.once(("whitened", level), lambda: _whitened(_halves(statistics, level)))
     query = _apply(white, mean, _layout(example, level))
     return statistics.cover(_onto_grid(statistics, _similarity(field, query).clamp(min=0).square(), level))
 
@@ -113,6 +112,12 @@ def _whitening(flat: Tensor) -> tuple[Tensor, Tensor]:
     ridge = torch.diag_embed(RIDGE * variance + GREY_LEVEL**2)
     factor, _ = torch.linalg.cholesky_ex(covariance + ridge, check_errors=False)
     return mean, factor
+
+
+def _whitened(features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Mean, factor, and the features [B, C, h, w] whitened by them."""
+    mean, factor = _whitening(features.flatten(2))
+    return mean, factor, _apply(factor, mean, features)
 
 
 def _apply(factor: Tensor, mean: Tensor, features: Tensor) -> Tensor:
