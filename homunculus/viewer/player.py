@@ -53,8 +53,9 @@ class Player:
         self.stop()
         self.played, self._path = played, played if isinstance(played, GazePath) else None
         if isinstance(played, GazeRecording):
+            told = played.screen.px_per_degree if played.screen is not None else None
             with suppress(PlanError):  # an eye that never rests leaves no trail
-                self._path = played.scanpath(None if played.screen is not None else px_per_degree)
+                self._path = played.scanpath(told or px_per_degree)
 
     def play(self, now_s: float) -> None:
         """From the start."""

@@ -131,7 +131,8 @@ class GazeRecording:
         return replace(self, x_px=self.x_px - x_px, y_px=self.y_px - y_px)
 
     def within(self, size: tuple[int, int]) -> GazeRecording:
-        """The same on a picture of (height, width): off it no eye was seen, with a remark. Raises PlanError where none ever was on it."""
+        """The same on a picture of (height, width): off it no eye was seen, with a remark; and one where its screen is
+        not as large as the picture. Raises PlanError where none ever was on it."""
         height, width = size
         on = (self.x_px >= 0) & (self.x_px <= width) & (self.y_px >= 0) & (self.y_px <= height)
         seen = int((~np.isnan(self.x_px)).sum())
@@ -141,9 +142,12 @@ class GazeRecording:
                 "Give the recording that belongs to it"
             )
         off = seen - int(on.sum())
-        told = f"{off} of {seen} samples lie off the picture and count as no eye"
+        told = [f"{off} of {seen} samples lie off the picture and count as no eye"] if off else []
+        if self.screen is not None and self.screen.size != size:
+            rows, columns = self.screen.size
+            told.append(f"recorded on a screen of {columns} x {rows} px, whose corner is taken for the picture's")
         x_px, y_px = np.where(on, self.x_px, np.nan), np.where(on, self.y_px, np.nan)
-        return replace(self, x_px=x_px, y_px=y_px, remarks=(*self.remarks, told) if off else self.remarks)
+        return replace(self, x_px=x_px, y_px=y_px, remarks=(*self.remarks, *told))
 
     def scanpath(self, px_per_degree: float | None = None) -> GazePath:
         """The fixations in it, as `fixations` finds them. Samples that are missing for up to 0.2 s are bridged by the nearest one.
