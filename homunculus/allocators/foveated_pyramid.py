@@ -69,7 +69,7 @@ class FoveatedPyramid:
         law, a_px = cortex.get_law("areal"), self.a_px or replace(frame, fixations=fixations).constant_px()
 
         def acuity(away_px: float) -> float:
-            return 1 / float(law.side(torch.tensor(away_px / a_px, dtype=torch.float64, device="cpu")))
+            return 1 / law.side_at(away_px / a_px)
 
         return grown(frame, fixations, mass_of(scene, self.prior), acuity, self.floor).to(scene.device)
 

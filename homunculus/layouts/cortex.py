@@ -42,6 +42,10 @@ class Law:
     inverse: Callable[[Tensor], Tensor]
     side: Callable[[Tensor], Tensor]
 
+    def side_at(self, u: float) -> float:
+        """`side` of one number, which needs no tensor."""
+        return self.side(u)  # type: ignore[arg-type, return-value]
+
 
 def areal_integral(u: Tensor) -> Tensor:
     """G(u) = ln(1 + u) - u / (1 + u), as v - 1 + exp(-v) of v = ln(1 + u)."""
@@ -75,17 +79,17 @@ LAWS: dict[str, Law] = {
     # Tokens per area follow M(e) squared (Horton & Hoyt 1991).
     "areal": Law("areal", lambda u: (1 + u) ** -2, areal_integral, areal_inverse, lambda u: 1 + u),
     # Tokens per area follow M(e) itself: a milder fovea than the cortex has.
-    "linear": Law("linear", lambda u: 1 / (1 + u), linear_integral, linear_inverse, lambda u: (1 + u).sqrt()),
+    "linear": Law("linear", lambda u: 1 / (1 + u), linear_integral, linear_inverse, lambda u: (1 + u) ** 0.5),
     # Smooth at the fixation (Florack 2014).
     "cap": Law(
         "cap",
         lambda u: 1 / (1 + u * u),
         lambda u: torch.log1p(u * u) / 2,
         lambda y: torch.expm1(2 * y).sqrt(),
-        lambda u: (1 + u * u).sqrt(),
+        lambda u: (1 + u * u) ** 0.5,
     ),
     # No fovea at all: the limit of every law above as a grows.
-    "uniform": Law("uniform", torch.ones_like, lambda u: u * u / 2, lambda y: (2 * y).sqrt(), torch.ones_like),
+    "uniform": Law("uniform", torch.ones_like, lambda u: u * u / 2, lambda y: (2 * y).sqrt(), lambda u: u**0),
 }
 
 

@@ -163,10 +163,10 @@ def cells(plan: SamplePlan, raster: Raster) -> Iterator[tuple[int, slice, slice,
     """Of every token with an area, a window of the raster, and bool [rows, columns]: the samples in it that its footprint holds."""
     corners, centers = plan.corners.numpy(), plan.centers.numpy()
     axes = torch.stack([plan.right, plan.down], -1).numpy() * plan.patch_size
-    for token in np.flatnonzero(plan.side_px.numpy() > 0).tolist():
+    tokens = np.flatnonzero(plan.side_px.numpy() > 0)
+    for token, ((ax, ay), (bx, by)) in zip(tokens.tolist(), np.linalg.inv(axes[tokens]), strict=True):
         rows, columns = raster.window(corners[token].min(0), corners[token].max(0))
         # Patch coordinates, -1/2 to 1/2, are linear in x and y; half-open, so that neighbours share no sample.
-        (ax, ay), (bx, by) = np.linalg.inv(axes[token])
         x, y = raster.x[columns] - centers[token, 0], (raster.y[rows] - centers[token, 1])[:, None]
         column, row = ax * x + ay * y, bx * x + by * y
         yield token, rows, columns, (column >= -0.5) & (column < 0.5) & (row >= -0.5) & (row < 0.5)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-import torch
-
 from homunculus.bridge.plan import SamplePlan
 from homunculus.layouts import cortex
 from homunculus.layouts.dyadic import Node, best_first, extras, squares
@@ -74,6 +72,6 @@ def relative_side(frame: Frame) -> Callable[[Node], float]:
         side = frame.patch_size * 2.0**node.level
         x, y = (node.column + 0.5) * side, (node.row + 0.5) * side
         eccentricity = min(math.hypot(x - fx, y - fy) for fx, fy in fixations)
-        return side / float(law.side(torch.tensor(eccentricity / a_px, dtype=torch.float64, device="cpu")))
+        return side / law.side_at(eccentricity / a_px)
 
     return relative
