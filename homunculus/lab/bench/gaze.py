@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from os import getpid
 from pathlib import Path
 from threading import Event
@@ -17,7 +18,9 @@ import numpy as np
 from homunculus import layouts
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.law import Quality
+from homunculus.bridge.plan import PlanProgram
 from homunculus.lab.bench.subject import smooth_noise
+from homunculus.lab.bench.watch import A_PX
 from homunculus.relevance.gaze.lsl import LslGaze
 from homunculus.relevance.gaze.sample import Gaze, GazeSample, GazeSpace
 from homunculus.viewer.playlist import Playlist
@@ -25,7 +28,7 @@ from homunculus.viewer.session import Session
 
 SIZE, BUDGET, PATCH_SIZE = (720, 1280), 273, 16
 RATES_HZ = (120, 1000)
-PATCHES, FRAME = "patches", "frame read back"
+PATCHES, FITTED, FRAME = "patches", "patches, the law fitted anew", "frame read back"
 BARS_MS = {PATCHES: 15.0}  # of 95 in 100
 WARM_S, FOUND_S = 0.5, 10.0
 
@@ -44,14 +47,19 @@ class GazeRow:
 
 
 def rows(unit: GLUnit, quality: Quality, seconds: float) -> Iterator[GazeRow]:
-    """Each for so long, with an outlet in a process of its own. Used on the unit's thread. Raises BackendUnavailableError without pylsl."""
+    """Each for so long, with an outlet in a process of its own. Used on the unit's thread. Raises BackendUnavailableError without pylsl.
+
+    Patches are of an eye that keeps its constant while it moves, and of one that fits it to the budget at every fixation, as the viewer
+    does where none is chosen.
+    """
     picture = smooth_noise(max(SIZE))[: SIZE[0]].numpy()
-    program = layouts.log_polar_program(SIZE, BUDGET, PATCH_SIZE)
+    kept = layouts.log_polar_program(SIZE, BUDGET, PATCH_SIZE, a_px=A_PX)
+    fitted = layouts.log_polar_program(SIZE, BUDGET, PATCH_SIZE)
     session = Session(unit, Playlist([picture]), SIZE)
     session.strict = True
     session.change(replace(session.state, quality=quality, allocator="log_polar", budget=BUDGET))
 
-    def patches(sample: GazeSample) -> None:
+    def patches(program: PlanProgram, sample: GazeSample) -> None:
         unit.sample(session.pyramid, unit.write_plan(program, [sample.point_px]), quality=quality)
         unit.context.moderngl.finish()
 
@@ -62,8 +70,8 @@ def rows(unit: GLUnit, quality: Quality, seconds: float) -> Iterator[GazeRow]:
 
     try:
         for rate_hz in RATES_HZ:
-            with _streamed(rate_hz, 2 * seconds) as gaze:
-                for to, work in ((PATCHES, patches), (FRAME, frame)):
+            with _streamed(rate_hz, 3 * seconds) as gaze:
+                for to, work in ((PATCHES, partial(patches, kept)), (FITTED, partial(patches, fitted)), (FRAME, frame)):
                     yield _row(to, rate_hz, _ages_ms(gaze, work, seconds))
     finally:
         session.close()
@@ -72,7 +80,7 @@ def rows(unit: GLUnit, quality: Quality, seconds: float) -> Iterator[GazeRow]:
 @contextmanager
 def _streamed(rate_hz: int, seconds: float) -> Iterator[Gaze]:
     name = f"homunculus-bench-{getpid()}-{rate_hz}"
-    told = [name, str(rate_hz), str(seconds + 2 * WARM_S + FOUND_S)]
+    told = [name, str(rate_hz), str(seconds + 3 * WARM_S + FOUND_S)]
     gaze = LslGaze(name, lambda space, point: (point[0] * SIZE[1], point[1] * SIZE[0]), GazeSpace("picture"))
     try:
         with subprocess.Popen([sys.executable, str(Path(__file__).with_name("outlet.py")), *told]) as sender:
