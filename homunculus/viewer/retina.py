@@ -79,14 +79,19 @@ class Retina:
             return sight.pyramid, self.durations.newest.on_layer(0)
         return sight.clip, self.durations.newest
 
-    def sample(self, sight: OnView, state: ViewState, *, minified: bool, wait: bool = True) -> None:
-        """The patches of the plan, unless they are there. wait: whether tiles are waited for; if not, later calls fill in what has come."""
-        key = (sight.number, state.quality, minified)
+    def sample(
+        self, sight: OnView, state: ViewState, *, drawn: bool = True, minified: bool = False, wait: bool = True
+    ) -> None:
+        """The patches of the plan, unless they are there. drawn, minified: as `Tokens.sample` takes them. wait: whether tiles are waited
+        for; if not, later calls fill in what has come."""
+        key = (sight.number, state.quality, drawn, minified)
         pyramid, plan = self._read(sight)
         if plan is not None and (key != self._sampled or self.arriving):
             before = self.tokens.resident if key == self._sampled else -1.0
             columns = self.chart.wedges if self.chart is not None else 0
-            self.tokens.sample(pyramid, plan, quality=state.quality, columns=columns, minified=minified, wait=wait)
+            self.tokens.sample(
+                pyramid, plan, quality=state.quality, columns=columns, minified=minified, wait=wait, drawn=drawn
+            )
             self._sampled = key
             more = isinstance(pyramid, PagedPyramid) and (self.tokens.resident != before or pyramid.tree.busy)
             self.arriving = self.tokens.resident < 1 and more

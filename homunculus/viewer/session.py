@@ -201,8 +201,9 @@ class Session:
         with self._timed("sample"):
             shown = self.painter.panels(self.state, 0)
             minified = any(area.step_px >= 2**0.5 for _, area in shown)
+            drawn = any(registry[view].patches for view, _ in shown)
             told = self.sight, self.state
-            self.attempt(lambda: self.retina.sample(*told, minified=minified, wait=wait_s > 0))
+            self.attempt(lambda: self.retina.sample(*told, drawn=drawn, minified=minified, wait=wait_s > 0))
             cortex: list[tuple[Tokens, Chart]] = []
             if any(registry[view].cortical for view, _ in shown):
                 self.attempt(lambda: cortex.append(self.retina.cortical_image(*told)))

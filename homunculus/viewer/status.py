@@ -16,7 +16,7 @@ from homunculus.viewer.retina import Retina
 from homunculus.viewer.state import ViewState
 
 WORDS_MS = 100.0
-MEASURE_MS = 250.0
+MEASURE_MS = 500.0
 SAMPLES = 256  # on the picture's longer side, for its coverage
 
 
@@ -55,7 +55,7 @@ def eye_tokens(state: ViewState, step_px: float) -> float:
 
 
 class Status:
-    """Takes part of a frame now and then: words ten times a second, coverage four times. now_ms: the clock."""
+    """Takes part of a frame now and then: words ten times a second, coverage twice. now_ms: the clock."""
 
     def __init__(self, now_ms: Callable[[], float], stats: Stats) -> None:
         self._now_ms, self._stats = now_ms, stats

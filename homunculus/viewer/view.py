@@ -14,13 +14,15 @@ class CanvasView:
 
     title: in words, beside its digit, which is its place in the registry. again: what the digit does where the view is shown
     already. paleness: the share of white in the picture below; None where the picture is not shown. outlined: whether footprints
-    are outlined. cortical: whether it shows the cortical image, under which lies no point of the picture.
+    are outlined. patches: whether patches are drawn. cortical: whether it shows the cortical image, under which lies no point of the
+    picture.
     """
 
     title = ""
     again = ""
     paleness: float | None = None
     outlined = False
+    patches = False
     cortical = False
 
     def heading(self, moment: Any) -> str:

@@ -47,11 +47,12 @@ class Tokens(Closing):
         columns: int = 0,
         minified: bool = False,
         wait: bool = True,
+        drawn: bool = True,
     ) -> None:
         """Samples by the same dispatch as `unit.sample`, which raises the same errors, and fills the atlas.
 
         columns: patches in a row of the atlas, by default about as many as rows. minified: whether coarser levels of the atlas are
-        needed, for patches shown smaller than they are. wait: as of `unit.sample`; `resident` tells.
+        needed, for patches shown smaller than they are. wait: as of `unit.sample`; `resident` tells. drawn: whether there is an atlas.
         """
         filtering = self.unit.checked(pyramid, plan, quality)
         pyramid = pyramid.built()
@@ -63,7 +64,8 @@ class Tokens(Closing):
         with self.unit.resident(pyramid, plan, quality, wait) as own:
             self._sampler.leave(pyramid, own, filtering)
         self.resident = float(self._sampler.shares(self.count).mean()) if paged else 1.0
-        self._fill_atlas(pyramid.size, columns or max(1, round(self.count**0.5)), minified)
+        if drawn:
+            self._fill_atlas(pyramid.size, columns or max(1, round(self.count**0.5)), minified)
 
     def patches(self) -> Patches:
         """Reads the patches back: the tensors that `unit.sample` returns."""

@@ -12,6 +12,7 @@ from homunculus.viewer.view import CanvasView, registry
 @registry.register("cortex")
 class CortexView(CanvasView):
     title = "cortical image and hemifields"
+    patches = True
     cortical = True
 
     def draw(self, painter: Painter, moment: Moment, area: Area) -> None:

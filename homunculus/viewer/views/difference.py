@@ -10,6 +10,7 @@ from homunculus.viewer.view import CanvasView, registry
 @registry.register("difference")
 class DifferenceView(CanvasView):
     title = "difference from the picture"
+    patches = True
     paleness = 0.0
 
     def draw(self, painter: Painter, moment: Moment, area: Area) -> None:

@@ -10,6 +10,7 @@ from homunculus.viewer.view import CanvasView, registry
 @registry.register("lod")
 class LodView(CanvasView):
     title = "level of detail"
+    patches = True
 
     def draw(self, painter: Painter, moment: Moment, area: Area) -> None:
         painter.tokens(moment, area, "lod")

@@ -10,6 +10,7 @@ from homunculus.viewer.view import CanvasView, registry
 @registry.register("reconstruction")
 class ReconstructionView(CanvasView):
     title = "what the tokens see"
+    patches = True
 
     def draw(self, painter: Painter, moment: Moment, area: Area) -> None:
         painter.tokens(moment, area, "reconstruction")
