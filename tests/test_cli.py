@@ -399,6 +399,11 @@ def test_the_bench_times_the_viewer(gl_works: str, tmp_path: Path) -> None:
         assert row["view"] in shown
         assert row["timing"]["median_ms"] > 0
         assert row["draw_ms"] > 0
+    for row in report["gaze"]:
+        assert row["to"] in shown
+        assert 0 < row["p50_ms"] <= row["p95_ms"] <= row["worst_ms"]
+        assert row["used"] > 0
+    assert len(report["gaze"]) == 6
     assert run("bench", "everything")[0] == 2
 
 

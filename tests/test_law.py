@@ -38,7 +38,7 @@ NAMES = (
 
 
 def test_the_law_stands_in_two_texts() -> None:
-    """One for machines, OpenGL's and CUDA's, and one for readers. Other shaders read a level that they were told."""
+    """One for machines, OpenGL's and CUDA's, and one for readers. Other shaders read a level that they were told, or a human eye's."""
     root = Path(law.__file__).resolve().parents[1]
     suffixes = {".py", ".glsl", ".comp", ".vert", ".frag", ".cu", ".cuh"}
     files = [file for folder in ("homunculus", "bridge", "interop", "shaders") for file in (root / folder).rglob("*")]
@@ -56,9 +56,10 @@ def test_the_law_stands_in_two_texts() -> None:
         assert where(defined) == {"bridge/law.py", "shaders/footprint.glsl"}, name
     taps = r"\b(textureLod\(pyramid|textureGrad\(|texture\(pyramid|tex2DLayered(Lod|Grad)?\b)"
     ways = {"shaders/footprint.glsl", "shaders/cuda/glsl.cuh"}
-    assert where(taps) == ways | {"shaders/statistics.comp", "shaders/view/picture.frag"}
+    assert where(taps) == ways | {"shaders/statistics.comp", "shaders/view/picture.frag", "shaders/view/acuity.frag"}
     of_the_atlas = {"shaders/view/patch.vert", "shaders/view/warped.frag"}  # of patches that are drawn
-    assert {name for name in where(r"\blog2f?\(") if name.startswith("shaders/")} == ways | of_the_atlas
+    of_an_eye = {"shaders/view/acuity.frag"}
+    assert {name for name in where(r"\blog2f?\(") if name.startswith("shaders/")} == ways | of_the_atlas | of_an_eye
 
 
 def directions(count: int, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:

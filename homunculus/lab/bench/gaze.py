@@ -16,6 +16,7 @@ from time import perf_counter
 import numpy as np
 
 from homunculus import layouts
+from homunculus.bridge.errors import BackendUnavailableError
 from homunculus.bridge.gl.unit import GLUnit
 from homunculus.bridge.law import Quality
 from homunculus.bridge.plan import PlanProgram
@@ -83,7 +84,8 @@ def _streamed(rate_hz: int, seconds: float) -> Iterator[Gaze]:
     told = [name, str(rate_hz), str(seconds + 3 * WARM_S + FOUND_S)]
     gaze = LslGaze(name, lambda space, point: (point[0] * SIZE[1], point[1] * SIZE[0]), GazeSpace("picture"))
     try:
-        with subprocess.Popen([sys.executable, str(Path(__file__).with_name("outlet.py")), *told]) as sender:
+        command = [sys.executable, str(Path(__file__).with_name("outlet.py")), *told]
+        with subprocess.Popen(command, stderr=subprocess.DEVNULL) as sender:  # where liblsl tells of itself
             try:
                 yield gaze
             finally:
@@ -93,10 +95,14 @@ def _streamed(rate_hz: int, seconds: float) -> Iterator[Gaze]:
 
 
 def _ages_ms(gaze: Gaze, work: Callable[[GazeSample], None], seconds: float) -> list[float]:
-    """Of the newest sample, again and again, from `WARM_S` after the first on."""
+    """Of the newest sample, again and again, from `WARM_S` after the first on. Raises BackendUnavailableError where none comes."""
     heard = Event()
     gaze.on_sample = lambda sample: heard.set()
-    heard.wait(FOUND_S)
+    if not heard.wait(FOUND_S):
+        raise BackendUnavailableError(
+            f"no gaze came from an outlet in another process within {FOUND_S:g} s; {gaze.told(perf_counter())}",
+            "look at liblsl's settings (lsl_api.cfg), and at what guards the network",
+        )
     start_s, ages_ms = perf_counter(), []
     while perf_counter() - start_s < seconds + WARM_S:
         heard.wait(1.0)
@@ -111,5 +117,5 @@ def _ages_ms(gaze: Gaze, work: Callable[[GazeSample], None], seconds: float) -> 
 
 
 def _row(to: str, rate_hz: int, ages_ms: list[float]) -> GazeRow:
-    p50, p95, worst = np.percentile(ages_ms, (50, 95, 100)).round(2).tolist() if ages_ms else (float("nan"),) * 3
+    p50, p95, worst = np.percentile(ages_ms, (50, 95, 100)).round(2).tolist()
     return GazeRow(to, rate_hz, p50, p95, worst, len(ages_ms), BARS_MS.get(to))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import sys
-from contextlib import suppress
 from time import sleep
 
 import pylsl
@@ -26,8 +25,6 @@ def outlet(name: str, rate_hz: float) -> pylsl.StreamOutlet:
 
 def send(name: str, rate_hz: float, seconds: float) -> None:
     """Sends samples at their times, each stamped when it goes."""
-    with suppress(AttributeError, NotImplementedError):  # of an older library
-        pylsl.set_config_content("[log]\nlevel = -3\n")
     stream = outlet(name, rate_hz)
     start_s = pylsl.local_clock()
     for number in range(round(rate_hz * seconds)):
