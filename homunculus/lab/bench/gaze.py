@@ -29,7 +29,7 @@ from homunculus.viewer.session import Session
 
 SIZE, BUDGET, PATCH_SIZE = (720, 1280), 273, 16
 RATES_HZ = (120, 1000)
-PATCHES, FITTED, FRAME = "patches", "patches, the law fitted anew", "frame read back"
+PATCHES, FITTED, FRAME = "patches", "patches, law fitted", "frame read back"
 BARS_MS = {PATCHES: 15.0}  # of 95 in 100
 WARM_S, FOUND_S = 0.5, 10.0
 

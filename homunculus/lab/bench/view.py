@@ -86,7 +86,7 @@ def _gaze_table(rows: Sequence[gaze.GazeRow]) -> Table:
         )
         for row in rows
     ]
-    return in_terminal(title, ("gaze", "median", "95 in 100", "worst", "used", "at most"), cells)
+    return in_terminal(title, ("gaze", "median", "p95", "worst", "used", "p95 at most"), cells)
 
 
 def _cells(row: ViewRow) -> list[str]:
