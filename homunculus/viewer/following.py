@@ -19,17 +19,22 @@ from homunculus.viewer.state import ViewState
 class Following:
     """A recording that plays, else an eye tracker's stream, else the mouse; one gaze at a time, and of each its newest sample.
 
-    now_s: the clock. wake: called from any thread when a stream has something new, once until it is heard. To be set: screen, where
-    the canvas lies, of a window.
+    now_s: the clock. px_per_degree: of the picture, as it is shown now. To be set: wake, called from any thread when a stream has
+    something new, once until it is heard; screen, where the canvas lies, of a window.
     """
 
-    def __init__(self, now_s: Callable[[], float], outputs: Outputs, say: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        now_s: Callable[[], float],
+        px_per_degree: Callable[[], float],
+        outputs: Outputs,
+        say: Callable[[str], None],
+    ) -> None:
         self._now_s, self._say = now_s, say
-        self.mouse, self.player, self.log = PointerGaze(), Player(say), GazeLog(outputs, say)
+        self.mouse, self.player, self.log = PointerGaze(), Player(say, px_per_degree), GazeLog(outputs, say)
         self.stream: Gaze | None = None
         self.screen: OnScreen | None = None
         self.wake: Callable[[], object] | None = None
-        self.used: GazeSample | None = None  # the last that moved the gaze
         self._heard: GazeSample | None = None
         self._woken = False
         self._remark = ""
@@ -68,16 +73,10 @@ class Following:
 
     def _taken(self, state: ViewState, source: Gaze, sample: GazeSample) -> ViewState:
         if source is self.player:
-            self.used = sample
             return replace(state, fixations=(states.inside(state, sample.point_px),), held=True)
         if state.held:
             return state
-        self.used = sample
         return states.look_at(state, sample.point_px)
-
-    def age_s(self) -> float | None:
-        """How long ago the eye was where a stream's sample moved the gaze last; None without."""
-        return None if self.stream is None or self.used is None else self._now_s() - self.used.time_s
 
     def told(self, state: ViewState) -> list[str]:
         """In words, what moves the gaze and how."""
@@ -117,7 +116,7 @@ class Following:
         """Ends a recording and writes it, if there is one. It can be played then."""
         recorded = self.log.end(state.patch_size)
         if recorded is not None:
-            self.player.take(recorded, state.px_per_degree)
+            self.player.take(recorded)
 
     def close(self) -> None:
         for source in (self.stream, self.player, self.mouse):

@@ -72,9 +72,9 @@ class Session:
         self.state = self.first = states.start(self.pyramid.size)
         self.guided = Guided(guide, self.say)
         self.outputs = Outputs(out, self.say)
-        self.following = Following(lambda: now_ms() / 1000, self.outputs, self.say)
+        self.following = Following(lambda: now_ms() / 1000, self.px_per_degree, self.outputs, self.say)
         if played is not None:
-            self.following.player.take(played.within(self.state.size), self.state.px_per_degree)
+            self.following.player.take(played.within(self.state.size))
         self.canvas = Canvas(unit, size, COLORS)
         self.painter = Painter(self.canvas)
         self.retina = Retina(unit)
@@ -121,7 +121,8 @@ class Session:
 
     def px_per_degree(self) -> float:
         """Pixels of the picture in a degree of the eye, as it is shown now; from any thread."""
-        return self.state.px_per_degree * self.painter.step_px
+        _, area = self.painter.panels(self.state, self.chrome_px)[0]
+        return self.state.px_per_degree * area.step_px
 
     def reset(self) -> None:
         self.following.player.stop()
