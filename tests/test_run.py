@@ -77,7 +77,9 @@ def test_a_killed_run_goes_on_and_its_bytes_are_those_of_one_that_was_left_alone
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     ) as process:
-        while not (out / "manifest.json").exists() and process.poll() is None:  # the folder is tried, and gone again, before
+        while (
+            not (out / "manifest.json").exists() and process.poll() is None
+        ):  # the folder is tried, and gone again, before
             time.sleep(0.02)
         while len(list(out.glob("part-*"))) < 2 and process.poll() is None:
             time.sleep(0.002)
