@@ -30,7 +30,7 @@ class ControlPanel:
         imgui.get_io().set_ini_filename("")
         imgui.get_style().scale_all_sizes(scale)
         imgui.get_style().font_scale_dpi = scale
-        self._scale = scale
+        self._scale, self._table = scale, controls()
         imgui.backends.glfw_init_for_opengl(ctypes.cast(window, ctypes.c_void_p).value, True)
         imgui.backends.opengl3_init(GLSL)
 
@@ -71,9 +71,8 @@ class ControlPanel:
     def _controls(self, session: Session) -> None:
         """The table's, a row each; what stands under no heading shares one after its first."""
         imgui = self._imgui
-        table = controls()
         section, beside = "", 0
-        for control in table:
+        for control in self._table:
             if not control.when(session.state):
                 continue
             if control.section != section:
@@ -88,7 +87,7 @@ class ControlPanel:
             if changed:
                 put(session, control, wanted)
             if entered:
-                put(session, next(one for one in table if one.name == control.enter), None)
+                put(session, next(one for one in self._table if one.name == control.enter), None)
 
     def _text(self, control: Control, value: str) -> tuple[bool, str]:
         changed, text = self._imgui.input_text(control.title, value)

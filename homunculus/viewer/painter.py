@@ -66,13 +66,10 @@ class Moment:
 
 
 class Painter:
-    """Draws moments on a canvas; keeps the textures of words and maps while they are in use. Used on the context's thread.
-
-    step_px: pixels of the picture at one of the canvas, in the first panel drawn last.
-    """
+    """Draws moments on a canvas; keeps the textures of words and maps while they are in use. Used on the context's thread."""
 
     def __init__(self, canvas: Canvas) -> None:
-        self.canvas, self.step_px = canvas, 1.0
+        self.canvas = canvas
         self._kept: OrderedDict[Hashable, Any] = OrderedDict()
         self._deepest = ((0, 0), 0)
 
@@ -99,7 +96,6 @@ class Painter:
     def draw(self, moment: Moment) -> None:
         state = moment.state
         shown = self.panels(state, self.status_px(moment))
-        self.step_px = shown[0][1].step_px
         key = (moment.version, state.channel, tuple((view, area) for view, area in shown))
         outlined = any(registry[view].outlined for view, _ in shown)
         self.canvas.begin(key, lambda: self._ground(moment, shown), outlined=outlined)

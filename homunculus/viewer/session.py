@@ -254,7 +254,7 @@ class Session:
 
     def _words(self) -> list[str]:
         told = self.following.told(self.state)
-        return self.status.words(self.state, self.retina, self.timings_ms, told, self.painter.step_px)
+        return self.status.words(self.state, self.retina, self.timings_ms, told, self.px_per_degree())
 
     def _note(self) -> str:
         if self.state.typing:

@@ -48,10 +48,10 @@ def measure(plan: SamplePlan, size: tuple[int, int]) -> Measured:
     return Measured(coverage, (float(lods.min()), float(lods.max())))
 
 
-def eye_tokens(state: ViewState, step_px: float) -> float:
-    """How many tokens would show what an eye sees of the picture where it is shown at step_px of its pixels a canvas pixel."""
+def eye_tokens(state: ViewState, px_per_degree: float) -> float:
+    """How many tokens would show what an eye sees of the picture. px_per_degree: of the picture, as it is shown."""
     fixations = state.fixations[-FIXATIONS.most :]
-    return tokens_needed(state.size, state.px_per_degree * step_px, fixations, state.patch_size)
+    return tokens_needed(state.size, px_per_degree, fixations, state.patch_size)
 
 
 class Status:
@@ -99,9 +99,9 @@ class Status:
         retina: Retina,
         timings_ms: Mapping[str, float],
         gaze: Sequence[str],
-        step_px: float = 1.0,
+        px_per_degree: float,
     ) -> list[str]:
-        """The parts of the line. gaze: what moves it, and how. step_px: pixels of the picture at one of the canvas."""
+        """The parts of the line. gaze: what moves it, and how. px_per_degree: of the picture, as it is shown."""
         tokens, durations = retina.tokens, retina.durations
         if self._now_ms() - self._worded_ms < WORDS_MS and tokens.resident == self._resident:
             return self._words
@@ -115,7 +115,7 @@ class Status:
             f"{tokens.count if durations is None else len(durations.frames)} tokens by {state.allocator}, {state.quality}",
         ]
         if state.view == "acuity" and not state.side_by_side:
-            self._words.append(f"an eye needs {eye_tokens(state, step_px):,.0f} tokens")
+            self._words.append(f"an eye needs {eye_tokens(state, px_per_degree):,.0f} tokens")
         if durations is not None:
             self._words.append(durations.words)
         if tokens.resident < 1:

@@ -228,7 +228,8 @@ class Window:
         else:
             self._glfw.wait_events_timeout(wait_s)
         self._thread.pump()
-        session.following.screen = on_screen(self._glfw, self._handle)
+        if session.following.stream is not None:
+            session.following.screen = on_screen(self._glfw, self._handle)
         width, height = self._glfw.get_framebuffer_size(self._handle)
         changed = self._redraw.differs(session)
         if not self.open or not width or not height or not (changed or self._extra_frames):

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from homunculus.bridge.errors import DataError, PlanError
 from homunculus.bridge.values import Limit, whole
+from homunculus.layouts.cortex import pixels_per_degree
 from homunculus.relevance.gaze.detect import fixations
 from homunculus.relevance.gaze.sample import PX_PER_DEGREE
 from homunculus.relevance.gaze.scanpath import Fixation, GazePath
@@ -43,7 +44,7 @@ class GazeScreen:
         """Across, in its middle; None where its size or distance is not known."""
         if self.size_cm is None or self.distance_cm is None:
             return None
-        return math.tan(math.radians(1)) * self.distance_cm * self.size[1] / self.size_cm[1]
+        return pixels_per_degree(self.distance_cm, self.size_cm[1] / self.size[1])
 
 
 @dataclass(frozen=True, eq=False)
